@@ -1,0 +1,19 @@
+"""Millisecond ticks: integers modulo 2**30 on every HAL, as on an ESP32.
+
+Compare only through `ticks_diff`. The horizon is below 2**29 ms (6.2 days): a longer time-out is kept as
+calendar time, or counted down in steps.
+"""
+
+TICKS_PERIOD = 1 << 30
+_MASK = TICKS_PERIOD - 1
+_HALF = TICKS_PERIOD >> 1
+
+
+def ticks_add(ticks, delta_ms):
+    """`ticks` moved by `delta_ms` (|delta_ms| < 2**29), in [0, 2**30)."""
+    return (ticks + delta_ms) & _MASK
+
+
+def ticks_diff(end, start):
+    """Signed milliseconds from `start` to `end`, in [-2**29, 2**29)."""
+    return ((end - start + _HALF) & _MASK) - _HALF

@@ -1,0 +1,1 @@
+"""The host side of Usage Guard: simulator, targets, collector and command line."""
