@@ -1,0 +1,86 @@
+"""What lies beyond the carrier: latency, loss, names and addresses."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+from host_tools.sim.clock import MS, Clock
+from host_tools.sim.network.packet import Packet
+
+DNS_SERVER = "198.51.100.53"  # TEST-NET-2, RFC 5737
+HOST_NETWORK = "203.0.113"  # TEST-NET-3
+
+
+class Host(Protocol):
+    """Something with an address; `join` is called once, then `deliver` for every packet to it."""
+
+    def join(self, internet: Internet, ip: str) -> None: ...
+
+    def deliver(self, packet: Packet) -> None: ...
+
+    def settle(self) -> None: ...
+
+
+class Internet:
+    """Carries packets by destination address; one way takes `latency_ms`, `loss_permille` of them vanish."""
+
+    def __init__(
+        self, clock: Clock, rng: random.Random, latency_ms: int = 40, loss_permille: int = 0
+    ) -> None:
+        if latency_ms < 0:
+            raise ValueError(f"latency_ms {latency_ms} is negative")
+        if not 0 <= loss_permille <= 1000:
+            raise ValueError(f"loss_permille {loss_permille} is not in 0..1000")
+        self.clock = clock
+        self.latency_us = latency_ms * MS
+        self.loss_permille = loss_permille
+        self.lost = 0
+        self.names: dict[str, str] = {}
+        self._rng = rng
+        self._routes: dict[str, Callable[[Packet], None]] = {}
+        self._hosts: list[Host] = []
+
+    def add_host(self, name: str, host: Host, ip: str | None = None) -> str:
+        """Connects `host` under `name` and gives its address; without `ip` the next free one is taken."""
+        if name.lower() in self.names:
+            raise ValueError(f"host {name!r} exists already")
+        ip = ip or f"{HOST_NETWORK}.{len(self._hosts) + 1}"
+        self.attach(ip, host.deliver)
+        if name:
+            self.names[name.lower()] = ip
+        self._hosts.append(host)
+        host.join(self, ip)
+        return ip
+
+    def resolve(self, name: str) -> str | None:
+        """The address of a name in any case, or None."""
+        return self.names.get(name.lower().rstrip("."))
+
+    def attach(self, ip: str, deliver: Callable[[Packet], None]) -> None:
+        """Packets to `ip` go to `deliver` from now on."""
+        if ip in self._routes:
+            raise ValueError(f"address {ip} is taken")
+        self._routes[ip] = deliver
+
+    def detach(self, ip: str) -> None:
+        """Packets to `ip` are dropped from now on, those under way too."""
+        self._routes.pop(ip, None)
+
+    def send(self, packet: Packet) -> None:
+        """Takes a packet for delivery after the latency."""
+        if self.loss_permille and self._rng.randrange(1000) < self.loss_permille:
+            self.lost += 1
+            return
+        self.clock.after(self.latency_us, self._arrive, packet)
+
+    def settle(self) -> None:
+        """Lets bridged hosts exchange octets with their real peers before virtual time moves."""
+        for host in self._hosts:
+            host.settle()
+
+    def _arrive(self, packet: Packet) -> None:
+        deliver = self._routes.get(packet.dst[0])
+        if deliver is not None:
+            deliver(packet)
