@@ -1,0 +1,19 @@
+"""What a person did wrong, said in one line."""
+
+from __future__ import annotations
+
+
+class UsageError(Exception):
+    """Bad input. `where` names the file or option, `field` the place in it; the command line prints it and exits 2.
+
+    >>> str(UsageError("demo.toml", "traffic #2, period", '"10x" is not a duration', 'write it as in "10m"'))
+    'demo.toml: traffic #2, period: "10x" is not a duration; write it as in "10m"'
+    """
+
+    def __init__(self, where: str, field: str, problem: str, hint: str = "") -> None:
+        self.where = where
+        self.field = field
+        self.problem = problem
+        self.hint = hint
+        place = f"{where}: {field}" if field else where
+        super().__init__(f"{place}: {problem}; {hint}" if hint else f"{place}: {problem}")

@@ -1,0 +1,78 @@
+"""What a scenario expects of its run, and whether it came true."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+Permille = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Each field left out is not checked. Figures are of the cycle that the result's `carrier` and `device` show."""
+
+    carrier_stopped: bool | None = None
+    device_stopped: bool | None = None
+    #: The device's carried octets lie between the carrier's IP octets and this much above them.
+    carried_over_permille: Permille | None = None
+    #: The device's rated octets lie within this of the carrier's billed octets, either way.
+    rated_error_permille: Permille | None = None
+    #: At least this much of the allowance was used.
+    used_permille: Permille | None = None
+    #: At most so many reports never reached the collector.
+    reports_lost: Count | None = None
+    #: At least so many reports reached the collector.
+    reports_received: Count | None = None
+    #: Starts of the board, the first included.
+    boots: Count | None = None
+    #: The guard's verdict at the end.
+    verdict: str | None = None
+
+    def failures(self, result: dict[str, Any]) -> list[str]:
+        """One line for each expectation that did not hold, given `RunResult.to_json()`."""
+        found: list[str] = []
+        carrier, device, upstream = result["carrier"], result["device"], result["upstream"]
+
+        def stopped(who: str, want: bool | None, at: str | None) -> None:
+            if want is True and at is None:
+                found.append(f"the {who} did not stop the data service, and should have")
+            elif want is False and at is not None:
+                found.append(f"the {who} stopped the data service at {at}, and should not have")
+
+        stopped("carrier", self.carrier_stopped, carrier["stopped_at"])
+        stopped("device", self.device_stopped, device["stopped_at"])
+        if self.carried_over_permille is not None:
+            over = device["carried_octets"] - carrier["ip_octets"]
+            if over < 0:
+                found.append(f"the device counted {-over:,} octets fewer than the carrier carried")
+            elif over * 1000 > carrier["ip_octets"] * self.carried_over_permille:
+                found.append(
+                    f"the device counted {over:,} octets more than the carrier's {carrier['ip_octets']:,}, "
+                    f"over {self.carried_over_permille} permille"
+                )
+        if self.rated_error_permille is not None:
+            error = device["rated_octets"] - carrier["billed_octets"]
+            if abs(error) * 1000 > carrier["billed_octets"] * self.rated_error_permille:
+                found.append(
+                    f"the device's rated figure is {error:+,} octets off the carrier's {carrier['billed_octets']:,}, "
+                    f"over {self.rated_error_permille} permille"
+                )
+        if self.used_permille is not None:
+            used, allowance = carrier["billed_octets"], carrier["allowance_octets"]
+            if used * 1000 < allowance * self.used_permille:
+                found.append(
+                    f"{used:,} of {allowance:,} octets were used, less than {self.used_permille} permille"
+                )
+        if self.reports_lost is not None and upstream["reports_lost"] > self.reports_lost:
+            found.append(f"{upstream['reports_lost']} reports were lost, more than {self.reports_lost}")
+        if self.reports_received is not None and upstream["reports_received"] < self.reports_received:
+            found.append(
+                f"{upstream['reports_received']} reports were received, fewer than {self.reports_received}"
+            )
+        if self.boots is not None and device["boots"] != self.boots:
+            found.append(f"the board started {device['boots']} times, not {self.boots}")
+        if self.verdict is not None and device["verdict"] != self.verdict:
+            found.append(f'the verdict is "{device["verdict"]}", not "{self.verdict}"')
+        return found
