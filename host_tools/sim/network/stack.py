@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from host_tools.sim.clock import Clock
@@ -95,7 +96,7 @@ class IpStack:
         connection = TcpConnection(self.clock, self.emit, (self.ip, port), remote, **options)
         key = (port, remote)
         self.connections[key] = connection
-        connection.on_released = lambda: self.connections.pop(key, None)
+        connection.on_released = partial(self.connections.__delitem__, key)
         return connection
 
 
