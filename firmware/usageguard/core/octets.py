@@ -1,0 +1,94 @@
+"""Counters of octets that never allocate: two limbs, each a small int on a 32-bit board.
+
+A small int on an ESP32 has 31 bits, so one integer would move to the heap at 1 GiB. A counter here reaches
+2**54 - 1 octets (16 PiB), where it stays: it never wraps.
+"""
+
+WIDTH = 7  # octets a stored counter takes: lo in 3, hi in 4, little-endian
+MAX = (1 << 54) - 1
+_BASE_BITS = 24
+_LO_MAX = 0xFFFFFF
+_HI_MAX = 0x3FFFFFFF
+
+
+class Octets:
+    """A count of octets, 0..MAX, equal to `hi * 2**24 + lo` (hi < 2**30, lo < 2**24).
+
+    Everything but `__init__` and `value` is free of allocation.
+    """
+
+    def __init__(self, n=0):
+        """Counts `n` octets, 0..MAX; ValueError outside."""
+        if not 0 <= n <= MAX:
+            raise ValueError("octets out of range")
+        self.hi = n >> _BASE_BITS
+        self.lo = n & _LO_MAX
+
+    def value(self):
+        """The count as one integer; a big int on a 32-bit board from 2**30 on."""
+        return (self.hi << _BASE_BITS) | self.lo
+
+    def set(self, other):
+        """Takes over the count of `other`."""
+        self.hi = other.hi
+        self.lo = other.lo
+
+    def add(self, n):
+        """Counts `n` more, 0 <= n < 2**29; ValueError outside: a negative count would be an under-count."""
+        if not 0 <= n < 0x20000000:
+            raise ValueError("octets out of range")
+        self._carry(self.lo + n, 0)
+
+    def add_octets(self, other):
+        """Counts the whole of `other` more."""
+        self._carry(self.lo + other.lo, other.hi)
+
+    def _carry(self, lo, hi):
+        carry = lo >> _BASE_BITS
+        if self.hi > _HI_MAX - hi - carry:
+            self.hi = _HI_MAX
+            self.lo = _LO_MAX
+        else:
+            self.hi += hi + carry
+            self.lo = lo & _LO_MAX
+
+    def sub(self, other):
+        """Takes `other` off; ValueError, and nothing changed, if it is the larger one."""
+        if self.less(other):
+            raise ValueError("octets below zero")
+        lo = self.lo - other.lo
+        self.hi += (lo >> _BASE_BITS) - other.hi
+        self.lo = lo & _LO_MAX
+
+    def less(self, other):
+        """Whether this count is smaller than that of `other`."""
+        return self.lo < other.lo if self.hi == other.hi else self.hi < other.hi
+
+    def diff(self, other):
+        """`self - other`, clamped to +-(2**30 - 1), a small int on every board."""
+        lo = self.lo - other.lo
+        hi = self.hi - other.hi + (lo >> _BASE_BITS)
+        if hi >= 64:
+            return 0x3FFFFFFF
+        if hi < -64 or (hi == -64 and not lo & _LO_MAX):
+            return -0x3FFFFFFF
+        return (hi << _BASE_BITS) + (lo & _LO_MAX)
+
+    def pack_into(self, buf, off):
+        """Stores WIDTH octets at buf[off:]: lo in 3, hi in 4, little-endian."""
+        lo = self.lo
+        hi = self.hi
+        buf[off] = lo & 0xFF
+        buf[off + 1] = lo >> 8 & 0xFF
+        buf[off + 2] = lo >> 16
+        buf[off + 3] = hi & 0xFF
+        buf[off + 4] = hi >> 8 & 0xFF
+        buf[off + 5] = hi >> 16 & 0xFF
+        buf[off + 6] = hi >> 24
+
+    def unpack_from(self, buf, off):
+        """Takes over what `pack_into` stored; ValueError, and nothing changed, if that exceeds MAX."""
+        if buf[off + 6] > _HI_MAX >> 24:
+            raise ValueError("octets out of range")
+        self.lo = buf[off] | buf[off + 1] << 8 | buf[off + 2] << 16
+        self.hi = buf[off + 3] | buf[off + 4] << 8 | buf[off + 5] << 16 | buf[off + 6] << 24
