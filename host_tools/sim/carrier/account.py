@@ -1,4 +1,4 @@
-"""What one SIM used, as the carrier rates it: billed = (octets + overhead per packet, rounded per session) and a margin.
+"""What one SIM used, as the carrier rates it: (octets + overhead per packet, rounded per session) x (1 + margin).
 
 `Rating`, `Enforcement` and `SimPlan` are the carrier's rules; `Account` applies the rating, cycle by cycle.
 """
@@ -22,8 +22,11 @@ KINDS = ("cutoff", "overage", "none")
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """`per_packet_octets` added to each IP packet; each session rounded up to `session_round_octets` (0 = not);
-    the sum raised by `permille`; usage is seen by the platform `lag_s` seconds after it happened."""
+    """How octets become billed octets.
+
+    `per_packet_octets` are added to each IP packet, each session is rounded up to `session_round_octets` (0 = not),
+    the sum is raised by `permille`, and the platform sees it `lag_s` seconds after it happened.
+    """
 
     per_packet_octets: int = 0
     session_round_octets: int = 0
@@ -47,9 +50,10 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """What happens when the seen usage reaches the allowance: "cutoff" stops data until the next cycle, "overage" bills
-    what is beyond by started units of `overage_unit_octets`, at `overage_fen` each, "none" only counts.
+    """What happens when the seen usage reaches the allowance.
 
+    "cutoff" stops data until the next cycle, "overage" bills what is beyond by started units of
+    `overage_unit_octets`, at `overage_fen` each, "none" only counts.
     A stopped SIM's activation is rejected with ESM cause `stop_cause`: 33 (not subscribed) or 8 (barred).
     """
 
@@ -89,7 +93,7 @@ class SimPlan:
 
 @dataclass(slots=True)
 class CycleUsage:
-    """One SIM's usage in one cycle; open until `closed`. `sessions_octets` sums finished sessions, rounded."""
+    """One SIM's usage in one cycle. `sessions_octets` is the sum of the finished sessions, each rounded."""
 
     first_day: date
     ip_octets: int = 0
@@ -108,7 +112,7 @@ class CycleUsage:
 
 
 class Account:
-    """Counts and rates. Whoever owns it calls `roll` at `ends_us` and looks at `cycle.reached_at_us` after `charge`."""
+    """Counts and rates one SIM. Its owner calls `roll` at `ends_us` and `end_session` when a bearer ends."""
 
     def __init__(self, clock: Clock, plan: SimPlan, rating: Rating) -> None:
         self.clock = clock
@@ -116,7 +120,8 @@ class Account:
         self.rating = rating
         self.cycle = CycleUsage(cycle_start(clock.utc(), plan.cycle_start_day))
         self.closed: list[CycleUsage] = []
-        self.octets_by_hour: dict[int, int] = {}  # IP octets, by hours since the world's start
+        self._into_hour_us = clock.start.minute * 60 * S + clock.start.second * S + clock.start.microsecond
+        self._octets_by_hour: dict[int, int] = {}  # IP octets, by hours since that in which the world began
         self._session = 0  # octets of the running session in this cycle, overhead included
         self._sample_at_us = 0
         self._sample_at_octets = 0
@@ -132,8 +137,8 @@ class Account:
         now = self.clock.now_us
         cycle.ip_octets += ip_octets
         cycle.packets += 1
-        hour = now // HOUR_US
-        self.octets_by_hour[hour] = self.octets_by_hour.get(hour, 0) + ip_octets
+        hour = (now + self._into_hour_us) // HOUR_US
+        self._octets_by_hour[hour] = self._octets_by_hour.get(hour, 0) + ip_octets
         self._session += ip_octets + self.rating.per_packet_octets
         billed = self.rating.billed(cycle.sessions_octets + self.rating.session(self._session))
         cycle.billed_octets = billed
@@ -158,7 +163,7 @@ class Account:
         self._sample()
 
     def seen(self) -> int:
-        """Billed octets of this cycle as the platform knows them now, `lag_s` late (to the grain of the samples)."""
+        """Billed octets of this cycle as the platform knows them, `lag_s` late, to the grain of the samples."""
         if not self.rating.lag_s:
             return self.cycle.billed_octets
         samples = self.cycle.samples
@@ -168,20 +173,20 @@ class Account:
     def daily(self) -> list[tuple[str, int]]:
         """IP octets per day of the carrier's zone, days without traffic left out."""
         days: dict[str, int] = {}
-        for hour, octets in self.octets_by_hour.items():
+        for hour, octets in self._octets_by_hour.items():
             instant = self.clock.start + timedelta(hours=hour)
             day = instant.astimezone(CARRIER_ZONE).date().isoformat()
             days[day] = days.get(day, 0) + octets
         return sorted(days.items())
 
     def find(self, label: str | None) -> CycleUsage:
-        """The cycle of that label ("2025-03-01"); None: the last closed one, or the present one when none is closed."""
+        """The cycle that began on that day; None: the last closed one, or the present one when none is closed."""
         if label is None:
             return self.closed[-1] if self.closed else self.cycle
-        for cycle in (*self.closed, self.cycle):
-            if cycle.label == label:
-                return cycle
-        raise ValueError(f"no cycle {label!r}; there are {', '.join(c.label for c in (*self.closed, self.cycle))}")
+        cycles = {cycle.label: cycle for cycle in (*self.closed, self.cycle)}
+        if label not in cycles:
+            raise ValueError(f"no cycle {label!r}; there are {', '.join(cycles)}")
+        return cycles[label]
 
     def _sample(self) -> None:
         now = self.clock.now_us

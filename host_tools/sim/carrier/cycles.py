@@ -9,7 +9,7 @@ CARRIER_ZONE = timezone(timedelta(hours=8))  # the Chinese carriers bill in UTC+
 
 
 def cycle_start(instant: datetime, start_day: int = 1) -> date:
-    """The local first day of the cycle that holds `instant`; a `start_day` the month lacks means its last day."""
+    """The local first day of the cycle that holds `instant`; a day the month lacks means its last one."""
     local = instant.astimezone(CARRIER_ZONE).date()
     first = _on(local.year, local.month, start_day)
     if local >= first:

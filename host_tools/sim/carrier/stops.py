@@ -1,4 +1,4 @@
-"""Why the carrier does not serve a SIM's data: a set of stops may hold at once, and each is lifted by its own event."""
+"""Why the carrier does not serve a SIM's data: several stops may hold at once, each lifted by its own event."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOT_SUBSCRIBED = 33
 
 @dataclass(frozen=True, slots=True)
 class StopReason:
-    """`code` names it in figures and events; `ends_with_cycle`: the next billing month restores the service by itself."""
+    """`code` names it in figures and events; with `ends_with_cycle` the next billing month lifts it."""
 
     code: str
     ends_with_cycle: bool

@@ -42,7 +42,7 @@ class VirtualHost:
 
 
 class Responder(VirtualHost):
-    """Answers each request on a TCP connection with as many octets as it asks for; closes when the peer does."""
+    """Answers each request on a TCP connection with as many octets as it asks for; closes after the peer."""
 
     def __init__(self) -> None:
         self.requests = 0

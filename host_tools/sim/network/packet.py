@@ -44,5 +44,5 @@ class Packet:
 def udp(src: Address, dst: Address, payload: bytes) -> Packet:
     """A datagram; ValueError when it would have to be fragmented."""
     if len(payload) > MAX_DATAGRAM:
-        raise ValueError(f"a datagram of {len(payload)} octets does not fit a packet ({MAX_DATAGRAM} at most)")
+        raise ValueError(f"{len(payload)} octets do not fit one packet; a datagram holds {MAX_DATAGRAM}")
     return Packet(UDP, src, dst, IP_HEADER + UDP_HEADER + len(payload), payload)

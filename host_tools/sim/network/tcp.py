@@ -1,8 +1,8 @@
-"""TCP, packet by packet, in virtual time: RFC 9293, congestion control of RFC 5681/6582, time-outs of RFC 6298.
+"""TCP, packet by packet, in virtual time: RFC 9293, congestion control of RFC 5681/6582, RFC 6298's time-outs.
 
-What the carrier bills depends on the number and size of packets, so this has what decides those: MSS, delayed and
-piggybacked acknowledgements, Nagle, windows, probes, retransmissions, FIN and RST. Left out: simultaneous open,
-urgent data, window scaling, SACK, keep-alive.
+What the carrier bills depends on the number and size of packets, so this has what decides those: MSS, delayed
+and piggybacked acknowledgements, Nagle, windows, probes, retransmissions, FIN and RST. Left out: simultaneous
+open, urgent data, window scaling, SACK, keep-alive.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ TIMED_OUT: Final = "timeout"  # retransmissions exhausted
 class TcpConnection:
     """One end of a connection. Give arriving packets to `deliver`; leaving ones go to `emit`.
 
-    Callbacks, all optional: `on_connected()`; `on_readable()` when octets have arrived; `on_acked()` when the peer
-    acknowledged octets, so that there is room to send; `on_peer_closed()` when the peer's FIN has arrived after all
-    its octets; `on_closed(reason)` once, when the connection is over otherwise than by `abort()` or `drop()`;
-    `on_released()` when its ports are free again. A callback may call any method here.
+    Callbacks, all optional: `on_connected()`; `on_readable()` when octets have arrived; `on_acked()` when the
+    peer acknowledged octets, so that there is room to send; `on_peer_closed()` when the peer's FIN has arrived
+    after all its octets; `on_closed(reason)` once, when the connection is over otherwise than by `abort()` or
+    `drop()`; `on_released()` when its ports are free again. A callback may call any method here.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class TcpConnection:
         syn_retries: int = SYN_RETRIES,
         retries: int = RETRIES,
     ) -> None:
-        """`mss`: octets, 1..1460, announced and kept to. `receive_buffer`: octets, 1..65535, the widest window."""
+        """`mss`: octets, 1..1460, announced and kept to. `receive_buffer`: 1..65535, the widest window."""
         if not 1 <= mss <= MAX_MSS:
             raise ValueError(f"mss {mss} is not in 1..{MAX_MSS}")
         if not 1 <= receive_buffer <= MAX_WINDOW:
@@ -245,7 +245,7 @@ class TcpConnection:
                 self._finish(RESET if state != TIME_WAIT else "")
             return
         if flags & SYN:
-            # Ours got lost, or a rebooted peer opens anew: that one answers the ACK with RST (RFC 9293 3.5.2).
+            # Ours got lost, or a rebooted peer opens anew and answers our ACK with RST (RFC 9293 3.5.2).
             if state == SYN_RECEIVED:
                 self._send_syn()
             else:
@@ -566,8 +566,8 @@ class TcpConnection:
             self._ack_deadline = -1
         else:
             window = self._receive_buffer
-        local, remote, timestamps = self.local, self.remote, self._timestamps
-        self._emit_packet(Packet(TCP, local, remote, length, payload, flags, seq, ack, window, mss, timestamps))
+        src, dst, timestamps = self.local, self.remote, self._timestamps
+        self._emit_packet(Packet(TCP, src, dst, length, payload, flags, seq, ack, window, mss, timestamps))
 
     # --- time ---
 

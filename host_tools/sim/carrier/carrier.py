@@ -1,4 +1,4 @@
-"""The carrier's network: registration, bearers that are counted, stops and restorations, SMS."""
+"""The carrier and its platform: registration, counted bearers, stops and restorations, SMS."""
 
 from __future__ import annotations
 
@@ -155,8 +155,8 @@ class Carrier:
     ) -> Bearer | int:
         """A bearer, or the ESM cause of the rejection.
 
-        `deliver(packet)` gets the packets to the device; `deactivated()` tells that the network ended the bearer. A
-        bearer the SIM still has (its modem lost power) is released first, silently.
+        `deliver(packet)` gets the packets to the device; `deactivated()` tells that the network ended the bearer.
+        A bearer the SIM still has (its modem lost power) is released first, silently.
         """
         sim = self._sims.get(imsi)
         if sim is None or sim.refusal:
@@ -211,7 +211,7 @@ class Carrier:
         return self._sim(imsi).account.seen()
 
     def figures(self, imsi: str, cycle: str | None = None) -> dict[str, Any]:
-        """A cycle's figures; by default of the last closed cycle, or of the present one when none is closed."""
+        """A cycle's figures; by default of the last closed one, or of the present one when none is closed."""
         account = self._sim(imsi).account
         return figures_of(account.find(cycle), account.plan, self.enforcement)
 
