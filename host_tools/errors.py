@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UsageError(Exception):
-    """Bad input. `where` names the file or option, `field` the place in it; the command line prints it and exits 2.
+    """Bad input: `where` is the file or option, `field` the place in it. The command line prints it, exit 2.
 
     >>> str(UsageError("demo.toml", "traffic #2, period", '"10x" is not a duration', 'write it as in "10m"'))
     'demo.toml: traffic #2, period: "10x" is not a duration; write it as in "10m"'

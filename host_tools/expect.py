@@ -11,7 +11,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Each field left out is not checked. Figures are of the cycle that the result's `carrier` and `device` show."""
+    """What is left out is not checked. Figures are those of the result's `carrier` and `device`."""
 
     carrier_stopped: bool | None = None
     device_stopped: bool | None = None
@@ -56,7 +56,7 @@ class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             error = device["rated_octets"] - carrier["billed_octets"]
             if abs(error) * 1000 > carrier["billed_octets"] * self.rated_error_permille:
                 found.append(
-                    f"the device's rated figure is {error:+,} octets off the carrier's {carrier['billed_octets']:,}, "
+                    f"the device rated {error:+,} octets off {carrier['billed_octets']:,} billed, "
                     f"over {self.rated_error_permille} permille"
                 )
         if self.used_permille is not None:

@@ -1,0 +1,115 @@
+"""TOML into typed structs: whatever does not fit is said in one line, by file and field."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+import msgspec.inspect
+
+from host_tools.errors import UsageError
+from host_tools.units import Octets, Seconds, quote
+
+T = TypeVar("T")
+_PLACE = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+_TYPES = {
+    "int": "a whole number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "datetime": "a date and time",
+}
+_OR = {">=": "or more", "<=": "or less"}
+
+
+def parse(text: str, where: str) -> dict[str, Any]:
+    """TOML, or UsageError with the line."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problem, _, line = str(error).partition(" (at ")
+        raise UsageError(
+            where, line.rstrip(")"), f"not valid TOML: {problem[:1].lower()}{problem[1:]}"
+        ) from None
+
+
+def convert(raw: dict[str, Any], kind: type[T], where: str, examples: Mapping[str, str]) -> T:
+    """A struct of `kind`, or UsageError; `examples` says for a missing field how to give it."""
+    try:
+        return msgspec.convert(raw, kind, dec_hook=_unit)
+    except msgspec.ValidationError as error:
+        raise _explain(where, str(error), raw, kind, examples) from None
+
+
+def _unit(kind: type, value: Any) -> Any:
+    if kind in (Octets, Seconds):
+        return kind.parse(value)
+    raise NotImplementedError(kind)
+
+
+def place(path: str) -> str:
+    """A path such as `.traffic[1].period` as a reader of TOML finds it: "traffic #2, period"."""
+    words = ""
+    for key, index in _PLACE.findall(path):
+        if index:
+            words += f" #{int(index) + 1},"
+        else:
+            words += (" " if words.endswith(",") else "." if words else "") + key
+    return words.rstrip(",")
+
+
+def _explain(where: str, message: str, raw: Any, kind: type, examples: Mapping[str, str]) -> UsageError:
+    """msgspec's message in the words of the file's writer."""
+    problem, _, path = message.rpartition(" - at `$")
+    path = path.rstrip("`") if problem else ""
+    problem = problem or message
+    kinds, value = _at(path, raw, kind)
+
+    def error(problem: str, hint: str = "", key: str = "") -> UsageError:
+        return UsageError(where, place(f"{path}.{key}" if key else path), problem, hint)
+
+    if match := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
+        known = [field.encode_name for kind in kinds for field in getattr(kind, "fields", ())]
+        near = difflib.get_close_matches(match[1], known, n=1)
+        hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
+        return error("no such field", hint, match[1])
+    if match := re.fullmatch(r"Object missing required field `(.*)`", problem):
+        return error("is missing", examples.get(match[1], "give one"), match[1])
+    if match := re.fullmatch(r"Expected `int` (>=|<=) (-?\d+)", problem):
+        return error(f"{quote(value)} is out of range", f"give {match[2]} {_OR[match[1]]}")
+    if match := re.fullmatch(r"Expected `str` of length (>=|<=) (\d+)", problem):
+        return error(f"{quote(value)} has {len(value)} characters", f"give {match[2]} {_OR[match[1]]}")
+    if match := re.fullmatch(r"Expected `([^`]*)`, got `.*`", problem):
+        wanted = " or ".join(_TYPES.get(name, name) for name in match[1].split(" | ") if name != "null")
+        return error(f"{quote(value)} is not {wanted}", f"give {wanted}")
+    if problem.startswith(("Invalid enum value", "Invalid value")):
+        choices = [text for kind in kinds for text in getattr(kind, "values", (getattr(kind, "tag", None),))]
+        return error(
+            f"{quote(value)} is not known here", f"use {' or '.join(quote(text) for text in choices)}"
+        )
+    return error(problem)
+
+
+def _at(path: str, raw: Any, kind: type) -> tuple[list[msgspec.inspect.Type], Any]:
+    """The types that are allowed at a path, and the value that stands there."""
+    kinds: list[msgspec.inspect.Type] = [msgspec.inspect.type_info(kind)]
+    for key, index in _PLACE.findall(path):
+        if index:
+            kinds = [kind.item_type for kind in kinds if isinstance(kind, msgspec.inspect.ListType)]
+            raw = raw[int(index)]
+        else:
+            structs = [kind for kind in kinds if isinstance(kind, msgspec.inspect.StructType)]
+            fields = [field.type for kind in structs for field in kind.fields if field.encode_name == key]
+            kinds = fields or [kind for kind in structs if kind.tag_field == key]
+            raw = raw.get(key)
+        kinds = [
+            each
+            for kind in kinds
+            for each in (kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,))
+        ]
+    return kinds, raw
