@@ -1,0 +1,106 @@
+"""Octets in, octets out: what the collector does with a datagram or a short message, without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from aiocoap import ACK, CON, NON, RST, Code, Message
+from aiocoap.error import UnparsableMessage
+from aiocoap.numbers.constants import TransportTuning
+
+from host_tools.collector.sms import user_data
+from host_tools.collector.store import Outcome, Received, Store
+from host_tools.collector.verify import BadMacError, MalformedError, open_report, seal_acknowledgement
+
+RESOURCE = ("r",)
+_REMEMBER = timedelta(seconds=TransportTuning().EXCHANGE_LIFETIME)
+
+
+class Collector:
+    """Verifies, keeps and acknowledges reports.
+
+    `keys` maps a device's id to its 32 octets; `now` is the time to stamp and to acknowledge with. Each of
+    `listeners` is called with every report that arrived and with what became of it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Mapping[str, bytes],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.store = store
+        self.rejected = 0
+        self.listeners: list[Callable[[Received, Outcome], None]] = []
+        self._keys = keys
+        self._now = now
+        self._answered: dict[tuple[Hashable, bytes], tuple[datetime, bytes]] = {}
+        self._message_id = 0
+
+    def coap(self, datagram: bytes, remote: Hashable = None) -> bytes | None:
+        """The datagram that answers `datagram` of `remote` (any hashable name of its source), if one does."""
+        try:
+            request = Message.decode(datagram)
+        except (UnparsableMessage, ValueError):  # ValueError: a code or an option that CoAP does not have
+            return None
+        is_request = Code(request.code).is_request()
+        if request.mtype is CON and not is_request:
+            return Message(_mtype=RST, _mid=request.mid, code=Code.EMPTY).encode()
+        if request.mtype not in (CON, NON) or not is_request:
+            return None
+        now = self._now()
+        self._answered = {k: v for k, v in self._answered.items() if now - v[0] < _REMEMBER}
+        key = (remote, datagram)
+        if key not in self._answered:
+            response = self.respond(request)
+            response.token = request.token
+            if request.mtype is CON:
+                response.mtype, response.mid = ACK, request.mid
+            else:
+                self._message_id = (self._message_id + 1) & 0xFFFF
+                response.mtype, response.mid = NON, self._message_id
+            self._answered[key] = (now, response.encode())
+        return self._answered[key][1]
+
+    def respond(self, request: Message) -> Message:
+        """The response to a CoAP request, whichever message layer carried it."""
+        if request.opt.uri_path != RESOURCE:
+            return Message(code=Code.NOT_FOUND)
+        if request.code is not Code.POST:
+            return Message(code=Code.METHOD_NOT_ALLOWED)
+        try:
+            return Message(code=Code.CHANGED, payload=self._take(request.payload, "coap"))
+        except MalformedError:
+            return Message(code=Code.BAD_REQUEST)
+        except BadMacError:
+            return Message(code=Code.UNAUTHORIZED)
+
+    def sms(self, tpdu: bytes) -> None:
+        """Takes the TPDU of a short message, SMS-SUBMIT or SMS-DELIVER.
+
+        MalformedError or BadMacError: nothing was kept.
+        """
+        try:
+            blob = user_data(tpdu)
+        except ValueError as error:
+            self.rejected += 1
+            raise MalformedError(str(error)) from None
+        self._take(blob, "sms")
+
+    def sms_user_data(self, octets: bytes) -> None:
+        """The same for a gateway that hands over the user data alone."""
+        self._take(octets, "sms")
+
+    def _take(self, blob: bytes, path: str) -> bytes:
+        """Keeps one sealed report and returns its acknowledgement."""
+        try:
+            device, report, payload = open_report(blob, self._keys)
+        except ValueError:
+            self.rejected += 1
+            raise
+        now = self._now()
+        outcome = self.store.add(device, report, payload, now, path)
+        for listener in self.listeners:
+            listener(Received(device, now, path, report), outcome)
+        return seal_acknowledgement(self._keys[device], device, report, now)

@@ -1,0 +1,128 @@
+"""The collector on a real UDP port, under aiocoap's server, and what it shows on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import re
+import sqlite3
+import tomllib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiocoap import Context, Message
+from aiocoap.resource import Resource
+from rich.console import Console
+from rich.markup import escape
+
+from host_tools.collector.intake import Collector
+from host_tools.collector.store import Outcome, Received, Store
+from host_tools.errors import UsageError
+
+_DEVICE_ID = re.compile(r"[!-~]{1,16}")
+_KEY_OCTETS = 32
+
+
+class _Root(Resource):
+    """Hands every request, of any path, to the collector: one core for the real and the simulated network."""
+
+    def __init__(self, collector: Collector) -> None:
+        super().__init__()
+        self._collector = collector
+
+    async def render(self, request: Message) -> Message:
+        return self._collector.respond(request)
+
+
+@asynccontextmanager
+async def listening(collector: Collector, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
+    """Serves `collector` on UDP while the context is open; gives the port (0: any). OSError: not free."""
+    # aiocoap's udp6 answers from the address that was asked, as a wildcard must; it needs IPv6 in the kernel.
+    transport = "udp6" if ipaddress.ip_address(host).is_unspecified else "simplesocketserver"
+    context = await Context.create_server_context(_Root(collector), bind=(host, port), transports=[transport])
+    try:
+        yield _bound_port(context)
+    finally:
+        await context.shutdown()
+
+
+def serve(
+    port: int, db: str | Path, keys: str | Path, host: str = "127.0.0.1", console: Console | None = None
+) -> None:
+    """Runs until interrupted; prints its address, then one line per report. UsageError: bad input."""
+    show = (console or Console()).print
+    known = load_keys(keys)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise UsageError("--host", "", f'"{host}" is no IP address', "give one of this machine") from None
+    try:
+        store = Store(db)
+    except sqlite3.Error as error:
+        raise UsageError(str(db), "", f"no database: {error}", "name a new file or a collector's") from None
+    collector = Collector(store, known)
+    collector.listeners.append(lambda received, outcome: show(line(received, outcome)))
+    try:
+        asyncio.run(_serve(collector, host, port, show))
+    except KeyboardInterrupt:
+        pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError("--port", str(port), reason, "give 0 for any that is free") from None
+    finally:
+        store.close()
+
+
+async def _serve(collector: Collector, host: str, port: int, say: Callable[[str], None]) -> None:
+    async with listening(collector, host, port) as bound:
+        say(f"listening on coap://{host}:{bound}/r")
+        await asyncio.Event().wait()
+
+
+def _bound_port(context: Context) -> int:
+    interface: Any = context.request_interfaces[0]
+    interface = interface.token_interface.message_interface
+    # aiocoap has no public way to ask for the port that the system chose.
+    transport = interface.transport if hasattr(interface, "transport") else interface._pool._transport
+    return transport.get_extra_info("socket").getsockname()[1]
+
+
+def load_keys(path: str | Path) -> dict[str, bytes]:
+    """The devices' keys: a TOML or JSON table, device id = 64 hexadecimal digits. UsageError: it is none."""
+    where = str(path)
+    try:
+        text = Path(path).read_text("utf-8")
+        table = json.loads(text) if where.endswith(".json") else tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(where, "", error.strerror or str(error)) from None
+    except ValueError as error:
+        raise UsageError(where, "", str(error), "write TOML, or JSON in a file named .json") from None
+    if not isinstance(table, dict):
+        raise UsageError(where, "", "not a table", 'write lines as "tracker-001" = "<64 hexadecimal digits>"')
+    keys = {}
+    for device, text in table.items():
+        if not _DEVICE_ID.fullmatch(device):
+            raise UsageError(where, device, "is no device id", "1 to 16 printable ASCII characters")
+        try:
+            keys[device] = bytes.fromhex(text)
+        except (TypeError, ValueError):
+            hint = f"write {2 * _KEY_OCTETS} hexadecimal digits"
+            raise UsageError(where, device, "is no key", hint) from None
+        if len(keys[device]) != _KEY_OCTETS:
+            raise UsageError(where, device, f"a key of {len(keys[device])} octets", f"give {_KEY_OCTETS}")
+    return keys
+
+
+def line(received: Received, outcome: Outcome) -> str:
+    """One report as a line of rich markup."""
+    report = received.report
+    mark = "" if outcome is Outcome.NEW else f" [yellow]{outcome.value}[/]"
+    return (
+        f"{received.received_at:%Y-%m-%d %H:%M:%S} {received.path:4} [bold]{escape(received.device)}[/] "
+        f"{report.boot_id}/{report.seq} carried {report.cycle_carried_octets:,} "
+        f"rated {report.cycle_rated_octets:,} ±{report.error_bound_octets:,} octets, "
+        f"verdict {report.verdict}, reasons 0x{report.reasons:x}{mark}"
+    )
