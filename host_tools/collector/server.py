@@ -22,7 +22,7 @@ from host_tools.collector.intake import Collector
 from host_tools.collector.store import Outcome, Received, Store
 from host_tools.errors import UsageError
 
-_DEVICE_ID = re.compile(r"[!-~]{1,16}")
+_DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,16}")
 _KEY_OCTETS = 32
 
 
@@ -105,7 +105,7 @@ def load_keys(path: str | Path) -> dict[str, bytes]:
     keys = {}
     for device, text in table.items():
         if not _DEVICE_ID.fullmatch(device):
-            raise UsageError(where, device, "is no device id", "1 to 16 printable ASCII characters")
+            raise UsageError(where, device, "is no device id", "1 to 16 of letters, digits and . _ -")
         try:
             keys[device] = bytes.fromhex(text)
         except (TypeError, ValueError):

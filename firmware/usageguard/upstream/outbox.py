@@ -1,0 +1,281 @@
+"""What is reported upstream, when, and over which path.
+
+A report is the whole cumulative state (SPEC.md, "Report"), so only the newest is worth sending: what waits
+here is a reason to report, not a queue of reports. The reason stays until a report with it is acknowledged.
+"""
+
+import struct
+
+from usageguard.compat import const
+from usageguard.core.mac import mac0_open, mac0_seal
+from usageguard.core.record import decode_ack, encode_report
+from usageguard.core.ticks import ticks_diff
+from usageguard.upstream.coap import REPLY, SEND, WAIT, Coap
+
+# Reporting-Reason: 0 to 8 are those of 3GPP TS 32.299 7.2.175, from 16 on our own.
+THRESHOLD = const(0)
+FINAL = const(2)
+QUOTA_EXHAUSTED = const(3)
+VALIDITY_TIME = const(4)
+RATING_CONDITION_CHANGE = const(6)
+BOOT = const(16)
+APPLICATION_CRASH = const(17)
+
+# The weakest first: of several that wait the strongest is named, as the state tells the rest.
+_RANKS = (VALIDITY_TIME, RATING_CONDITION_CHANGE, BOOT, APPLICATION_CRASH, THRESHOLD, QUOTA_EXHAUSTED, FINAL)
+_NONE = const(-1)
+_PERIODIC = const(0)
+_CHANGED = const(1)
+_BOOTED = const(2)
+_CRASHED = const(3)
+_WARNED = const(4)
+_STOPPING = const(5)  # from here up at once, without waiting for what was begun before
+_STOPPED = const(6)
+# What a verdict that got worse is worth, by Policy.level.
+_BY_LEVEL = (_CHANGED, _WARNED, _WARNED, _STOPPING, _STOPPED)
+_TERMINATED = const(4)
+
+_MAX_SMS_OCTETS = const(140)  # TP-UD of one 8-bit message, 3GPP TS 23.040 9.2.3.16
+_GAP_MS = const(30000)  # between two reports, so that changes close to each other share one
+_BACKOFF_MS = const(60000)  # after the first failure; doubles up to the report interval
+_UNHEARD_MS = const(600000)  # registered, and nothing acknowledged for so long: no data path
+_SMS_GAP_MS = const(3600000)
+_POLL_MS = const(2000)  # while a report waits for its path
+_POLL_STOPPED_MS = const(60000)
+
+
+class _Countdown:
+    """Milliseconds that run out once and stay so; asked at least every 2**29 ms."""
+
+    def __init__(self):
+        self._from = 0
+        self._left = 0
+
+    def start(self, now, ms):
+        self._from = now
+        self._left = ms
+
+    def left_ms(self, now):
+        if self._left:
+            self._left = max(0, self._left - ticks_diff(now, self._from))
+            self._from = now
+        return self._left
+
+
+class Outbox:
+    """Reports `guard`'s state through `path`; `step` it when the policy's actions say REPORT, and when due.
+
+    `guard` has `ledger` and `policy`, both with what was stored restored, `error_bound_octets`, `app_restarts`
+    (counts up) and `crash_code`. `path` has
+    - `ready()`: whether a datagram to the collector would be taken now; if not, it starts what that needs.
+    - `send(buf, n)`: sends the datagram buf[0:n] in the class that may use the reserve; whether it was taken.
+    - `registered`: whether the modem is on the network, so that a short message can go.
+    - `sms(number, octets)`: sends 8-bit user data; whether it was taken.
+    Datagrams from the collector go to `receive`. `on_time(day, second, now)` gets the collector's time, which
+    is at most as old as the exchange took (93 s).
+
+    A short message goes only where no datagram gets through: data is stopped, or nothing was acknowledged for
+    10 minutes on the network. One tells of each change, none of the interval alone, never two within an hour.
+    """
+
+    def __init__(self, config, hal, guard, path):
+        self.reports_sent = 0
+        self.reports_acked = 0
+        self.on_time = None
+        self._device = config.device_id.encode()
+        self._key = config.key
+        self._upstream = config.upstream
+        self._interval_ms = config.upstream.interval_s * 1000
+        self._random = hal.random
+        self._guard = guard
+        self._path = path
+        self._coap = Coap(hal.random, _MAX_SMS_OCTETS)
+        self._seq = 0  # of the next report; (boot_id, seq) never comes twice
+        self._sending = _NONE  # rank of the report under way
+        self._pending = _BOOTED  # rank of what waits to be reported
+        self._backoff_ms = _BACKOFF_MS
+        self._sms_sent = False
+        self._sms_this_cycle = 0
+        self._told_by_sms = False
+        self._interval = _Countdown()
+        self._hold = _Countdown()
+        self._unheard = _Countdown()
+        self._sms_hold = _Countdown()
+        self._countdowns = (self._interval, self._hold, self._unheard, self._sms_hold)
+        now = hal.ticks_ms()
+        self._interval.start(now, self._interval_ms)
+        self._unheard.start(now, _UNHEARD_MS)
+        # A device that boots over and over must not send one each time.
+        self._sms_hold.start(now, _SMS_GAP_MS)
+        self._remember()
+
+    @property
+    def refused(self):
+        """The code octet by which the collector refused the last report (0x81 = 4.01), else 0."""
+        return self._coap.code if self._coap.code >> 5 > 2 else 0
+
+    def step(self, now):
+        """Notices what changed and sends what is due. Allocates only to build a report."""
+        for countdown in self._countdowns:
+            countdown.left_ms(now)
+        self._notice(now)
+        if not self._path.registered:
+            self._unheard.start(now, _UNHEARD_MS)
+        coap = self._coap
+        if self._pending != _NONE and not coap.busy and not self._hold.left_ms(now):
+            ready = self._path.ready()
+            if self._sms_due(now, ready):
+                self._send_sms(now)
+            elif ready:
+                self._begin(now)
+        does = coap.step(now)
+        while does != WAIT:
+            if does == SEND:
+                self._path.send(coap.out, coap.out_n)
+            elif does == REPLY:
+                self._path.send(coap.reply, len(coap.reply))
+            else:
+                self._failed(now)
+            does = coap.step(now)
+
+    def due_ms(self, now):
+        """Milliseconds until `step` is wanted next, if nothing changes before."""
+        due = self._interval.left_ms(now)
+        coap_due = self._coap.due_ms(now)
+        if coap_due >= 0:
+            return min(due, coap_due)
+        if self._pending == _NONE:
+            return due
+        stopped = self._guard.policy.level == _TERMINATED
+        return min(due, self._hold.left_ms(now) or (_POLL_STOPPED_MS if stopped else _POLL_MS))
+
+    def receive(self, now, buf, n):
+        """Takes the datagram buf[0:n] that came from the collector."""
+        payload = self._coap.receive(now, buf, n)
+        if payload is None:
+            return
+        nonce = struct.pack(">II", self._guard.ledger.boot_id, self._seq - 1)
+        try:
+            day, second = decode_ack(mac0_open(self._key, b"D" + self._device + nonce, payload))
+        except ValueError:
+            self._failed(now)
+            return
+        self.reports_acked += 1
+        self._sending = _NONE
+        self._backoff_ms = _BACKOFF_MS
+        self._told_by_sms = False
+        self._hold.start(now, _GAP_MS)
+        self._unheard.start(now, _UNHEARD_MS)
+        if self.on_time:
+            self.on_time(day, second, now)
+
+    def _notice(self, now):
+        policy = self._guard.policy
+        if policy.level > self._level or policy.reasons & ~self._reasons:
+            rank = _BY_LEVEL[policy.level]
+        elif policy.warned & ~self._warned:
+            rank = _WARNED
+        elif self._guard.app_restarts != self._app_restarts:
+            rank = _CRASHED
+        elif (
+            policy.level != self._level
+            or policy.reasons != self._reasons
+            or self._guard.ledger.cycle_id != self._cycle_id
+        ):
+            rank = _CHANGED
+        elif not self._interval.left_ms(now):
+            rank = _PERIODIC
+            self._interval.start(now, self._interval_ms)
+        else:
+            return
+        if self._guard.ledger.cycle_id != self._cycle_id:
+            self._sms_this_cycle = 0
+        self._remember()
+        self._raise(now, rank)
+
+    def _remember(self):
+        policy = self._guard.policy
+        self._level = policy.level
+        self._reasons = policy.reasons
+        self._warned = policy.warned
+        self._cycle_id = self._guard.ledger.cycle_id
+        self._app_restarts = self._guard.app_restarts
+
+    def _raise(self, now, rank):
+        if self._pending == _NONE and self._sending == _NONE:
+            self._unheard.start(now, _UNHEARD_MS)
+        self._pending = max(self._pending, rank)
+        if rank != _PERIODIC:
+            self._told_by_sms = False
+        if rank >= _STOPPING:
+            self._coap.abort()
+            self._requeue()
+            self._hold.start(now, 0)
+        if rank == _STOPPED and not self._sms_sent:
+            self._sms_hold.start(now, 0)
+
+    def _requeue(self):
+        self._pending = max(self._pending, self._sending)
+        self._sending = _NONE
+
+    def _begin(self, now):
+        self._coap.begin(now, self._sealed())
+        self._sending = self._pending
+        self._pending = _NONE
+        self._count_sent(now)
+
+    def _count_sent(self, now):
+        self._seq += 1
+        self.reports_sent += 1
+        self._interval.start(now, self._interval_ms)
+
+    def _failed(self, now):
+        self._requeue()
+        # Up to half as long again, so that a fleet does not come back in step.
+        self._hold.start(now, self._backoff_ms + (self._backoff_ms >> 9) * self._random(1)[0])
+        self._backoff_ms = min(self._backoff_ms << 1, self._interval_ms)
+
+    def _sms_due(self, now, ready):
+        stopped = self._guard.policy.level == _TERMINATED and not ready
+        return (
+            (stopped or not self._unheard.left_ms(now))
+            and not self._told_by_sms
+            and not self._sms_hold.left_ms(now)
+            and self._path.registered
+            and self._upstream.sms_number is not None
+            and self._sms_this_cycle < self._upstream.max_sms_per_cycle
+        )
+
+    def _send_sms(self, now):
+        """The reason goes on waiting: a short message is not acknowledged."""
+        if not self._path.sms(self._upstream.sms_number, self._sealed()):
+            self._sms_hold.start(now, _BACKOFF_MS)
+            return
+        self._sms_sent = True
+        self._sms_this_cycle += 1
+        self._told_by_sms = True
+        self._sms_hold.start(now, _SMS_GAP_MS)
+        self._hold.start(now, _GAP_MS)
+        self._count_sent(now)
+
+    def _sealed(self):
+        guard = self._guard
+        ledger = guard.ledger
+        policy = guard.policy
+        report = encode_report(
+            ledger.boot_id,
+            self._seq,
+            ledger.cycle_id,
+            ledger.carried.value(),
+            ledger.rated.value(),
+            ledger.carried_base.value(),
+            ledger.rated_base.value(),
+            guard.error_bound_octets,
+            policy.level,
+            policy.reasons,
+            policy.warned,
+            guard.app_restarts,
+            guard.crash_code,
+            _RANKS[self._pending],
+        )
+        return mac0_seal(self._key, b"U" + self._device, report, self._device)
