@@ -24,7 +24,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A TOML table: immutable, and a key that it does not have is an error."""
 
 
@@ -98,7 +98,7 @@ class PowerCut(_Table, tag_field="kind", tag="power_cut"):
 Fault = PowerCut
 
 
-class Scenario(_Table):
+class Scenario(_Table, kw_only=True):
     """One world and one device in it."""
 
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]

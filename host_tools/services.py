@@ -141,15 +141,15 @@ def _listening_port(process: subprocess.Popen[bytes], log: Path) -> int:
 
 
 class Services:
-    """What was started for a scenario; `ports` by service name, as `bench.run` takes them."""
+    """What was started for a scenario; `addresses` by name, as `bench.run` takes them."""
 
     def __init__(self) -> None:
         self.mqtt: Mqtt | None = None
         self.collector: CollectorProcess | None = None
 
     @property
-    def ports(self) -> dict[str, int]:
-        return {name: each.port for name in ("mqtt", "collector") if (each := getattr(self, name))}
+    def addresses(self) -> dict[str, tuple[str, int]]:
+        return {name: (LOOPBACK, each.port) for name in ("mqtt", "collector") if (each := getattr(self, name))}
 
 
 @contextmanager

@@ -27,13 +27,17 @@ class Octets(int):
         elif isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
             whole, fraction, unit = match.groups()
             if unit not in SIZE_UNITS:
-                raise ValueError(f'"{value}" has an unknown unit "{unit}"; use B, KB, MB or GB (1 KB = 1024 octets)')
+                raise ValueError(
+                    f'"{value}" has an unknown unit "{unit}"; use B, KB, MB or GB (1 KB = 1024 octets)'
+                )
             scale = 10 ** len(fraction or "")
             octets, rest = divmod((int(whole) * scale + int(fraction or 0)) * SIZE_UNITS[unit], scale)
             if rest:
                 raise ValueError(f'"{value}" is not a whole number of octets; give more or fewer decimals')
         else:
-            raise ValueError(f'{quote(value)} is not a size; write octets or a number and a unit, as in "30MB" or "512B"')
+            raise ValueError(
+                f'{quote(value)} is not a size; write octets or a number and a unit, as in "30MB" or "512B"'
+            )
         if octets > MAX_OCTETS:
             raise ValueError(f"{quote(value)} is more than 2^53 octets; give a smaller size")
         return cls(octets)
