@@ -65,7 +65,7 @@ class _Countdown:
 class Outbox:
     """Reports `guard`'s state through `path`; `step` it when the policy's actions say REPORT, and when due.
 
-    `guard` has `ledger` and `policy`, both with what was stored restored, `error_bound_octets`, `app_restarts`
+    `guard` has `ledger` and `policy`, both restored from what is stored, `error_bound_octets`, `app_restarts`
     (counts up) and `crash_code`. `path` has
     - `ready()`: whether a datagram to the collector would be taken now; if not, it starts what that needs.
     - `send(buf, n)`: sends the datagram buf[0:n] in the class that may use the reserve; whether it was taken.
@@ -78,7 +78,7 @@ class Outbox:
     10 minutes on the network. One tells of each change, none of the interval alone, never two within an hour.
     """
 
-    def __init__(self, config, hal, guard, path):
+    def __init__(self, config, hal, guard, path, now):
         self.reports_sent = 0
         self.reports_acked = 0
         self.on_time = None
@@ -102,7 +102,6 @@ class Outbox:
         self._unheard = _Countdown()
         self._sms_hold = _Countdown()
         self._countdowns = (self._interval, self._hold, self._unheard, self._sms_hold)
-        now = hal.ticks_ms()
         self._interval.start(now, self._interval_ms)
         self._unheard.start(now, _UNHEARD_MS)
         # A device that boots over and over must not send one each time.
