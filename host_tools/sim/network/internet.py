@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from host_tools.sim.clock import MS, Clock
-from host_tools.sim.network.packet import Packet
+from host_tools.sim.network import dns
+from host_tools.sim.network.packet import UDP, Packet, udp
 
 DNS_SERVER = "198.51.100.53"  # TEST-NET-2, RFC 5737
 HOST_NETWORK = "203.0.113"  # TEST-NET-3
@@ -41,6 +42,7 @@ class Internet:
         self._rng = rng
         self._routes: dict[str, Callable[[Packet], None]] = {}
         self._hosts: list[Host] = []
+        self.attach(DNS_SERVER, self._answer_name)
 
     def add_host(self, name: str, host: Host, ip: str | None = None) -> str:
         """Connects `host` under `name` and gives its address; without `ip` the next free one is taken."""
@@ -79,6 +81,12 @@ class Internet:
         """Lets bridged hosts exchange octets with their real peers before virtual time moves."""
         for host in self._hosts:
             host.settle()
+
+    def _answer_name(self, packet: Packet) -> None:
+        if packet.proto == UDP and packet.dst[1] == dns.PORT:
+            response = dns.respond(packet.payload, self.resolve)
+            if response is not None:
+                self.send(udp(packet.dst, packet.src, response))
 
     def _arrive(self, packet: Packet) -> None:
         deliver = self._routes.get(packet.dst[0])

@@ -18,9 +18,9 @@ class IpStack:
     """`deliver` takes arriving packets, `emit` gets leaving ones.
 
     A SYN for no connection is offered to `accept(connection, syn)`, which sets the callbacks and returns True
-    to take it; otherwise, as any other packet of no connection, it is answered with RST. A datagram goes to the
-    port bound with `bind`, else to `on_datagram(payload, source, port)`. `tcp_options` are TcpConnection's
-    keywords.
+    to take it; otherwise, as any other packet of no connection, it is answered with RST. A datagram goes to
+    the port bound with `bind`, else to `on_datagram(payload, source, port)`. `tcp_options` are keywords of
+    TcpConnection.
     """
 
     def __init__(self, clock: Clock, ip: str, emit: Callable[[Packet], None], **tcp_options: Any) -> None:

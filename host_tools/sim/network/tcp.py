@@ -1,4 +1,4 @@
-"""TCP, packet by packet, in virtual time: RFC 9293, congestion control of RFC 5681/6582, RFC 6298's time-outs.
+"""TCP, packet by packet, in virtual time: RFC 9293, congestion control and time-outs as RFC 5681, 6582, 6298.
 
 What the carrier bills depends on the number and size of packets, so this has what decides those: MSS, delayed
 and piggybacked acknowledgements, Nagle, windows, probes, retransmissions, FIN and RST. Left out: simultaneous
@@ -68,7 +68,7 @@ class TcpConnection:
     """One end of a connection. Give arriving packets to `deliver`; leaving ones go to `emit`.
 
     Callbacks, all optional: `on_connected()`; `on_readable()` when octets have arrived; `on_acked()` when the
-    peer acknowledged octets, so that there is room to send; `on_peer_closed()` when the peer's FIN has arrived
+    peer acknowledged octets, so that there is room to send; `on_peer_closed()` when the peer's FIN has come
     after all its octets; `on_closed(reason)` once, when the connection is over otherwise than by `abort()` or
     `drop()`; `on_released()` when its ports are free again. A callback may call any method here.
     """
@@ -203,16 +203,14 @@ class TcpConnection:
 
     def shutdown(self) -> None:
         """No more octets will be sent: FIN after those queued. Reading goes on."""
-        if self.state == SYN_SENT:
-            self.drop()
-        elif not self._fin_queued and self.state != CLOSED:
+        if not self._fin_queued and self.state != CLOSED:
             self._fin_queued = True
             self._output()
 
     def close(self) -> None:
         """As `shutdown`, and nobody reads any more: octets still to come get RST (RFC 1122 4.2.2.13)."""
         self._app_gone = True
-        if self._in and self.state in _MAY_RECEIVE:
+        if self.state == SYN_SENT or (self._in and self.state in _MAY_RECEIVE):
             self.abort()
         else:
             self.shutdown()
@@ -242,7 +240,7 @@ class TcpConnection:
         seq = packet.seq
         if flags & RST:
             if self._rcv_nxt <= seq <= max(self._rcv_adv, self._rcv_nxt):
-                self._finish(RESET if state != TIME_WAIT else "")
+                self._take_reset()
             return
         if flags & SYN:
             # Ours got lost, or a rebooted peer opens anew and answers our ACK with RST (RFC 9293 3.5.2).
@@ -653,10 +651,17 @@ class TcpConnection:
         self._arm(TIME_WAIT_US)
         self.on_closed(DONE)
 
+    def _take_reset(self) -> None:
+        if self.state == TIME_WAIT:
+            self._release()
+        elif self.state in (CLOSING, LAST_ACK) and not self._out:
+            self._finish(DONE)  # only the ACK of our FIN got lost: no error, RFC 9293 3.10.7.4
+        else:
+            self._finish(RESET)
+
     def _finish(self, reason: str) -> None:
         self._release()
-        if reason:
-            self.on_closed(reason)
+        self.on_closed(reason)
 
     def _release(self) -> None:
         self.state = CLOSED
