@@ -1,0 +1,70 @@
+"""The supervisor: runs the application beside the guard, reports its crash, starts it again with back-off.
+
+An application is a module with `main(guard)`, of one of three kinds:
+
+    blocking     def main(guard): uses sockets and `guard.sleep(ms)`
+    asyncio      async def main(guard): `asyncio.create_task(guard.run())` is done for it
+    own loop     def main(guard): calls `guard.step_now()` at least every `guard.WATCHDOG_MS` milliseconds
+
+Guarding goes on inside every wait of the first two, and while a crashed application is being held back. Only the guard's
+main loop feeds the watchdog: an application that computes for longer than `WATCHDOG_MS` (60 s) without waiting is reset.
+"""
+
+import sys
+
+from usageguard.compat import const
+from usageguard.core.ticks import ticks_add, ticks_diff
+
+FIRST_BACKOFF_MS = const(1_000)
+LONGEST_BACKOFF_MS = const(300_000)
+HEALTHY_MS = const(600_000)  # a run this long makes the next crash a first one again
+
+
+def crash_code(error):
+    """A small integer that says what ended the application: an OSError's errno, else 1000 + a hash of the type's name."""
+    if isinstance(error, OSError) and error.args and isinstance(error.args[0], int):
+        return error.args[0] & 0x3FF
+    code = 0
+    for char in type(error).__name__:
+        code = (code * 31 + ord(char)) % 8999
+    return 1000 + code
+
+
+def _print(error):
+    try:
+        sys.print_exception(error)  # MicroPython
+    except AttributeError:
+        import traceback
+
+        traceback.print_exception(error)
+
+
+def _run_once(guard, main):
+    running = main(guard)
+    if hasattr(running, "send"):
+        guard.run_async(running)
+
+
+def supervise(guard, main):
+    """Runs `main` again and again; returns when it returned, after which the caller goes on guarding. Never raises Exception."""
+    backoff = FIRST_BACKOFF_MS
+    while True:
+        started = guard.hal.ticks_ms()
+        try:
+            _run_once(guard, main)
+            return
+        except Exception as error:
+            _print(error)
+            guard.crashed(crash_code(error))
+        if ticks_diff(guard.hal.ticks_ms(), started) >= HEALTHY_MS:
+            backoff = FIRST_BACKOFF_MS
+        guard.sleep(backoff)
+        backoff = min(2 * backoff, LONGEST_BACKOFF_MS)
+
+
+def run(guard, main):
+    """What a device does from boot on: guards, runs `main` under supervision, and guards on when it has returned."""
+    guard.install()
+    supervise(guard, main)
+    while True:
+        guard.pump(ticks_add(guard.hal.ticks_ms(), LONGEST_BACKOFF_MS))

@@ -1,0 +1,155 @@
+"""What sockets carry, in IP octets and packets, and its fusion with the modem's own counter.
+
+The model prices what a socket operation will cost before it happens: payload, IP and TCP/UDP headers, handshakes, the
+acknowledgements of both sides (one for each segment, the most that a peer sends without loss), DNS. What the modem's
+counter shows later replaces the model, without ever lowering what was already charged:
+
+    confirmed   octets that the counter has shown since it was anchored
+    excess      charged minus confirmed
+    pending     charged since the reading *before* the last one: it may have crossed after the last reading
+
+After every charge and every reading excess >= pending, hence charged >= confirmed + pending >= what crossed, but for
+retransmissions since the last reading, which only the next reading can show. A charge is first paid from the excess, so
+that the model's surplus is not charged twice. A segment may leave the modem some time after it was charged: therefore
+pending spans two readings.
+"""
+
+from usageguard.compat import const
+
+IP_TCP = const(40)  # IPv4 20 (RFC 791) + TCP 20 (RFC 9293), without options
+IP_UDP = const(28)  # IPv4 20 + UDP 8 (RFC 768)
+SEGMENT = const(1360)  # MSS on an MTU of 1400, the smallest in common use on LTE; longer writes are priced as more segments
+OPEN_TCP = const(172)  # SYN and SYN-ACK with all options 60 each, ACK 52
+CLOSE_TCP = const(208)  # FIN and ACK of both sides, 52 each
+OPEN_CLOSE_PACKETS = const(7)
+DNS_FIXED = const(136)  # query 28+12+6, reply 28+12+6+16+28 (with a CNAME); both carry the name besides
+COUNTER_SLACK = const(65_536)  # a burst out of the modem's buffers, seen at once
+COUNTER_OCTETS_PER_S = const(1_250_000)  # 10 Mbit/s, LTE category 1 downlink (3GPP TS 36.306 table 4.1-1)
+
+
+class Meter:
+    """Prices and charges; `carried` and `rated` hold the figures of the last call (a pair would be an allocation)."""
+
+    def __init__(self, rating):
+        self._per_packet = rating.per_packet_octets
+        self._margin = rating.margin_permille
+        self._session_round = rating.session_round_octets
+        self.carried = 0  # IP octets
+        self.rated = 0  # the same by the plan's rating
+        self.counted = False  # the modem's counter is anchored and followed
+        self.window = 0  # charged since the last reading
+        self.slack = 0  # charged by the model alone and perhaps not carried, since `slack` was last set to 0
+        self._forget()
+
+    def _forget(self):
+        self.excess = self._excess_rated = 0
+        self._pending = self._pending_rated = 0
+        self.window = self._window_rated = 0
+        self._payload = self._payload_before = 0  # in this window, in the one before
+        self._datagrams = 0
+        self._headers = 0  # octets of headers not yet told apart into packets
+
+    # Prices. HOT: small integers only.
+
+    def _price(self, carried, packets):
+        self.carried = carried
+        rated = carried + packets * self._per_packet
+        if self._margin:
+            rated += (rated * self._margin + 999) // 1000
+        self.rated = rated
+
+    def price_transfer(self, tcp, n):
+        """`n` octets of payload one way (at most 64 KiB), with the acknowledgements that they cause."""
+        segments = (n + SEGMENT - 1) // SEGMENT
+        if tcp:
+            self._price(n + segments * (2 * IP_TCP), 2 * segments)
+        else:
+            self._price(n + segments * IP_UDP, segments)
+
+    def price_open(self, tcp, name_octets):
+        """A handshake and the close that will follow; `name_octets` of a host name to look up, 0 for an address."""
+        carried = packets = 0
+        if name_octets:
+            carried = DNS_FIXED + 2 * name_octets
+            packets = 2
+        if tcp:
+            carried += OPEN_TCP + CLOSE_TCP
+            packets += OPEN_CLOSE_PACKETS
+        self._price(carried, packets)
+
+    def price_session(self):
+        """A new data session, whose end the plan may round up to a whole block."""
+        self.carried = 0
+        self.rated = max(0, self._session_round - 1)
+
+    def charge(self, tcp, payload):
+        """Charges the last price; `carried` and `rated` become what is to be spent for it now. HOT."""
+        if not self.counted:
+            self.slack += self.carried - payload
+            return
+        self.window += self.carried
+        self._window_rated += self.rated
+        self._pending += self.carried
+        self._pending_rated += self.rated
+        self._payload += payload
+        if not tcp:
+            self._datagrams += 1
+        self._cover()
+
+    def _cover(self):
+        short = self._pending - self.excess
+        if short > 0:
+            self.excess += short
+            self.carried = short
+        else:
+            self.carried = 0
+        short = self._pending_rated - self._excess_rated
+        if short > 0:
+            self._excess_rated += short
+            self.rated = short
+        else:
+            self.rated = 0
+
+    # The modem's counter. Cold: readings are rare.
+
+    def anchor(self, excess, excess_rated):
+        """Follows the counter from its present reading on; `excess` octets were charged before and did not cross."""
+        self._forget()
+        self.counted = True
+        self.excess = excess
+        self._excess_rated = excess_rated
+
+    def lose(self):
+        """The counter's epoch ended, as at a restart of the modem: what was charged stands."""
+        self.counted = False
+        self.slack += self.excess
+        self._forget()
+
+    def reading(self, delta):
+        """The counter grew by `delta` octets since its last reading; `carried`, `rated` become what is to be spent now."""
+        # Headers tell how many packets the octets were. The payload of the window before is held against them, since
+        # that of this window may not have left yet; what is wrong in one reading is put right by the next.
+        self._headers += delta - self._payload_before - self._datagrams * IP_UDP
+        packets = self._headers // IP_TCP
+        self._headers -= packets * IP_TCP
+        self._price(delta, packets + self._datagrams)
+        late = max(0, self.carried - self.excess)
+        late_rated = max(0, self.rated - self._excess_rated)
+        self.excess += late - self.carried
+        self._excess_rated += late_rated - self.rated
+        self._pending = self.window
+        self._pending_rated = self._window_rated
+        self._payload_before = self._payload
+        self.window = self._window_rated = self._payload = self._datagrams = 0
+        self._cover()
+        self.carried += late
+        self.rated += late_rated
+
+    def bound(self):
+        """Octets that the charges may be above what was carried: the model's surplus that no reading has settled."""
+        return self.excess + self.slack
+
+
+def plausible(delta, elapsed_ms):
+    """The part of a counter's growth in `elapsed_ms` that a line can carry; what is beyond it is the counter's fault."""
+    return min(delta, COUNTER_SLACK + (elapsed_ms // 1000 + 1) * COUNTER_OCTETS_PER_S)

@@ -1,0 +1,337 @@
+"""Where the parts meet: one `step` that never waits, one `pump` that does, and what an application sees of the guard."""
+
+import gc
+import json
+
+from usageguard.at.channel import Channel
+from usageguard.clock import Clock
+from usageguard.compat import const
+from usageguard.core import policy as rules
+from usageguard.core.ticks import ticks_add, ticks_diff
+from usageguard.ledger import Ledger
+from usageguard.modem.slot import OPEN, OPENING, TCP
+from usageguard.net import sockets
+from usageguard.net.gate import Gate
+from usageguard.upstream.outbox import Outbox
+from usageguard.upstream.path import ReportPath
+
+WATCHDOG_MS = const(60_000)
+_STATUS_MS = const(3_600_000)
+_FEED_MS = const(20_000)  # the longest single wait, so that the watchdog is fed in time
+_EDQUOT = const(122)
+
+
+class _Traffic:
+    """`with guard.traffic(name):` the sockets made inside belong to that class."""
+
+    def __init__(self, guard, index):
+        self._guard = guard
+        self._index = index
+        self._before = []
+
+    def __enter__(self):
+        self._before.append(self._guard.traffic_class)
+        self._guard.traffic_class = self._index
+        return self
+
+    def __exit__(self, *_):
+        self._guard.traffic_class = self._before.pop()
+
+
+class Guard:
+    """One device's guard. `hal` is the hardware, `config` what `usageguard.config` loaded.
+
+    Read only: `hal`, `modem`, `gate`, `policy`, `ledger`, `clock`, `outbox`, `app_restarts`, `crash_code`.
+    """
+
+    WATCHDOG_MS = WATCHDOG_MS
+
+    def __init__(self, hal, config):
+        now = hal.ticks_ms()
+        self.hal = hal
+        self.config = config
+        self.app_restarts = 0
+        self.crash_code = 0
+        self.traffic_class = 0
+        self.ledger = Ledger(hal, hal.flash, config.plan.lease_max_octets)
+        self.ledger.open()
+        self.policy = rules.Policy(config.plan, config.classes, config.enforcement == "observe")
+        self.gate = Gate(hal, config, self.ledger, self.policy)
+        self.clock = Clock(config.plan.cycle, self.ledger.floor_day, self.ledger.floor_second, self.ledger.cycle_id)
+        self.modem = _driver(config.modem.family)(hal, Channel(hal), config.modem, self)
+        self.path = ReportPath(self.modem, self.gate, config)
+        self._closed = None
+        self._published_at = now
+        self._changed = True
+        self._slow_at = now
+        self._urgent = False
+        self._time_reading = 0
+        self._stepping = False
+        self._fed_at = now
+        self._traffic = {c.name: _Traffic(self, i) for i, c in enumerate(config.classes)}
+        self._obey(self.policy.restore(self.ledger.reasons, self.ledger.warned, self.gate.used))
+        self.outbox = Outbox(config, hal, self, self.path, now)
+        self.outbox.on_time = self._server_time
+        hal.event("ledger-" + self.ledger.recovered, self.ledger.charged_rated, self.ledger.charged_carried)
+        hal.watchdog_feed(WATCHDOG_MS)
+
+    # For applications
+
+    def install(self):
+        """Makes `import socket` (and `usocket`) the metered, gated module for whatever is imported from now on."""
+        import sys
+
+        sockets.bind_guard(self)
+        sys.modules["socket"] = sys.modules["usocket"] = sockets
+
+    def traffic(self, name):
+        """A context in which new sockets belong to the class `name`. KeyError for a class that is not configured."""
+        return self._traffic[name]
+
+    def sleep(self, ms):
+        """Waits for `ms` (0 and up), guarding meanwhile."""
+        while ms > 0:
+            step = min(ms, 1 << 28)
+            until = ticks_add(self.hal.ticks_ms(), step)
+            while ticks_diff(until, self.hal.ticks_ms()) > 0:
+                self.pump(until)
+            ms -= step
+
+    def step_now(self):
+        """For an application with its own loop: one step; returns the milliseconds in which it wants the next one."""
+        self._feed()
+        return self.step(self.hal.ticks_ms())
+
+    async def run(self):
+        """For asyncio applications: guards as a task, for ever."""
+        import asyncio
+
+        while True:
+            due = self.step_now()
+            await asyncio.sleep(min(due, self.hal.SLICE_MS) / 1000)
+
+    def run_async(self, main):
+        """Runs the coroutine `main` under asyncio beside `run`."""
+        import asyncio
+
+        async def both():
+            guarding = asyncio.create_task(self.run())
+            try:
+                await main
+            finally:
+                guarding.cancel()
+
+        asyncio.run(both())
+
+    def crashed(self, code):
+        """The supervisor's word that the application ended with an exception."""
+        self.app_restarts += 1
+        self.crash_code = code
+        self._urgent = True
+        self.hal.event("app-crash", code, self.app_restarts)
+
+    def admits(self, traffic_class):
+        """Whether that class (by index) may send at all now."""
+        return self.policy.admits(traffic_class, self.gate.used, 0)
+
+    # The loop. HOT: while nothing but traffic happens, `pump` allocates nothing.
+
+    def pump(self, until):
+        """One wait: until ticks `until`, or until there is input or work."""
+        hal = self.hal
+        due = self.step(hal.ticks_ms())
+        now = hal.ticks_ms()
+        left = ticks_diff(until, now)
+        if due < left:
+            left = due
+        if left > _FEED_MS:
+            left = _FEED_MS
+        self._feed()
+        if left > 0:
+            hal.wait(ticks_add(now, left))
+        self.step(hal.ticks_ms())
+
+    def _feed(self):
+        now = self.hal.ticks_ms()
+        if ticks_diff(now, self._fed_at) >= _FEED_MS:
+            self._fed_at = now
+            self.hal.watchdog_feed(WATCHDOG_MS)
+
+    def step(self, now):
+        """Does all that is due, waits for nothing; returns milliseconds until it wants to be called again."""
+        if self._stepping:
+            raise RuntimeError("Guard.step was entered again")
+        self._stepping = True
+        try:
+            self.modem.step(now)
+            if self.gate.crossed:
+                self._judge()
+            if self.gate.wants_reading():
+                self.modem.read_counter()
+            left = ticks_diff(self._slow_at, now)
+            if left <= 0 or self._urgent or self.path.arrived():
+                self._urgent = False
+                left = self._slow(now)
+                self._slow_at = ticks_add(now, left)
+            due = self.modem.next_ms(now)
+            return due if due < left else left
+        finally:
+            self._stepping = False
+
+    # What the modem's driver tells
+
+    def received(self, slot, n):
+        """Payload arrived. HOT."""
+        self.gate.received(slot.kind == TCP, n)
+
+    def opened(self, slot):
+        self._urgent = True
+
+    def closed(self, slot):
+        pass
+
+    def counter(self, tx, rx):
+        self.gate.counter(tx, rx, self.modem.counter_epoch, self.modem.found_on)
+
+    def refused(self, cause):
+        self.hal.event("refused", cause)
+        self._obey(self.policy.apply(rules.CARRIER_REFUSED))
+
+    def served(self):
+        self.gate.session()
+        self._obey(self.policy.apply(rules.CARRIER_SERVES))
+
+    def _network_time(self, day, second, now):
+        """The network's own time: it sets the system clock, and is weighed for the cycle's."""
+        self.clock.network(day, second, now)
+        if not self.clock.trusted:
+            self.hal.set_utc(day, second)
+
+    def _server_time(self, day, second, now):
+        if not self.clock.trusted:
+            self.hal.event("time-trusted", day, second)
+        self.clock.server(day, second, now)
+        self.hal.set_utc(day, second)
+        self._urgent = True
+
+    # Decisions
+
+    def _judge(self):
+        self.gate.crossed = False
+        self._obey(self.policy.cross(self.gate.used))
+
+    def _obey(self, actions):
+        """Carries out what the policy asks for."""
+        if not actions:
+            return
+        policy, ledger = self.policy, self.ledger
+        if actions & rules.SAVE:
+            self.hal.event("verdict-" + policy.verdict(), policy.reasons, policy.warned)
+            ledger.reasons = policy.reasons
+            ledger.warned = policy.warned
+            ledger.commit()
+        elif actions & rules.REPORT:
+            self.hal.event("verdict-" + policy.verdict(), policy.reasons, policy.warned)
+        if actions & rules.CLOSE:
+            for slot in self.modem.slots:
+                if slot.state in (OPENING, OPEN) and not self.admits(slot.traffic_class):
+                    slot.fail(_EDQUOT)
+        self.modem.data_wanted = policy.data_wanted()
+        self._changed = True
+        self._urgent = True
+
+    def _slow(self, now):
+        """What is not per octet: time and cycles, reports, status. Returns milliseconds until it is wanted again."""
+        if self._time_reading != self.modem.time_reading:
+            self._time_reading = self.modem.time_reading
+            self._network_time(self.modem.time_day, self.modem.time_second, now)
+        due = self._calendar(now)
+        n = self.path.receive()
+        while n:
+            self.outbox.receive(now, self.path.buffer, n)
+            n = self.path.receive()
+        self.outbox.step(now)
+        self.ledger.tidy()
+        left = _STATUS_MS - ticks_diff(now, self._published_at)
+        if self._changed or left <= 0:
+            self.publish(now)
+            left = _STATUS_MS
+        return min(due, left, self.outbox.due_ms(now))
+
+    def _calendar(self, now):
+        """Follows the clock over cycle boundaries; returns milliseconds until it has to look again."""
+        clock, ledger = self.clock, self.ledger
+        clock.step(now)
+        cycle_id = clock.cycle_id(now)
+        if cycle_id > ledger.cycle_id:
+            self._begin_cycle(cycle_id)
+        elif clock.within_cycle(now):
+            ledger.within_cycle()
+        return clock.next_ms(now)
+
+    def _begin_cycle(self, cycle_id):
+        ledger = self.ledger
+        if ledger.cycle_id:
+            self._closed = {
+                "cycle": ledger.cycle_id,
+                "carried_octets": self.carried_octets(),
+                "rated_octets": self.gate.used.value(),
+                "error_bound_octets": self.error_bound_octets(),
+            }
+        ledger.floor_day, ledger.floor_second = self.clock.floor
+        ledger.new_cycle(cycle_id)
+        self.gate.rebase()
+        self.hal.event("cycle", cycle_id)
+        self._obey(self.policy.apply(rules.NEW_CYCLE))
+        self._judge()
+        self._changed = True
+
+    # What can be asked
+
+    def carried_octets(self):
+        """IP octets of this cycle, both ways."""
+        return self.ledger.carried.value() - self.ledger.carried_base.value()
+
+    def error_bound_octets(self):
+        """How far `carried_octets` may be above what was carried: what the model and recoveries charged to be safe."""
+        return self.gate.meter.bound() + self.ledger.carried_unsure.value()
+
+    def status(self):
+        """The state as integers and ASCII, of the present cycle; the last complete one in `closed`."""
+        ledger, policy = self.ledger, self.policy
+        gc.collect()
+        return {
+            "cycle": ledger.cycle_id,
+            "carried_octets": self.carried_octets(),
+            "rated_octets": self.gate.used.value(),
+            "error_bound_octets": self.error_bound_octets(),
+            "verdict": policy.verdict(),
+            "reasons": policy.names(),
+            "shed": [c.name for i, c in enumerate(self.config.classes) if policy.shed >> i & 1],
+            "stopped": bool(policy.reasons),
+            "time_trusted": self.clock.trusted,
+            "modem": self.modem.state,
+            "boot_id": ledger.boot_id,
+            "ledger": ledger.backend,
+            "recovered": ledger.recovered,
+            "app_restarts": self.app_restarts,
+            "counter_jumps": self.gate.jumps,
+            "denials": self.gate.denials,
+            "reports_sent": self.outbox.reports_sent,
+            "reports_acked": self.outbox.reports_acked,
+            "octets_per_report": self.path.octets // max(1, self.outbox.reports_acked),
+            "heap_octets": gc.mem_alloc() if hasattr(gc, "mem_alloc") else None,
+            "closed": self._closed,
+        }
+
+    def publish(self, now):
+        """Tells whoever watches the device its status."""
+        self._published_at = now
+        self._changed = False
+        self.ledger.set_remaining(max(0, min(1 << 29, self.config.plan.report_limit - self.gate.used.value())))
+        self.hal.status(json.dumps(self.status()))
+
+
+def _driver(family):
+    """The driver of a modem family; only the one in use is loaded."""
+    return __import__("usageguard.modem." + family, None, None, ("Modem",)).Modem

@@ -1,0 +1,202 @@
+"""The HAL on a host: every piece of hardware lives in the simulator, behind one link.
+
+A request is 8 octets (op, 8-bit argument, 16-bit payload length, 32-bit argument, little-endian) and its payload. A reply,
+where the op has one, is 8 octets (ticks, UART octets that can be read, payload length) and its payload. Ticks stand still
+between replies, because virtual time moves only while the device waits: so `ticks_ms` and an empty `uart_readinto` cost
+no round trip. The link is a file descriptor (`FdLink`) or the simulator itself (a direct call, for property tests).
+"""
+
+from usageguard.compat import const
+
+OP_HELLO = const(0)  # -> reset cause 1, flash sectors 2 (0 = no flash), unique id
+OP_WAIT = const(1)  # until (ticks) -> ()
+OP_UART_READ = const(2)  # how many at most -> octets
+OP_UART_WRITE = const(3)  # octets, no reply
+OP_UART_BAUD = const(4)  # baud, no reply
+OP_FLASH_READ = const(5)  # address, payload: 2 octets count -> octets
+OP_FLASH_WRITE = const(6)  # address, octets -> ()
+OP_FLASH_ERASE = const(7)  # sector -> ()
+OP_RETAINED_READ = const(8)  # how many -> octets
+OP_RETAINED_WRITE = const(9)  # octets, no reply
+OP_RANDOM = const(10)  # how many -> octets
+OP_WATCHDOG = const(11)  # time-out in ms, no reply
+OP_SET_UTC = const(12)  # second of the day, payload: day 2 octets, no reply
+OP_MODEM_POWER = const(13)  # on, no reply
+OP_RESET = const(14)  # -> never answered
+OP_EVENT = const(15)  # payload: a 4, b 4, ASCII code, no reply
+OP_STATUS = const(16)  # payload: JSON, no reply
+
+SECTOR_OCTETS = const(4096)
+_MAX_WRITE = const(4096)
+
+
+def _put32(buf, at, value):
+    buf[at] = value & 255
+    buf[at + 1] = (value >> 8) & 255
+    buf[at + 2] = (value >> 16) & 255
+    buf[at + 3] = (value >> 24) & 255
+
+
+class FdLink:
+    """The link over a blocking socket's descriptor, as both VMs read it: a read fills its buffer or the bench is gone."""
+
+    def __init__(self, fd):
+        self._file = open(fd, "r+b", 0)  # noqa: SIM115 - open for the life of the device
+        try:
+            from micropython import heap_lock  # noqa: F401 - MicroPython's streams take (buf, n)
+
+            self.send = self._file.write
+            self._readinto = self._file.readinto
+        except ImportError:
+            self.send = self._send_cpython
+            self._readinto = self._readinto_cpython
+
+    def _send_cpython(self, buf, n):
+        self._file.write(memoryview(buf)[:n])
+
+    def _readinto_cpython(self, buf, n):
+        view = memoryview(buf)[:n]
+        done = 0
+        while done < n:
+            got = self._file.readinto(view[done:])
+            if not got:
+                return done
+            done += got
+        return done
+
+    def receive(self, buf, n):
+        """Fills `buf[0:n]`; SystemExit when the bench closed the link."""
+        if self._readinto(buf, n) != n:
+            raise SystemExit(0)
+
+
+class Flash:
+    """The ledger's block device, by MicroPython's block-device protocol; erased octets read 0xFF, programming clears bits."""
+
+    def __init__(self, hal, sectors):
+        self._hal = hal
+        self._sectors = sectors
+        self._count = bytearray(2)
+
+    def readblocks(self, block, buf, off=0):
+        n = len(buf)
+        self._count[0] = n & 255
+        self._count[1] = n >> 8
+        self._hal._ask(OP_FLASH_READ, 0, block * SECTOR_OCTETS + off, self._count, 2, buf, n)
+
+    def writeblocks(self, block, buf, off=0):
+        self._hal._ask(OP_FLASH_WRITE, 0, block * SECTOR_OCTETS + off, buf, len(buf), None, 0)
+
+    def ioctl(self, op, arg):
+        if op == 4:
+            return self._sectors
+        if op == 5:
+            return SECTOR_OCTETS
+        if op == 6:
+            self._hal._ask(OP_FLASH_ERASE, 0, arg, None, 0, None, 0)
+        return 0
+
+
+class HostHal:
+    """See `usageguard.hal` for the interface; `link` has `send(buf, n)` and `receive(buf, n)`."""
+
+    SLICE_MS = 60_000  # virtual time: every wait pumps the guard
+
+    def __init__(self, link):
+        self._send = link.send
+        self._receive = link.receive
+        self._head = bytearray(8)
+        self._reply = bytearray(8)
+        self._ticks = 0
+        self._rx_any = 0
+        hello = bytearray(11)
+        self._ask(OP_HELLO, 0, 0, None, 0, hello, 11)
+        self._cause = hello[0]
+        sectors = hello[1] | hello[2] << 8
+        self._id = bytes(hello[3:])
+        self.flash = Flash(self, sectors) if sectors else None
+
+    def _tell(self, op, a, arg, payload, n):
+        head = self._head
+        head[0] = op
+        head[1] = a
+        head[2] = n & 255
+        head[3] = n >> 8
+        _put32(head, 4, arg)
+        self._send(head, 8)
+        if n:
+            self._send(payload, n)
+
+    def _ask(self, op, a, arg, payload, n, into, want):
+        self._tell(op, a, arg, payload, n)
+        reply = self._reply
+        self._receive(reply, 8)
+        self._ticks = reply[0] | reply[1] << 8 | reply[2] << 16 | reply[3] << 24
+        self._rx_any = reply[4] | reply[5] << 8
+        got = reply[6] | reply[7] << 8
+        if got:
+            self._receive(into, got)
+        return got
+
+    def ticks_ms(self):
+        return self._ticks
+
+    def wait(self, until_ms):
+        """Returns at `until_ms`, or as soon as the UART has something to read."""
+        if not self._rx_any:
+            self._ask(OP_WAIT, 0, until_ms, None, 0, None, 0)
+
+    def uart_readinto(self, buf, n):
+        """Moves up to `n` octets to the start of `buf`; returns how many, 0 where there are none."""
+        if not self._rx_any:
+            return 0
+        return self._ask(OP_UART_READ, 0, n, None, 0, buf, n)
+
+    def uart_write(self, buf, n):
+        """Sends `buf[0:n]` (n <= 4096)."""
+        self._tell(OP_UART_WRITE, 0, 0, buf, n)
+
+    def uart_baud(self, rate):
+        self._tell(OP_UART_BAUD, 0, rate, None, 0)
+
+    def retained_read(self, buf):
+        self._ask(OP_RETAINED_READ, 0, len(buf), None, 0, buf, len(buf))
+
+    def retained_write(self, buf):
+        self._tell(OP_RETAINED_WRITE, 0, 0, buf, len(buf))
+
+    def reset_cause(self):
+        return self._cause
+
+    def unique_id(self):
+        return self._id
+
+    def random(self, n):
+        out = bytearray(n)
+        self._ask(OP_RANDOM, 0, n, None, 0, out, n)
+        return bytes(out)
+
+    def watchdog_feed(self, timeout_ms):
+        self._tell(OP_WATCHDOG, 0, timeout_ms, None, 0)
+
+    def set_utc(self, day, second):
+        self._tell(OP_SET_UTC, 0, second, bytes((day & 255, day >> 8)), 2)
+
+    def modem_power(self, on):
+        self._tell(OP_MODEM_POWER, 1 if on else 0, 0, None, 0)
+
+    def reset(self):
+        self._ask(OP_RESET, 0, 0, None, 0, None, 0)
+
+    def event(self, code, a=0, b=0):
+        """Tells the bench that something happened: an ASCII code and two integers."""
+        data = bytearray(8)
+        _put32(data, 0, a)
+        _put32(data, 4, b)
+        data += code.encode()
+        self._tell(OP_EVENT, 0, 0, data, len(data))
+
+    def status(self, text):
+        """Tells the bench the guard's status, as JSON (under 64 KiB)."""
+        data = text.encode()
+        self._tell(OP_STATUS, 0, 0, data, len(data))

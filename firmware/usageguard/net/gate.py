@@ -1,0 +1,140 @@
+"""Admission by traffic class, and the one place where an octet is counted: lease, admit, send, count.
+
+The driver and the sockets tell the gate what they are about to do or what arrived; the gate prices it (core.meter),
+asks the policy whether the class may (core.policy), has the ledger reserve it ahead, and spends it.
+"""
+
+from usageguard.compat import const
+from usageguard.core.meter import COUNTER_SLACK, Meter, plausible
+from usageguard.core.octets import Octets
+from usageguard.core.ticks import ticks_diff
+
+# The modem's receive buffer and what is under way to it may arrive without our having asked: kept leased while open.
+DOWNLINK_HEADROOM = const(4096)
+MOST_CREDIT = const(1 << 24)
+
+
+class Gate:
+    """`crossed` is set when usage passed the policy's next mark: the guard's step then lets the policy decide."""
+
+    def __init__(self, hal, config, ledger, policy):
+        self._hal = hal
+        self._ledger = ledger
+        self._policy = policy
+        self.meter = Meter(config.plan.rating)
+        self.used = Octets()  # rated octets of this cycle
+        self.crossed = False
+        self.denials = 0
+        self.jumps = 0  # implausible jumps of the modem's counter
+        self._window_octets = max(1024, min(16_384, config.plan.allowance >> 10))
+        self._reading = Octets()
+        self._reading_at = 0
+        self._epoch = -1
+        self.rebase()
+
+    def rebase(self):
+        """Takes the cycle's usage from the ledger: after its opening, and when a new cycle began."""
+        self.used.set(self._ledger.rated)
+        self.used.sub(self._ledger.rated_base)
+        self.crossed = True
+
+    # HOT: from here to `received` nothing may allocate
+
+    def _spend(self, carried, rated):
+        self._ledger.ensure(rated, carried)
+        self._ledger.spend(rated, carried)
+        self.used.add(rated)
+        if self._policy.past_mark(self.used):
+            self.crossed = True
+
+    def transfer(self, traffic_class, tcp, n):
+        """Charges `n` octets of payload that are about to be sent; False where the class may not. OSError: no ledger."""
+        meter = self.meter
+        meter.price_transfer(tcp, n)
+        if not self._policy.admits(traffic_class, self.used, meter.rated):
+            self.denials += 1
+            return False
+        meter.charge(tcp, n)
+        self._spend(meter.carried, meter.rated)
+        return True
+
+    def received(self, tcp, n):
+        """Counts `n` octets of payload that arrived, allowed or not."""
+        meter = self.meter
+        meter.price_transfer(tcp, n)
+        meter.charge(tcp, n)
+        self._spend(meter.carried, meter.rated)
+
+    # Cold
+
+    def open(self, traffic_class, tcp, name_octets):
+        """Charges a connection's handshake and close, and leases what may come unasked; False where the class may not."""
+        meter = self.meter
+        meter.price_open(tcp, name_octets)
+        if not self._policy.admits(traffic_class, self.used, meter.rated):
+            self.denials += 1
+            return False
+        meter.charge(tcp, 0)
+        self._spend(meter.carried, meter.rated)
+        self._ledger.ensure(DOWNLINK_HEADROOM, DOWNLINK_HEADROOM)
+        return True
+
+    def session(self):
+        """A data session begins."""
+        self.meter.price_session()
+        if self.meter.rated:
+            self._spend(0, self.meter.rated)
+
+    def wants_reading(self):
+        """True when enough was charged since the modem's last reading for another one to be worth its while."""
+        return self.meter.window >= self._window_octets
+
+    def counter(self, tx, rx, epoch, found_on):
+        """A reading of the modem's counter. `epoch` changes when the modem restarted; `found_on`: it ran before we did.
+
+        OSError where the ledger fails.
+        """
+        now = self._hal.ticks_ms()
+        meter = self.meter
+        total = Octets()
+        total.set(tx)
+        total.add_octets(rx)
+        zero = Octets()
+        if epoch != self._epoch or not meter.counted:
+            if meter.counted:
+                meter.lose()
+            self._epoch = epoch
+            self._anchor(total, found_on)
+        elif total.less(self._reading):  # it was reset: the reading is what has crossed since
+            self._spend_reading(total.diff(zero), now)
+        else:
+            self._spend_reading(total.diff(self._reading), now)
+        self._reading = total
+        self._reading_at = now
+        self._ledger.counter_read(total)
+
+    def _anchor(self, total, found_on):
+        """After a crash of ours that the modem outlived, its counter tells what of the lost lease was really used."""
+        ledger = self._ledger
+        credit = credit_rated = 0
+        if found_on and ledger.lost_carried and not total.less(ledger.modem_counter):
+            crossed = total.diff(ledger.modem_counter)
+            if crossed > ledger.lost_carried:
+                crossed = min(crossed, ledger.lost_carried + COUNTER_SLACK)
+                self._spend(crossed - ledger.lost_carried, crossed - ledger.lost_carried)
+            else:
+                credit = min(MOST_CREDIT, ledger.lost_carried - crossed)
+                # Rated octets of the same: what crossed is rated as if every packet of it were the smallest.
+                self.meter._price(crossed, crossed // 40 + 1)
+                credit_rated = max(0, min(MOST_CREDIT, ledger.lost_rated - self.meter.rated))
+        ledger.lost_carried = ledger.lost_rated = 0
+        self.meter.anchor(credit, credit_rated)
+
+    def _spend_reading(self, delta, now):
+        allowed = plausible(delta, max(0, ticks_diff(now, self._reading_at)))
+        if allowed != delta:
+            self.jumps += 1
+            self._hal.event("counter-jump", delta & 0x3FFFFFFF, allowed)
+        self.meter.reading(allowed)
+        if self.meter.carried or self.meter.rated:
+            self._spend(self.meter.carried, self.meter.rated)

@@ -1,0 +1,359 @@
+"""A `socket` module over the modem's sockets: metered, gated, corked. `guard.install()` puts it in `sys.modules`.
+
+A blocking call waits by pumping the guard, so that guarding goes on meanwhile. Small writes are corked: they leave at a read,
+a poll, any wait, close, or when a segment is full; an MQTT publish of four writes is one segment instead of four, which
+saves three headers and three acknowledgements, 240 octets.
+
+Differences from a stock socket: a name is resolved by the modem when it connects (`getaddrinfo` returns it as it is), there
+is no `bind`, `listen` or `accept`, and what the policy does not admit raises OSError(EDQUOT).
+"""
+
+import io
+
+from usageguard.compat import const
+from usageguard.core.ticks import ticks_add, ticks_diff
+from usageguard.modem.slot import CLOSING, FREE, OPEN, OPENING, PEER_CLOSED, TCP, UDP
+
+AF_INET = const(2)
+SOCK_STREAM = const(1)
+SOCK_DGRAM = const(2)
+IPPROTO_TCP = const(6)
+IPPROTO_UDP = const(17)
+SOL_SOCKET = const(1)
+SO_REUSEADDR = const(4)
+
+ENETDOWN = const(100)
+ENOTCONN = const(107)
+ENOBUFS = const(105)
+EBADF = const(9)
+EISCONN = const(106)
+ETIMEDOUT = const(110)
+ECONNRESET = const(104)
+EAGAIN = const(11)
+EINPROGRESS = const(115)
+EDQUOT = const(122)  # the plan's quota, for this traffic class
+
+SEGMENT = const(1460)  # octets in one AT+QISEND, and in the cork
+_LONGEST_MS = const(1 << 28)
+_OFFLINE_MS = const(60_000)  # how long a connect waits for the modem to be online
+
+# MicroPython's stream protocol (py/stream.h)
+_POLL = const(3)
+_CLOSE = const(4)
+_POLL_RD = const(1)
+_POLL_WR = const(4)
+_POLL_ERR = const(8)
+_POLL_HUP = const(16)
+
+_guard = None
+
+
+def bind_guard(guard):
+    """Makes `guard` the one that every socket made from now on belongs to."""
+    global _guard
+    _guard = guard
+
+
+def getaddrinfo(host, port, af=0, type=0, proto=0, flags=0):
+    """One entry, whose address is (host, port): the modem resolves the name when it connects."""
+    return [(AF_INET, type or SOCK_STREAM, proto, "", (host, port))]
+
+
+class socket(io.IOBase):  # noqa: N801 - the name that applications know
+    """A stream (TCP) or datagram (UDP) socket of the traffic class in force when it was made (`guard.traffic`)."""
+
+    def __init__(self, af=AF_INET, type=SOCK_STREAM, proto=0):
+        if af != AF_INET or type not in (SOCK_STREAM, SOCK_DGRAM):
+            raise OSError(97, "EAFNOSUPPORT")
+        self._guard = _guard
+        self._tcp = type == SOCK_STREAM
+        self._class = _guard.traffic_class
+        self._slot = None
+        self._peer = None
+        self._timeout = -1  # ms; -1 waits for ever, 0 never
+        self._deadline = 0
+        self._failed = 0
+        self._one = bytearray(1)
+
+    # Waiting
+
+    def _begin(self):
+        timeout = self._timeout
+        self._deadline = ticks_add(self._guard.hal.ticks_ms(), _LONGEST_MS if timeout < 0 else timeout)
+
+    def _wait(self):
+        """One wait of the guard; False when the socket's time-out has passed. HOT."""
+        guard = self._guard
+        if self._timeout < 0:
+            guard.pump(ticks_add(guard.hal.ticks_ms(), _LONGEST_MS))
+            return True
+        if ticks_diff(self._deadline, guard.hal.ticks_ms()) <= 0:
+            return False
+        guard.pump(self._deadline)
+        return True
+
+    def _wait_until(self, ticks):
+        """One wait until `ticks` at the most; False when the socket's time-out has passed."""
+        guard = self._guard
+        left = ticks_diff(self._deadline, guard.hal.ticks_ms())
+        if self._timeout >= 0 and left <= 0:
+            return False
+        guard.pump(ticks if self._timeout < 0 or ticks_diff(ticks, self._deadline) < 0 else self._deadline)
+        return True
+
+    # Connecting
+
+    def connect(self, address):
+        """Connects to (host, port); a host name is resolved by the modem. OSError: EDQUOT, ETIMEDOUT, the modem's error."""
+        if self._slot is not None:
+            raise OSError(EISCONN, "EISCONN")
+        host, port = address[0], address[1]
+        guard = self._guard
+        self._begin()
+        patience = ticks_add(guard.hal.ticks_ms(), _OFFLINE_MS)
+        while not guard.modem.online:
+            if not guard.admits(self._class):
+                raise OSError(EDQUOT, "EDQUOT")
+            if ticks_diff(patience, guard.hal.ticks_ms()) <= 0 or not self._wait_until(patience):
+                raise OSError(ENETDOWN, "ENETDOWN")
+        slot = guard.modem.free_slot()
+        if slot is None:
+            raise OSError(ENOBUFS, "ENOBUFS")
+        name_octets = 0 if host.replace(".", "").isdigit() else len(host)
+        if not guard.gate.open(self._class, self._tcp, name_octets):
+            raise OSError(EDQUOT, "EDQUOT")
+        slot.open(TCP if self._tcp else UDP, host, port)
+        slot.traffic_class = self._class
+        self._slot = slot
+        self._peer = (host, port)
+        if self._timeout == 0:
+            raise OSError(EINPROGRESS, "EINPROGRESS")
+        while slot.state == OPENING:
+            if not self._wait():
+                slot.close()
+                self._slot = None
+                raise OSError(ETIMEDOUT, "ETIMEDOUT")
+        if slot.state != OPEN:
+            self._slot = None
+            error = slot.errno
+            slot.close()
+            raise OSError(error, "connect")
+
+    # The cork
+
+    def _fail(self, error):
+        if not self._failed:
+            self._failed = error
+            if self._slot is not None:
+                self._slot.close()
+        raise OSError(error, "EDQUOT" if error == EDQUOT else "socket")
+
+    def _live(self):
+        slot = self._slot
+        if self._failed:
+            raise OSError(self._failed, "socket")
+        if slot is None:
+            raise OSError(ENOTCONN, "ENOTCONN")
+        return slot
+
+    def _push(self, slot):
+        """Hands what is corked to the modem if it is free to take it. HOT."""
+        n = slot.tx.any()
+        if n and not slot.tx_busy and slot.state == OPEN:
+            if n > SEGMENT:
+                n = SEGMENT
+            if not self._guard.gate.transfer(self._class, self._tcp, n):
+                self._fail(EDQUOT)
+            slot.flush()
+
+    def _flush(self, slot):
+        """Waits until the cork has room again; False when it may not wait, or not any longer. HOT."""
+        self._begin()
+        while True:
+            self._push(slot)
+            if slot.tx.any() < SEGMENT:
+                return True
+            if slot.state != OPEN:
+                self._fail(slot.errno or ECONNRESET)
+            if self._timeout == 0 or not self._wait():
+                return False
+
+    def write(self, buf, n=-1):
+        """Writes `buf` (or its first `n` octets); returns how many were taken, None for none on a non-blocking socket. HOT."""
+        slot = self._live()
+        if slot.state != OPEN:
+            self._fail(slot.errno or ECONNRESET)
+        if isinstance(buf, str):
+            buf = buf.encode()
+        if n < 0 or n > len(buf):
+            n = len(buf)
+        done = 0
+        while done < n:
+            room = SEGMENT - slot.tx.any()
+            if room > n - done:
+                room = n - done
+            if room > 0:
+                done += slot.tx.write(buf, done, room)
+            if slot.tx.any() >= SEGMENT and not self._flush(slot):
+                if self._timeout:
+                    raise OSError(ETIMEDOUT, "ETIMEDOUT")
+                return done or None
+        slot.corked = True
+        return n
+
+    def send(self, data):
+        return self.write(data) or 0
+
+    def sendall(self, data):
+        done = self.write(data)
+        if done != len(data):
+            raise OSError(EAGAIN, "EAGAIN")
+
+    def sendto(self, data, address):
+        """Sends one datagram. A datagram socket keeps the peer of its first one; another address opens it again."""
+        if self._peer != tuple(address):
+            if self._slot is not None:
+                self._slot.close()
+                self._slot = None
+            self.connect(address)
+        slot = self._live()
+        self._begin()
+        while slot.tx_busy or slot.tx.any():
+            if not self._wait():
+                raise OSError(ETIMEDOUT, "ETIMEDOUT")
+        slot.tx.write(data, 0, len(data))
+        self._push(slot)
+        return len(data)
+
+    # Reading
+
+    def _fill(self, buf, n):
+        """Up to `n` octets into `buf`; 0 at the end, None where there is nothing yet and no waiting. HOT."""
+        slot = self._live()
+        self._begin()
+        tried = False
+        while True:
+            self._push(slot)
+            got = slot.rx.readinto(buf, n)
+            if got:
+                return got
+            if slot.state == PEER_CLOSED or slot.state == FREE:
+                return 0
+            if slot.state != OPEN:
+                self._fail(slot.errno or ECONNRESET)
+            if not self._guard.admits(self._class):
+                self._fail(EDQUOT)
+            if self._timeout == 0:
+                if tried:
+                    return None
+                # A caller that polls without waiting would stop the clock: a fruitless read costs a millisecond.
+                tried = True
+                self._guard.pump(ticks_add(self._guard.hal.ticks_ms(), 1))
+            elif not self._wait():
+                raise OSError(ETIMEDOUT, "ETIMEDOUT")
+
+    def readinto(self, buf, n=-1):
+        """Reads what there is, at least one octet, up to the size of `buf`; 0 at the end, None: nothing yet. HOT."""
+        size = len(buf)
+        if n < 0 or n > size:
+            n = size
+        return self._fill(buf, n)
+
+    def recv(self, n):
+        buf = bytearray(n)
+        got = self._fill(buf, n)
+        if got is None:
+            raise OSError(EAGAIN, "EAGAIN")
+        return bytes(memoryview(buf)[:got])
+
+    def recvfrom(self, n):
+        return self.recv(n), self._peer
+
+    def read(self, n=-1):
+        """Exactly `n` octets, or all until the end; fewer at the end; None: nothing yet on a non-blocking socket."""
+        whole = bytearray()
+        piece = bytearray(min(n, SEGMENT) if n >= 0 else 256)
+        while n < 0 or len(whole) < n:
+            want = len(piece) if n < 0 else min(len(piece), n - len(whole))
+            got = self._fill(piece, want)
+            if got is None:
+                return bytes(whole) if whole else None
+            if not got:
+                break
+            whole.extend(memoryview(piece)[:got])
+        return bytes(whole)
+
+    def readline(self, n=-1):
+        """A line with its end, or what there is before the connection's end."""
+        line = bytearray()
+        while n < 0 or len(line) < n:
+            got = self._fill(self._one, 1)
+            if not got:
+                break
+            line.extend(self._one)
+            if self._one[0] == 10:
+                break
+        return bytes(line)
+
+    # The rest of the protocol
+
+    def ioctl(self, op, arg):
+        """Poll and close, for `select.poll`, asyncio and TLS."""
+        if op == _CLOSE:
+            self.close()
+            return 0
+        if op != _POLL:
+            return 0
+        ready = self.poll_ready(arg)
+        if not ready:  # as in `_fill`: a fruitless poll costs a millisecond
+            self._guard.pump(ticks_add(self._guard.hal.ticks_ms(), 1))
+            ready = self.poll_ready(arg)
+        return ready
+
+    def poll_ready(self, wanted):
+        """What of `wanted` (POLLIN, POLLOUT) would not wait now, and POLLHUP, POLLERR; does not wait itself."""
+        slot = self._slot
+        if self._failed or slot is None:
+            return wanted & (_POLL_RD | _POLL_WR) | _POLL_ERR
+        self._push(slot)
+        ready = 0
+        if slot.state == OPENING:
+            return 0
+        if wanted & _POLL_RD and (slot.rx.any() or slot.state != OPEN):
+            ready |= _POLL_RD
+        if wanted & _POLL_WR and slot.state == OPEN and slot.tx.any() < SEGMENT:
+            ready |= _POLL_WR
+        if slot.state != OPEN:
+            ready |= _POLL_HUP
+        return ready
+
+    def settimeout(self, seconds):
+        """None waits for ever, 0 never, otherwise at most so long."""
+        self._timeout = -1 if seconds is None else int(seconds * 1000)
+
+    def setblocking(self, flag):
+        self._timeout = -1 if flag else 0
+
+    def setsockopt(self, level, option, value):
+        """Accepted and without effect: the modem's sockets have no options of their own."""
+
+    def makefile(self, mode="rb", buffering=0):
+        return self
+
+    def close(self):
+        """Sends what is corked, then closes; the modem does it in the background."""
+        slot = self._slot
+        if slot is not None and not self._failed:
+            self._failed = EBADF
+            if slot.state == OPEN and slot.tx.any() and not slot.tx_busy:
+                n = min(slot.tx.any(), SEGMENT)
+                if self._guard.gate.transfer(self._class, self._tcp, n):
+                    slot.flush()
+            slot.close()
+        self._slot = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

@@ -1,0 +1,78 @@
+"""How a report travels: a datagram socket of the modem through the gate, in the class that may use the reserve; or SMS."""
+
+from usageguard.compat import const
+from usageguard.modem.slot import FAILED, FREE, OPEN, UDP
+
+_DATAGRAM = const(512)  # a CoAP acknowledgement is under 100 octets
+
+
+class ReportPath:
+    """Keeps one datagram slot to the collector, so that its name is looked up once per data session, not per report."""
+
+    def __init__(self, modem, gate, config):
+        self._modem = modem
+        self._gate = gate
+        self._upstream = config.upstream
+        self._class = 0
+        for index, traffic_class in enumerate(config.classes):
+            if traffic_class.uses_reserve:
+                self._class = index
+        self._slot = None
+        self.buffer = bytearray(_DATAGRAM)
+        self.octets = 0  # IP octets of the datagrams, both ways
+
+    @property
+    def registered(self):
+        """The modem is on the network: a short message can go."""
+        return self._modem.registered
+
+    def ready(self):
+        """Whether a datagram would be taken now; if not, starts what that needs."""
+        slot = self._slot
+        if slot is not None and slot.state == FAILED:
+            slot.close()
+            self._slot = slot = None
+        if slot is None or slot.state == FREE:
+            self._open()
+            return False
+        return slot.state == OPEN and not slot.tx_busy
+
+    def _open(self):
+        upstream = self._upstream
+        self._slot = None
+        if not upstream.host or not self._modem.online:
+            return
+        slot = self._modem.free_slot()
+        if slot is None:
+            return
+        name_octets = 0 if upstream.host.replace(".", "").isdigit() else len(upstream.host)
+        if self._gate.open(self._class, False, name_octets):
+            slot.open(UDP, upstream.host, upstream.port)
+            slot.traffic_class = self._class
+            self._slot = slot
+
+    def send(self, buf, n):
+        """Sends the datagram buf[0:n]; False when it was not taken (no session, no quota)."""
+        if not self.ready() or not self._gate.transfer(self._class, False, n):
+            return False
+        slot = self._slot
+        slot.tx.write(buf, 0, n)
+        slot.flush()
+        self.octets += n + 28
+        return True
+
+    def arrived(self):
+        """A datagram waits. HOT."""
+        return self._slot is not None and self._slot.rx.any() > 0
+
+    def receive(self):
+        """Moves the next datagram into `buffer`; its octets, 0 where there is none."""
+        if not self.arrived():
+            return 0
+        n = self._slot.rx.readinto(self.buffer, _DATAGRAM)
+        self.octets += n + 28
+        return n
+
+    def sms(self, number, octets):
+        """Sends 8-bit user data as one short message; whether it was taken."""
+        return self._modem.sms(number, octets)

@@ -1,0 +1,309 @@
+"""One world, one device, one run: puts a scenario's parts together, lets it happen, and says how it went."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from host_tools import thirdparty
+from host_tools.collector.intake import Collector
+from host_tools.collector.store import Store
+from host_tools.collector.verify import BadMacError, MalformedError
+from host_tools.errors import UsageError
+from host_tools.scenario import Host, Scenario
+from host_tools.sim.board import PWRON, Board, Finished, PowerLoss
+from host_tools.sim.carrier import Carrier, Enforcement, Rating, SimPlan
+from host_tools.sim.clock import Clock, S
+from host_tools.sim.events import EventLog
+from host_tools.sim.flash import Flash
+from host_tools.sim.modem.device import SimModem
+from host_tools.sim.modem.profile import load as load_profile
+from host_tools.sim.modem.sim import SimCard
+from host_tools.sim.network.bridge import Bridge
+from host_tools.sim.network.hosts import Responder, Sink, UdpHandlerHost
+from host_tools.sim.network.internet import Internet
+from host_tools.sim.serial import SerialLine
+from host_tools.targets.image import Image
+from host_tools.targets.process import TARGETS, ProcessTarget
+
+IMSI = "460001234567890"
+ICCID = "89860012345678901234"
+MSISDN = "+861440000000001"
+LEDGER_SECTORS = 3
+APPS = {"workload": (), "umqtt-tracker": ("umqtt.simple",)}
+"""The applications that ship, and the stock libraries that they import."""
+
+Service = tuple[str, int]
+OnEvent = Callable[[dict[str, Any]], None]
+OnProgress = Callable[["World"], None]
+
+
+@dataclass(slots=True)
+class RunResult:
+    """What a run showed; `to_json` is what `usageguard sim --json` prints."""
+
+    summary: dict[str, Any]
+    series: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return self.summary
+
+    @property
+    def passed(self) -> bool:
+        return self.summary["passed"]
+
+
+class World:
+    """A scenario's board, modem, carrier, network and collector under one clock."""
+
+    def __init__(self, scenario: Scenario, seed: int, services: Mapping[str, Service]) -> None:
+        self.scenario = scenario
+        self.seed = seed
+        self.clock = Clock(scenario.start)
+        self.end_us = int(scenario.duration) * S
+        self.log = EventLog(self.clock)
+        config = scenario.device_config()
+        self.device_id: str = config["device"]["id"]
+        self.store = Store()
+        self.collector = Collector(self.store, {self.device_id: bytes.fromhex(config["device"]["key"])}, self.clock.utc)
+        self.internet = Internet(
+            self.clock, self._rng("network"), scenario.network.latency_ms, scenario.network.loss_permille
+        )
+        rules = scenario.carrier
+        self.carrier = Carrier(
+            self.clock,
+            self.internet,
+            Rating(rules.per_packet_octets, rules.session_round_octets, rules.permille, rules.lag_s),
+            Enforcement(rules.enforcement),
+            self.log,
+        )
+        self.carrier.on_sms = self._sms
+        self.carrier.add_sim(IMSI, SimPlan(scenario.allowance_octets, scenario.plan.get("cycle_start_day", 1)))
+        line = SerialLine(self.clock, scenario.baud)
+        card = SimCard(ICCID, IMSI, MSISDN)
+        profile = load_profile(scenario.modem)
+        self.modem = SimModem(self.clock, line, profile, self.carrier, card, self._rng("modem"), self.log)
+        self.flash = Flash(LEDGER_SECTORS)
+        bridged = False
+        for host in scenario.hosts:
+            bridged |= self._add_host(host, services)
+        settle = self.internet.settle if bridged else None
+        self.board = Board(self.clock, line, self.flash, self.modem, self._rng("board"), self.log, settle)
+        for fault in scenario.faults:
+            self.clock.at(int(fault.at) * S, self._power_cut, int(fault.off) * S)
+        self.clock.at(self.end_us, self.board.finish)
+
+    def _rng(self, part: str) -> random.Random:
+        """A stream of its own for each part, so that one part's draws do not shift another's."""
+        return random.Random(f"{self.seed}/{part}")
+
+    def _add_host(self, host: Host, services: Mapping[str, Service]) -> bool:
+        """Connects one of the scenario's hosts; True for a bridge."""
+        if host.kind == "bridge":
+            if host.to:
+                name, _, port = host.to.rpartition(":")
+                target = (name, int(port))
+            elif host.service in services:
+                target = services[host.service]
+            else:
+                raise UsageError(
+                    self.scenario.title,
+                    f'host "{host.name}"',
+                    f'nobody started its service "{host.service}"',
+                    "run it with `usageguard sim` or `usageguard demo`",
+                )
+            self.internet.add_host(host.name, Bridge({host.listens_on: target}))
+            return True
+        if host.kind == "collector":
+            self.internet.add_host(host.name, UdpHandlerHost(self.collector.coap))
+        else:
+            self.internet.add_host(host.name, Responder() if host.kind == "responder" else Sink())
+        return False
+
+    def _sms(self, imsi: str, tpdu: bytes) -> None:
+        try:
+            self.collector.sms(tpdu)
+        except (BadMacError, MalformedError) as error:
+            self.log.add("bench", "sms-refused", reason=str(error))
+
+    def _power_cut(self, off_us: int) -> None:
+        self.log.add("bench", "power-cut", off_s=off_us // S)
+        self.board.cut_power(off_us)
+
+    @property
+    def done(self) -> float:
+        """The part of the run that is over, 0 to 1."""
+        return min(1.0, self.clock.now_us / self.end_us)
+
+
+class Recorder:
+    """Follows a run: the device's status over time beside the carrier's figures at the same instants."""
+
+    def __init__(self, world: World, on_progress: OnProgress | None) -> None:
+        self._world = world
+        self._on_progress = on_progress
+        self.device: list[tuple[str, int, int]] = []
+        self.verdicts: list[tuple[str, str]] = []
+        self.last: dict[str, Any] = {}
+        self.carrier_then: dict[str, Any] = {}
+        self.closed: dict[str, Any] | None = None
+        self.peak_heap: int | None = None
+        self.stopped_at: dict[int, str] = {}
+        self.under_counts = 0
+        self.sent: set[tuple[int, int]] = set()
+        world.board.on_status = self._status
+
+    def _status(self, status: dict[str, Any]) -> None:
+        world = self._world
+        now = world.clock.utc().isoformat()
+        self.last = status
+        self.carrier_then = world.carrier.figures(IMSI, world.carrier.cycles(IMSI)[-1])
+        self.device.append((now, status["rated_octets"], status["carried_octets"]))
+        if not self.verdicts or self.verdicts[-1][1] != status["verdict"]:
+            self.verdicts.append((now, status["verdict"]))
+        if status["stopped"]:
+            self.stopped_at.setdefault(status["cycle"], now)
+        if status["closed"]:
+            self.closed = status["closed"]
+        if status["heap_octets"] is not None:
+            self.peak_heap = max(self.peak_heap or 0, status["heap_octets"])
+        self.sent.update((status["boot_id"], seq) for seq in range(status["reports_sent"]))
+        if self._on_progress:
+            self._on_progress(world)
+
+    def summary(self, target: str, wall_s: float) -> dict[str, Any]:
+        world, last, closed = self._world, self.last, self.closed
+        carrier = world.carrier.figures(IMSI) if closed else self.carrier_then
+        figures = closed or last
+        received = world.store.reports_received(world.device_id)
+        return {
+            "scenario": world.scenario.title,
+            "target": target,
+            "seed": world.seed,
+            "passed": False,
+            "failures": [],
+            "simulated_s": world.clock.now_us // S,
+            "wall_s": round(wall_s, 2),
+            "carrier": {
+                key: carrier.get(key)
+                for key in ("ip_octets", "billed_octets", "allowance_octets", "stopped_at", "stop_reason", "overage_cost")
+            },
+            "device": {
+                "carried_octets": figures.get("carried_octets"),
+                "rated_octets": figures.get("rated_octets"),
+                "error_bound_octets": figures.get("error_bound_octets"),
+                "verdict": last.get("verdict"),
+                "reasons": last.get("reasons"),
+                "stopped_at": self.stopped_at.get(figures.get("cycle", -1)),
+                "cycle": figures.get("cycle"),
+                "boots": world.board.boots,
+                "flash_writes": world.flash.programs,
+                "flash_erases": world.flash.erases,
+                "peak_heap_octets": self.peak_heap,
+            },
+            "upstream": {
+                "reports_sent": len(self.sent),
+                "reports_received": received,
+                "reports_lost": max(0, len(self.sent) - received),
+                "octets_per_report": last.get("octets_per_report"),
+            },
+            "events": world.log.events,
+        }
+
+    def series(self) -> dict[str, list[tuple[Any, ...]]]:
+        start = self._world.clock.start
+        billed = self._world.carrier.series(IMSI)
+        return {
+            "carrier": [((start + timedelta(microseconds=t)).isoformat(), octets) for t, octets in billed],
+            "device": self.device,
+            "verdict": self.verdicts,
+        }
+
+
+def _bench_json(world: World) -> dict[str, Any]:
+    """What the built-in applications read: the traffic, and how far the scenario is."""
+    scenario = world.scenario
+    ports = {host.name: host.listens_on for host in scenario.hosts}
+    return {
+        "app": _app_module(scenario)[0],
+        "elapsed_ms": world.clock.now_us // 1000,
+        "traffic": [
+            {
+                "class": habit.class_name,
+                "kind": habit.kind,
+                "host": habit.host,
+                "port": ports[habit.host],
+                "tx": int(habit.tx),
+                "rx": int(habit.rx),
+                "period_s": int(habit.period),
+                "from_s": int(habit.start),
+                "until_s": int(habit.until),
+            }
+            for habit in scenario.traffic
+        ],
+    }
+
+
+def _app_module(scenario: Scenario) -> tuple[str, Path | None]:
+    """The application's module name, and its file where it does not ship."""
+    name = scenario.app.name
+    if name in APPS:
+        return name.replace("-", "_"), None
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(scenario.title, "app.name", f'"{name}" is no application', f"use {', '.join(APPS)} or a file")
+    return path.stem, path
+
+
+def run(
+    scenario: Scenario,
+    target: str = "micropython",
+    seed: int | None = None,
+    on_event: OnEvent | None = None,
+    on_progress: OnProgress | None = None,
+    services: Mapping[str, Service] | None = None,
+) -> RunResult:
+    """Runs `scenario` on `target` and holds the outcome against its expectations.
+
+    Raises UsageError for bad input, `Crashed` when the device's program ended by itself.
+    """
+    if target not in TARGETS:
+        raise UsageError("--target", "", f'"{target}" is not a target', f"use one of {', '.join(TARGETS)}")
+    started = time.monotonic()
+    world = World(scenario, scenario.seed if seed is None else seed, services or {})
+    if on_event:
+        world.log.listeners.append(on_event)
+    recorder = Recorder(world, on_progress)
+    module, file = _app_module(scenario)
+    with Image(mpy=target == "micropython") as image:
+        image.write_json("config.json", scenario.device_config())
+        image.add_libraries(thirdparty.library(name) for name in APPS.get(scenario.app.name, ()))
+        if file:
+            image.add(file, f"{module}.py")
+        _live(world, ProcessTarget(target, image), image)
+    summary = recorder.summary(target, time.monotonic() - started)
+    summary["failures"] = scenario.expect.failures(summary)
+    summary["passed"] = not summary["failures"]
+    return RunResult(summary, recorder.series())
+
+
+def _live(world: World, target: ProcessTarget, image: Image) -> None:
+    """The device's boots, one after the other, until the scenario is over."""
+    board, clock = world.board, world.clock
+    cause = PWRON
+    while True:
+        image.write_json("bench.json", _bench_json(world))
+        board.boot(cause)
+        try:
+            target.boot(board)
+        except Finished:
+            return
+        except PowerLoss as loss:
+            cause = loss.cause
+            if clock.run_until(min(world.end_us, clock.now_us + loss.off_us)) or clock.now_us >= world.end_us:
+                return

@@ -1,0 +1,247 @@
+"""The simulated ESP32 board: what the firmware's HAL talks to. It owns flash, retained memory, UART, reset causes and power.
+
+`handle` answers one request of the protocol in `firmware/usageguard/hal/host.py`; the numbers below are that file's.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from host_tools.sim.clock import MS, Clock, Timer
+from host_tools.sim.events import EventLog
+from host_tools.sim.serial import SerialLine
+
+TICKS_PERIOD = 1 << 30
+UART_BUFFER = 8192
+"""Octets the UART driver's receive buffer holds; what arrives beyond it is lost, as on a board."""
+
+PWRON, HARD, WDT, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
+CAUSE_NAMES = {PWRON: "power-on", HARD: "hard", WDT: "watchdog", DEEPSLEEP: "deep-sleep", SOFT: "soft"}
+
+
+class PowerLoss(Exception):
+    """The device's power went, or it was reset: nothing of the running program may have any effect any more."""
+
+    def __init__(self, cause: int, off_us: int = 0) -> None:
+        super().__init__(CAUSE_NAMES[cause])
+        self.cause = cause
+        self.off_us = off_us
+
+
+class Finished(Exception):
+    """The run is over."""
+
+
+class BlockMemory(Protocol):
+    sectors: int
+    sector_size: int
+
+    def read(self, address: int, n: int) -> bytes: ...
+    def program(self, address: int, data: bytes) -> None: ...
+    def erase(self, sector: int) -> None: ...
+
+
+class Modem(Protocol):
+    def power(self, on: bool) -> None: ...
+
+
+class Board:
+    """One board's hardware through all its boots. `settle` runs before the clock moves (bridged peers)."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        line: SerialLine,
+        flash: BlockMemory | None,
+        modem: Modem,
+        rng: random.Random,
+        log: EventLog,
+        settle: Callable[[], None] | None = None,
+    ) -> None:
+        self.clock, self.line, self.flash, self.modem, self.rng, self.log = clock, line, flash, modem, rng, log
+        self.settle = settle
+        self.unique_id = rng.randbytes(8)
+        self.retained = bytearray(64)
+        self.cause = PWRON
+        self.boots = 0
+        self.status: dict[str, Any] = {}
+        self.on_status: Callable[[dict[str, Any]], None] | None = None
+        self._rx = bytearray()
+        self._boot_us = 0
+        self._loss: Exception | None = None
+        self._dead = True
+        self._watchdog: Timer | None = None
+        line.to_host.deliver = self._receive
+
+    # What the bench does to the board
+
+    def boot(self, cause: int) -> None:
+        """Starts a boot: the program runs from its beginning, ticks from 0."""
+        self.cause = cause
+        if cause == PWRON:
+            self.retained[:] = self.rng.randbytes(len(self.retained))
+        self._rx.clear()
+        self._boot_us = self.clock.now_us
+        self._loss = None
+        self._dead = False
+        self.boots += 1
+        self.log.add("device", "boot", cause=CAUSE_NAMES[cause])
+
+    def cut_power(self, off_us: int, modem_too: bool = True) -> None:
+        """Takes the power away now, for `off_us`; with the modem's, where it hangs on the same supply."""
+        if modem_too:
+            self.modem.power(False)
+        self._stop(PowerLoss(PWRON, off_us))
+
+    def reset(self, cause: int) -> None:
+        self._stop(PowerLoss(cause))
+
+    def finish(self) -> None:
+        """Ends the run: the next request raises Finished."""
+        self._stop(Finished())
+
+    def _stop(self, loss: Exception) -> None:
+        if self._watchdog:
+            self._watchdog.cancel()
+            self._watchdog = None
+        if not self._dead:
+            self._loss = loss
+
+    # What the program asks of the board
+
+    def ticks(self) -> int:
+        return (self.clock.now_us - self._boot_us) // MS % TICKS_PERIOD
+
+    def _receive(self, data: bytes) -> None:
+        room = UART_BUFFER - len(self._rx)
+        if self._dead:
+            return
+        if len(data) > room:
+            self.log.add("bench", "uart-overflow", octets=len(data) - room)
+        self._rx += data[:room]
+
+    def _woken(self) -> bool:
+        return bool(self._rx) or self._loss is not None
+
+    def _wait(self, until: int) -> None:
+        ahead = (until - self.ticks() + (TICKS_PERIOD >> 1)) % TICKS_PERIOD - (TICKS_PERIOD >> 1)
+        deadline = self.clock.now_us + max(0, ahead) * MS
+        # Ticks are whole milliseconds since boot: wake on the tick itself, not a fraction before it.
+        deadline -= (deadline - self._boot_us) % MS if ahead > 0 else 0
+        if self.settle is None:
+            self.clock.run_until(deadline, self._woken)
+            return
+        while not self._woken():
+            self.settle()
+            due = self.clock.next_us()
+            if due is None or due > deadline:
+                if self.clock.now_us >= deadline:
+                    return
+                due = deadline
+            self.clock.run_until(due, self._woken)
+
+    def handle(self, op: int, a: int, arg: int, payload: bytes) -> bytes | None:
+        """Carries out one request; the reply's payload, or None for an op that has no reply. PowerLoss ends the boot."""
+        if self._dead:
+            raise PowerLoss(HARD)
+        answer = self._ops[op](self, a, arg, payload)
+        if self._loss is not None:
+            self._dead = True
+            raise self._loss
+        return answer
+
+    def reply(self, payload: bytes) -> bytes:
+        """The reply as it goes over the link."""
+        return struct.pack("<IHH", self.ticks(), min(len(self._rx), 0xFFFF), len(payload)) + payload
+
+    def _op_hello(self, a: int, arg: int, payload: bytes) -> bytes:
+        return struct.pack("<BH", self.cause, self.flash.sectors if self.flash else 0) + self.unique_id
+
+    def _op_wait(self, a: int, arg: int, payload: bytes) -> bytes:
+        if not self._rx:
+            self._wait(arg)
+        return b""
+
+    def _op_uart_read(self, a: int, arg: int, payload: bytes) -> bytes:
+        data = bytes(self._rx[:arg])
+        del self._rx[:arg]
+        return data
+
+    def _op_uart_write(self, a: int, arg: int, payload: bytes) -> None:
+        self.line.to_modem.write(payload)
+
+    def _op_uart_baud(self, a: int, arg: int, payload: bytes) -> None:
+        self.line.set_baud(arg)
+
+    def _op_flash_read(self, a: int, arg: int, payload: bytes) -> bytes:
+        return self._memory().read(arg, int.from_bytes(payload, "little"))
+
+    def _op_flash_write(self, a: int, arg: int, payload: bytes) -> bytes:
+        self._memory().program(arg, payload)
+        return b""
+
+    def _op_flash_erase(self, a: int, arg: int, payload: bytes) -> bytes:
+        self._memory().erase(arg)
+        return b""
+
+    def _memory(self) -> BlockMemory:
+        if self.flash is None:
+            raise RuntimeError("the program used a flash that this board does not have")
+        return self.flash
+
+    def _op_retained_read(self, a: int, arg: int, payload: bytes) -> bytes:
+        return bytes(self.retained[:arg])
+
+    def _op_retained_write(self, a: int, arg: int, payload: bytes) -> None:
+        self.retained[: len(payload)] = payload
+
+    def _op_random(self, a: int, arg: int, payload: bytes) -> bytes:
+        return self.rng.randbytes(arg)
+
+    def _op_watchdog(self, a: int, arg: int, payload: bytes) -> None:
+        if self._watchdog:
+            self._watchdog.cancel()
+        self._watchdog = self.clock.after(arg * MS, self.reset, WDT)
+
+    def _op_set_utc(self, a: int, arg: int, payload: bytes) -> None:
+        self.log.add("device", "set-utc", day=int.from_bytes(payload, "little"), second=arg)
+
+    def _op_modem_power(self, a: int, arg: int, payload: bytes) -> None:
+        self.modem.power(bool(a))
+
+    def _op_reset(self, a: int, arg: int, payload: bytes) -> bytes:
+        self.reset(HARD)
+        return b""
+
+    def _op_event(self, a: int, arg: int, payload: bytes) -> None:
+        first, second = struct.unpack_from("<ii", payload)
+        self.log.add("device", payload[8:].decode("ascii"), a=first, b=second)
+
+    def _op_status(self, a: int, arg: int, payload: bytes) -> None:
+        self.status = json.loads(payload)
+        if self.on_status:
+            self.on_status(self.status)
+
+    _ops: tuple[Callable[..., bytes | None], ...] = (
+        _op_hello,
+        _op_wait,
+        _op_uart_read,
+        _op_uart_write,
+        _op_uart_baud,
+        _op_flash_read,
+        _op_flash_write,
+        _op_flash_erase,
+        _op_retained_read,
+        _op_retained_write,
+        _op_random,
+        _op_watchdog,
+        _op_set_utc,
+        _op_modem_power,
+        _op_reset,
+        _op_event,
+        _op_status,
+    )

@@ -1,0 +1,22 @@
+"""The device's program under the bench: what `main.py` does on a board, with the host's HAL."""
+
+import json
+import os
+
+from usageguard import app, config
+from usageguard.guard import Guard
+from usageguard.hal import host, virtual
+
+
+def _load(name):
+    with open(name) as file:
+        return json.load(file)
+
+
+def main():
+    hal = host.HostHal(host.FdLink(int(os.getenv("USAGEGUARD_FD"))))
+    bench = _load("bench.json")
+    guard = Guard(hal, config.load(_load("config.json")))
+    virtual.install(guard)
+    module = __import__(bench["app"])
+    app.run(guard, module.main)
