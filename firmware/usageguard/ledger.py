@@ -1,0 +1,328 @@
+"""What was used, kept on flash ahead of use: no power cut, at whatever moment, makes it count too little.
+
+Nothing is spent beyond a ceiling that stands on the flash. The gap between the two is a lease; after a loss
+of power the whole of it counts as spent, unless retained memory outlived the reset and says how much of it
+was. There are two counts with a ceiling each: rated octets (the plan's) and carried ones. `SPEC.md` gives
+every stored octet, under "Ledger record" and "Retained memory".
+
+Should the newest record rot, the one before must tell how far its ceiling may have gone. So each record
+announces the most that the next one may add, and a larger step is announced first, in a record of its own.
+"""
+
+from usageguard.compat import const
+from usageguard.core.crc import crc32_into, crc32_ok
+from usageguard.core.octets import Octets
+from usageguard.ring import Ring, get32, put32
+
+LEASE_MIN = const(1024)
+LEASE_MAX = const(65536)
+
+_RATED = const(34)  # where the two figures lie in a record
+_CARRIED = const(73)
+_LOST = const(1)
+_COUNTER = const(2)
+_RETAINED = const(16)
+_POWER_ON = const(1)
+
+
+class _Figure:
+    """One of the two counts: octets of a lifetime."""
+
+    def __init__(self):
+        self.used = Octets()
+        self.ceil = Octets()  # of the newest record
+        self.target = Octets()  # of the record to be written
+        self.base = Octets()  # `used` when the cycle began
+        self.next_base = Octets()  # the same of the next cycle, if it began unnoticed
+        self.mark = Octets()  # `used` at the reading of the modem's counter
+        self.unsure = Octets()  # charged in this cycle without being known to be used
+
+    def lease(self, n):
+        """Aims at a ceiling of `n` octets ahead, no lower than it is; returns the step up."""
+        target = self.target
+        target.set(self.used)
+        target.add(n)
+        if target.less(self.ceil):
+            target.set(self.ceil)
+        return target.diff(self.ceil)
+
+    def recover(self, left, extra):
+        """Sets `used` to the ceiling less `left` octets (negative: more), plus `extra` that are unsure."""
+        self.used.set(self.ceil)
+        if left > 0:
+            self.used.sub(Octets(left))
+        else:
+            self.used.add_octets(Octets(-left))
+        extra = Octets(extra)
+        self.used.add_octets(extra)
+        self.unsure.add_octets(extra)
+
+    def begin_cycle(self):
+        self.base.set(self.next_base)
+        cycle_used = Octets()
+        cycle_used.set(self.used)
+        cycle_used.sub(self.base)
+        if cycle_used.less(self.unsure):
+            self.unsure.set(cycle_used)
+
+    def pack(self, buf, at):
+        lease = self.target.diff(self.used)
+        self.target.pack_into(buf, at)
+        put32(buf, at + 7, lease if lease > 0 else 0)
+        self.base.pack_into(buf, at + 11)
+        self.next_base.pack_into(buf, at + 18)
+        self.mark.pack_into(buf, at + 25)
+        self.unsure.pack_into(buf, at + 32)
+
+    def unpack(self, buf, at):
+        """Returns the lease that stood when the record was written."""
+        self.ceil.unpack_from(buf, at)
+        self.base.unpack_from(buf, at + 11)
+        self.next_base.unpack_from(buf, at + 18)
+        self.mark.unpack_from(buf, at + 25)
+        self.unsure.unpack_from(buf, at + 32)
+        return get32(buf, at + 7)
+
+
+class Ledger:
+    """The counts of one device, on `flash`: a block device as `Ring` needs it, or None for RAM only.
+
+    Octets, to be read only, each of them one object for life: `rated`, `carried` (lifetime), `rated_base`,
+    `carried_base` (when the cycle began), `rated_unsure`, `carried_unsure` (what recoveries charged to this
+    cycle without knowing it used: the ledger's part of the error bound), `modem_counter` (see
+    `counter_read`).
+
+    Stored with the next record, free to set: `reasons` (16 bits), `warned` (8 bits), `floor_day`,
+    `floor_second` (latest trusted UTC), `lost` (see `open`).
+
+    Set by `open`: `boot_id`, `cycle_id` (0: none yet), `recovered`, `charged_rated`, `charged_carried`
+    (octets charged at this boot without being known to be used), `lost_rated`, `lost_carried` (used since the
+    reading `modem_counter`; 0 where there is none).
+    """
+
+    def __init__(self, hal, flash, lease_max=LEASE_MAX):
+        """Leases grow up to `lease_max` octets. ValueError for a flash of another shape."""
+        self._hal = hal
+        self._ring = Ring(flash) if flash is not None else None
+        self._record = self._ring.record if self._ring else None
+        self.backend = "log" if self._ring else "none"
+        self._rated = _Figure()
+        self._carried = _Figure()
+        self.rated = self._rated.used
+        self.carried = self._carried.used
+        self.rated_base = self._rated.base
+        self.carried_base = self._carried.base
+        self.rated_unsure = self._rated.unsure
+        self.carried_unsure = self._carried.unsure
+        self.modem_counter = Octets()
+        self._counter_known = False
+        self.cycle_id = self.boot_id = 0
+        self.reasons = self.warned = 0
+        self.floor_day = self.floor_second = 0
+        self.lost = False
+        self.recovered = ""
+        self.charged_rated = self.charged_carried = 0
+        self.lost_rated = self.lost_carried = 0
+        self._lease_max = self._lease_cap = lease_max
+        self._lease = LEASE_MIN  # the next one
+        self._announced = LEASE_MIN  # by the newest record: the most that the next may add to a ceiling
+        self._announce = LEASE_MIN  # by the record to be written
+        self._slot = bytearray(_RETAINED)
+
+    # HOT: from here to `tidy` nothing allocates, but an exception
+
+    def ensure(self, rated_n, carried_n):
+        """Has so many octets leased, each 0 <= n < 2**29. OSError if the flash fails: then they may not be
+        spent."""
+        if self._rated.ceil.diff(self.rated) < rated_n or self._carried.ceil.diff(self.carried) < carried_n:
+            self._extend(rated_n if rated_n > carried_n else carried_n)
+
+    def spend(self, rated_n, carried_n):
+        """Counts octets, each 0 <= n < 2**29. Those beyond a ceiling, as of downlink that came unasked, are
+        stored at once; OSError if the flash fails: counted they are all the same."""
+        self.rated.add(rated_n)
+        self.carried.add(carried_n)
+        self._retain()
+        if self._rated.ceil.less(self.rated) or self._carried.ceil.less(self.carried):
+            self._extend(0)
+
+    def within_cycle(self):
+        """What was used until now belongs to the present cycle for certain. What is used from now until
+        `new_cycle` counts in both."""
+        self._rated.next_base.set(self.rated)
+        self._carried.next_base.set(self.carried)
+
+    def commit(self):
+        """Stores the state. OSError if the flash does not hold it."""
+        self._rated.target.set(self._rated.ceil)
+        self._carried.target.set(self._carried.ceil)
+        self._store()
+
+    def close(self):
+        """Stores the state with nothing leased: before a power-down or a sleep."""
+        self._rated.target.set(self.rated)
+        self._carried.target.set(self.carried)
+        self._store()
+
+    def tidy(self):
+        """Erases flash ahead of need, if that is due: some 50 ms in which a board stands still. See
+        `ring`."""
+        if self._ring:
+            self._ring.tidy()
+
+    def _extend(self, n):
+        lease = self._lease if self._lease > n else n
+        step = self._rated.lease(lease)
+        other = self._carried.lease(lease)
+        if other > step:
+            step = other
+        if step > self._announced:
+            self._announce = step
+            self.commit()
+            self._rated.lease(lease)
+            self._carried.lease(lease)
+        doubled = self._lease << 1
+        self._lease = doubled if doubled < self._lease_cap else self._lease_cap
+        # Whoever needed more than a lease will need it again.
+        self._announce = self._lease if self._lease > n else n
+        self._store()
+
+    def _store(self):
+        """Writes a record with the ceilings `target`, which hold once it was read back."""
+        if self._ring:
+            self._pack()
+            self._ring.append()
+        self._rated.ceil.set(self._rated.target)
+        self._carried.ceil.set(self._carried.target)
+        self._announced = self._announce
+        self._retain()
+
+    def _pack(self):
+        record = self._record
+        record[8] = (_LOST if self.lost else 0) | (_COUNTER if self._counter_known else 0)
+        record[9] = self.warned
+        record[10] = self.cycle_id & 255
+        record[11] = self.cycle_id >> 8
+        put32(record, 12, self.boot_id)
+        put32(record, 16, self._announce)
+        record[20] = self.reasons & 255
+        record[21] = self.reasons >> 8
+        record[22] = self.floor_day & 255
+        record[23] = self.floor_day >> 8
+        record[24] = self.floor_second & 255
+        record[25] = self.floor_second >> 8 & 255
+        record[26] = self.floor_second >> 16
+        self.modem_counter.pack_into(record, 27)
+        self._rated.pack(record, _RATED)
+        self._carried.pack(record, _CARRIED)
+
+    def _retain(self):
+        """Says in retained memory what is left of the leases; below 0 for what was spent beyond a ceiling."""
+        if self._ring:
+            slot = self._slot
+            put32(slot, 0, self._ring.sequence)
+            put32(slot, 4, self._rated.ceil.diff(self.rated))
+            put32(slot, 8, self._carried.ceil.diff(self.carried))
+            crc32_into(slot, 12, slot, 12)
+            self._hal.retained_write(slot)
+
+    # Cold
+
+    def set_remaining(self, n):
+        """Sizes the leases by the `n` octets that remain in the cycle: 1/64 of them, 1 KiB at least."""
+        self._lease_cap = min(max(n >> 6, LEASE_MIN), self._lease_max)
+        self._lease = min(self._lease, self._lease_cap)
+
+    def counter_read(self, total):
+        """The modem's own counter stands at `total` (Octets, both ways), all of which is spent. Stored with
+        the next record, so that after a crash the meter can tell from the counter what crossed since."""
+        self.modem_counter.set(total)
+        self._counter_known = True
+        self._rated.mark.set(self.rated)
+        self._carried.mark.set(self.carried)
+
+    def new_cycle(self, cycle_id):
+        """Begins a cycle, and stores it: the bases become what was used at the last `within_cycle`.
+        ValueError if it is not a later one than the present; OSError if the flash does not hold it."""
+        if cycle_id <= self.cycle_id:
+            raise ValueError("a cycle id only increases")
+        self._rated.begin_cycle()
+        self._carried.begin_cycle()
+        self.cycle_id = cycle_id
+        self.warned = 0
+        self.commit()
+
+    def open(self):
+        """Recovers the state and begins a boot; to be called once, first. ValueError if a newer firmware
+        wrote the flash, OSError if it fails. `recovered` becomes
+
+        "blank"          nothing was stored before (or there is no flash)
+        "exact"          nothing was leased, or retained memory knew what of it was used
+        "ceiling"        the lease was charged
+        "ceiling+lease"  so was what the record after the newest valid one may have leased: it was torn, or
+        has rotted "lost"           the flash holds something, but no record: the counts began at 0 without
+        being new
+
+        `lost` is true from then on, through all boots, until it is set to False: nothing may be spent before
+        someone who knows the counts has said so.
+        """
+        if not self._ring:
+            self.recovered = "blank"
+            # Only a fresh boot id makes fresh what is bound to it.
+            self.boot_id = int.from_bytes(self._hal.random(3), "little")
+            return
+        bad = self._ring.open()
+        if self._ring.sequence:
+            self._restore(bad)
+        elif bad < 0:
+            self.lost = True
+            self.recovered = "lost"
+        else:
+            self._charge(0, 0, bad)
+            self.recovered = "ceiling+lease" if bad else "blank"
+        # Each bad slot may have been a boot. An id is never used twice.
+        self.boot_id += 1 + max(0, bad)
+        self.close()
+        self.tidy()
+
+    def _restore(self, bad):
+        record = self._record
+        self.lost = bool(record[8] & _LOST)
+        self._counter_known = bool(record[8] & _COUNTER)
+        self.warned = record[9]
+        self.cycle_id = record[10] | record[11] << 8
+        self.boot_id = get32(record, 12)
+        self._announce = self._announced = get32(record, 16)
+        self.reasons = record[20] | record[21] << 8
+        self.floor_day = record[22] | record[23] << 8
+        self.floor_second = record[24] | record[25] << 8 | record[26] << 16
+        self.modem_counter.unpack_from(record, 27)
+        rated_lease = self._rated.unpack(record, _RATED)
+        carried_lease = self._carried.unpack(record, _CARRIED)
+        slot = self._slot
+        self._hal.retained_read(slot)
+        # With the sequence of the newest valid record it says as well that no later one was relied upon. A
+        # slot that is torn says nothing: the octets it was to tell of may have arrived.
+        if (
+            self._hal.reset_cause() != _POWER_ON
+            and crc32_ok(slot, 12, 12)
+            and get32(slot, 0) == self._ring.sequence
+        ):
+            self._rated.recover(get32(slot, 4), 0)
+            self._carried.recover(get32(slot, 8), 0)
+            self.recovered = "exact"
+        else:
+            self._charge(rated_lease, carried_lease, bad)
+            self.recovered = "ceiling" if rated_lease or carried_lease else "exact"
+            if bad:
+                self.recovered = "ceiling+lease"
+        if self._counter_known:
+            self.lost_rated = self.rated.diff(self._rated.mark)
+            self.lost_carried = self.carried.diff(self._carried.mark)
+
+    def _charge(self, rated_lease, carried_lease, bad):
+        """Charges the leases, and what each bad slot may have added to them."""
+        self.charged_rated = rated_lease + bad * self._announced
+        self.charged_carried = carried_lease + bad * self._announced
+        self._rated.recover(rated_lease, self.charged_rated)
+        self._carried.recover(carried_lease, self.charged_carried)

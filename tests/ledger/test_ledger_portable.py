@@ -1,0 +1,373 @@
+"""The ledger on both VMs, over flash in memory; on MicroPython the hot path runs with the heap locked."""
+
+from usageguard.core.crc import crc32_into
+from usageguard.core.octets import Octets
+from usageguard.ledger import Ledger
+from usageguard.ring import get32, put32
+
+try:
+    from micropython import heap_lock, heap_unlock
+except ImportError:  # CPython allocates as it likes
+
+    def heap_lock():
+        pass
+
+    def heap_unlock():
+        pass
+
+
+class Blocks:
+    """Flash of three sectors that allocates nothing either: programming clears bits."""
+
+    def __init__(self, sectors=3):
+        self.sectors = sectors
+        self.cells = bytearray(b"\xff" * (4096 * sectors))
+        self.erased = 0
+
+    def readblocks(self, block, buf, off=0):
+        at = block * 4096 + off
+        for i in range(len(buf)):
+            buf[i] = self.cells[at + i]
+
+    def writeblocks(self, block, buf, off=0):
+        at = block * 4096 + off
+        for i in range(len(buf)):
+            self.cells[at + i] &= buf[i]
+
+    def ioctl(self, op, arg):
+        if op == 4:
+            return self.sectors
+        if op == 5:
+            return 4096
+        if op == 6:
+            for i in range(arg * 4096, arg * 4096 + 4096):
+                self.cells[i] = 255
+            self.erased += 1
+        return 0
+
+
+class Hal:
+    def __init__(self, cause=1):
+        self.cause = cause
+        self.retained = bytearray(16)
+
+    def reset_cause(self):
+        return self.cause
+
+    def retained_read(self, buf):
+        for i in range(16):
+            buf[i] = self.retained[i]
+
+    def retained_write(self, buf):
+        for i in range(16):
+            self.retained[i] = buf[i]
+
+    def random(self, n):
+        return bytes(range(1, n + 1))
+
+
+def raised(exception, call, *args):
+    """The exception that the call raises, or None."""
+    try:
+        call(*args)
+    except exception as e:
+        return e
+    return None
+
+
+def boot(blocks, hal):
+    ledger = Ledger(hal, blocks)
+    ledger.open()
+    return ledger
+
+
+def test_blank_flash():
+    ledger = boot(Blocks(), Hal())
+    assert ledger.recovered == "blank", ledger.recovered
+    assert ledger.rated.value() == 0, "blank flash, used octets"
+    got = (ledger.boot_id, ledger.cycle_id, ledger.lost)
+    assert got == (1, 0, False), got
+
+
+def test_power_loss_charges_the_lease():
+    blocks, hal = Blocks(), Hal()
+    ledger = boot(blocks, hal)
+    ledger.ensure(100, 60)
+    ledger.spend(100, 60)
+    again = boot(blocks, hal)
+    assert again.recovered == "ceiling", again.recovered
+    assert again.rated.value() == 1024, again.rated.value()
+    assert again.carried.value() == 1024, again.carried.value()
+    assert again.charged_rated == 1024, "the bound counts from what the record knew"
+    assert again.rated_unsure.value() == 1024, "unsure"
+    assert again.boot_id == 2, again.boot_id
+
+
+def test_no_lease_before_the_first_octet():
+    blocks, hal = Blocks(), Hal()
+    for n in range(100):
+        ledger = boot(blocks, hal)
+        assert ledger.rated.value() == 0, n
+
+
+def test_retained_memory_is_exact():
+    blocks, hal = Blocks(), Hal(3)
+    ledger = boot(blocks, hal)
+    ledger.ensure(1000, 700)
+    ledger.spend(300, 200)
+    ledger.spend(17, 10)
+    again = boot(blocks, hal)
+    assert again.recovered == "exact", again.recovered
+    got = (again.rated.value(), again.carried.value())
+    assert got == (317, 210), got
+    assert again.charged_rated == 0, "charged"
+
+
+def test_retained_memory_is_not_believed_after_power_on():
+    blocks, hal = Blocks(), Hal(1)
+    ledger = boot(blocks, hal)
+    ledger.ensure(1000, 700)
+    ledger.spend(317, 210)
+    assert boot(blocks, hal).recovered == "ceiling", "power-on"
+
+
+def test_torn_retained_memory_is_not_believed():
+    blocks, hal = Blocks(), Hal(3)
+    ledger = boot(blocks, hal)
+    ledger.ensure(1000, 700)
+    ledger.spend(317, 210)
+    hal.retained[4] ^= 1
+    again = boot(blocks, hal)
+    assert again.recovered == "ceiling", again.recovered
+    assert again.rated.value() == 1024, again.rated.value()
+
+
+def test_retained_memory_of_an_older_record_is_not_believed():
+    blocks, hal = Blocks(), Hal(3)
+    ledger = boot(blocks, hal)
+    ledger.ensure(1000, 700)
+    old = bytes(hal.retained)
+    ledger.spend(900, 600)
+    ledger.commit()
+    hal.retained[:] = old
+    again = boot(blocks, hal)
+    assert again.recovered == "ceiling", again.recovered
+    assert again.rated.value() == 1024, again.rated.value()
+
+
+def test_unasked_downlink_is_stored_at_once():
+    blocks, hal = Blocks(), Hal()
+    ledger = boot(blocks, hal)
+    ledger.spend(5000, 4000)
+    again = boot(blocks, hal)
+    assert again.rated.value() >= 5000, again.rated.value()
+    assert again.carried.value() >= 4000, again.carried.value()
+
+
+def test_close_leaves_nothing_leased():
+    blocks, hal = Blocks(), Hal()
+    ledger = boot(blocks, hal)
+    ledger.ensure(1000, 700)
+    ledger.spend(317, 210)
+    ledger.close()
+    again = boot(blocks, hal)
+    assert again.recovered == "exact", again.recovered
+    assert again.rated.value() == 317, again.rated.value()
+
+
+def test_leases_double_up_to_their_cap():
+    ledger = boot(Blocks(), Hal())
+    ledger.set_remaining(64 * 16384)
+    seen = []
+    for _ in range(8):
+        n = ledger._rated.ceil.diff(ledger.rated)
+        ledger.spend(n, n)
+        ledger.ensure(1, 1)
+        seen.append(ledger._rated.ceil.diff(ledger.rated))
+    assert seen == [1024, 2048, 4096, 8192, 16384, 16384, 16384, 16384], seen
+
+
+def test_all_of_the_state_survives():
+    blocks, hal = Blocks(), Hal()
+    ledger = boot(blocks, hal)
+    ledger.ensure(5000, 4000)
+    ledger.spend(3000, 2000)
+    ledger.within_cycle()
+    ledger.spend(500, 400)
+    ledger.reasons = 0xA5C3
+    ledger.floor_day, ledger.floor_second = 9876, 86399
+    ledger.lost = True
+    ledger.counter_read(Octets(12345678901))
+    ledger.new_cycle(321)
+    ledger.warned = 0x81
+    ledger.close()
+    again = boot(blocks, hal)
+    got = (again.cycle_id, again.warned, again.reasons, again.floor_day, again.floor_second, again.lost)
+    assert got == (321, 0x81, 0xA5C3, 9876, 86399, True), got
+    got = (again.rated_base.value(), again.carried_base.value())
+    assert got == (3000, 2000), got
+    got = (again.rated.value(), again.carried.value())
+    assert got == (3500, 2400), got
+    assert again.modem_counter.value() == 12345678901, again.modem_counter.value()
+
+
+def test_what_was_used_since_the_reading_of_the_counter():
+    blocks, hal = Blocks(), Hal(3)
+    ledger = boot(blocks, hal)
+    ledger.ensure(5000, 4000)
+    ledger.spend(3000, 2000)
+    ledger.counter_read(Octets(777))
+    ledger.commit()
+    ledger.spend(100, 50)
+    hal.cause = 3
+    again = boot(blocks, hal)
+    assert (again.lost_rated, again.lost_carried) == (100, 50), "exact recovery"
+    hal.cause = 1
+    ledger = boot(blocks, hal)
+    assert ledger.lost_carried == 50, "the mark outlives a boot without traffic"
+    ledger.ensure(10, 10)
+    again = boot(blocks, hal)
+    assert again.lost_carried == 50 + again.charged_carried, "a lease may have been used since the reading"
+
+
+def test_a_cycle_id_only_increases():
+    ledger = boot(Blocks(), Hal())
+    ledger.new_cycle(300)
+    for cycle_id in (300, 299):
+        error = raised(ValueError, ledger.new_cycle, cycle_id)
+        assert error, cycle_id
+
+
+def test_without_flash():
+    hal = Hal()
+    ledger = Ledger(hal, None)
+    ledger.open()
+    assert (ledger.backend, ledger.recovered) == ("none", "blank"), ledger.recovered
+    ledger.ensure(5000, 4000)
+    ledger.spend(7000, 6000)
+    ledger.new_cycle(5)
+    ledger.tidy()
+    ledger.close()
+    assert (ledger.rated.value(), ledger.boot_id) == (7000, 0x030201), "RAM only"
+
+
+def test_a_record_of_a_newer_firmware_is_refused():
+    blocks = Blocks()
+    boot(blocks, Hal())
+    record = bytearray(128)
+    blocks.readblocks(0, record, 0)
+    record[2] = 2
+    put32(record, 4, 9)
+    crc32_into(record, 124, record, 124)
+    blocks.writeblocks(0, record, 128)
+    error = raised(ValueError, boot, blocks, Hal())
+    assert "version 2" in str(error), error
+
+
+def test_rotted_newest_record_costs_what_was_announced():
+    for bit in range(0, 1024, 37):
+        blocks, hal = Blocks(), Hal()
+        ledger = boot(blocks, hal)
+        for _ in range(5):
+            ledger.ensure(3000, 2000)
+            ledger.spend(3000, 2000)
+        used = ledger.rated.value()
+        newest = 0
+        while blocks.cells[(newest + 1) * 128] != 255:
+            newest += 1
+        blocks.cells[newest * 128 + bit // 8] ^= 1 << bit % 8
+        again = boot(blocks, hal)
+        assert again.recovered == "ceiling+lease", again.recovered
+        assert again.rated.value() >= used, (bit, again.rated.value(), used)
+        assert again.rated.value() <= used + 2 * 8192, (bit, again.rated.value(), used)
+        assert again.boot_id == 3, "a boot id may have been used in the rotted record"
+
+
+def test_other_content_is_lost_not_blank():
+    blocks = Blocks()
+    for i in range(5000, 9000):
+        blocks.cells[i] = i * 7 & 255
+    hal = Hal()
+    ledger = boot(blocks, hal)
+    assert ledger.recovered == "lost", ledger.recovered
+    assert ledger.lost, "foreign content"
+    again = boot(blocks, hal)
+    assert (again.lost, again.recovered) == (True, "exact"), "the loss is remembered"
+    again.lost = False
+    again.commit()
+    assert not boot(blocks, hal).lost, "until someone settled it"
+
+
+def test_first_record_torn():
+    blocks = Blocks()
+    for i in range(60):
+        blocks.cells[i] = 0
+    ledger = boot(blocks, Hal())
+    assert (ledger.recovered, ledger.lost) == ("ceiling+lease", False), ledger.recovered
+    assert ledger.rated.value() == 1024, ledger.rated.value()
+
+
+def test_a_flash_of_two_sectors_is_refused():
+    assert raised(ValueError, Ledger, Hal(), Blocks(2)), "two sectors"
+
+
+def test_a_broken_flash_fails_closed():
+    blocks = Blocks()
+    ledger = boot(blocks, Hal())
+    blocks.writeblocks = lambda block, buf, off: None
+    for _ in range(3):
+        error = raised(OSError, ledger.ensure, 10, 10)
+        assert error is not None, "a lease that is not on the flash"
+        assert error.args[0] == 5, "a lease that is not on the flash"
+
+
+def test_a_bad_slot_is_passed_over():
+    blocks, hal = Blocks(), Hal()
+    ledger = boot(blocks, hal)
+    blocks.cells[128 + 50] = 0
+    ledger.ensure(2000, 2000)
+    ledger.spend(2000, 2000)
+    again = boot(blocks, hal)
+    assert again.recovered == "ceiling", again.recovered
+    assert again.rated.value() >= 2000, again.rated.value()
+
+
+def test_stored_integers():
+    buf = bytearray(6)
+    for n in (0, 1, 255, 65536, 0x3FFFFFFF, -1, -256, -65537, -0x3FFFFFFF, -0x40000000):
+        put32(buf, 1, n)
+        assert get32(buf, 1) == n, n
+    assert (buf[0], buf[5]) == (0, 0), "beyond its 4 octets"
+
+
+def spend_through_sectors(ledger, blocks):
+    """Hot path across lease renewals, announced leases, unasked downlink, sector changes and erases."""
+    erased = blocks.erased
+    n = 0
+    heap_lock()
+    try:
+        while blocks.erased < erased + 4:
+            ledger.ensure(1400, 1000)
+            ledger.spend(1400, 1000)
+            n += 1
+            if n % 16 == 0:
+                ledger.ensure(20000, 9000)
+            if n % 25 == 0:
+                ledger.spend(300000, 300000)
+                ledger.within_cycle()
+            if n % 40 == 0:
+                ledger.tidy()
+                ledger.commit()
+    finally:
+        heap_unlock()
+    return n
+
+
+def test_hot_path_allocates_nothing():
+    blocks, hal = Blocks(), Hal()
+    ledger = boot(blocks, hal)
+    ledger.set_remaining(1 << 19)
+    n = spend_through_sectors(ledger, blocks)
+    expected = 1400 * n + 300000 * (n // 25)
+    assert ledger.rated.value() == expected, (ledger.rated.value(), expected)
+    assert boot(blocks, hal).rated.value() >= expected, "recovered below what was spent"
