@@ -27,10 +27,13 @@ MAX_WARNINGS = 8  # the ledger keeps them as one octet
 REPORT_OCTETS = 256
 _LONGEST_CYCLE_S = 31 * 86400
 
-_DIGITS = "0123456789"
-_ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" + _DIGITS
-_HEX = _DIGITS + "abcdefABCDEF"
-_NAME = _ALNUM + "._-"
+# What a text is made of, and how an error says it
+_ALNUM = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_DIGITS = ("0123456789", "digits")
+_HEX = ("0123456789abcdefABCDEF", "hex digits")
+_HOST = (_ALNUM + ".-", "letters, digits, '.' or '-'")
+_NAME = (_ALNUM + "._-", "letters, digits, '.', '_' or '-'")
+_PHONE = ("+0123456789", "digits after an optional '+'")
 
 _REQUIRED = object()
 
@@ -149,11 +152,13 @@ def _plan(table):
     )
     table.end()
     if plan.local_limit < plan.usable_min():
-        held_back = plan.margin_octets + plan.reserve_octets
+        needed = plan.margin_octets + plan.reserve_octets + plan.usable_min()
         raise ConfigError(
             table.field("allowance_octets"),
-            "%d leaves no usable quota: margin %d, reserve %d" % (allowance, plan.margin_octets, plan.reserve_octets),
-            "give %d or more, or a smaller margin_octets or reserve_octets" % (held_back + plan.usable_min()),
+            "%d leaves no usable quota beyond margin %d and reserve %d"
+            % (allowance, plan.margin_octets, plan.reserve_octets),
+            # 2 % more, as defaults of margin and reserve grow by 0.5 % each
+            "give %d or more, or a smaller margin_octets or reserve_octets" % (needed + needed // 50),
         )
     return plan
 
@@ -163,12 +168,12 @@ def _classes(items):
     for i, item in enumerate(items):
         table = _Table(item, "classes" + _index(i))
         name = table.text("name", 1, 16, _NAME)
-        rating_group = table.integer("rating_group", 0, 0x3FFFFFFF)  # Unsigned32 in RFC 8506, a small int here
+        # Unsigned32 in RFC 8506 section 8.29; here a small int
+        rating_group = table.integer("rating_group", 0, 0x3FFFFFFF)
         reserve = table.boolean("reserve", False)
         if reserve and "shed_permille" in item:
-            raise ConfigError(
-                table.field("shed_permille"), "does not go with reserve", "leave it out: a reserve is never shed"
-            )
+            field = table.field("shed_permille")
+            raise ConfigError(field, "does not go with reserve", "leave it out: the reserve is never shed")
         shed_permille = table.integer("shed_permille", 1, 1000, 1000)
         table.end()
         for other in classes:
@@ -180,16 +185,16 @@ def _classes(items):
     if classes[0].uses_reserve:
         raise ConfigError("classes[0].reserve", "is true in the default class", "put another class first")
     if sum(c.uses_reserve for c in classes) != 1:
-        raise ConfigError("classes", "need one class for the reports", "give reserve: true to exactly one class")
+        raise ConfigError("classes", "need one class for reports", "give reserve: true to exactly one class")
     return tuple(classes)
 
 
 def _upstream(table, plan):
     upstream = Upstream(
-        table.text("host", 1, 63, _ALNUM + ".-", None),
+        table.text("host", 1, 63, _HOST, None),
         table.integer("port", 1, 65535, 5683),  # CoAP's, RFC 7252 section 12.6
         table.integer("interval_s", 60, 432000, 3600),  # 5 days: below the horizon of ticks, 6.2 days
-        table.text("sms_number", 3, 20, "+" + _DIGITS, None),
+        table.text("sms_number", 3, 20, _PHONE, None),
         table.integer("max_sms_per_cycle", 0, 1000, 10),
     )
     table.end()
@@ -197,7 +202,7 @@ def _upstream(table, plan):
     if upstream.host and cost * (_LONGEST_CYCLE_S // upstream.interval_s) >= plan.local_limit:
         raise ConfigError(
             table.field("interval_s"),
-            "reports every %d s may use up the %d octets of the plan" % (upstream.interval_s, plan.local_limit),
+            "reports every %d s may use up all of %d octets" % (upstream.interval_s, plan.local_limit),
             "give %d or more" % min(432000, 2 * cost * _LONGEST_CYCLE_S // plan.local_limit),
         )
     return upstream
@@ -248,7 +253,9 @@ class _Table:
 
     def text(self, name, shortest, longest, alphabet, default=_REQUIRED):
         # The value is not shown: it may be a secret.
-        hint = "give %d to %d of the characters %s" % (shortest, longest, alphabet)
+        characters, description = alphabet
+        span = str(longest) if shortest == longest else "%d to %d" % (shortest, longest)
+        hint = "give %s %s" % (span, description)
         if not self._given(name, default, hint):
             return default
         value = self._obj[name]
@@ -256,8 +263,8 @@ class _Table:
             raise ConfigError(self.field(name), "is not a string", hint)
         if not shortest <= len(value) <= longest:
             raise ConfigError(self.field(name), "has %d characters" % len(value), hint)
-        for character in value:
-            if character not in alphabet:
+        for i, character in enumerate(value):
+            if character not in characters or (character == "+" and i):
                 raise ConfigError(self.field(name), "has a character that cannot stand there", hint)
         return value
 

@@ -11,7 +11,7 @@ TERMINATE = 0
 RESTRICT_ACCESS = 2
 
 # Events
-QUOTA_REACHED = 0x01  # used octets came to the local limit, or what is left of it carries no packet
+QUOTA_REACHED = 0x01  # used octets came to the local limit, or what is left of it carries not one packet
 RESERVE_REACHED = 0x02  # the same of the report limit
 QUOTA_GRANTED = 0x04  # limits are new (start, top-up): what still holds is raised again
 CARRIER_REFUSED = 0x08  # the network rejected or ended the data session
@@ -69,8 +69,8 @@ class Policy:
     in the order by which `admits` knows them. With `observe` everything is judged and nothing held back.
 
     Read only: `reasons` and `warned` (bitmaps, to be stored: 16 and 8 bits), `shed` (bitmap of classes past
-    their limit), `open` (bitmap of classes that may send), `level` (index of the verdict), `next_mark` (Octets
-    at which `cross` is due).
+    their limit), `open` (bitmap of classes that may send), `level` (index of the verdict), `next_mark`
+    (Octets at which `cross` is due).
     """
 
     def __init__(self, plan, classes, observe=False):

@@ -1,0 +1,59 @@
+from usageguard.core.cycle import Cycle
+from usageguard.core.octets import Octets
+from usageguard.core.plan import Plan, Rating, TrafficClass
+from usageguard.core.policy import CARRIER_REFUSED, NEW_CYCLE, SAVE, Policy
+
+from tests.portable import without_heap
+
+CLASSES = (TrafficClass("telemetry", 10), TrafficClass("report", 1, True))
+
+
+def make(allowance, observe=False):
+    policy = Policy(Plan(allowance, Cycle(1, 480), Rating()), CLASSES, observe)
+    policy.cross(Octets(0))
+    return policy
+
+
+def test_a_plan_of_5_gb():
+    policy = make(5 << 30)
+    used = Octets((5 << 30) - (3 << 20))
+    assert policy.cross(used) & SAVE, "all warnings"
+    assert policy.verdict() == "warned", policy.verdict()
+    assert policy.admits(0, used, 1 << 20), "1 MiB is left"
+    assert not policy.admits(0, used, (1 << 20) + 1), "and no more"
+    used.add(1 << 20)
+    policy.cross(used)
+    assert policy.names() == ["QUOTA_EXHAUSTED"], policy.names()
+    assert not policy.admits(0, used, 1), "the quota is used up"
+    assert policy.admits(1, used, 1 << 20), "the reserve is left"
+
+
+def test_illegal_event():
+    policy = make(1 << 20)
+    policy.apply(CARRIER_REFUSED)
+    for event in (0, 3, 0x40, None, "NEW_CYCLE"):
+        try:
+            policy.apply(event)
+        except ValueError:
+            assert policy.names() == ["CARRIER_STOP"], event
+            continue
+        raise AssertionError(event)
+
+
+def test_hot_path_without_heap():
+    used = Octets(0)
+    open_policy, observing, refused = make(30 << 20), make(30 << 20, True), make(30 << 20)
+    refused.apply(CARRIER_REFUSED)
+    refused.apply(NEW_CYCLE)
+
+    def send():
+        count = 0
+        while not open_policy.past_mark(used):
+            for index in (0, 1):
+                if open_policy.admits(index, used, 1500) and observing.admits(index, used, 1500):
+                    used.add(1500)
+                    count += 1
+                assert not refused.admits(index, used, 1500)
+        return count
+
+    assert without_heap(send) == -(-15 * (1 << 20) // 1500), used.value()
