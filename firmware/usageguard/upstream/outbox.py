@@ -65,8 +65,8 @@ class _Countdown:
 class Outbox:
     """Reports `guard`'s state through `path`; `step` it when the policy's actions say REPORT, and when due.
 
-    `guard` has `ledger` and `policy`, both restored from what is stored, `error_bound_octets`, `app_restarts`
-    (counts up) and `crash_code`. `path` has
+    `guard` has `ledger` and `policy`, both restored from what is stored, `error_bound_octets()`,
+    `app_restarts` (counts up) and `crash_code`. `path` has
     - `ready()`: whether a datagram to the collector would be taken now; if not, it starts what that needs.
     - `send(buf, n)`: sends the datagram buf[0:n] in the class that may use the reserve; whether it was taken.
     - `registered`: whether the modem is on the network, so that a short message can go.
@@ -269,7 +269,7 @@ class Outbox:
             ledger.rated.value(),
             ledger.carried_base.value(),
             ledger.rated_base.value(),
-            guard.error_bound_octets,
+            guard.error_bound_octets(),
             policy.level,
             policy.reasons,
             policy.warned,
