@@ -1,0 +1,491 @@
+"""The modem as a box: power, boot, the serial interface and the execution of commands (ITU-T V.250 clauses 5 and 6)."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from host_tools.sim.clock import MS, Clock, Timer
+from host_tools.sim.events import EventLog
+from host_tools.sim.modem.command import ERROR, OK, PENDING, AtError, CmeError, Entry, Part, Reply
+from host_tools.sim.modem.data import Data
+from host_tools.sim.modem.faults import Faults
+from host_tools.sim.modem.general import General
+from host_tools.sim.modem.nvm import Nvm
+from host_tools.sim.modem.parser import TEST, WRITE, Command, parse
+from host_tools.sim.modem.profile import Profile
+from host_tools.sim.modem.radio import Radio
+from host_tools.sim.modem.sim import Sim, SimCard
+from host_tools.sim.modem.sms import Sms
+from host_tools.sim.modem.sockets import Sockets
+from host_tools.sim.serial import SerialLine
+
+if TYPE_CHECKING:
+    from host_tools.sim.carrier import Carrier
+
+OFF, BOOTING, ON, GOING_DOWN = range(4)
+
+MAX_LINE = 2_048  # octets of a command line; a longer one ends in ERROR
+CTRL_Z, ESCAPE = 0x1A, 0x1B
+_NUMERIC = {"OK": "0", "CONNECT": "1", "RING": "2", "NO CARRIER": "3", "ERROR": "4"}  # V.250 table 1, for ATV0
+
+
+class SimModem:
+    """One modem on one serial line.
+
+    `parts` declare the commands; `faults` overrides what they would do. Everything that happens later is scheduled
+    with `after`, and a reboot or power-down makes it void.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        line: SerialLine,
+        profile: Profile,
+        carrier: Carrier,
+        sim: SimCard,
+        rng: random.Random,
+        log: EventLog,
+    ) -> None:
+        self.clock, self.line, self.profile, self.carrier = clock, line, profile, carrier
+        self.card, self.rng, self.log = sim, rng, log
+        self.general = General(self)
+        self.sim = Sim(self)
+        self.radio = Radio(self)
+        self.data = Data(self)
+        self.sockets = Sockets(self)
+        self.sms = Sms(self)
+        self.parts: tuple[Part, ...] = (self.general, self.sim, self.radio, self.data, self.sockets, self.sms)
+        self.nvm = Nvm(
+            (setting for part in self.parts for setting in part.settings), profile.settings
+        )
+        self.table: dict[str, Entry] = {name: entry for part in self.parts for name, entry in part.entries()}
+        self.faults = Faults(self)
+        self.state = OFF
+        self.hung = False
+        self.baud = line.to_modem.baud
+        self._supply = False
+        self._boot = 0  # generation: what an older boot scheduled is void
+        self._delay_us = {name: ms * MS for name, ms in profile.delay_ms.items()}
+        self._default_delay_us = self._delay_us["*"]
+        self._in = bytearray()
+        self._line = bytearray()
+        self._last = b""
+        self._running: tuple[Command, ...] = ()
+        self._index = 0
+        self._mute = False
+        self._prompt: _Prompt | None = None
+        self._stream: Callable[[bytes], None] | None = None
+        self._deferred: deque[str] = deque()
+        self._held: bytearray | None = None
+        line.to_modem.deliver = self._receive
+
+    # --- power ---
+
+    def power(self, on: bool) -> None:
+        """Connects or cuts the supply. A cut is not orderly: nothing is saved, the network is not told."""
+        if on == self._supply:
+            return
+        self._supply = on
+        if on:
+            self.log.add("modem", "supply-on")
+            if self.profile.power.start == "supply":
+                self._start()
+        else:
+            self.log.add("modem", "supply-off")
+            self._stop()
+            self.general.forget_time()
+
+    def power_key(self) -> None:
+        """A PWRKEY pulse: on when off, an orderly power-down when on."""
+        if self._supply and self.state == OFF:
+            self._start()
+        elif self.state == ON and not self.hung:
+            self.power_down()
+
+    def reset(self) -> None:
+        """RESET_N, or a crash: reboots at once, nothing is saved."""
+        if self._supply:
+            self._stop()
+            self._start()
+
+    def power_down(self) -> None:
+        """AT+QPOWD: leaves the network, says POWERED DOWN, goes off."""
+        self.state = GOING_DOWN
+        self.radio.detach()
+        self.data.orderly_save()
+        self.after(self.profile.power.down_ms, self._powered_down)
+
+    def reboot(self) -> None:
+        """AT+CFUN=1,1: orderly."""
+        self.radio.detach()
+        self.data.orderly_save()
+        self.reset()
+
+    def set_rate(self, baud: int) -> None:
+        """The serial interface runs at `baud` from now on; what arrives at another rate is framing errors."""
+        self.baud = self.line.to_host.baud = baud
+
+    def _powered_down(self) -> None:
+        self._write(self.frame("POWERED DOWN"))
+        self._stop()
+
+    def _start(self) -> None:
+        boot = self.profile.boot
+        self.state = BOOTING
+        self.log.add("modem", "boot")
+        self.nvm.power_up()
+        self.set_rate(self.nvm.number("+IPR") or self.line.to_modem.baud)
+        for part in self.parts:
+            part.start()
+        self.after(boot.uart_ready_ms, self._ready)
+        for line in boot.lines:
+            self.after(line.ms, self._boot_line, line.line)
+
+    def _stop(self) -> None:
+        self.state = OFF
+        self._boot += 1
+        self.hung = False
+        self._running, self._mute = (), False
+        self._prompt = self._stream = self._held = None
+        self._in.clear()
+        self._line.clear()
+        self._deferred.clear()
+        for part in self.parts:
+            part.stop()
+
+    def _ready(self) -> None:
+        self.state = ON
+
+    def _boot_line(self, line: str) -> None:
+        if line == "RDY" and self.nvm.number("+IPR") == 0:
+            return  # under autobaud the modem does not know the rate yet
+        if line == "sim":
+            self.sim.announce()
+        else:
+            self.urc(line)
+
+    def after(self, ms: int, fn: Callable[..., None], *args: Any) -> Timer:
+        """Calls `fn(*args)` in `ms`, unless the modem is off or rebooted by then."""
+        return self.clock.after(ms * MS, self._still, self._boot, fn, args)
+
+    def _still(self, boot: int, fn: Callable[..., None], args: tuple[Any, ...]) -> None:
+        if boot == self._boot:
+            fn(*args)
+
+    # --- from the host ---
+
+    def _receive(self, data: bytes) -> None:
+        if self.state != ON or self.hung:
+            return
+        if self.line.to_modem.baud != self.baud:
+            if self.nvm.number("+IPR"):
+                return  # framing errors
+            self.set_rate(self.line.to_modem.baud)
+        self._in += data
+        if not self._busy():
+            self._consume()
+
+    def _consume(self) -> None:
+        while self._in and not self._busy():
+            if self._stream is not None:
+                data = bytes(self._in)
+                self._in.clear()
+                self._stream(data)
+            elif self._prompt is not None:
+                self._take_payload(self._prompt)
+            else:
+                self._take_line()
+
+    def _busy(self) -> bool:
+        return bool(self._running) and self._prompt is None
+
+    def _take_line(self) -> None:
+        end_char = self.nvm.number("S3")
+        buffer, line = self._in, self._line
+        end = buffer.find(end_char)
+        chunk = bytes(buffer[: end + 1] if end >= 0 else buffer)
+        del buffer[: len(chunk)]
+        if not line:
+            chunk = chunk.lstrip(b"\n\x00")  # the LF of a CR LF, and line noise
+        if not chunk:
+            return
+        if self.nvm.values["E"] == "1":
+            self._write(chunk)
+        line += chunk[:-1] if end >= 0 else chunk
+        if end < 0 and line.upper() != b"A/":  # V.250 5.2.4: "A/" needs no terminator
+            if len(line) > MAX_LINE:
+                del line[:-1]
+            return
+        typed = _edited(bytes(line), self.nvm.number("S5"))
+        line.clear()
+        if typed.upper().endswith(b"A/"):
+            typed = self._last
+        at = typed.upper().find(b"AT")
+        if at >= 0:
+            self._last = typed
+            self._execute(typed[at + 2 :].decode("latin-1"))
+
+    # --- execution ---
+
+    def _execute(self, body: str) -> None:
+        commands = parse(body) if len(body) <= MAX_LINE else (Command("", WRITE, (), body[:64]),)
+        self._index = 0
+        if not commands:
+            commands = _NOTHING
+        self._running = commands
+        self._next()
+
+    def _next(self) -> None:
+        command = self._running[self._index]
+        name = command.name
+        delay = self._delay_us.get(name, self._default_delay_us)
+        if command.form == TEST:
+            delay = self._delay_us.get(name + "=?", self._default_delay_us)
+        if self.faults.armed:
+            taken, extra_ms = self.faults.before(command)
+            if taken:
+                return
+            delay += extra_ms * MS
+        self.clock.after(delay, self._still, self._boot, self._perform, (command,))
+
+    def _perform(self, command: Command) -> None:
+        if self.hung:
+            return
+        if command is _NOTHING[0]:
+            self.finish()
+            return
+        entry = self.table.get(command.name)
+        handler = entry.forms[command.form] if entry is not None else None
+        try:
+            if entry is None or handler is None:
+                raise CmeError(self.profile.errors.unknown_command)
+            if entry.needs_sim and command.form != TEST:
+                self.sim.require()
+            reply = handler(command.args)
+        except AtError as error:
+            self.fail(error)
+            return
+        if reply is not PENDING:
+            self.finish(reply)
+
+    def finish(self, reply: Reply = None, final: str | None = OK) -> None:
+        """Ends the command that runs: its information, then `final`, or the line's next command after an OK.
+
+        `final` None: the handler has written its own ending (a data mode).
+        """
+        if not self._running:
+            return
+        out = self.frame(reply) if reply is not None else b""
+        more = final == OK and self._index + 1 < len(self._running)
+        if not more and final is not None and self.nvm.values["Q"] == "0":
+            out += self._result(final)
+        if self.faults.armed:
+            out = self.faults.response(out)
+        if out and not self._mute:
+            self._write(out)
+        if more:
+            self._index += 1
+            self._next()
+            return
+        self._running, self._mute, self._prompt = (), False, None
+        self._flush_urcs()
+        self._consume()
+
+    def fail(self, error: AtError) -> None:
+        """Ends the command, and with it the line, with the error."""
+        if isinstance(error, CmeError):
+            self.general.note_error(error.code)
+        self.finish(None, error.final(self.nvm.number("+CMEE")))
+
+    def bad_parameter(self) -> CmeError:
+        return CmeError(self.profile.errors.parameter)
+
+    def integer(
+        self, args: tuple[str, ...], at: int, low: int, high: int, default: int | None = None
+    ) -> int:
+        """Parameter `at` as an integer in `low`..`high`; the parameter error where it is none or missing."""
+        text = args[at] if at < len(args) else ""
+        if not text and default is not None:
+            return default
+        if text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text) <= high:
+            return int(text)
+        raise self.bad_parameter()
+
+    # --- payload prompts and data modes ---
+
+    def prompt(
+        self,
+        done: Callable[[bytes | None], None],
+        *,
+        length: int = 0,
+        echo: bool = False,
+        timeout_ms: int = 0,
+        text: bytes = b"\r\n> ",
+    ) -> Any:
+        """Asks for payload: `length` octets, or up to Ctrl-Z when 0. `done(None)` on ESC and after `timeout_ms` without input."""
+        self._prompt = _Prompt(done, length, echo, timeout_ms)
+        if not self._mute:
+            self._write(text)
+        self._watch(self._prompt)
+        if self._in:
+            self.after(0, self._consume)
+        return PENDING
+
+    def _watch(self, prompt: _Prompt) -> None:
+        if prompt.timeout_ms:
+            if prompt.timer is not None:
+                prompt.timer.cancel()
+            prompt.timer = self.after(prompt.timeout_ms, self._end_prompt, prompt, None)
+
+    def _take_payload(self, prompt: _Prompt) -> None:
+        buffer, data = self._in, prompt.data
+        ended: bytes | None = b""
+        if prompt.length:
+            chunk = bytes(buffer[: prompt.length - len(data)])
+            del buffer[: len(chunk)]
+            data += chunk
+            complete = len(data) == prompt.length
+        else:
+            stops = [at for at in (buffer.find(CTRL_Z), buffer.find(ESCAPE)) if at >= 0]
+            complete = bool(stops)
+            chunk = bytes(buffer[: min(stops)]) if complete else bytes(buffer)
+            if complete and buffer[len(chunk)] == ESCAPE:
+                ended = None
+            del buffer[: len(chunk) + complete]
+            data += chunk
+            if len(data) > MAX_LINE:
+                del data[MAX_LINE:]
+        if prompt.echo and chunk:
+            self._write(chunk)
+        if complete:
+            self._end_prompt(prompt, bytes(data) if ended is not None else None)
+        else:
+            self._watch(prompt)
+
+    def _end_prompt(self, prompt: _Prompt, data: bytes | None) -> None:
+        if prompt is not self._prompt:
+            return
+        if prompt.timer is not None:
+            prompt.timer.cancel()
+        self._prompt = None
+        try:
+            prompt.done(data)
+        except AtError as error:
+            self.fail(error)
+
+    def enter_stream(self, take: Callable[[bytes], None]) -> None:
+        """Transparent mode from now on: every octet of the host goes to `take`."""
+        self._stream = take
+
+    def leave_stream(self) -> None:
+        self._stream = None
+        self._flush_urcs()
+
+    @property
+    def prompting(self) -> bool:
+        return self._prompt is not None
+
+    @property
+    def streaming(self) -> bool:
+        return self._stream is not None
+
+    # --- to the host ---
+
+    def urc(self, line: str) -> None:
+        """An unsolicited line; waits while a prompt or a data mode holds the line."""
+        if self.state != ON or self.hung or (self.faults.armed and self.faults.takes_urc(line)):
+            return
+        if self._prompt is not None or self._stream is not None:
+            self._deferred.append(line)
+        else:
+            self._write(self.frame(line))
+
+    def push(self, header: str, data: bytes) -> None:
+        """A URC that carries payload (direct push mode)."""
+        if self.state == ON and not self.hung:
+            self._write(self.frame(header.encode("latin-1") + self._end + data))
+
+    def _flush_urcs(self) -> None:
+        while self._deferred and self._prompt is None and self._stream is None:
+            self._write(self.frame(self._deferred.popleft()))
+
+    @property
+    def _end(self) -> bytes:
+        return bytes((self.nvm.number("S3"), self.nvm.number("S4")))
+
+    def frame(self, reply: str | list[str] | bytes) -> bytes:
+        """Information text as V.250 5.7.1 frames it: with a header unless ATV0, lines of one reply together."""
+        end = self._end
+        if isinstance(reply, list):
+            reply = end.decode("latin-1").join(reply)
+        if isinstance(reply, str):
+            reply = reply.encode("latin-1", "replace")
+        return (b"" if self.nvm.values["V"] == "0" else end) + reply + end
+
+    def _result(self, final: str) -> bytes:
+        if self.nvm.values["V"] == "0":
+            return _NUMERIC.get(final, final).encode("latin-1") + self._end[:1]
+        return self._end + final.encode("latin-1", "replace") + self._end
+
+    def write(self, data: bytes) -> None:
+        """Raw octets to the host, in order with everything else."""
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self.hung:
+            return
+        if self._held is not None:
+            self._held += data
+        else:
+            self.line.to_host.write(data)
+
+    def hold(self, ms: int) -> None:
+        """Stalls the modem's output for `ms`; what is written meanwhile follows in one piece."""
+        if self._held is None:
+            self._held = bytearray()
+            self.after(ms, self._release)
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            self._write(bytes(held))
+
+    # --- for faults ---
+
+    def abandon(self, *, mute: bool) -> None:
+        """Ends the command without a word: now, or with `mute` when it has run."""
+        self._mute = mute
+        if not mute:
+            self._running, self._prompt = (), None
+            self._consume()
+
+
+class _Prompt:
+    __slots__ = ("data", "done", "echo", "length", "timeout_ms", "timer")
+
+    def __init__(self, done: Callable[[bytes | None], None], length: int, echo: bool, timeout_ms: int) -> None:
+        self.done, self.length, self.echo, self.timeout_ms = done, length, echo, timeout_ms
+        self.data = bytearray()
+        self.timer: Timer | None = None
+
+
+_NOTHING = (Command("AT", TEST, (), ""),)
+
+
+def _edited(line: bytes, backspace: int) -> bytes:
+    """Applies the line editing character (V.250 6.2.3)."""
+    if backspace not in line:
+        return line
+    out = bytearray()
+    for octet in line:
+        if octet != backspace:
+            out.append(octet)
+        elif out:
+            out.pop()
+    return bytes(out)
+
+
+__all__ = ["BOOTING", "ERROR", "GOING_DOWN", "OFF", "ON", "SimModem"]

@@ -1,0 +1,55 @@
+"""What the modem remembers: working settings, the stored profile, and what survives a power-down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from host_tools.sim.modem.command import Setting
+
+
+class Nvm:
+    """`values` holds each setting's parameters as text, as the read form prints them."""
+
+    def __init__(self, settings: Iterable[Setting], defaults: dict[str, str]) -> None:
+        """`defaults` are the profile's own, by setting; ValueError for a name that no part declares."""
+        self._settings = {setting.name: setting for setting in settings}
+        for name, value in defaults.items():
+            if name not in self._settings:
+                raise ValueError(f"profile: settings.{name}: this modem has no such setting")
+            self._settings[name] = self._settings[name]._replace(default=value)
+        self.values: dict[str, str] = {}
+        self._auto: dict[str, str] = {}  # written through at once
+        self._profile: dict[str, str] = {}  # what AT&W stored
+        self.power_up()
+
+    def power_up(self) -> None:
+        """Loads what the last power-down left."""
+        self.values = {name: setting.default for name, setting in self._settings.items()}
+        self.values.update(self._profile)
+        self.values.update(self._auto)
+
+    def store(self, name: str, value: str) -> None:
+        self.values[name] = value
+        if self._settings[name].keep == "auto":
+            self._auto[name] = value
+
+    def number(self, name: str) -> int:
+        """The first parameter as an integer."""
+        value = self.values[name]
+        return int(value.partition(",")[0]) if value else 0
+
+    def save_profile(self) -> None:
+        """AT&W."""
+        self._profile = {n: v for n, v in self.values.items() if self._settings[n].keep == "profile"}
+
+    def load_profile(self) -> None:
+        """ATZ: stored values, defaults for what was never stored."""
+        for name, setting in self._settings.items():
+            if setting.keep == "profile":
+                self.values[name] = self._profile.get(name, setting.default)
+
+    def factory(self) -> None:
+        """AT&F: defaults, without touching the stored profile."""
+        for name, setting in self._settings.items():
+            if setting.keep == "profile":
+                self.values[name] = setting.default
