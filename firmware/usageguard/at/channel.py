@@ -1,0 +1,178 @@
+"""One AT command at a time over the HAL's UART, time-outs by ticks, unsolicited codes to who wants them."""
+
+from usageguard.at.digest import (
+    ABORTED,
+    ECHO,
+    FINAL,
+    INFO,
+    NEED,
+    OVERLONG,
+    PAYLOAD,
+    PENDING,
+    PROMPT,
+    TIMEOUT,
+    URC,
+    Digest,
+)
+from usageguard.compat import const
+from usageguard.core.ticks import ticks_add, ticks_diff
+
+FOREVER_MS = const(0x0FFFFFFF)  # "no deadline" in every next_ms(); far inside the horizon of the ticks
+_SCRATCH = const(512)
+# Between a time-out and the next command: a late answer passes by and is not taken for the next one's.
+_QUIET_MS = const(1000)
+
+
+class Command:
+    """One AT command as its manual declares it.
+
+    `text` without the final CR; `timeout_ms` from the last octet handed over to the final result; `expect`,
+    `prompt` and `payload_max` as in `Digest.arm`. `buf[:length]` goes out: a command whose number changes is
+    declared once, with room for the number, and rewritten in place.
+    """
+
+    def __init__(self, text, timeout_ms, expect=None, prompt=0):
+        self.buf = bytearray(text + b"\r")
+        self.length = len(self.buf)
+        self.timeout_ms = timeout_ms
+        self.expect = expect
+        self.prompt = prompt
+        self.payload_max = 0
+
+
+class Channel:
+    """The modem's UART as a dialogue. `pump` reads, `start` writes; nothing here waits.
+
+    `busy` is True from `start` to the final result, which then stands in `result` and `error`;
+    `info[:info_length]` is the last expected line of information. The channel never sends a command again:
+    most are unsafe to repeat.
+    """
+
+    def __init__(self, hal, pause_ms=20, max_line=512):
+        self.digest = Digest(max_line)
+        self.busy = False
+        self.result = PENDING
+        self.error = 0
+        self.info = bytearray(max_line + 1)
+        self.info_length = 0
+        self.timeouts = 0  # in a row; any final result ends the row
+        self.echoes = 0
+        self.overlong = 0
+        self._hal = hal
+        self._pause_ms = pause_ms
+        self._scratch = bytearray(_SCRATCH)
+        self._now = 0
+        self._command = None
+        self._sink = None
+        self._data = None
+        self._data_octets = 0
+        self._written = False
+        self._pausing = False
+        self._due = 0  # end of the pause while pausing, else the running command's deadline
+
+    def on_urc(self, prefix, handler):
+        """Calls handler(line, length) for each unsolicited line that starts with `prefix`, inside `pump`."""
+        self.digest.register(prefix, handler)
+
+    def start(self, command, sink=None, data=None, n=0):
+        """Sends `command`, after the pause that the last one left behind.
+
+        `sink` gets announced(count) when the response has told its payload's size, then
+        payload(buf, at, span) for each chunk; they must not raise. data[0:n] is written when the modem
+        prompts for it, and must stay as it is until the command is over.
+        """
+        if self.busy:
+            raise RuntimeError("the AT channel is busy")
+        self.busy = True
+        self.result = PENDING
+        self.error = 0
+        self.info_length = 0
+        self._command = command
+        self._sink = sink
+        self._data = data
+        self._data_octets = n
+        self._written = False
+        if not self._pausing:
+            self._write()
+
+    def abort(self):
+        """Ends the running command with ABORTED: the modem that would have answered is gone."""
+        self.digest.resync()
+        if self.busy:
+            self._finish(ABORTED, 0)
+
+    def pump(self, now):
+        """Takes what the UART has, calls who waits for it, and sees to the deadlines."""
+        self._now = now
+        scratch = self._scratch
+        n = _SCRATCH
+        while n == _SCRATCH:
+            n = self._hal.uart_readinto(scratch, _SCRATCH)
+            if n:
+                self.digest.feed(scratch, n)
+                self._dispatch()
+        if self._pausing:
+            if ticks_diff(now, self._due) >= 0:
+                self._pausing = False
+                self.digest.resync()
+                if self.busy:
+                    self._write()
+        elif self.busy and ticks_diff(now, self._due) >= 0:
+            self.timeouts += 1
+            self._finish(TIMEOUT, 0)
+
+    def next_ms(self, now):
+        """Milliseconds until `pump` has something to do without input."""
+        if self.busy or self.digest.payload_left:  # a pause with nothing behind it needs nobody
+            return max(ticks_diff(self._due, now), 0)
+        return FOREVER_MS
+
+    def _write(self):
+        command = self._command
+        self._written = True
+        self.digest.arm(command.expect, command.prompt, command.payload_max)
+        self._hal.uart_write(command.buf, command.length)
+        self._due = ticks_add(self._now, command.timeout_ms)
+
+    def _dispatch(self):
+        digest = self.digest
+        event = digest.next()
+        while event != NEED:
+            if event == PAYLOAD:
+                if self._sink is not None:
+                    self._sink.payload(self._scratch, digest.at, digest.span)
+            elif event == URC:
+                if digest.token is not None:
+                    digest.token(digest.line, digest.length)
+            elif event == FINAL:
+                self.timeouts = 0
+                self._finish(digest.result, digest.error)
+            elif event == INFO:
+                if digest.expected:
+                    self._information(digest)
+            elif event == PROMPT:
+                self._hal.uart_write(self._data, self._data_octets)
+                self._due = ticks_add(self._now, self._command.timeout_ms)
+            elif event == ECHO:
+                self.echoes += 1
+            elif event == OVERLONG:
+                self.overlong += 1
+            event = digest.next()
+
+    def _information(self, digest):
+        if digest.payload_left and self._sink is not None:
+            self._sink.announced(digest.payload_left)
+        # The two line buffers change places: keeping the line costs neither a copy nor an allocation.
+        digest.line, self.info = self.info, digest.line
+        self.info_length = digest.length
+
+    def _finish(self, result, error):
+        self.busy = False
+        self.result = result
+        self.error = error
+        self.digest.disarm()
+        self._sink = None
+        self._data = None
+        pause_ms = _QUIET_MS if result == TIMEOUT else self._pause_ms
+        self._pausing = pause_ms > 0
+        self._due = ticks_add(self._now, pause_ms)

@@ -1,0 +1,284 @@
+"""Octets from a modem in, AT events out: final results, information, unsolicited codes, prompts, payloads.
+
+Pure: no UART, no clock. The events do not depend on how the stream was cut into windows, except that a
+payload comes in as many chunks as there were windows. Nothing is ever searched for inside a payload.
+Everything but the set-up and `text_field` allocates nothing.
+"""
+
+from usageguard.compat import RingIO, const
+
+NEED = const(0)  # the window is used up
+FINAL = const(1)  # the command is over: `result`, `error`
+INFO = const(2)  # a line that belongs to the running command; `expected` says whether it asked for it
+URC = const(3)  # an unsolicited line: `token` is what was registered for it, None where nothing was
+PROMPT = const(4)  # the modem waits for the command's data
+PAYLOAD = const(5)  # `span` counted octets at window[at]; `payload_left` follow
+OVERLONG = const(6)  # a line longer than `max_line` went by and was dropped
+ECHO = const(7)  # a command line came back: the modem's echo is on
+
+# Results of a command. The last two are the channel's: no line says them.
+PENDING = const(0)
+OK = const(1)
+ERROR = const(2)
+CME_ERROR = const(3)
+CMS_ERROR = const(4)
+SEND_FAIL = const(5)
+TIMEOUT = const(6)
+ABORTED = const(7)
+
+_FINALS = (
+    (b"OK", OK),
+    (b"ERROR", ERROR),
+    (b"SEND OK", OK),
+    (b"SEND FAIL", SEND_FAIL),
+)
+_CME = b"+CME ERROR:"  # 3GPP TS 27.007 9.1
+_CMS = b"+CMS ERROR:"  # 3GPP TS 27.005 3.2.5
+
+_CR = const(13)
+_SPACE = const(32)
+_QUOTE = const(34)
+_COMMA = const(44)
+_INT_LIMIT = const(99_999_999)  # times ten plus nine is still a small int of 31 bits
+
+
+class Digest:
+    """One modem's stream. `line[:length]` is the line of the last FINAL, INFO, URC or ECHO event."""
+
+    def __init__(self, max_line=512):
+        self.max_line = max_line
+        self.line = bytearray(max_line + 1)  # a NUL ends it: a prefix never meets older octets
+        self.length = 0
+        self.result = PENDING
+        self.error = 0  # of a CME or CMS error; -1 where the modem gave no number
+        self.token = None
+        self.expected = False
+        self.at = 0
+        self.span = 0
+        self.payload_left = 0
+        self._urcs = []
+        self._ring = RingIO(max_line)  # the line so far
+        self._window = b""
+        self._next = 0
+        self._end = 0
+        self._active = False
+        self._expect = None
+        self._prompt = 0
+        self._payload_max = 0
+        self._skip_space = False
+        self._overlong = False
+
+    def register(self, prefix, token):
+        """Lines that start with `prefix` are unsolicited; the event carries `token`. The first match wins."""
+        self._urcs.append((prefix, token))
+
+    def arm(self, expect, prompt, payload_max):
+        """A command is on its way.
+
+        `expect` is the prefix of its information lines (b"": any line that is not unsolicited, None: it has
+        none), `prompt` the octet with which the modem asks for data (0: it does not), `payload_max` the most
+        octets that the count in an expected line may announce (0: no payload follows).
+        """
+        self._active = True
+        self._expect = expect
+        self._prompt = prompt
+        self._payload_max = payload_max
+
+    def disarm(self):
+        """The command is over, or given up. What is left of its payload is still taken as payload."""
+        self._active = False
+        self._expect = None
+        self._prompt = 0
+        self._payload_max = 0
+
+    def resync(self):
+        """Gives up a payload that did not come to its end: lines from here on."""
+        self.payload_left = 0
+
+    def feed(self, buf, n):
+        """Takes the window buf[0:n]. It stays the caller's, and in place, until `next` said NEED."""
+        self._window = buf
+        self._next = 0
+        self._end = n
+
+    def next(self):
+        """The next event in the window, NEED when there is none left."""
+        while self._next < self._end:
+            at = self._next
+            window = self._window
+            if self.payload_left:
+                span = min(self.payload_left, self._end - at)
+                self.at = at
+                self.span = span
+                self._next = at + span
+                self.payload_left -= span
+                return PAYLOAD
+            if self._skip_space:
+                self._skip_space = False
+                if window[at] == _SPACE:
+                    self._next = at + 1
+                    continue
+            if self._prompt and window[at] == self._prompt and not self._overlong and not self._ring.any():
+                self._prompt = 0
+                self._skip_space = True
+                self._next = at + 1
+                return PROMPT
+            end = window.find(b"\n", at, self._end)
+            stop = self._end if end < 0 else end
+            self._collect(window, at, stop - at)
+            self._next = stop + 1
+            if end >= 0:
+                event = self._line()
+                if event:
+                    return event
+        return NEED
+
+    def _collect(self, window, at, span):
+        room = self.max_line - self._ring.any()
+        if span > room:
+            self._overlong = True
+            span = room
+        if span:
+            self._ring.write(window, at, span)
+
+    def _line(self):
+        """Classifies the line that has just ended; NEED for an empty one."""
+        line = self.line
+        length = self._ring.any()
+        if length:
+            self._ring.readinto(line, length)
+        if self._overlong:
+            self._overlong = False
+            self.length = line[0] = 0
+            return OVERLONG
+        while length and line[length - 1] == _CR:
+            length -= 1
+        line[length] = 0
+        self.length = length
+        if not length:
+            return NEED
+        if line.startswith(b"AT"):
+            return ECHO
+        if self._active:
+            if self._final(line, length):
+                return FINAL
+            if self._expect and line.startswith(self._expect):
+                return self._inform(line, length)
+        for prefix, token in self._urcs:
+            if line.startswith(prefix):
+                self.token = token
+                return URC
+        if self._active:
+            if self._expect is not None and not self._expect:
+                return self._inform(line, length)
+            self.expected = False
+            return INFO
+        self.token = None
+        return URC
+
+    def _final(self, line, length):
+        for text, result in _FINALS:
+            if length == len(text) and line.startswith(text):
+                self.result = result
+                self.error = 0
+                return True
+        if line.startswith(_CME):
+            self.result = CME_ERROR
+        elif line.startswith(_CMS):
+            self.result = CMS_ERROR
+        else:
+            return False
+        self.error = int_field(line, length, 0)
+        return True
+
+    def _inform(self, line, length):
+        self.expected = True
+        if self._payload_max:
+            count = int_field(line, length, 0)
+            if 0 < count <= self._payload_max:
+                self.payload_left = count
+        return INFO
+
+
+def field_at(line, length, index):
+    """Where the comma-separated field `index` behind a line's ":" starts; -1: it has none."""
+    at = line.find(b":", 0, length) + 1
+    quoted = False
+    while index and at < length:
+        octet = line[at]
+        if octet == _QUOTE:
+            quoted = not quoted
+        elif octet == _COMMA and not quoted:
+            index -= 1
+        at += 1
+    while at < length and line[at] == _SPACE:
+        at += 1
+    return at if not index and at < length else -1
+
+
+def int_field(line, length, index):
+    """Field `index` as an unsigned decimal; -1 if it is none. Saturates below 2**30."""
+    at = field_at(line, length, index)
+    number = -1
+    while 0 <= at < length:
+        digit = line[at] - 48
+        if not 0 <= digit <= 9:
+            break
+        if number > _INT_LIMIT:
+            return 0x3FFFFFFF
+        number = digit if number < 0 else number * 10 + digit
+        at += 1
+    return number
+
+
+def octets_field(line, length, index, octets):
+    """Reads field `index`, an unsigned decimal of any size, into an `Octets`; False if it is none.
+
+    Works in two limbs: a modem's counter passes 2**30, where the small ints of an ESP32 end. Saturates as
+    `Octets` does.
+    """
+    at = field_at(line, length, index)
+    if at < 0 or not 48 <= line[at] <= 57:
+        return False
+    hi = lo = 0
+    while at < length and 48 <= line[at] <= 57:
+        if hi > 99_999_999:
+            hi = 0x3FFFFFFF
+            lo = 0xFFFFFF
+            break
+        lo = lo * 10 + line[at] - 48
+        hi = hi * 10 + (lo >> 24)
+        lo &= 0xFFFFFF
+        at += 1
+    octets.hi = hi
+    octets.lo = lo
+    return True
+
+
+def text_field(line, length, index):
+    """Field `index` as bytes without its quotes, b"" if there is none. Allocates."""
+    at = field_at(line, length, index)
+    if at < 0:
+        return b""
+    if line[at] == _QUOTE:
+        end = line.find(b'"', at + 1, length)
+        return bytes(line[at + 1 : length if end < 0 else end])
+    end = line.find(b",", at, length)
+    return bytes(line[at : length if end < 0 else end])
+
+
+def put_int(buf, at, number):
+    """Writes an unsigned decimal at buf[at:]; returns where it ended."""
+    digits = 1
+    rest = number
+    while rest > 9:
+        rest //= 10
+        digits += 1
+    end = at + digits
+    spot = end
+    while digits:
+        spot -= 1
+        buf[spot] = 48 + number % 10
+        number //= 10
+        digits -= 1
+    return end

@@ -1,0 +1,278 @@
+"""What all modem drivers share: whose turn it is, what is known of the modem, its unsolicited codes.
+
+A driver is one long-lived generator for the modem and one per connection. Each yields True when it has
+started a command, and is resumed with its result; it yields False when it has nothing to do now. So nobody
+queues for the channel and no generator waits. `step` allocates nothing as long as only open connections have
+something to do.
+"""
+
+from usageguard.at.digest import ABORTED, OK, int_field, text_field
+from usageguard.at.sms import submit
+from usageguard.compat import const
+from usageguard.modem.slot import (  # noqa: F401 - the socket facade takes the states from here
+    CLOSING,
+    ECONNRESET,
+    ENETDOWN,
+    FAILED,
+    FREE,
+    OPEN,
+    OPENING,
+    PEER_CLOSED,
+    TX_OCTETS,
+    Deadline,
+)
+
+SLOTS = const(4)
+
+# `Modem.state`
+OFF = const(0)
+BOOTING = const(1)
+NO_SIM = const(2)  # or a SIM that wants a PIN: see sim_state
+SEARCHING = const(3)
+REGISTERED = const(4)  # no data session: none wanted, or refused
+ONLINE = const(5)
+STATES = ("off", "booting", "no-sim", "searching", "registered", "online")
+
+# `Modem.sms_state`
+SMS_IDLE = const(0)
+SMS_QUEUED = const(1)
+SMS_SENDING = const(2)
+SMS_SENT = const(3)
+SMS_FAILED = const(4)  # `sms_error`: the CMS or CME code, 0 for none
+
+SILENT = const(3)  # command time-outs in a row after which the modem counts as hung
+
+
+class GoneError(Exception):
+    """Inside the main generator: the modem rebooted, or has to."""
+
+
+class Modem:
+    """One modem on `channel`. `config`: apn, pin, counter. Set `data_wanted`; read the rest.
+
+    `account` is told: opened(slot), closed(slot), received(slot, octets) as payload arrives (HOT),
+    counter(tx, rx) with two `Octets` that it must copy, refused(cme), served().
+    """
+
+    def __init__(self, hal, channel, config, account):
+        self.hal = hal
+        self.channel = channel
+        self.config = config
+        self.account = account
+        self.now = 0
+        self.state = OFF
+        self.online = False
+        self.data_wanted = False
+        self.counter_epoch = 0  # changes when the modem may have lost what it counted
+        self.found_on = False  # the modem outlived our last reset
+        # Evidence, for diagnosis. -1 and b"": not known
+        self.sim_state = b""  # what +CPIN said: b"READY", b"SIM PIN", b"NOT INSERTED", ...
+        self.sim_error = 0  # the CME code of +CPIN?
+        self.registration = -1  # <stat> of +CEREG
+        self.reject_cause = 0  # EMM cause of a denied registration
+        self.signal = -1  # <rssi> of +CSQ, 99: none
+        self.rsrp = -1  # +CESQ: -140 dBm + n, 255: none
+        self.rsrq = -1  # +CESQ: -20 dB + n/2, 255: none
+        self.cme = 0  # of the last refused data session
+        self.ceer = b""
+        self.cgev = b""
+        self.imei = b""
+        self.imsi = b""
+        self.iccid = b""
+        self.restarts = 0  # of the modem, seen or made
+        self.power_cycles = 0
+        # Network time, UTC; `time_reading` counts the readings
+        self.time_reading = 0
+        self.time_day = 0
+        self.time_second = 0
+        self.time_ticks = 0
+        self.sms_state = SMS_IDLE
+        self.sms_error = 0
+        self._sms = None
+        self.segment = bytearray(TX_OCTETS)
+        self.segment_owner = None
+        self._synced = False  # it answered since its last boot
+        self._settled = False  # its boot messages are over
+        self._rebooted = False
+        self._context_lost = False
+        self._counter_wanted = False
+        self._pause = Deadline()
+        self._sim_due = Deadline()
+        self._registration_due = Deadline()
+        self._stuck_due = Deadline()
+        self._retry_due = Deadline()
+        self._evidence_due = Deadline()
+        self._deadlines = (
+            self._sim_due,
+            self._registration_due,
+            self._stuck_due,
+            self._retry_due,
+            self._evidence_due,
+        )
+        self.slots = self._make_slots()
+        self._main = self._run()
+        self._tasks = [self._main] + [slot.task for slot in self.slots]
+        self._turn = 0
+        self._holder = None
+        channel.on_urc(b"RDY", self._on_ready)
+        channel.on_urc(b"+CFUN:", self._on_function)
+        channel.on_urc(b"POWERED DOWN", self._on_powered_down)
+        channel.on_urc(b"+CPIN:", self._on_pin)
+        channel.on_urc(b"+CEREG:", self._on_registration)
+        channel.on_urc(b"+CGEV:", self._on_packet_event)
+
+    # What the rest of the house calls
+
+    def step(self, now):
+        """Takes what arrived and starts what can be started; never waits. HOT."""
+        self.now = now
+        channel = self.channel
+        channel.pump(now)
+        if channel.busy:
+            return
+        if self._holder is not None:
+            if next(self._holder):
+                return
+            self._holder = None
+        # After a time-out only the main generator goes on: it finds out whether the modem is still there.
+        turns = 1 if channel.timeouts else len(self._tasks)
+        if channel.timeouts:
+            self._turn = len(self._tasks) - 1
+        while turns:
+            turns -= 1
+            self._turn = (self._turn + 1) % len(self._tasks)
+            task = self._tasks[self._turn]
+            if next(task):
+                self._holder = task
+                return
+
+    def next_ms(self, now):
+        """Milliseconds until `step` has something to do without input from the modem. HOT."""
+        ms = self.channel.next_ms(now)
+        if self.channel.busy:
+            return ms
+        if self._pause.armed:
+            return min(ms, self._pause.left(now))
+        for deadline in self._deadlines:
+            ms = min(ms, deadline.left(now))
+        for slot in self.slots:
+            ms = min(ms, slot.next_ms(now))
+        return ms
+
+    def free_slot(self):
+        """A slot that can be opened, or None."""
+        for slot in self.slots:
+            if slot.state == FREE:
+                return slot
+        return None
+
+    def read_counter(self):
+        """Asks for a reading of the modem's data counter; it comes through account.counter()."""
+        self._counter_wanted = True
+
+    def sms(self, number, octets):
+        """Queues one message of 0..140 octets; watch `sms_state`. False while one is under way.
+
+        ValueError for a number or a length that no message can have.
+        """
+        if self.sms_state in (SMS_QUEUED, SMS_SENDING):
+            return False
+        self._sms = submit(number, octets)
+        self.sms_state = SMS_QUEUED
+        return True
+
+    @property
+    def registered(self):
+        return self.registration in (1, 5)
+
+    # What a driver provides
+
+    def _make_slots(self):
+        raise NotImplementedError
+
+    def _run(self):
+        """The main generator."""
+        raise NotImplementedError
+
+    # Tools of the modem's generators
+
+    def _ask(self, command, data=None, n=0):
+        """Generator: one command; returns its result. GoneError when the modem is not what it was."""
+        yield False  # connections first: theirs are many and short
+        self.channel.start(command, None, data, n)
+        yield True
+        result = self.channel.result
+        if result == ABORTED or self._rebooted or self.channel.timeouts >= SILENT:
+            raise GoneError
+        return result
+
+    def _info(self, command, index):
+        """Generator: field `index` of a command's information as bytes; b"" if it failed."""
+        if (yield from self._ask(command)) != OK or not self.channel.info_length:
+            return b""
+        return text_field(self.channel.info, self.channel.info_length, index)
+
+    def _sleep(self, ms):
+        self._pause.set(self.now, ms)
+        while not self._pause.due(self.now):
+            if self._rebooted:
+                raise GoneError
+            yield False
+        self._pause.clear()
+
+    def _network_time(self, day, second):
+        self.time_day = day
+        self.time_second = second
+        self.time_ticks = self.now
+        self.time_reading += 1
+
+    def _drop(self, errno):
+        """The data session is gone, and every connection with it."""
+        self.online = False
+        self._context_lost = False
+        for slot in self.slots:
+            slot.lost(errno)
+
+    # Unsolicited codes
+
+    def _on_ready(self, line, length):
+        if self._synced:
+            self._rebooted = True
+            self._drop(ECONNRESET)
+            self.channel.abort()
+
+    def _on_function(self, line, length):
+        """+CFUN: 1 follows RDY at boot; later it means a reboot whose RDY was lost."""
+        if self._settled:
+            self._on_ready(line, length)
+
+    def _on_powered_down(self, line, length):
+        self._on_ready(line, length)
+
+    def _on_pin(self, line, length):
+        """The SIM became ready, or stopped being so; also the answer to AT+CPIN?."""
+        self.sim_state = text_field(line, length, 0)
+        if self.state > BOOTING and (self.sim_state == b"READY") == (self.state == NO_SIM):
+            self._sim_due.set(self.now, 0)
+
+    def _on_registration(self, line, length):
+        """+CEREG: <stat>[,"tac",...] unsolicited, +CEREG: <n>,<stat>[,...] as an answer."""
+        was = self.registered
+        at = 0 if int_field(line, length, 1) < 0 else 1
+        self.registration = int_field(line, length, at)
+        self.reject_cause = max(int_field(line, length, at + 5), 0)
+        if self._settled and self.registered != was:
+            self._registration_due.set(self.now, 0)
+
+    def _on_packet_event(self, line, length):
+        """+CGEV: NW DEACT, NW PDN DEACT <cid>, NW DETACH: the network ended the session, and says not why."""
+        self.cgev = bytes(line[7:length])
+        if self.cgev.startswith(b"NW D") or self.cgev.startswith(b"NW PDN DEACT 1"):
+            self._lose_context()
+
+    def _lose_context(self):
+        if self.online:
+            self.online = False
+            self._context_lost = True
+            for slot in self.slots:
+                slot.fail(ECONNRESET)

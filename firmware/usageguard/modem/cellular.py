@@ -1,0 +1,289 @@
+"""The life of any 3GPP modem: power and boot, SIM, registration, data session, SMS, evidence."""
+
+from usageguard.at.channel import Command
+from usageguard.at.digest import OK, TIMEOUT, int_field
+from usageguard.compat import const
+from usageguard.modem.base import (
+    BOOTING,
+    NO_SIM,
+    ONLINE,
+    REGISTERED,
+    SEARCHING,
+    SILENT,
+    SMS_FAILED,
+    SMS_QUEUED,
+    SMS_SENDING,
+    SMS_SENT,
+    GoneError,
+    Modem,
+)
+from usageguard.modem.slot import ECONNRESET, ENETDOWN, OPEN, Deadline
+
+# A modem that outlived a reset of ours answers, and PWRKEY would switch it off: so ask before.
+_PROBES = const(3)
+_PROBE_MS = const(500)
+_OFF_MS = const(5_000)  # the slowest of the boards' modems takes 3 s
+_BOOT_MS = const(30_000)
+_BOOT_RETRY_MS = const(30_000)
+_SIM_MS = const(30_000)
+_REGISTRATION_MS = const(20_000)
+# Not registered for so long: CFUN=0, 10 s, CFUN=1, the advised recovery of a SIM that was reactivated.
+_STUCK_MS = const(180_000)
+_RADIO_OFF_MS = const(10_000)
+_REOPEN_MS = const(1_000)  # after the network ended the session: why shows only when we try again
+_RETRY_MS = const(30_000)
+_LONGEST_RETRY_MS = const(3_600_000)
+_EVIDENCE_MS = const(900_000)
+_FIRST_TIME_MS = const(60_000)
+
+# Clauses of 3GPP TS 27.007 unless said otherwise.
+_AT = Command(b"AT", _PROBE_MS)
+_ECHO_OFF = Command(b"ATE0", 1_000)  # V.250 6.2.4
+_CPIN = Command(b"AT+CPIN?", 5_000)  # 8.3; the answer looks like the unsolicited code and is handled as such
+_CEREG = Command(b"AT+CEREG?", 1_000)  # 10.1.22; likewise
+_CSQ = Command(b"AT+CSQ", 1_000, b"+CSQ:")  # 8.5
+_CESQ = Command(b"AT+CESQ", 1_000, b"+CESQ:")  # 8.69
+_CGSN = Command(b"AT+CGSN", 1_000, b"")  # 5.4
+_CIMI = Command(b"AT+CIMI", 1_000, b"")  # 5.6
+_RADIO_OFF = Command(b"AT+CFUN=0", 15_000)  # 8.2
+_RADIO_ON = Command(b"AT+CFUN=1", 15_000)
+_PDU_MODE = Command(b"AT+CMGF=0", 1_000)  # TS 27.005 3.2.3
+_CMGS_MS = const(120_000)
+_PROMPT = const(0x3E)
+_CTRL_Z = b"\x1a"  # TS 27.005 4.3: sends the message
+_ESCAPE = b"\x1b"  # and this gives it up
+
+
+class Backoff:
+    """Doubles from `first_ms` to `longest_ms`."""
+
+    def __init__(self, first_ms, longest_ms):
+        self._first = first_ms
+        self._longest = longest_ms
+        self._ms = first_ms
+
+    def reset(self):
+        self._ms = self._first
+
+    def next(self):
+        ms = self._ms
+        self._ms = min(2 * ms, self._longest)
+        return ms
+
+
+class Cellular(Modem):
+    """Adds the modem's main generator. A family provides the generators below and SETTINGS."""
+
+    SETTINGS = ()  # commands for a modem that has just booted; one that it does not know is no failure
+
+    def _activate(self):
+        """Brings the data session up; True, or False with `cme` (0: not known) and `ceer` set."""
+        raise NotImplementedError
+
+    def _deactivate(self):
+        """Takes the data session down, with all connections; no failure if there is none."""
+        raise NotImplementedError
+
+    def _identify(self):
+        """Reads what identifies the SIM, and prepares what wants a ready SIM."""
+        raise NotImplementedError
+
+    def _read_counter(self):
+        """One account.counter(), where there is a counter and it is wanted."""
+        raise NotImplementedError
+
+    def _read_time(self):
+        """One call of _network_time(), if the network told the time."""
+        raise NotImplementedError
+
+    def __init__(self, hal, channel, config, account):
+        self._retry = Backoff(_RETRY_MS, _LONGEST_RETRY_MS)
+        self._stuck = Backoff(_STUCK_MS, _LONGEST_RETRY_MS)
+        self._boot_retry = Backoff(_BOOT_RETRY_MS, _LONGEST_RETRY_MS)
+        self._pin_tried = False
+        super().__init__(hal, channel, config, account)
+
+    def _run(self):
+        silent = False
+        while True:
+            self.state = BOOTING
+            self._synced = self._settled = self._rebooted = False
+            try:
+                yield from self._boot(silent)
+                yield from self._bring_up()
+                yield from self._serve()
+            except GoneError:
+                silent = self.channel.timeouts >= SILENT
+            self._gone()
+
+    def _boot(self, silent):
+        """Until the modem answers; switches it off first if it was silent."""
+        if not silent:
+            for _ in range(_PROBES):
+                if (yield from self._probe()):
+                    self.found_on = self.restarts == 0
+                    return
+        deadline = Deadline()
+        while True:
+            if silent:
+                self.power_cycles += 1
+                self.hal.modem_power(False)
+                yield from self._sleep(_OFF_MS)
+            self.hal.modem_power(True)
+            silent = True
+            deadline.set(self.now, _BOOT_MS)
+            while not deadline.due(self.now):
+                if (yield from self._probe()):
+                    self._boot_retry.reset()
+                    return
+            yield from self._sleep(self._boot_retry.next())
+
+    def _probe(self):
+        """One AT; True if it was answered."""
+        self.channel.start(_AT)
+        yield True
+        self._synced = self.channel.result == OK
+        return self._synced
+
+    def _bring_up(self):
+        yield from self._ask(_ECHO_OFF)
+        self.channel.echoes = 0
+        for command in self.SETTINGS:
+            yield from self._ask(command)
+        self.imei = yield from self._info(_CGSN, 0)
+        yield from self._deactivate()  # what an earlier life of ours left open
+        self.state = NO_SIM
+        self._sim_due.set(self.now, 0)
+
+    def _gone(self):
+        """The modem's connections, its data session and its settings are no more."""
+        self.restarts += 1
+        self.counter_epoch += 1
+        self.found_on = False
+        self.registration = -1
+        if self.sms_state == SMS_SENDING:  # it may have left: sending it again is not ours to decide
+            self.sms_state = SMS_FAILED
+        self._drop(ECONNRESET)
+        self._pause.clear()
+        for deadline in self._deadlines:
+            deadline.clear()
+
+    def _serve(self):
+        """What is due, one thing at a time, the most urgent first."""
+        while True:
+            now = self.now
+            if self._rebooted or self.channel.echoes:
+                raise GoneError
+            if self._retry_due.due(now):
+                self._retry_due.clear()
+            if self.channel.timeouts:
+                yield from self._ask(_AT)
+                for slot in self.slots:  # what the modem told in the meantime may have been lost
+                    slot.readable_hint = slot.state == OPEN
+            elif self._sim_due.due(now):
+                yield from self._check_sim()
+            elif self._registration_due.due(now):
+                yield from self._check_registration()
+            elif self._stuck_due.due(now):
+                yield from self._toggle_radio()
+            elif self._context_lost:
+                yield from self._go_offline(ECONNRESET)
+                self._retry_due.set(self.now, _REOPEN_MS)
+            elif self.online and not self.data_wanted:
+                yield from self._go_offline(ENETDOWN)
+            elif self.data_wanted and not self.online and self.registered and not self._retry_due.armed:
+                yield from self._go_online()
+            elif self.sms_state == SMS_QUEUED and self.registered:
+                yield from self._send_sms()
+            elif self._counter_wanted:
+                self._counter_wanted = False
+                yield from self._read_counter()
+            elif self._evidence_due.due(now):
+                yield from self._gather()
+            else:
+                yield False
+
+    def _check_sim(self):
+        self._sim_due.set(self.now, _SIM_MS)
+        self.state = NO_SIM
+        self.sim_state = b""
+        result = yield from self._ask(_CPIN)
+        self.sim_error = 0 if result == OK else self.channel.error
+        if self.sim_state == b"SIM PIN" and self.config.pin and not self._pin_tried:
+            self._pin_tried = True  # once: a third wrong PIN locks the SIM
+            yield from self._ask(Command(b"AT+CPIN=" + self.config.pin.encode(), 5_000))
+        elif self.sim_state == b"READY":
+            self._sim_due.clear()
+            self._settled = True
+            self.state = SEARCHING
+            self.imsi = yield from self._info(_CIMI, 0)
+            yield from self._identify()
+            self._counter_wanted = True
+            self._registration_due.set(self.now, 0)
+
+    def _check_registration(self):
+        """Asks until it is registered: the unsolicited code may have been lost."""
+        self._registration_due.set(self.now, _REGISTRATION_MS)
+        yield from self._ask(_CEREG)
+        self._evidence_due.set(self.now, 0)
+        if self.registered:
+            self._registration_due.clear()
+            self._stuck_due.clear()
+            self._stuck.reset()
+            self.state = ONLINE if self.online else REGISTERED
+        else:
+            self.state = SEARCHING
+            if not self._stuck_due.armed:
+                self._stuck_due.set(self.now, self._stuck.next())
+
+    def _toggle_radio(self):
+        self._stuck_due.clear()
+        yield from self._go_offline(ENETDOWN)
+        yield from self._ask(_RADIO_OFF)
+        yield from self._sleep(_RADIO_OFF_MS)
+        yield from self._ask(_RADIO_ON)
+
+    def _go_online(self):
+        if (yield from self._activate()):
+            self.online = True
+            self.state = ONLINE
+            self.cme = 0
+            self._retry.reset()
+            self.account.served()
+        else:
+            self._retry_due.set(self.now, self._retry.next())
+            self._evidence_due.set(self.now, 0)
+            self.account.refused(self.cme)
+
+    def _go_offline(self, errno):
+        self.online = False
+        self.state = REGISTERED if self.registered else SEARCHING
+        for slot in self.slots:
+            slot.fail(errno)
+        yield from self._deactivate()
+        self._drop(errno)
+
+    def _gather(self):
+        """The evidence of the radio, the counter and the network's time."""
+        channel = self.channel
+        self._evidence_due.set(self.now, _EVIDENCE_MS if self.time_reading else _FIRST_TIME_MS)
+        if (yield from self._ask(_CSQ)) == OK:
+            self.signal = int_field(channel.info, channel.info_length, 0)
+        if (yield from self._ask(_CESQ)) == OK:
+            self.rsrq = int_field(channel.info, channel.info_length, 4)
+            self.rsrp = int_field(channel.info, channel.info_length, 5)
+        yield from self._ask(_CEREG)
+        yield from self._read_time()
+        yield from self._read_counter()
+
+    def _send_sms(self):
+        self.sms_state = SMS_SENDING
+        pdu, length = self._sms
+        yield from self._ask(_PDU_MODE)
+        data = pdu + _CTRL_Z
+        command = Command(b"AT+CMGS=" + str(length).encode(), _CMGS_MS, b"+CMGS:", _PROMPT)  # TS 27.005 4.3
+        result = yield from self._ask(command, data, len(data))
+        if result == TIMEOUT:
+            self.hal.uart_write(_ESCAPE, 1)  # in case it still waits for the message
+        self.sms_error = self.channel.error
+        self.sms_state = SMS_SENT if result == OK else SMS_FAILED

@@ -1,0 +1,157 @@
+"""One connection of the modem, as the socket facade sees it; the family's driver fills in how it is done."""
+
+from usageguard.at.channel import FOREVER_MS
+from usageguard.compat import RingIO, const
+from usageguard.core.ticks import ticks_add, ticks_diff
+
+FREE = const(0)
+OPENING = const(1)
+OPEN = const(2)
+PEER_CLOSED = const(3)  # no more will arrive, and `rx` holds all that did
+CLOSING = const(4)
+FAILED = const(5)  # `errno` says why; close() frees the slot
+
+# errno values as lwIP and MicroPython number them
+EALREADY = const(114)
+ECONNRESET = const(104)
+ENETDOWN = const(100)
+ETIMEDOUT = const(110)
+
+RX_OCTETS = const(2048)
+TX_OCTETS = const(1460)
+
+
+class Deadline:
+    """A point in ticks, or none. Once due it stays due until it is set or cleared."""
+
+    def __init__(self):
+        self.armed = False
+        self._at = 0
+
+    def set(self, now, ms):
+        """Due `ms` (below 2**29) after `now`."""
+        self._at = ticks_add(now, ms)
+        self.armed = True
+
+    def clear(self):
+        self.armed = False
+
+    def due(self, now):
+        return self.armed and ticks_diff(now, self._at) >= 0
+
+    def left(self, now):
+        """Milliseconds until it is due, FOREVER_MS if it is not set."""
+        return max(ticks_diff(self._at, now), 0) if self.armed else FOREVER_MS
+
+
+class Slot:
+    """States: FREE -open-> OPENING -> OPEN -> PEER_CLOSED; any of them -> FAILED; -close-> CLOSING -> FREE.
+
+    `rx` holds the payload that arrived (TCP: a stream; UDP: one datagram, the next one only after that was
+    taken whole); `tx` takes what flush() is to send. Whoever finds `rx` empty and waits sets `wanted`: then a
+    notification that the modem lost is looked for after seconds instead of minutes.
+    """
+
+    def __init__(self, modem, index):
+        self.modem = modem
+        self.index = index
+        self.rx = RingIO(RX_OCTETS)
+        self.tx = RingIO(TX_OCTETS)
+        self.state = FREE
+        self.errno = 0
+        self.tcp = True
+        self.tx_busy = False  # from flush() until the modem has taken it all, or the slot failed
+        self.readable_hint = False  # the modem holds payload for us, or may do so
+        self.wanted = False
+        self._to_send = 0  # octets of `tx` that flush() released
+        self._segment = 0  # octets of the shared segment buffer that are this slot's
+        self._dirty = False  # the modem has a connection under our id
+        self._opened = False
+        self.task = self._run()
+
+    def open(self, tcp, host, port):
+        """Starts to connect, by TCP or else UDP, to `host` (name or address, ASCII); watch `state`.
+
+        OSError(EALREADY) unless the slot is FREE. FAILED at once, with ENETDOWN, while the modem is offline.
+        """
+        if self.state != FREE:
+            raise OSError(EALREADY, "slot in use")
+        self.tcp = tcp
+        self.errno = 0
+        self.state = OPENING
+        if self.modem.online:
+            self._connect(host, port)
+        else:
+            self.fail(ENETDOWN)
+
+    def flush(self, n):
+        """Sends the first `n` octets of `tx`: as one segment, or one datagram. No effect unless OPEN."""
+        if self.state == OPEN:
+            self._to_send = n
+            self.tx_busy = n > 0 or self._segment > 0
+
+    def close(self):
+        """Sends what was flushed, then closes and frees the slot. The rest of `tx`, and `rx`, are dropped."""
+        if self.state not in (FREE, CLOSING):
+            self.state = CLOSING
+            if not self._dirty:
+                self._free()
+
+    def fail(self, errno):
+        """The connection is of no use any more; one that is CLOSING goes on to do so."""
+        self.tx_busy = False
+        self._to_send = 0
+        self._drop_segment()
+        if self.state not in (FREE, CLOSING, FAILED):
+            self.state = FAILED
+            self.errno = errno
+
+    def lost(self, errno):
+        """As fail(), and the modem has forgotten the connection."""
+        self._dirty = False
+        self.fail(errno)
+        if self.state == CLOSING:
+            self._free()
+
+    def next_ms(self, now):
+        """Milliseconds until this slot has something to do by itself."""
+        return FOREVER_MS
+
+    def _take_segment(self):
+        """Moves what is to be sent into the segment buffer; False while that is another slot's. HOT."""
+        modem = self.modem
+        if modem.segment_owner is self:
+            return True
+        if modem.segment_owner is not None:
+            return False
+        modem.segment_owner = self
+        self._segment = self.tx.readinto(modem.segment, min(self._to_send, TX_OCTETS)) or 0
+        self._to_send = 0
+        return True
+
+    def _drop_segment(self):
+        self._segment = 0
+        if self.modem.segment_owner is self:
+            self.modem.segment_owner = None
+
+    def _free(self):
+        if self._opened:
+            self._opened = False
+            self.modem.account.closed(self)
+        drain(self.rx)
+        drain(self.tx)
+        self.tx_busy = self.readable_hint = self.wanted = False
+        self.state = FREE
+
+    def _connect(self, host, port):
+        raise NotImplementedError
+
+    def _run(self):
+        raise NotImplementedError
+
+
+def drain(ring):
+    """Empties a ring."""
+    waste = bytearray(64)
+    while ring.any():
+        ring.readinto(waste, 64)
