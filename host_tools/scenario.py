@@ -20,6 +20,9 @@ from host_tools.expect import Expect, Permille
 from host_tools.sim.modem import profile
 from host_tools.units import Octets, Seconds, quote
 
+MIN_REQUEST, MAX_REQUEST = 8, 65_535
+"""A request begins with a header of 8 octets, which holds its own length in 16 bits."""
+
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
 
@@ -101,6 +104,7 @@ Fault = PowerCut
 class Scenario(_Table, kw_only=True):
     """One world and one device in it."""
 
+    name: str = ""  # the file's, without .toml, unless given
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
     seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] = 1
     start: datetime
@@ -196,7 +200,7 @@ def loads(text: str, where: str) -> Scenario:
     _convert_units(raw, where)
     scenario = strict.convert(raw, Scenario, where, _EXAMPLES)
     _check(where, scenario)
-    return scenario
+    return msgspec.structs.replace(scenario, name=scenario.name or where.removesuffix(".toml"))
 
 
 def modem_family(name: str) -> str:
@@ -237,7 +241,7 @@ def _check(where: str, scenario: Scenario) -> None:
         raise wrong("duration", "is zero", 'give the time to simulate, as in "35d"')
     if scenario.modem not in profile.names():
         raise wrong("modem", f"{quote(scenario.modem)} is unknown", f"there are {', '.join(profile.names())}")
-    config = _judge(where, scenario)
+    config = settings(scenario, where)
     names: set[str] = set()
     for number, host in enumerate(scenario.hosts, 1):
         if host.name in names:
@@ -276,6 +280,9 @@ def _check(where: str, scenario: Scenario) -> None:
             raise wrong(place + "until", 'is not after "from"', "leave it out, or give a later time")
         if traffic.kind == "publish" and traffic.rx:
             raise wrong(place + "rx", "a publication has no reply", "leave it out")
+        if not MIN_REQUEST <= traffic.tx <= MAX_REQUEST:
+            hint = f"give {MIN_REQUEST} to {MAX_REQUEST} octets"
+            raise wrong(place + "tx", f"{traffic.tx} octets do not fit one message", hint)
     for number, fault in enumerate(scenario.faults, 1):
         if fault.at >= scenario.duration:
             raise wrong(f"fault #{number}, at", "is after the end", "give a time within the duration")
@@ -284,8 +291,8 @@ def _check(where: str, scenario: Scenario) -> None:
 _ADDRESS = re.compile(r"[^\s:]+:\d{1,5}")
 
 
-def _judge(where: str, scenario: Scenario) -> Any:
-    """The device's configuration as its firmware reads it."""
+def settings(scenario: Scenario, where: str = "scenario") -> Any:
+    """The device's configuration as its firmware reads it; UsageError for what it refuses."""
     paths.use_firmware()
     from usageguard import config
 

@@ -149,7 +149,9 @@ class Services:
 
     @property
     def addresses(self) -> dict[str, tuple[str, int]]:
-        return {name: (LOOPBACK, each.port) for name in ("mqtt", "collector") if (each := getattr(self, name))}
+        return {
+            name: (LOOPBACK, each.port) for name in ("mqtt", "collector") if (each := getattr(self, name))
+        }
 
 
 @contextmanager

@@ -19,7 +19,7 @@ class Octets(int):
 
     @classmethod
     def parse(cls, value: object) -> Octets:
-        """Accepts a whole number of octets or text with a unit. Raises ValueError with one clear sentence."""
+        """Accepts octets, or text with a unit (rounded down). Raises ValueError with one clear sentence."""
         if isinstance(value, int) and not isinstance(value, bool):
             if value < 0:
                 raise ValueError(f"{value} is negative; a size is 0 octets or more")
@@ -31,12 +31,10 @@ class Octets(int):
                     f'"{value}" has an unknown unit "{unit}"; use B, KB, MB or GB (1 KB = 1024 octets)'
                 )
             scale = 10 ** len(fraction or "")
-            octets, rest = divmod((int(whole) * scale + int(fraction or 0)) * SIZE_UNITS[unit], scale)
-            if rest:
-                raise ValueError(f'"{value}" is not a whole number of octets; give more or fewer decimals')
+            octets = (int(whole) * scale + int(fraction or 0)) * SIZE_UNITS[unit] // scale
         else:
             raise ValueError(
-                f'{quote(value)} is not a size; write octets or a number and a unit, as in "30MB" or "512B"'
+                f'{quote(value)} is not a size; write octets, or a number and a unit as in "30MB"'
             )
         if octets > MAX_OCTETS:
             raise ValueError(f"{quote(value)} is more than 2^53 octets; give a smaller size")

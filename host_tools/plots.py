@@ -1,0 +1,331 @@
+"""The report's pictures: matplotlib's SVG, coloured by the page's variables so that they follow its theme."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from host_tools.units import SIZE_UNITS
+
+MB = SIZE_UNITS["MB"]
+KB = SIZE_UNITS["KB"]
+
+# Placeholders that matplotlib draws with; the page has a CSS variable of each name, for light and for dark.
+COLOURS = {
+    "ink": "#010101",
+    "muted": "#010102",
+    "grid": "#010103",
+    "card": "#010104",
+    "device": "#010105",
+    "carrier": "#010106",
+    "unguarded": "#010107",
+    "limit": "#010108",
+    "open": "#010109",
+    "warned": "#01010a",
+    "shed": "#01010b",
+    "restricted": "#01010c",
+    "terminated": "#01010d",
+}
+VERDICTS = ("open", "warned", "shed", "restricted", "terminated")
+
+Point = tuple[datetime, float]
+Span = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A horizontal line of the plan: a threshold, the device's own limit, the allowance."""
+
+    label: str
+    octets: int
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened: drawn on the device's curve."""
+
+    at: datetime
+    label: str
+
+
+def usage(
+    device: Sequence[Point],
+    carrier: Sequence[Point],
+    unguarded: Sequence[Point],
+    limits: Sequence[Limit],
+    marks: Sequence[Mark],
+    span: Span,
+    dark: Span | None,
+    describe: str,
+) -> str:
+    """Usage of the cycle against the plan; `dark` is when the unguarded run had no data."""
+    figure, axes = _frame(4.6, span)
+    top = max((limit.octets for limit in limits), default=1)
+    highest = max((octets for _, octets in (*device, *carrier, *unguarded)), default=0)
+    axes.set_ylim(0, max(top * 1.12, highest * 1.06) / MB)
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_ylabel("MB in the billing cycle")
+    for limit in limits:
+        colour = COLOURS["limit"] if limit.strong else COLOURS["muted"]
+        axes.axhline(
+            limit.octets / MB,
+            color=colour,
+            linewidth=1.4 if limit.strong else 0.8,
+            linestyle="-" if limit.strong else (0, (4, 4)),
+            zorder=1,
+        )
+        axes.annotate(
+            limit.label,
+            (0.004, limit.octets / MB),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            fontsize=8.5,
+            color=colour,
+            va="bottom",
+        )
+    _line(axes, unguarded, MB, "unguarded", "without the guard", linestyle=(0, (1, 1.2)), width=2)
+    _line(axes, carrier, MB, "carrier", "carrier bills", width=5)
+    _line(axes, device, MB, "device", "device counts", width=1.6)
+    if dark:
+        axes.axvspan(_x(dark[0]), _x(dark[1]), color=COLOURS["unguarded"], alpha=0.09, linewidth=0, zorder=0)
+        axes.annotate(
+            "without the guard:\nno data",
+            (_x(dark[0] + (dark[1] - dark[0]) / 2), 0.35),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            fontsize=9,
+            color=COLOURS["unguarded"],
+        )
+    _bubbles(axes, device, marks)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=3, frameon=False, labelcolor=COLOURS["ink"])
+    return _svg(figure, describe)
+
+
+def error(points: Sequence[Point], bound: int | None, span: Span, describe: str) -> str:
+    """Device minus carrier over the cycle."""
+    figure, axes = _frame(2.5, span)
+    axes.axhline(0, color=COLOURS["muted"], linewidth=1)
+    if bound:
+        axes.axhspan(0, bound / KB, color=COLOURS["device"], alpha=0.1, linewidth=0)
+        axes.annotate(
+            "the device's own error bound",
+            (0.996, bound / KB),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, -3),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=8.5,
+            color=COLOURS["muted"],
+        )
+    _line(axes, points, KB, "device", "device minus carrier", width=1.5)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.set_ylabel("KB, device − carrier")
+    return _svg(figure, describe)
+
+
+def timeline(
+    rows: Sequence[tuple[str, Sequence[tuple[datetime, str, str]]]],
+    span: Span,
+    describe: str,
+) -> str:
+    """Rows of (label, [(from, colour's name, text)]), each lasting until the next."""
+    figure, axes = _frame(0.55 + 0.42 * len(rows), span)
+    axes.set_ylim(len(rows) - 0.45, -0.55)
+    axes.set_yticks(range(len(rows)), [label for label, _ in rows])
+    axes.tick_params(axis="y", length=0, labelcolor=COLOURS["ink"])
+    axes.grid(False)
+    axes.spines["left"].set_visible(False)
+    width = _x(span[1]) - _x(span[0])
+    for row, (_, parts) in enumerate(rows):
+        ends = [at for at, _, _ in parts[1:]] + [span[1]]
+        for (at, colour, text), end in zip(parts, ends, strict=True):
+            length = _x(end) - _x(at)
+            axes.barh(
+                row,
+                length,
+                left=_x(at),
+                height=0.62,
+                color=COLOURS[colour],
+                edgecolor=COLOURS["card"],
+                linewidth=0.8,
+            )
+            if length > width * (0.012 * len(text) + 0.01):
+                axes.annotate(
+                    text,
+                    (_x(at) + length / 2, row),
+                    ha="center",
+                    va="center_baseline",
+                    fontsize=8.5,
+                    color=COLOURS["card"],
+                )
+    return _svg(figure, describe)
+
+
+def _bubbles(axes: Axes, curve: Sequence[Point], marks: Sequence[Mark]) -> None:
+    """Numbers on the curve; those that would cover each other stand side by side."""
+    low, high = axes.get_ylim()
+    left, right = axes.get_xlim()
+    places: list[tuple[float, float]] = []
+    for number, mark in enumerate(marks, 1):
+        x, y = _x(mark.at), _value_at(curve, mark.at) / MB
+        near = [
+            p for p in places if abs(p[0] - x) < (right - left) / 50 and abs(p[1] - y) < (high - low) / 20
+        ]
+        places.append((x, y))
+        axes.annotate(
+            str(number),
+            (x, y),
+            xytext=(17 * len(near), 0),
+            textcoords="offset points",
+            ha="center",
+            va="center_baseline",
+            fontsize=8,
+            color=COLOURS["ink"],
+            annotation_clip=False,
+            bbox={"boxstyle": "circle,pad=0.28", "fc": COLOURS["card"], "ec": COLOURS["ink"], "lw": 1},
+            zorder=7,
+        )
+
+
+def difference(first: Sequence[Point], second: Sequence[Point]) -> list[Point]:
+    """`first` minus `second` at the times of `first`, within each cycle that both have begun."""
+    points: list[Point] = []
+    for mine, other in zip(_cycles(first), _cycles(second), strict=False):
+        times = [_x(at) for at, _ in other]
+        values = [octets for _, octets in other]
+        for at, octets in mine:
+            index = int(np.searchsorted(times, _x(at), side="right")) - 1
+            if index >= 0:
+                points.append((at, octets - values[index]))
+    return points
+
+
+def _cycles(points: Sequence[Point]) -> list[list[Point]]:
+    """Splits a curve where it falls: there a new cycle begins."""
+    parts: list[list[Point]] = [[]]
+    for point in points:
+        if parts[-1] and point[1] < parts[-1][-1][1]:
+            parts.append([])
+        parts[-1].append(point)
+    return parts
+
+
+def _value_at(points: Sequence[Point], at: datetime) -> float:
+    value = 0.0
+    for when, octets in points:
+        if when > at:
+            break
+        value = octets
+    return value
+
+
+def _x(at: datetime) -> float:
+    """Matplotlib's day number of the wall clock in the page's zone."""
+    return float(date2num(at.replace(tzinfo=None)))
+
+
+def _line(
+    axes: Axes,
+    points: Sequence[Point],
+    scale: int,
+    colour: str,
+    label: str,
+    *,
+    width: float,
+    linestyle: str | tuple[float, tuple[float, ...]] = "-",
+) -> None:
+    if not points:
+        return
+    x = [_x(at) for at, _ in points]
+    y = [octets / scale for _, octets in points]
+    for at in reversed([i + 1 for i, (a, b) in enumerate(pairwise(y)) if b < a - max(1.0, a / 2)]):
+        x.insert(at, x[at])
+        y.insert(at, float("nan"))  # no line from one cycle down into the next
+    axes.plot(
+        x,
+        y,
+        color=COLOURS[colour],
+        linewidth=width,
+        linestyle=linestyle,
+        label=label,
+        solid_capstyle="round",
+        zorder=3,
+    )
+
+
+def _frame(height: float, span: Span) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(10.4, height), layout="constrained")
+    figure.patch.set_visible(False)
+    axes = figure.add_subplot()
+    axes.patch.set_visible(False)
+    axes.set_xlim(_x(span[0]), _x(span[1]))
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=12))
+    axes.xaxis.set_major_formatter(
+        DateFormatter("%-d %b" if span[1] - span[0] > timedelta(days=4) else "%H:%M")
+    )
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(COLOURS["grid"])
+    axes.tick_params(color=COLOURS["grid"], labelcolor=COLOURS["muted"], labelsize=9)
+    axes.yaxis.label.set_color(COLOURS["muted"])
+    axes.yaxis.label.set_fontsize(9)
+    axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.7)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _svg(figure: Figure, describe: str) -> str:
+    """The figure as an element to put into a page: scales, takes its font and colours, can be read out."""
+    out = io.StringIO()
+    # Text stays text, and equal input gives equal output.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": describe, "path.simplify_threshold": 0.3}):
+        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]
+    prefix = re.sub(r"\W+", "-", describe.lower())[:24]
+    svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)  # ids are the page's, not the picture's
+    for name, placeholder in COLOURS.items():
+        svg = svg.replace(placeholder, f"var(--{name})")
+    svg = re.sub(r'font: ([\d.]+)px [^;"]*', r"font-size: \1px", svg)
+    svg = re.sub(
+        r'<svg[^>]*?viewBox="([^"]*)"[^>]*>',
+        r'<svg viewBox="\1" role="img" xmlns:xlink="http://www.w3.org/1999/xlink">',
+        svg,
+        count=1,
+    )
+    head, _, rest = svg.partition(">")
+    return f'{head} aria-label="{html.escape(describe)}">{rest}'
+
+
+def in_zone(series: Sequence[tuple[str, float]], zone: tzinfo | None) -> list[Point]:
+    """A series of the run as points in the scenario's zone."""
+    return [(datetime.fromisoformat(at).astimezone(zone), octets) for at, octets in series]
+
+
+def thin(points: Sequence[Point], keep: int = 1500) -> list[Point]:
+    """At most about `keep` points, the first and last of each cycle among them: more cannot be seen."""
+    if len(points) <= keep:
+        return list(points)
+    step = len(points) / keep
+    chosen = {int(i * step) for i in range(keep)} | {0, len(points) - 1}
+    for i, ((_, a), (_, b)) in enumerate(pairwise(points)):
+        if b < a:
+            chosen |= {i, i + 1}
+    return [points[i] for i in sorted(chosen)]

@@ -1,0 +1,83 @@
+"""The codes of a run in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from host_tools.units import size
+
+VERDICTS = {
+    "open": "Data flows freely",
+    "warned": "Data flows, past a warning level",
+    "shed": "Some traffic classes are held back",
+    "restricted": "Only reports may pass",
+    "terminated": "Nothing may pass",
+}
+LEDGER = {
+    "blank": "Ledger is new",
+    "exact": "Ledger recovered to the octet",
+    "ceiling": "Ledger recovered to the leased ceiling",
+    "ceiling+lease": "Ledger recovered to the ceiling and one more lease",
+}
+STOPS = {"exhausted": "the plan is used up", "manual": "by hand", "arrears": "arrears", "expired": "expiry"}
+
+
+@dataclass(frozen=True)
+class Teller:
+    """Tells events; `warn_permille` and `classes` (name, shed_permille) are the device's."""
+
+    warn_permille: Sequence[int] = ()
+    classes: Sequence[tuple[str, int]] = ()
+
+    def tell(self, event: dict[str, Any]) -> str:
+        """One event as a sentence; a code that has none stands for itself, with its figures."""
+        what = event["what"]
+        head, _, rest = what.partition("-")
+        if (teller := _TELLERS.get((event["who"], what))) is not None:
+            return teller(event)
+        if event["who"] == "device" and head == "verdict":
+            return self._verdict(rest, event.get("b", 0))
+        if event["who"] == "device" and head == "ledger" and rest in LEDGER:
+            return LEDGER[rest]
+        figures = ", ".join(
+            f"{key} {value}" for key, value in event.items() if key not in _NOT_FIGURES and value
+        )
+        text = what.replace("-", " ").capitalize()
+        return f"{text} ({figures})" if figures else text
+
+    def _verdict(self, verdict: str, warned: int) -> str:
+        passed = [level for i, level in enumerate(self.warn_permille) if warned >> i & 1]
+        text = VERDICTS.get(verdict, verdict)
+        if verdict == "warned" and passed:
+            return f"Warning: {passed[-1] / 10:g} % of the plan is used"
+        if verdict == "shed" and passed:
+            held = [name for name, permille in self.classes if permille <= passed[-1]]
+            if held:
+                return f"{passed[-1] / 10:g} % used: {', '.join(held)} is held back, the rest goes on"
+        return text
+
+
+_NOT_FIGURES = ("t", "who", "what", "imsi")
+_TELLERS: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
+    ("device", "boot"): lambda e: f"Board starts ({e['cause']})",
+    ("device", "time-trusted"): lambda e: "Time is known from an authenticated source",
+    ("device", "refused"): lambda e: f"The network refuses the data session (cause {e['a']})",
+    ("device", "app-crash"): lambda e: f"The application crashed; it is started again (time {e['b']})",
+    ("device", "counter-jump"): lambda e: (
+        f"The modem's counter jumped by {size(e['a'])}; {size(e['b'])} taken"
+    ),
+    ("carrier", "stopped"): lambda e: (
+        f"Carrier stops the data service: {STOPS.get(e['reason'], e['reason'])} at {size(e['billed_octets'])}"
+    ),
+    ("carrier", "restored"): lambda e: "Carrier restores the data service",
+    ("bench", "power-cut"): lambda e: f"Power fails without warning for {e['off_s']} s",
+}
+
+
+def notable(event: dict[str, Any]) -> bool:
+    """Whether an event belongs to the story, rather than to the protocol."""
+    if event["who"] == "device":
+        return event["what"].startswith(("verdict-", "sms", "app-crash"))
+    return event["who"] == "carrier" or event["what"] == "power-cut"
