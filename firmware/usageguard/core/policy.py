@@ -118,17 +118,18 @@ class Policy:
         return self._become(reasons, self.warned, self.shed)
 
     def restore(self, reasons, warned, used):
-        """Takes over stored bitmaps at start; returns actions. ValueError, and nothing changed, for a reason
-        this table does not know: dropping it would lift a stop.
+        """Takes over stored bitmaps at start; returns actions, with CLOSE if a class is already out.
+
+        ValueError, and nothing changed, for a reason this table does not know: dropping it would lift a stop.
 
         The plan may be another one than when they were stored, so what follows from `used` is judged anew.
         """
         if reasons & ~_KNOWN:
             raise ValueError("no such reason")
-        self._become(reasons, warned, 0)
-        return self._judge(
-            transition(reasons, QUOTA_GRANTED), warned & _passed(self._warn_marks, used), used
-        )
+        warned_still = warned & _passed(self._warn_marks, used)
+        self.reasons = reasons
+        self.warned = warned
+        return self._judge(transition(reasons, QUOTA_GRANTED), warned_still, used)
 
     def verdict(self):
         """The strongest of what holds, one of VERDICTS."""

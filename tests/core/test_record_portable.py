@@ -1,0 +1,78 @@
+from usageguard.config import REPORT_OCTETS
+from usageguard.core import cbor
+from usageguard.core.mac import hmac_sha256, mac0_kid, mac0_open, mac0_seal
+from usageguard.core.record import decode_ack, encode_report
+
+KEY = bytes(range(32))
+ID = b"tracker-00000001"  # the longest there is
+TYPICAL = (3, 70, 318, 12_000_000, 12_600_000, 9_000_000, 9_500_000, 40_000, 1, 0, 1, 0, 0, 0)
+LARGEST = ((1 << 32) - 1, (1 << 32) - 1, 0xFFFF) + ((1 << 54) - 1,) * 5 + (4, 0xFFFF, 255)
+LARGEST += ((1 << 32) - 1, -(1 << 31), 255)
+
+# The typical report as cbor2 and pycose make it
+GOLDEN = (
+    "8443a10104a10450747261636b65722d303030303030303158258f0103184619"
+    "013e1a00b71b001a00c042c01a008954401a0090f560199c4001000100000048"
+    "aa44db8f0e950584"
+)
+
+
+def raises(function, *args):
+    try:
+        function(*args)
+    except ValueError:
+        return True
+    return False
+
+
+def test_report_is_its_fields_in_order():
+    for fields in (TYPICAL, LARGEST):
+        stored = cbor.decode(encode_report(*fields))
+        assert stored.pop(0) == 1, "version"
+        assert tuple(stored) == fields, fields
+
+
+def test_golden_report():
+    report = encode_report(*TYPICAL)
+    sealed = mac0_seal(KEY, b"U" + ID, report, ID)
+    assert sealed.hex() == GOLDEN, sealed.hex()
+    assert mac0_kid(sealed) == ID, "names its key"
+    assert mac0_open(KEY, b"U" + ID, sealed) == report, "opens"
+
+
+def test_the_largest_report_fits_an_sms_and_the_estimate():
+    sealed = mac0_seal(KEY, b"U" + ID, encode_report(*LARGEST), ID)
+    assert len(sealed) <= 140, len(sealed)
+    ack = mac0_seal(KEY, b"D" + ID, cbor.encode([1, 0xFFFF, 86399]))
+    # IPv4 and UDP 28, CoAP: header 4, token 8 at most, Uri-Path "r" 2, payload marker 1 (RFC 7252 section 3)
+    cost = 28 + 15 + len(sealed) + 28 + 13 + len(ack)
+    assert cost <= REPORT_OCTETS, cost
+
+
+def test_ack():
+    assert decode_ack(cbor.encode([1, 9827, 86399])) == (9827, 86399), "day and second"
+    for wrong in ({}, [1, 9827], [1, 9827, 0, 0], [2, 9827, 0], [1, 9827, 86400], [1, 9827, -1], [1, -1, 0]):
+        assert raises(decode_ack, cbor.encode(wrong)), wrong
+    for wrong in ([1, 65536, 0], [1, None, 0], [1, 1, True], [1, "1", 0]):
+        assert raises(decode_ack, cbor.encode(wrong)), wrong
+    assert raises(decode_ack, b""), "nothing"
+
+
+def test_cbor_values():
+    for n in (0, 23, 24, 255, 256, 65535, 65536, (1 << 32) - 1, 1 << 32, (1 << 64) - 1):
+        for value in (n, -1 - n, [n, {n: -1 - n}]):
+            assert cbor.decode(cbor.encode(value)) == value, value
+    for value in (None, True, False, "", "a", b"", b"\x00" * 300, [], {}, {1: b"", -1: "", "b": [None]}):
+        back = cbor.decode(cbor.encode(value))
+        assert back == value and type(back) is type(value), value  # noqa: PT018
+    assert cbor.encode({2: 0, 1: 0, -1: 0}).hex() == "a3010002002000", "keys in order of their octets"
+    for wrong in (1.5, "\xfc", 1 << 64, -(1 << 64) - 1, {None: 1}, object()):
+        assert raises(cbor.encode, wrong), wrong
+    for octets in (b"", b"\x18\x00", b"\xf7", b"\x61", b"\x61\xc3", b"\x81" * 9 + b"\x00", b"\x00\x00"):
+        assert raises(cbor.decode, octets), octets
+
+
+def test_hmac_of_rfc_4231():
+    assert hmac_sha256(b"Jefe", b"what do ya want for nothing?").hex() == (
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    ), "test case 2"
