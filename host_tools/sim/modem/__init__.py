@@ -1,4 +1,4 @@
-"""A simulated cellular modem of the Quectel EC200U / EC2x class: AT commands in, IP packets out, in virtual time."""
+"""A simulated modem of the Quectel EC200U / EC2x class: AT commands in, IP packets out, in virtual time."""
 
 from host_tools.sim.modem.device import SimModem
 from host_tools.sim.modem.profile import Profile, load

@@ -15,7 +15,7 @@ CONNECT = "CONNECT"
 NO_CARRIER = "NO CARRIER"
 ERROR = "ERROR"
 
-# What a handler gives: nothing, one line of information, or several; `PENDING` when `SimModem.finish` comes later.
+# What a handler gives: nothing, one line or several; `PENDING` when `SimModem.finish` comes later.
 Reply = str | list[str] | bytes | None
 Handler = Callable[[tuple[str, ...]], Any]
 PENDING: Any = object()
@@ -42,7 +42,7 @@ class CmeError(AtError):
 
 
 class CmsError(AtError):
-    """Ends a command with +CMS ERROR (3GPP TS 27.005 clause 3.2.5); the level only chooses between number and text."""
+    """Ends a command with +CMS ERROR (3GPP TS 27.005 clause 3.2.5), as text at level 2."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -64,8 +64,8 @@ def command(
 ) -> Callable[[Any], Any]:
     """Declares the decorated method as one form of the command.
 
-    `test` is the answer to the test form ("" answers OK alone), `manual` the clause, `sim` True where the command
-    fails with the SIM's own error as long as the SIM is not ready.
+    `test` is the answer to the test form ("" answers OK alone), `manual` the clause, `sim` True where the
+    command fails with the SIM's own error as long as the SIM is not ready.
     """
 
     def declare(method: Any) -> Any:

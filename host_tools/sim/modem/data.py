@@ -1,4 +1,4 @@
-"""Packet domain: PDP contexts, their bearers and the data-volume counter (3GPP TS 27.007 clause 10, EC2x AT manual)."""
+"""PDP contexts, their bearers and the data-volume counter (3GPP TS 27.007 clause 10, EC2x AT manual)."""
 
 from __future__ import annotations
 
@@ -122,7 +122,9 @@ class Data(Part):
             return 30
         if any(other.state == UP for other in self.contexts.values()):
             return 134
-        answer = self.modem.carrier.activate(self.modem.card.imsi, context.deliver, lambda: self._lost(context))
+        answer = self.modem.carrier.activate(
+            self.modem.card.imsi, context.deliver, lambda: self._lost(context)
+        )
         if isinstance(answer, int):
             code = _ESM_TO_CME.get(answer, 100 + answer)
             self.modem.general.note_error(code)
@@ -199,7 +201,12 @@ class Data(Part):
             definition.apn = args[2]
         return None
 
-    @command("+QICSGP", WRITE, test=f'(1-{CONTEXTS}),(1-3),<APN>,<username>,<password>,(0-2)', manual="TCP/IP 2.4.2")
+    @command(
+        "+QICSGP",
+        WRITE,
+        test=f"(1-{CONTEXTS}),(1-3),<APN>,<username>,<password>,(0-2)",
+        manual="TCP/IP 2.4.2",
+    )
     def _configure(self, args: tuple[str, ...]) -> Reply:
         cid = self._cid(args)
         d = self.definitions.get(cid, Definition())
@@ -213,7 +220,9 @@ class Data(Part):
 
     @command("+CGACT", READ, test="(0,1)", manual="TS 27.007 10.1.10", sim=True)
     def _states(self, args: tuple[str, ...]) -> Reply:
-        return [f"+CGACT: {cid},{int(self.contexts[cid].state == UP)}" for cid in sorted(self.definitions)] or None
+        return [
+            f"+CGACT: {cid},{int(self.contexts[cid].state == UP)}" for cid in sorted(self.definitions)
+        ] or None
 
     @command("+CGACT", WRITE, sim=True)
     def _act(self, args: tuple[str, ...]) -> Reply:
@@ -251,7 +260,7 @@ class Data(Part):
         self.octets[way] += len(packet.payload) if self._payload_only else packet.length
 
     def _autosave(self) -> None:
-        """Catches up with the periodic save: nothing was counted since it was due, so what stands now was saved then."""
+        """Catches up with the periodic save: nothing was counted since it was due, so that was saved."""
         period = self._autosave_s * S
         if period and self.clock.now_us >= self._autosave_due_us:
             self._saved = self.octets.copy()

@@ -1,4 +1,4 @@
-"""The modem as a box: power, boot, the serial interface and the execution of commands (ITU-T V.250 clauses 5 and 6)."""
+"""The modem as a box: power, boot, serial interface, execution of commands (ITU-T V.250 clauses 5, 6)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,20 @@ OFF, BOOTING, ON, GOING_DOWN = range(4)
 
 MAX_LINE = 2_048  # octets of a command line; a longer one ends in ERROR
 CTRL_Z, ESCAPE = 0x1A, 0x1B
-_NUMERIC = {"OK": "0", "CONNECT": "1", "RING": "2", "NO CARRIER": "3", "ERROR": "4"}  # V.250 table 1, for ATV0
+_NUMERIC = {
+    "OK": "0",
+    "CONNECT": "1",
+    "RING": "2",
+    "NO CARRIER": "3",
+    "ERROR": "4",
+}  # V.250 table 1, for ATV0
 
 
 class SimModem:
     """One modem on one serial line.
 
-    `parts` declare the commands; `faults` overrides what they would do. Everything that happens later is scheduled
-    with `after`, and a reboot or power-down makes it void.
+    `parts` declare the commands; `faults` overrides what they would do. Everything that happens later is
+    scheduled with `after`, and a reboot or power-down makes it void.
     """
 
     def __init__(
@@ -58,9 +64,7 @@ class SimModem:
         self.sockets = Sockets(self)
         self.sms = Sms(self)
         self.parts: tuple[Part, ...] = (self.general, self.sim, self.radio, self.data, self.sockets, self.sms)
-        self.nvm = Nvm(
-            (setting for part in self.parts for setting in part.settings), profile.settings
-        )
+        self.nvm = Nvm((setting for part in self.parts for setting in part.settings), profile.settings)
         self.table: dict[str, Entry] = {name: entry for part in self.parts for name, entry in part.entries()}
         self.faults = Faults(self)
         self.state = OFF
@@ -75,7 +79,6 @@ class SimModem:
         self._last = b""
         self._running: tuple[Command, ...] = ()
         self._index = 0
-        self._mute = False
         self._prompt: _Prompt | None = None
         self._stream: Callable[[bytes], None] | None = None
         self._deferred: deque[str] = deque()
@@ -148,7 +151,8 @@ class SimModem:
         self.state = OFF
         self._boot += 1
         self.hung = False
-        self._running, self._mute = (), False
+        self._running = ()
+        self.faults.forget_running()
         self._prompt = self._stream = self._held = None
         self._in.clear()
         self._line.clear()
@@ -284,13 +288,13 @@ class SimModem:
             out += self._result(final)
         if self.faults.armed:
             out = self.faults.response(out)
-        if out and not self._mute:
+        if out:
             self._write(out)
         if more:
             self._index += 1
             self._next()
             return
-        self._running, self._mute, self._prompt = (), False, None
+        self._running, self._prompt = (), None
         self._flush_urcs()
         self._consume()
 
@@ -303,9 +307,7 @@ class SimModem:
     def bad_parameter(self) -> CmeError:
         return CmeError(self.profile.errors.parameter)
 
-    def integer(
-        self, args: tuple[str, ...], at: int, low: int, high: int, default: int | None = None
-    ) -> int:
+    def integer(self, args: tuple[str, ...], at: int, low: int, high: int, default: int | None = None) -> int:
         """Parameter `at` as an integer in `low`..`high`; the parameter error where it is none or missing."""
         text = args[at] if at < len(args) else ""
         if not text and default is not None:
@@ -325,10 +327,12 @@ class SimModem:
         timeout_ms: int = 0,
         text: bytes = b"\r\n> ",
     ) -> Any:
-        """Asks for payload: `length` octets, or up to Ctrl-Z when 0. `done(None)` on ESC and after `timeout_ms` without input."""
+        """Asks for payload: `length` octets, or up to Ctrl-Z when 0.
+
+        `done(None)` on ESC, and after `timeout_ms` without input.
+        """
         self._prompt = _Prompt(done, length, echo, timeout_ms)
-        if not self._mute:
-            self._write(text)
+        self._write(self.faults.response(text) if self.faults.armed else text)
         self._watch(self._prompt)
         if self._in:
             self.after(0, self._consume)
@@ -417,7 +421,7 @@ class SimModem:
         return bytes((self.nvm.number("S3"), self.nvm.number("S4")))
 
     def frame(self, reply: str | list[str] | bytes) -> bytes:
-        """Information text as V.250 5.7.1 frames it: with a header unless ATV0, lines of one reply together."""
+        """Information text as V.250 5.7.1 frames it: header unless ATV0, lines of one reply together."""
         end = self._end
         if isinstance(reply, list):
             reply = end.decode("latin-1").join(reply)
@@ -453,20 +457,20 @@ class SimModem:
         if held:
             self._write(bytes(held))
 
-    # --- for faults ---
-
-    def abandon(self, *, mute: bool) -> None:
-        """Ends the command without a word: now, or with `mute` when it has run."""
-        self._mute = mute
-        if not mute:
-            self._running, self._prompt = (), None
-            self._consume()
+    def abandon(self) -> None:
+        """Ends the command, and its line, without a word."""
+        self.faults.forget_running()
+        self._running, self._prompt = (), None
+        self._flush_urcs()
+        self._consume()
 
 
 class _Prompt:
     __slots__ = ("data", "done", "echo", "length", "timeout_ms", "timer")
 
-    def __init__(self, done: Callable[[bytes | None], None], length: int, echo: bool, timeout_ms: int) -> None:
+    def __init__(
+        self, done: Callable[[bytes | None], None], length: int, echo: bool, timeout_ms: int
+    ) -> None:
         self.done, self.length, self.echo, self.timeout_ms = done, length, echo, timeout_ms
         self.data = bytearray()
         self.timer: Timer | None = None

@@ -1,267 +1,384 @@
-"""What goes wrong: one-shot overrides of commands and events at the modem, each seen in the field (modem facts, faults).
+"""What goes wrong: one-shot overrides of commands and URCs, and events; each has been seen in the field.
 
-`inject` takes a fault as a scenario file writes it: `{"kind": "urc-inside", "command": "+QIRD", "line": "+CREG: 2"}`.
+A fault is declared once, as a class: its fields are what a scenario file may write, `strike` is what it does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
+
+from host_tools.sim.clock import MS
 from host_tools.sim.modem.parser import Command
 
 if TYPE_CHECKING:
     from host_tools.sim.modem.device import SimModem
 
-
-@dataclass(slots=True)
-class Override:
-    """Applies to the next `count` commands whose text matches `command` (a shell pattern, "+QISEND*")."""
-
-    kind: str
-    command: str
-    count: int
-    values: dict[str, Any] = field(default_factory=dict)
+Ms = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Faults:
-    """`armed` is False as long as nothing is to be looked for, which costs a command one test."""
+class Fault(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True, kw_only=True):
+    """One fault, named by `kind`."""
 
-    def __init__(self, modem: SimModem) -> None:
-        self._modem = modem
-        self._overrides: list[Override] = []
-        self._inside: Override | None = None  # applies to the response of the command that runs
-        self._lost_urcs: list[Override] = []
-        self._split_urcs: list[Override] = []
-        self._send_fails = 0
-        self.armed = False
+    def strike(self, modem: SimModem) -> None:
+        """Does it now, or arms it."""
+        raise NotImplementedError
 
-    def inject(self, fault: dict[str, Any]) -> None:
-        """Arms or carries out one fault. ValueError names the field that is wrong."""
-        values = dict(fault)
-        kind = values.pop("kind", None)
-        row = KINDS.get(kind) if isinstance(kind, str) else None
-        if row is None:
-            raise ValueError(f"kind: {kind!r} is no modem fault; use one of {', '.join(sorted(KINDS))}")
-        fields, act = row
-        given: dict[str, Any] = {}
-        for name, default in fields.items():
-            value = values.pop(name, default)
-            if value is None:
-                raise ValueError(f"{name}: missing; a fault {kind!r} needs it")
-            wanted = default if isinstance(default, type) else type(default)
-            if isinstance(value, type) or not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-                given_text = "missing" if isinstance(value, type) else repr(value)
-                raise ValueError(f"{name}: {given_text}; a fault {kind!r} needs {wanted.__name__}")
-            given[name] = value
-        if values:
-            raise ValueError(f"{min(values)}: a fault {kind!r} has no such field; it has {', '.join(fields) or 'none'}")
-        self._modem.log.add("bench", "fault", kind=kind)
-        act(self, kind, given)
 
-    # --- what the device asks ---
+# --- the next commands that match ---
 
-    def before(self, command: Command) -> tuple[bool, int]:
-        """Whether the command is taken over, and what delay (ms) it gets otherwise."""
-        for override in self._overrides:
-            if fnmatchcase(command.text.upper(), override.command):
-                self._use(self._overrides, override)
-                return self._apply(override)
+
+class CommandFault(Fault, frozen=True, kw_only=True):
+    """Of the next `count` commands whose text after AT matches the pattern `command`, as "+QISEND=*"."""
+
+    command: str = "*"
+    count: Count = 1
+
+    def strike(self, modem: SimModem) -> None:
+        modem.faults.arm(self)
+
+    def before(self, modem: SimModem) -> tuple[bool, int]:
+        """Whether the command is taken over, and its extra delay in ms."""
         return False, 0
 
-    def _apply(self, override: Override) -> tuple[bool, int]:
-        modem, kind, values = self._modem, override.kind, override.values
-        if kind == "slow":
-            return False, values["ms"]
-        if kind == "unanswered":
-            modem.after(0, self._silent)
-            return True, 0
-        if kind == "response-lost":
-            modem.abandon(mute=True)
-            return False, 0
-        if kind == "answer":
-            lines = [line for line in values["lines"].split("\n") if line] or None
-            modem.after(0, modem.finish, lines, values["final"])
-            return True, 0
-        if kind == "hang-on":
-            modem.hung = True
-            return True, 0
-        if kind == "reboot-on":
-            modem.after(0, modem.reset)
-            return True, 0
-        self._inside = override
-        return False, 0
-
-    def _silent(self) -> None:
-        self._modem.abandon(mute=False)
-
-    def response(self, out: bytes) -> bytes:
+    def response(self, modem: SimModem, out: bytes) -> bytes:
         """The response as the line carries it."""
-        override, self._inside = self._inside, None
-        if override is None:
-            return out
-        self._rearm()
-        modem = self._modem
-        if override.kind == "urc-inside":
-            urc = modem.frame(override.values["line"])
-            at = out.find(b"\r\n", 2)  # after the first line, where one is
-            at = at + 2 if 0 <= at < len(out) - 2 else 0
-            return out[:at] + urc + out[at:]
-        if override.kind == "urc-before":
-            return modem.frame(override.values["line"]) + out
-        at = min(max(1, override.values["at"]), len(out))  # stall-inside
-        modem.write(out[:at])
-        modem.hold(override.values["ms"])
-        return out[at:]
+        return out
 
-    def takes_urc(self, line: str) -> bool:
-        """Whether the URC is lost or has been written in pieces."""
-        for override in self._lost_urcs:
-            if line.startswith(override.values["prefix"]):
-                self._use(self._lost_urcs, override)
-                return True
-        for override in self._split_urcs:
-            if line.startswith(override.values["prefix"]):
-                self._use(self._split_urcs, override)
-                framed = self._modem.frame(line)
-                at = min(max(1, override.values["at"]), len(framed))
-                self._modem.write(framed[:at])
-                self._modem.hold(override.values["ms"])
-                self._modem.write(framed[at:])
-                return True
-        return False
 
-    def send_fails(self) -> bool:
-        """Whether this AT+QISEND finds the buffer full."""
-        if self._send_fails == 0:
-            return False
-        self._send_fails -= 1
-        self._rearm()
-        return True
+class Slow(CommandFault, frozen=True, kw_only=True, tag="slow"):
+    """Takes `ms` longer."""
 
-    def _use(self, overrides: list[Override], override: Override) -> None:
-        override.count -= 1
-        if override.count == 0:
-            overrides.remove(override)
-        self._rearm()
+    ms: Ms
 
-    def _rearm(self) -> None:
-        self.armed = bool(
-            self._overrides or self._lost_urcs or self._split_urcs or self._send_fails or self._inside
-        )
+    def before(self, modem: SimModem) -> tuple[bool, int]:
+        return False, self.ms
 
-    # --- kinds ---
 
-    def _override(self, kind: str, values: dict[str, Any]) -> None:
-        command, count = values.pop("command").upper(), values.pop("count")
-        self._overrides.append(Override(kind, command, count, values))
-        self.armed = True
+class Unanswered(CommandFault, frozen=True, kw_only=True, tag="unanswered"):
+    """Is swallowed: not executed, not answered."""
 
-    def _lose_urc(self, kind: str, values: dict[str, Any]) -> None:
-        self._lost_urcs.append(Override(kind, "", values["count"], values))
-        self.armed = True
+    def before(self, modem: SimModem) -> tuple[bool, int]:
+        modem.after(0, modem.abandon)
+        return True, 0
 
-    def _split_urc(self, kind: str, values: dict[str, Any]) -> None:
-        self._split_urcs.append(Override(kind, "", values["count"], values))
-        self.armed = True
 
-    def _send_fail(self, kind: str, values: dict[str, Any]) -> None:
-        self._send_fails += values["count"]
-        self.armed = True
+class ResponseLost(CommandFault, frozen=True, kw_only=True, tag="response_lost"):
+    """Is executed, and not a word of its response arrives."""
 
-    def _urc(self, kind: str, values: dict[str, Any]) -> None:
-        self._modem.urc(values["line"])
+    def response(self, modem: SimModem, out: bytes) -> bytes:
+        return b""
 
-    def _garbage(self, kind: str, values: dict[str, Any]) -> None:
-        self._modem.write(self._modem.rng.randbytes(values["octets"]))
 
-    def _reboot(self, kind: str, values: dict[str, Any]) -> None:
-        self._modem.reset()
+class Answer(CommandFault, frozen=True, kw_only=True, tag="answer"):
+    """Is not executed; `lines` (if any) and `final` are the answer."""
 
-    def _hang(self, kind: str, values: dict[str, Any]) -> None:
-        self._modem.hung = True
+    lines: tuple[str, ...] = ()
+    final: str = "ERROR"
 
-    def _power_cut(self, kind: str, values: dict[str, Any]) -> None:
-        modem = self._modem
+    def before(self, modem: SimModem) -> tuple[bool, int]:
+        modem.after(0, modem.finish, list(self.lines) or None, self.final)
+        return True, 0
+
+
+class HangOn(CommandFault, frozen=True, kw_only=True, tag="hang_on"):
+    """Hangs the modem until it is power-cycled."""
+
+    def before(self, modem: SimModem) -> tuple[bool, int]:
+        modem.hung = True
+        return True, 0
+
+
+class RebootOn(CommandFault, frozen=True, kw_only=True, tag="reboot_on"):
+    """Crashes the modem, which reboots."""
+
+    def before(self, modem: SimModem) -> tuple[bool, int]:
+        modem.after(0, modem.reset)
+        return True, 0
+
+
+class UrcBefore(CommandFault, frozen=True, kw_only=True, tag="urc_before"):
+    """A URC comes between the command and its response."""
+
+    line: str
+
+    def response(self, modem: SimModem, out: bytes) -> bytes:
+        return modem.frame(self.line) + out
+
+
+class UrcInside(CommandFault, frozen=True, kw_only=True, tag="urc_inside"):
+    """A URC comes inside the response, after its first line."""
+
+    line: str
+
+    def response(self, modem: SimModem, out: bytes) -> bytes:
+        at = out.find(b"\r\n", 2) + 2
+        return out[:at] + modem.frame(self.line) + out[at:]
+
+
+class StallInside(CommandFault, frozen=True, kw_only=True, tag="stall_inside"):
+    """The response stops for `ms` after `at` octets."""
+
+    at: Count = 1
+    ms: Ms = 200
+
+    def response(self, modem: SimModem, out: bytes) -> bytes:
+        modem.write(out[: self.at])
+        modem.hold(self.ms)
+        return out[self.at :]
+
+
+class SendFail(Fault, frozen=True, kw_only=True, tag="send_fail"):
+    """The next `count` AT+QISEND find the send buffer full."""
+
+    count: Count = 1
+
+    def strike(self, modem: SimModem) -> None:
+        modem.sockets.refused_sends += self.count
+
+
+# --- the next URCs that match ---
+
+
+class UrcFault(Fault, frozen=True, kw_only=True):
+    """Of the next `count` URCs that begin with `prefix`."""
+
+    prefix: str = ""
+    count: Count = 1
+
+    def strike(self, modem: SimModem) -> None:
+        modem.faults.arm(self)
+
+    def instead(self, modem: SimModem, line: str) -> None:
+        """What the line carries instead of the URC."""
+
+
+class UrcLost(UrcFault, frozen=True, kw_only=True, tag="urc_lost"):
+    """Is never written."""
+
+
+class UrcSplit(UrcFault, frozen=True, kw_only=True, tag="urc_split"):
+    """Stops for `ms` after `at` octets."""
+
+    at: Count = 5
+    ms: Ms = 200
+
+    def instead(self, modem: SimModem, line: str) -> None:
+        framed = modem.frame(line)
+        modem.write(framed[: self.at])
+        modem.hold(self.ms)
+        modem.write(framed[self.at :])
+
+
+# --- now ---
+
+
+class Urc(Fault, frozen=True, kw_only=True, tag="urc"):
+    """Writes a line nobody asked for."""
+
+    line: str
+
+    def strike(self, modem: SimModem) -> None:
+        modem.urc(self.line)
+
+
+class Garbage(Fault, frozen=True, kw_only=True, tag="garbage"):
+    """Writes random octets, as after a crash."""
+
+    octets: Count = 16
+
+    def strike(self, modem: SimModem) -> None:
+        modem.write(modem.rng.randbytes(self.octets))
+
+
+class Reboot(Fault, frozen=True, kw_only=True, tag="reboot"):
+    """Crashes; whatever was not stored has its default again, echo among it."""
+
+    def strike(self, modem: SimModem) -> None:
+        modem.reset()
+
+
+class Hang(Fault, frozen=True, kw_only=True, tag="hang"):
+    """Says and does nothing until power-cycled."""
+
+    def strike(self, modem: SimModem) -> None:
+        modem.hung = True
+
+
+class BrownOut(Fault, frozen=True, kw_only=True, tag="brown_out"):
+    """The modem's supply fails for `ms`."""
+
+    ms: Ms = 1000
+
+    def strike(self, modem: SimModem) -> None:
         modem.power(False)
-        modem.clock.after(values["ms"] * 1000, modem.power, True)
+        modem.clock.after(self.ms * MS, modem.power, True)
 
-    def _echo(self, kind: str, values: dict[str, Any]) -> None:
-        self._modem.nvm.store("E", "1")
 
-    def _half_open(self, kind: str, values: dict[str, Any]) -> None:
-        socket = self._modem.sockets.sockets.get(values["id"])
+class EchoOn(Fault, frozen=True, kw_only=True, tag="echo_on"):
+    """Command echo comes back by itself."""
+
+    def strike(self, modem: SimModem) -> None:
+        modem.nvm.store("E", "1")
+
+
+class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
+    """Something on the path forgets socket `id`: nothing gets through, and nobody says so."""
+
+    id: Ms
+
+    def strike(self, modem: SimModem) -> None:
+        socket = modem.sockets.sockets.get(self.id)
         if socket is not None:
             socket.context.lost_ports.add(socket.local_port)
 
-    def _counter_jump(self, kind: str, values: dict[str, Any]) -> None:
-        octets = self._modem.data.octets
-        octets[0] += values["tx"]
-        octets[1] += values["rx"]
 
-    def _counter_reset(self, kind: str, values: dict[str, Any]) -> None:
-        self._modem.data.octets = [0, 0]
+class CounterJump(Fault, frozen=True, kw_only=True, tag="counter_jump"):
+    """The data counter jumps ahead."""
 
-    def _no_coverage(self, kind: str, values: dict[str, Any]) -> None:
-        radio = self._modem.radio
-        radio.cover(False)
-        if values["ms"]:
-            self._modem.clock.after(values["ms"] * 1000, radio.cover, True)
+    tx: Ms = 0
+    rx: Ms = 0
 
-    def _stuck(self, kind: str, values: dict[str, Any]) -> None:
-        self._modem.radio.stuck = values["on"]
-
-    def _signal(self, kind: str, values: dict[str, Any]) -> None:
-        self._modem.radio.rsrp_dbm = values["rsrp_dbm"]
-
-    def _network_time(self, kind: str, values: dict[str, Any]) -> None:
-        radio = self._modem.radio
-        radio.time_error = timedelta(seconds=values["error_s"])
-        if radio.registered:
-            self._modem.general.network_time(self._modem.clock.utc() + radio.time_error, radio.zone)
-
-    def _sim_out(self, kind: str, values: dict[str, Any]) -> None:
-        sim = self._modem.sim
-        sim.insert(False)
-        if values["ms"]:
-            self._modem.clock.after(values["ms"] * 1000, sim.insert, True)
-
-    def _sim_faulty(self, kind: str, values: dict[str, Any]) -> None:
-        self._modem.card.faulty = values["on"]
+    def strike(self, modem: SimModem) -> None:
+        modem.data.octets[0] += self.tx
+        modem.data.octets[1] += self.rx
 
 
-# kind -> fields (a default, or the type of a required one), what does it
-KINDS: dict[str, tuple[dict[str, Any], Any]] = {
-    # of the next commands that match
-    "slow": ({"command": "*", "count": 1, "ms": int}, Faults._override),
-    "unanswered": ({"command": "*", "count": 1}, Faults._override),
-    "response-lost": ({"command": "*", "count": 1}, Faults._override),
-    "answer": ({"command": "*", "count": 1, "lines": "", "final": "ERROR"}, Faults._override),
-    "hang-on": ({"command": "*", "count": 1}, Faults._override),
-    "reboot-on": ({"command": "*", "count": 1}, Faults._override),
-    "urc-inside": ({"command": "*", "count": 1, "line": str}, Faults._override),
-    "urc-before": ({"command": "*", "count": 1, "line": str}, Faults._override),
-    "stall-inside": ({"command": "*", "count": 1, "at": 1, "ms": 200}, Faults._override),
-    "send-fail": ({"count": 1}, Faults._send_fail),
-    # of the next URCs that match
-    "urc-lost": ({"prefix": "", "count": 1}, Faults._lose_urc),
-    "urc-split": ({"prefix": "", "count": 1, "at": 5, "ms": 200}, Faults._split_urc),
-    # now
-    "urc": ({"line": str}, Faults._urc),
-    "garbage": ({"octets": 16}, Faults._garbage),
-    "reboot": ({}, Faults._reboot),
-    "hang": ({}, Faults._hang),
-    "power-cut": ({"ms": 1000}, Faults._power_cut),
-    "echo-on": ({}, Faults._echo),
-    "half-open": ({"id": int}, Faults._half_open),
-    "counter-jump": ({"tx": 0, "rx": 0}, Faults._counter_jump),
-    "counter-reset": ({}, Faults._counter_reset),
-    "no-coverage": ({"ms": 0}, Faults._no_coverage),
-    "stuck-registration": ({"on": True}, Faults._stuck),
-    "signal": ({"rsrp_dbm": int}, Faults._signal),
-    "network-time": ({"error_s": int}, Faults._network_time),
-    "sim-out": ({"ms": 0}, Faults._sim_out),
-    "sim-faulty": ({"on": True}, Faults._sim_faulty),
-}
+class CounterReset(Fault, frozen=True, kw_only=True, tag="counter_reset"):
+    """The data counter is zero again."""
+
+    def strike(self, modem: SimModem) -> None:
+        modem.data.octets = [0, 0]
+
+
+class NoCoverage(Fault, frozen=True, kw_only=True, tag="no_coverage"):
+    """The network's signal is gone for `ms`, or for good when 0."""
+
+    ms: Ms = 0
+
+    def strike(self, modem: SimModem) -> None:
+        modem.radio.cover(False)
+        if self.ms:
+            modem.clock.after(self.ms * MS, modem.radio.cover, True)
+
+
+class StuckRegistration(Fault, frozen=True, kw_only=True, tag="stuck_registration"):
+    """No registration comes to an end any more, until struck again with `on` false."""
+
+    on: bool = True
+
+    def strike(self, modem: SimModem) -> None:
+        modem.radio.stuck = self.on
+
+
+class Signal(Fault, frozen=True, kw_only=True, tag="signal"):
+    """The signal's strength changes."""
+
+    rsrp_dbm: Annotated[int, msgspec.Meta(ge=-140, le=-44)]
+
+    def strike(self, modem: SimModem) -> None:
+        modem.radio.rsrp_dbm = self.rsrp_dbm
+
+
+class NetworkTime(Fault, frozen=True, kw_only=True, tag="network_time"):
+    """The network tells a time that is wrong by `error_s`, now and at every registration."""
+
+    error_s: int
+
+    def strike(self, modem: SimModem) -> None:
+        modem.radio.time_error = timedelta(seconds=self.error_s)
+        if modem.radio.registered:
+            modem.radio.tell_time()
+
+
+class SimOut(Fault, frozen=True, kw_only=True, tag="sim_out"):
+    """The card loses contact for `ms`, or for good when 0."""
+
+    ms: Ms = 0
+
+    def strike(self, modem: SimModem) -> None:
+        modem.sim.insert(False)
+        if self.ms:
+            modem.clock.after(self.ms * MS, modem.sim.insert, True)
+
+
+class SimFaulty(Fault, frozen=True, kw_only=True, tag="sim_faulty"):
+    """The card is in and does not answer."""
+
+    on: bool = True
+
+    def strike(self, modem: SimModem) -> None:
+        modem.card.faulty = self.on
+        if self.on:
+            modem.radio.detach()
+
+
+AnyFault = (
+    Slow | Unanswered | ResponseLost | Answer | HangOn | RebootOn | UrcBefore | UrcInside | StallInside
+    | SendFail | UrcLost | UrcSplit | Urc | Garbage | Reboot | Hang | BrownOut | EchoOn | HalfOpen
+    | CounterJump | CounterReset | NoCoverage | StuckRegistration | Signal | NetworkTime | SimOut | SimFaulty
+)  # fmt: skip
+"""What a scenario's `[[fault]]` may hold, for `msgspec.convert`."""
+
+
+class Faults:
+    """The armed faults of one modem. `armed` is False as long as nothing is to be looked for."""
+
+    def __init__(self, modem: SimModem) -> None:
+        self._modem = modem
+        self._commands: list[list[Any]] = []  # [fault, how often yet]
+        self._urcs: list[list[Any]] = []
+        self._running: CommandFault | None = None  # applies to the response of the command that runs
+        self.armed = False
+
+    def inject(self, fault: Fault | dict[str, Any]) -> None:
+        """Strikes now. A dict is read as a scenario writes it; a ValueError names the field that is wrong."""
+        known: Fault = msgspec.convert(fault, AnyFault) if isinstance(fault, dict) else fault
+        self._modem.log.add("bench", "fault", kind=known.__struct_config__.tag)
+        known.strike(self._modem)
+
+    def arm(self, fault: CommandFault | UrcFault) -> None:
+        (self._commands if isinstance(fault, CommandFault) else self._urcs).append([fault, fault.count])
+        self.armed = True
+
+    def before(self, command: Command) -> tuple[bool, int]:
+        """Whether the command is taken over, and its extra delay in ms."""
+        for armed in self._commands:
+            if fnmatchcase(command.text.upper(), armed[0].command.upper()):
+                self._use(self._commands, armed)
+                self._running = armed[0]
+                return armed[0].before(self._modem)
+        return False, 0
+
+    def response(self, out: bytes) -> bytes:
+        """The response of the running command as the line carries it."""
+        fault = self._running
+        if fault is None:
+            return out
+        self._running = None
+        self.armed = bool(self._commands or self._urcs)
+        return fault.response(self._modem, out)
+
+    def takes_urc(self, line: str) -> bool:
+        """Whether a fault takes the URC's place."""
+        for armed in self._urcs:
+            if line.startswith(armed[0].prefix):
+                self._use(self._urcs, armed)
+                armed[0].instead(self._modem, line)
+                return True
+        return False
+
+    def forget_running(self) -> None:
+        """The command ended without a response."""
+        self._running = None
+        self.armed = bool(self._commands or self._urcs)
+
+    def _use(self, faults: list[list[Any]], armed: list[Any]) -> None:
+        armed[1] -= 1
+        if armed[1] == 0:
+            faults.remove(armed)
+        self.armed = bool(self._commands or self._urcs or self._running)

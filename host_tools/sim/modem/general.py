@@ -83,7 +83,10 @@ class General(Part):
     @command("&V", EXEC, manual="EC2x AT: AT&V")
     def _v(self, args: tuple[str, ...]) -> Reply:
         values = self.modem.nvm.values
-        return [f"{name}: {values[name]}" for name in ("&C", "&D", "E", "Q", "V", "X", "S0", "S3", "S4", "S5", "S7")]
+        return [
+            f"{name}: {values[name]}"
+            for name in ("&C", "&D", "E", "Q", "V", "X", "S0", "S3", "S4", "S5", "S7")
+        ]
 
     @command("&K", EXEC, manual="flow control, kept for hosts that send it")
     def _k(self, args: tuple[str, ...]) -> Reply:
@@ -173,7 +176,7 @@ class General(Part):
 
     @command("+CEER", EXEC, test="", manual="TS 27.007 6.10")
     def _extended_error(self, args: tuple[str, ...]) -> Reply:
-        return f"+CEER: {CME[self.last_error] if self.last_error in CME else 'No cause information available'}"
+        return f"+CEER: {CME.get(self.last_error, 'No cause information available')}"
 
     @command("+CBC", EXEC, test="(0-2),(1-100),(3300-4300)", manual="TS 27.007 8.4")
     def _battery(self, args: tuple[str, ...]) -> Reply:
@@ -229,7 +232,7 @@ class General(Part):
         return self._network_clock(self.modem.integer(args, 0, 0, 2))
 
     def _network_clock(self, mode: int) -> str:
-        """0: the moment of the last synchronization; 1: now in GMT, though the zone is printed; 2: now, local."""
+        """0: the last synchronization; 1: now in GMT, though the zone is printed; 2: now, local."""
         if self._synced is None:
             return '+QLTS: ""'
         time = self._synced

@@ -74,7 +74,7 @@ def _extended(text: str) -> Command:
 
 
 def _basic(body: str, at: int) -> tuple[Command, int]:
-    """`E0`, `&F`, `S3=13`, `S3?`, `D*99#` (V.250 5.3): a letter and a number, and the next one follows at once."""
+    """`E0`, `&F`, `S3=13`, `S3?`, `D*99#` (V.250 5.3): a letter, a number, and the next follows at once."""
     start = at
     name = body[at].upper()
     at += 1

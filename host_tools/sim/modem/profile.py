@@ -16,26 +16,26 @@ class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-class BootLine(_Struct):
+class BootLine(_Struct, frozen=True):
     """A line the modem prints by itself after power-on; "sim" stands for what the SIM's state makes of it."""
 
     ms: Ms
     line: str
 
 
-class Power(_Struct):
+class Power(_Struct, frozen=True):
     start: Literal["supply", "key"]  # "key" waits for the PWRKEY pulse
     down_ms: Ms  # AT+QPOWD until POWERED DOWN
 
 
-class Boot(_Struct):
+class Boot(_Struct, frozen=True):
     uart_ready_ms: Ms  # deaf until then
     lines: tuple[BootLine, ...]
     sim_ready_ms: Ms
     sms_ready_ms: Ms  # SMS commands are refused before
 
 
-class Radio(_Struct):
+class Radio(_Struct, frozen=True):
     register_ms: Ms
     retry_ms: Ms  # from a rejected registration to the next attempt
     detach_ms: Ms
@@ -48,20 +48,20 @@ class Radio(_Struct):
     sinr_db: int
 
 
-class Errors(_Struct):
+class Errors(_Struct, frozen=True):
     """+CME ERROR numbers of the family for what the standard leaves open."""
 
     unknown_command: int
     parameter: int
 
 
-class Counter(_Struct):
+class Counter(_Struct, frozen=True):
     counts: Literal["ip", "payload"]
     persist: Literal["nvm", "none"]  # "none": an EG800K, zero after every power-on
     save_on_power_down: bool
 
 
-class Sockets(_Struct):
+class Sockets(_Struct, frozen=True):
     mtu: int
     receive_octets: int
     send_octets: int
@@ -72,12 +72,12 @@ class Sockets(_Struct):
     close_timeout_ms: Ms
 
 
-class Sms(_Struct):
+class Sms(_Struct, frozen=True):
     slots: int
     send_ms: Ms
 
 
-class Profile(_Struct):
+class Profile(_Struct, frozen=True):
     """One modem model. Times are virtual milliseconds, sizes octets."""
 
     name: str
@@ -112,7 +112,9 @@ def load(name: str) -> Profile:
     if not path.is_file():
         path = Path(name)
     if not path.is_file():
-        raise ValueError(f"modem profile {name!r} is unknown; known are {', '.join(names())}, or give a .toml file")
+        raise ValueError(
+            f"modem profile {name!r} is unknown; known are {', '.join(names())}, or give a .toml file"
+        )
     try:
         return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Profile)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:

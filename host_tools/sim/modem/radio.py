@@ -16,7 +16,7 @@ LTE = 7  # <AcT> E-UTRAN
 
 
 class Radio(Part):
-    """`stat` as +CEREG prints it. Coverage comes and goes with `cover`; the carrier decides on registration."""
+    """`stat` as +CEREG prints it. Coverage comes and goes with `cover`; the carrier decides who registers."""
 
     settings = (
         Setting("+CREG", "(0-3)", "0", "TS 27.007 7.2", "profile"),
@@ -77,6 +77,10 @@ class Radio(Part):
             self.modem.after(self.profile.radio.retry_ms, self._register, attempt)
             return
         self._become(HOME)
+        self.tell_time()
+
+    def tell_time(self) -> None:
+        """The network's time reaches the modem."""
         self.modem.general.network_time(self.clock.utc() + self.time_error, self.zone)
 
     def detach(self) -> None:
@@ -85,11 +89,8 @@ class Radio(Part):
         self.modem.data.release_all()
         self._become(IDLE)
 
-    def lose_sim(self) -> None:
-        self.detach()
-
     def cover(self, covered: bool) -> None:
-        """The network's signal goes or comes back. The bearers stay on the network's side, as while a UE sleeps."""
+        """The signal goes or comes back. The bearers stay on the network's side, as while a UE sleeps."""
         if covered == self.covered:
             return
         self.covered = covered
@@ -173,7 +174,10 @@ class Radio(Part):
         return f"+CSQ: {max(0, min(31, (self._rssi_dbm + 113) // 2))},99"
 
     @command(
-        "+CESQ", EXEC, test="(0-63,99),(0-7,99),(0-96,255),(0-49,255),(0-34,255),(0-97,255)", manual="TS 27.007 8.69"
+        "+CESQ",
+        EXEC,
+        test="(0-63,99),(0-7,99),(0-96,255),(0-49,255),(0-34,255),(0-97,255)",
+        manual="TS 27.007 8.69",
     )
     def _cesq(self, args: tuple[str, ...]) -> Reply:
         if not self.covered or self.modem.general.function != 1:
@@ -203,8 +207,8 @@ class Radio(Part):
             return '+QENG: "servingcell","SEARCH"'
         radio, plmn = self.profile.radio, self.modem.card.operator_id
         return (
-            f'+QENG: "servingcell","NOCONN","LTE","FDD",{plmn[:3]},{plmn[3:]},{radio.cell},1,{radio.channel},3,5,5,'
-            f"{radio.tac},{self.rsrp_dbm},{self.rsrq_db},{self._rssi_dbm},{self.sinr_db},0"
+            f'+QENG: "servingcell","NOCONN","LTE","FDD",{plmn[:3]},{plmn[3:]},{radio.cell},1,'
+            f"{radio.channel},3,5,5,{radio.tac},{self.rsrp_dbm},{self.rsrq_db},{self._rssi_dbm},{self.sinr_db},0"
         )
 
     # --- operator ---
@@ -214,7 +218,9 @@ class Radio(Part):
         if not self.registered:
             return f"+COPS: {self._cops_mode}"
         card = self.modem.card
-        name = (card.operator, card.operator.replace("CHINA MOBILE", "CMCC"), card.operator_id)[self._cops_format]
+        name = (card.operator, card.operator.replace("CHINA MOBILE", "CMCC"), card.operator_id)[
+            self._cops_format
+        ]
         return f'+COPS: {self._cops_mode},{self._cops_format},"{name}",{LTE}'
 
     @command("+COPS", WRITE)

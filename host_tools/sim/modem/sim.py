@@ -82,7 +82,7 @@ class Sim(Part):
         if inserted:
             self._start_card()
         else:
-            self.modem.radio.lose_sim()
+            self.modem.radio.detach()
 
     @property
     def lock(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 UNREAD, READ_, UNSENT, SENT, ALL = range(5)  # <stat>
 _STATS = ("REC UNREAD", "REC READ", "STO UNSENT", "STO SENT", "ALL")
 _MEMORIES = '"SM","ME"'
+
+Done = Callable[[bytes, bytes], None]  # takes the service centre's address and the TPDU
 
 
 @dataclass(slots=True)
@@ -143,9 +146,9 @@ class Sms(Part):
     @command("+CMGW", WRITE, test="", manual="TS 27.005 3.5.3 and 4.4")
     @command("+CMGW", EXEC)
     def _write(self, args: tuple[str, ...]) -> Reply:
-        return self._compose(args or ('',), self._keep)
+        return self._compose(args or ("",), self._keep)
 
-    def _compose(self, args: tuple[str, ...], done) -> Reply:  # type: ignore[no-untyped-def]
+    def _compose(self, args: tuple[str, ...], done: Done) -> Reply:
         self._require()
         if self._text_mode:
             number = self._decode(args[0])
@@ -157,7 +160,7 @@ class Sms(Part):
     def _echo(self) -> bool:
         return self.modem.nvm.values["E"] == "1"
 
-    def _pdu_given(self, length: int, data: bytes | None, done) -> None:  # type: ignore[no-untyped-def]
+    def _pdu_given(self, length: int, data: bytes | None, done: Done) -> None:
         if data is None:
             self.modem.finish()
             return
@@ -171,7 +174,7 @@ class Sms(Part):
             raise CmsError(304)
         done(smsc, unit)
 
-    def _text_given(self, number: str, data: bytes | None, done) -> None:  # type: ignore[no-untyped-def]
+    def _text_given(self, number: str, data: bytes | None, done: Done) -> None:
         if data is None:
             self.modem.finish()
             return
@@ -311,7 +314,9 @@ class Sms(Part):
                 raise CmsError(321)
             memory.pop(index, None)
             return None
-        gone = {1: (READ_,), 2: (READ_, SENT), 3: (READ_, SENT, UNSENT), 4: (UNREAD, READ_, SENT, UNSENT)}[flag]
+        gone = {1: (READ_,), 2: (READ_, SENT), 3: (READ_, SENT, UNSENT), 4: (UNREAD, READ_, SENT, UNSENT)}[
+            flag
+        ]
         for index in [i for i, stored in memory.items() if stored.stat in gone]:
             del memory[index]
         return None

@@ -68,6 +68,7 @@ class Sockets(Part):
         super().__init__(modem)
         self.sockets: dict[int, Socket] = {}
         self.last_error = 0
+        self.refused_sends = 0  # the next so many find the buffer full, for faults
         self.options = dict(_OPTIONS)
         self._queries: dict[int, _Query] = {}
         self._stream: _Stream | None = None
@@ -85,7 +86,9 @@ class Sockets(Part):
         self.last_error = code
         return SocketError(code)
 
-    def _integer(self, args: tuple[str, ...], at: int, low: int, high: int, default: int | None = None) -> int:
+    def _integer(
+        self, args: tuple[str, ...], at: int, low: int, high: int, default: int | None = None
+    ) -> int:
         try:
             return self.modem.integer(args, at, low, high, default)
         except AtError:
@@ -128,7 +131,9 @@ class Sockets(Part):
 
     @command("+QIACT", READ)
     def _active(self, args: tuple[str, ...]) -> Reply:
-        return [f'+QIACT: {c.cid},1,1,"{c.ip}"' for c in self.modem.data.contexts.values() if c.state == UP] or None
+        return [
+            f'+QIACT: {c.cid},1,1,"{c.ip}"' for c in self.modem.data.contexts.values() if c.state == UP
+        ] or None
 
     @command("+QIACTEX", WRITE, test=f"(1-{CONTEXTS}),(0,1)", manual="TCP/IP 2.4.5")
     def _qiactex(self, args: tuple[str, ...]) -> Reply:
@@ -225,7 +230,9 @@ class Sockets(Part):
             return
         socket.remote = remote
         if socket.kind != "TCP":
-            socket.local_port = stack.bind(socket.local_port, lambda data, source: self._datagram(socket, data, source))
+            socket.local_port = stack.bind(
+                socket.local_port, lambda data, source: self._datagram(socket, data, source)
+            )
             self._opened(socket, 0)
             return
         try:
@@ -367,7 +374,8 @@ class Sockets(Part):
     def _transmit(self, socket: Socket, remote: Address, data: bytes) -> str:
         if socket.state != CONNECTED or self.sockets.get(socket.id) is not socket:
             raise self._fail(567)
-        if self.modem.faults.armed and self.modem.faults.send_fails():
+        if self.refused_sends:
+            self.refused_sends -= 1
             return SEND_FAIL
         connection, stack = socket.connection, socket.context.stack
         if connection is not None:

@@ -1,4 +1,4 @@
-"""SMS transfer protocol data units and their alphabets (3GPP TS 23.040, TS 23.038), as far as text mode needs them."""
+"""SMS TPDUs and their alphabets (3GPP TS 23.040, TS 23.038), as far as text mode needs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ _BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-_EXTENSION = {0x0A: "\f", 0x14: "^", 0x28: "{", 0x29: "}", 0x2F: "\\", 0x3C: "[", 0x3D: "~", 0x3E: "]", 0x40: "|"}
+_EXTENSION = {
+    0x0A: "\f",
+    0x14: "^",
+    0x28: "{",
+    0x29: "}",
+    0x2F: "\\",
+    0x3C: "[",
+    0x3D: "~",
+    0x3E: "]",
+    0x40: "|",
+}
 _EXTENSION[0x65] = "€"
 _TO_BASIC = {char: code for code, char in enumerate(_BASIC)}
 _TO_EXTENSION = {char: code for code, char in _EXTENSION.items()}
@@ -88,7 +98,7 @@ def unpack_septets(data: bytes, count: int, fill: int = 0) -> bytes:
 
 
 def pack_address(number: str) -> bytes:
-    """Digits with a leading + for an international number, as TP-DA (TS 23.040 9.1.2.5); ValueError if not a number."""
+    """A number, + for an international one, as TP-DA (TS 23.040 9.1.2.5); ValueError if it is none."""
     digits = number.lstrip("+")
     if not 1 <= len(digits) <= 20 or any(char not in _DIGITS for char in digits.lower()):
         raise ValueError(f"{number!r} is not a telephone number")
@@ -186,5 +196,7 @@ def submit(message: Message) -> bytes:
 
 def deliver(sender: str, coding: int, data: bytes, when: datetime, zone: int = 32) -> bytes:
     """An SMS-DELIVER as the service centre sends it; `when` is local time, `zone` its quarter hours."""
-    stamp = semi_octets(f"{when:%y%m%d%H%M%S}") + bytes((abs(zone) % 10 << 4 | abs(zone) // 10 | (8 if zone < 0 else 0),))
+    stamp = semi_octets(f"{when:%y%m%d%H%M%S}") + bytes(
+        (abs(zone) % 10 << 4 | abs(zone) // 10 | (8 if zone < 0 else 0),)
+    )
     return bytes((0x04,)) + pack_address(sender) + bytes((0, coding)) + stamp + _user_data(coding, data)

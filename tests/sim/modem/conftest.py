@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from host_tools.sim.carrier import Carrier, Enforcement, Rating, SimPlan
-from host_tools.sim.clock import MS, S, Clock
+from host_tools.sim.clock import MS, Clock, S
 from host_tools.sim.events import EventLog
 from host_tools.sim.modem import SimCard, SimModem, load
 from host_tools.sim.network.hosts import Responder
@@ -17,13 +17,23 @@ from host_tools.sim.network.internet import Internet
 from host_tools.sim.serial import SerialLine
 
 IMSI = "460001234567890"
-FINALS = (b"OK\r\n", b"ERROR\r\n", b"SEND OK\r\n", b"SEND FAIL\r\n", b"NO CARRIER\r\n", b"CONNECT\r\n", b"\r\n> ")
+FINALS = (
+    b"OK\r\n",
+    b"ERROR\r\n",
+    b"SEND OK\r\n",
+    b"SEND FAIL\r\n",
+    b"NO CARRIER\r\n",
+    b"CONNECT\r\n",
+    b"\r\n> ",
+)
 
 
 class Bench:
     """`send` types a line and gives what came back up to the final result; `run` lets time pass."""
 
-    def __init__(self, *, boot: bool = True, profile: Any = None, card: SimCard | None = None, seed: int = 1) -> None:
+    def __init__(
+        self, *, boot: bool = True, profile: Any = None, card: SimCard | None = None, seed: int = 1
+    ) -> None:
         self.clock = Clock(datetime(2025, 3, 4, 5, 6, 7, tzinfo=UTC))
         self.log = EventLog(self.clock)
         rng = random.Random(seed)
@@ -77,7 +87,9 @@ class Bench:
         assert self.send('AT+QICSGP=1,1,"cmiot","","",0') == "\r\nOK\r\n"
         assert self.send("AT+QIACT=1") == "\r\nOK\r\n"
 
-    def open(self, number: int = 0, kind: str = "TCP", host: str = "server.example", port: int = 80, mode: int = 0) -> str:
+    def open(
+        self, number: int = 0, kind: str = "TCP", host: str = "server.example", port: int = 80, mode: int = 0
+    ) -> str:
         reply = self.send(f'AT+QIOPEN=1,{number},"{kind}","{host}",{port},0,{mode}')
         return reply + self.run(2)
 
