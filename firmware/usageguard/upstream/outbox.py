@@ -123,7 +123,10 @@ class Outbox:
         coap = self._coap
         if self._pending != _NONE and not coap.busy and not self._hold.left_ms(now):
             ready = self._path.ready()
-            if self._sms_due(now, ready):
+            stopped = not ready and self._guard.policy.level == _TERMINATED
+            if stopped:  # known, and no news for the time in which nothing is heard
+                self._unheard.start(now, _UNHEARD_MS)
+            if self._sms_due(now, stopped):
                 self._send_sms(now)
             elif ready:
                 self._begin(now)
@@ -234,8 +237,7 @@ class Outbox:
         self._hold.start(now, self._backoff_ms + (self._backoff_ms >> 9) * self._random(1)[0])
         self._backoff_ms = min(self._backoff_ms << 1, self._interval_ms)
 
-    def _sms_due(self, now, ready):
-        stopped = self._guard.policy.level == _TERMINATED and not ready
+    def _sms_due(self, now, stopped):
         return (
             (stopped or not self._unheard.left_ms(now))
             and not self._told_by_sms

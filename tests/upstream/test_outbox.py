@@ -1,0 +1,379 @@
+"""What is reported, when, and over which path: against the real collector, in virtual time."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from usageguard.core.mac import mac0_seal
+from usageguard.core.octets import Octets
+from usageguard.upstream.outbox import (
+    APPLICATION_CRASH,
+    BOOT,
+    FINAL,
+    QUOTA_EXHAUSTED,
+    RATING_CONDITION_CHANGE,
+    THRESHOLD,
+    VALIDITY_TIME,
+)
+
+from tests.upstream.world import (
+    DAY,
+    DEVICE,
+    HOUR,
+    KEY,
+    MINUTE,
+    OPEN,
+    RESTRICTED,
+    SHED,
+    TERMINATED,
+    WARNED,
+    World,
+)
+
+
+@pytest.fixture
+def world():
+    """One that has reported its boot a while ago."""
+    world = World()
+    world.run(10 * MINUTE)
+    assert world.reasons() == [BOOT]
+    return world
+
+
+def test_boot_is_reported_at_once():
+    world = World()
+    world.spend(1000)
+    world.run(1000)
+    (report,) = world.reports()
+    assert world.sent_at() == [0]
+    assert (report.boot_id, report.seq, report.cycle_id) == (1, 0, 305)
+    assert (report.carried_octets, report.error_bound_octets, report.reporting_reason) == (1000, 65_536, BOOT)
+    assert (world.outbox.reports_sent, world.outbox.reports_acked) == (1, 1)
+
+
+def test_acknowledgement_tells_the_time():
+    world = World()
+    world.run(DAY + HOUR - 1)
+    day = 9283  # 2025-06-01, days since 2000-01-01
+    assert world.times[0][:2] == (day, 0)
+    assert world.times[-1][0] == day + 1
+    assert len(world.times) == 25
+
+
+def test_interval():
+    world = World(interval_s=600)
+    world.run(DAY)
+    assert world.reasons() == [BOOT] + 144 * [VALIDITY_TIME]
+    assert world.store.reports_lost(DEVICE) == 0
+
+
+def test_interval_counts_from_the_last_report(world):
+    world.guard.app_restarts = 1
+    world.run(HOUR - 1)
+    assert world.reasons() == [BOOT, APPLICATION_CRASH]
+    world.run(1000)
+    assert world.reasons() == [BOOT, APPLICATION_CRASH, VALIDITY_TIME]
+
+
+def test_interval_near_the_horizon_of_ticks():
+    world = World(interval_s=432_000)
+    world.run(26 * DAY)
+    assert world.reasons() == [BOOT] + 5 * [VALIDITY_TIME]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda w: vars(w.policy).update(level=WARNED, warned=1), THRESHOLD),
+        (lambda w: vars(w.policy).update(warned=1), THRESHOLD),
+        (lambda w: vars(w.policy).update(level=SHED), THRESHOLD),
+        (lambda w: vars(w.policy).update(level=RESTRICTED, reasons=1), QUOTA_EXHAUSTED),
+        (lambda w: vars(w.policy).update(level=TERMINATED, reasons=4), FINAL),
+        (lambda w: setattr(w.ledger, "cycle_id", 306), RATING_CONDITION_CHANGE),
+        (lambda w: setattr(w.guard, "app_restarts", 1), APPLICATION_CRASH),
+        (lambda w: (setattr(w.guard, "app_restarts", 1), setattr(w.policy, "warned", 1)), THRESHOLD),
+    ],
+    ids=["warned", "warning alone", "shed", "restricted", "terminated", "new cycle", "crash", "two at once"],
+)
+def test_a_change_is_reported_at_once(world, change, reason):
+    change(world)
+    world.run(200)
+    assert world.reasons() == [BOOT, reason]
+    world.run(10 * MINUTE)
+    assert world.reasons() == [BOOT, reason]
+
+
+def test_another_reason_under_the_same_verdict_is_reported(world):
+    vars(world.policy).update(level=TERMINATED, reasons=2)
+    world.run(MINUTE)
+    world.policy.reasons = 6
+    world.run(200)
+    assert world.reasons() == [BOOT, FINAL, FINAL]
+    world.policy.reasons = 2
+    world.run(MINUTE)
+    assert world.reasons() == [BOOT, FINAL, FINAL, RATING_CONDITION_CHANGE]
+
+
+def test_changes_close_to_each_other_share_a_report(world):
+    for n in range(1, 5):
+        world.guard.app_restarts = n
+        world.run(2000)
+    world.policy.warned = 1
+    world.run(MINUTE)
+    assert world.reasons() == [BOOT, APPLICATION_CRASH, THRESHOLD]
+    assert world.reports()[-1].app_restarts == 4
+    assert world.sent_at()[2] - world.sent_at()[1] == pytest.approx(30_000, abs=200)
+
+
+def test_a_stop_does_not_wait(world):
+    """Neither for the gap after a report, nor for an exchange under way, nor for the back-off."""
+    world.policy.warned = 1
+    world.run(200)
+    vars(world.policy).update(level=RESTRICTED, reasons=1)
+    world.run(200)
+    assert world.reasons() == [BOOT, THRESHOLD, QUOTA_EXHAUSTED]
+    world.path.replies = False
+    world.run(HOUR)
+    vars(world.policy).update(level=TERMINATED, reasons=3)
+    before = world.ms
+    world.run(1)
+    assert world.sent_at()[-1] == before
+    assert world.reasons()[-1] == FINAL
+
+
+def test_lost_acknowledgement(world):
+    world.path.replies = False
+    world.policy.warned = 1
+    world.run(10_000)
+    world.path.replies = True
+    world.run(MINUTE)
+    assert world.reasons() == [BOOT, THRESHOLD]
+    assert world.outbox.reports_acked == 2
+    datagrams = [datagram for _, datagram in world.path.sent[1:]]
+    assert len(datagrams) == 4
+    assert len(set(datagrams)) == 1
+
+
+def test_an_outage_keeps_the_reason_and_sends_the_newest_state(world):
+    world.path.requests = world.path.registered = False
+    world.policy.warned = 1
+    world.run(4 * HOUR)
+    world.spend(500)
+    sent = len(world.path.sent)
+    world.path.requests = True
+    world.run(2 * HOUR)
+    assert world.reasons()[:2] == [BOOT, THRESHOLD]
+    assert world.reports()[1].carried_octets == 500
+    assert len(world.path.sent) > sent
+    assert world.store.reports_lost(DEVICE) == world.outbox.reports_sent - len(world.reports())
+
+
+def test_back_off(world):
+    """1 min, doubled up to the interval, each up to half as long again."""
+    world.path.requests = False
+    world.policy.warned = 1
+    world.run(DAY)
+    began = {}
+    for at, datagram in world.path.sent[1:]:
+        began.setdefault(datagram, at)
+    waits = [later - earlier for earlier, later in pairwise(began.values())]
+    for n, wait in enumerate(waits):
+        pause = min(MINUTE << n, HOUR)
+        assert 62_000 + pause <= wait <= 93_000 + 2_000 + pause * 1.5, n
+    assert len(waits) > 20
+
+
+def test_path_that_comes_late():
+    world = World()
+    world.path.up = world.path.registered = False
+    world.run(HOUR // 2)
+    assert (world.outbox.reports_sent, world.path.messages) == (0, [])
+    world.path.up = world.path.registered = True
+    world.run(2100)
+    assert world.reasons() == [BOOT]
+
+
+def test_refused_reports_are_offered_again():
+    world = World(keys={DEVICE: bytes(32)})
+    world.run(10 * MINUTE)
+    assert world.outbox.refused == 0x81
+    assert 3 <= world.outbox.reports_sent <= 5
+    assert world.outbox.reports_acked == 0
+    assert world.times == []
+    world.collector._keys = {DEVICE: KEY}
+    world.run(HOUR)
+    assert world.reasons() == [BOOT]
+    assert world.outbox.refused == 0
+
+
+@pytest.mark.parametrize("lie", ["tag", "other report", "other device"])
+def test_only_the_collectors_own_acknowledgement_counts(lie):
+    world = World()
+    world.path.requests = False
+    world.run(100)
+    datagram = world.path.sent[0][1]
+    key, device, seq = KEY, b"tracker-001", 0
+    if lie == "tag":
+        key = bytes(32)
+    elif lie == "other report":
+        seq = 1
+    else:
+        device = b"tracker-002"
+    aad = b"D" + device + (1).to_bytes(4, "big") + seq.to_bytes(4, "big")
+    forged = mac0_seal(key, aad, b"\x83\x01\x19\x30\x39\x00", None)
+    reply = bytes([0x62, 0x44]) + datagram[2:6] + b"\xff" + forged
+    world.outbox.receive(world.ticks(), reply, len(reply))
+    assert world.outbox.reports_acked == 0
+    assert world.times == []
+    world.path.requests = True
+    world.run(3 * MINUTE)
+    assert world.outbox.reports_acked == 1, "tried again"
+
+
+def stop(world):
+    world.path.up = False
+    vars(world.policy).update(level=TERMINATED, reasons=2)
+
+
+def test_a_stop_is_told_by_sms_at_once_and_once(world):
+    stop(world)
+    world.run(1)
+    ((at, number, _),) = world.path.messages
+    assert (at, number) == (10 * MINUTE, "+8613800000000")
+    world.run(20 * DAY)
+    assert len(world.path.messages) == 1
+    assert world.reasons() == [BOOT, FINAL]
+    world.path.up = True
+    vars(world.policy).update(level=OPEN, reasons=0)
+    world.run(MINUTE)
+    assert world.reasons() == [BOOT, FINAL, FINAL], "by datagram, until it is acknowledged"
+    assert world.store.reports_lost(DEVICE) == 0
+
+
+def test_no_more_than_one_sms_an_hour_and_as_many_a_cycle_as_allowed(world):
+    stop(world)
+    for n in range(1, 200):
+        world.guard.app_restarts = n
+        world.run(10 * MINUTE)
+    at = [at for at, _, _ in world.path.messages]
+    assert len(at) == 10
+    assert min(later - earlier for earlier, later in pairwise(at)) >= HOUR
+    world.ledger.cycle_id += 1
+    world.run(MINUTE)
+    assert len(world.path.messages) == 11
+
+
+def test_boots_while_stopped_do_not_send_one_each():
+    world = World(level=TERMINATED)
+    world.path.up = False
+    world.run(HOUR - 1)
+    assert world.path.messages == []
+    world.run(2 * MINUTE)
+    assert len(world.path.messages) == 1
+
+
+@pytest.mark.parametrize("upstream", [{"sms_number": None}, {"max_sms_per_cycle": 0}])
+def test_sms_not_wanted(upstream):
+    world = World(**upstream)
+    world.run(HOUR)
+    stop(world)
+    world.run(DAY)
+    assert world.path.messages == []
+
+
+def test_sms_not_taken_is_tried_again(world):
+    world.path.sms_taken = False
+    stop(world)
+    world.run(5 * MINUTE)
+    world.path.sms_taken = True
+    world.run(2 * MINUTE)
+    assert len(world.path.messages) == 1
+    assert world.store.reports_lost(DEVICE) == 0
+
+
+def test_a_path_that_leads_nowhere_is_told_by_sms(world):
+    """The carrier's soft stop: registered, data session up, nothing gets through."""
+    world.run(HOUR)
+    world.path.requests = False
+    world.run(HOUR)
+    assert world.path.messages == []
+    world.run(30 * MINUTE)
+    assert len(world.path.messages) == 1
+    world.run(5 * DAY)
+    assert len(world.path.messages) == 1
+    world.path.requests = True
+    world.run(2 * HOUR)
+    assert world.reasons()[-1] == VALIDITY_TIME
+    world.path.requests = False
+    world.run(3 * HOUR)
+    assert len(world.path.messages) == 2, "a new outage is news again"
+
+
+def test_no_coverage_is_no_stop(world):
+    world.run(HOUR)
+    world.path.up = world.path.registered = False
+    world.policy.warned = 1
+    world.run(DAY)
+    world.path.registered = True
+    world.run(9 * MINUTE)
+    assert world.path.messages == [], "the data path gets its time to come up"
+    world.run(3 * MINUTE)
+    assert len(world.path.messages) == 1
+
+
+def test_while_only_observing_a_terminated_verdict_goes_by_datagram(world):
+    vars(world.policy).update(level=TERMINATED, reasons=2)
+    world.run(DAY)
+    assert world.path.messages == []
+    assert world.reasons()[1] == FINAL
+
+
+def test_the_longest_report_fits_into_one_sms():
+    world = World()
+    for name in ("carried", "rated", "carried_base", "rated_base"):
+        setattr(world.ledger, name, Octets((1 << 54) - 1))
+    world.ledger.boot_id = world.guard.app_restarts = world.outbox._seq = (1 << 32) - 2
+    world.ledger.cycle_id = world.policy.reasons = 0xFFFF
+    world.policy.warned = 0xFF
+    world.guard.error_bound_octets = lambda: (1 << 54) - 1
+    world.guard.crash_code = (1 << 31) - 1
+    world.outbox._device = b"0123456789abcdef"
+    assert len(world.outbox._sealed()) <= 140
+
+
+TOGGLES = ("up", "registered", "requests", "replies", "sms_taken")
+EVENTS = st.tuples(
+    st.sampled_from((*TOGGLES, "spend", "warn", "stop", "cycle")), st.integers(1, 8 * HOUR)
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(EVENTS, max_size=12), st.integers(0, 100))
+def test_whatever_happens_the_newest_state_arrives(faults, seed):
+    world = World(seed=seed)
+    for what, ms in faults:
+        if what == "spend":
+            world.spend(ms)
+        elif what == "warn":
+            world.policy.warned ^= 1
+        elif what == "stop":
+            world.policy.reasons ^= 2
+            world.policy.level = TERMINATED if world.policy.reasons else OPEN
+        elif what == "cycle":
+            world.ledger.cycle_id += 1
+        elif what in TOGGLES:
+            setattr(world.path, what, not getattr(world.path, what))
+        world.run(ms)
+    path = world.path
+    path.up = path.registered = path.requests = path.replies = True
+    world.run(3 * HOUR)
+    latest = world.store.latest(DEVICE).report
+    assert latest.carried_octets == world.ledger.carried.value()
+    assert (latest.verdict, latest.warned) == (world.policy.level, world.policy.warned)
+    assert latest.cycle_id == world.ledger.cycle_id
+    assert world.store.alarms(DEVICE) == []
+    accounted = world.store.reports_received(DEVICE) + world.store.reports_lost(DEVICE)
+    assert accounted == world.outbox.reports_sent
+    at = [at for at, _, _ in path.messages]
+    assert all(later - earlier >= HOUR for earlier, later in pairwise(at))

@@ -1,0 +1,119 @@
+"""An outbox in virtual time, a path with faults, and the real collector behind it."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+from usageguard.core.octets import Octets
+from usageguard.core.ticks import TICKS_PERIOD
+from usageguard.upstream.outbox import Outbox
+
+from host_tools.collector.intake import Collector
+from host_tools.collector.store import Store
+
+DEVICE = "tracker-001"
+KEY = bytes(range(32))
+T0 = datetime(2025, 6, 1, tzinfo=UTC)
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+SMS = {"sms_number": "+8613800000000", "max_sms_per_cycle": 10}
+OPEN, WARNED, SHED, RESTRICTED, TERMINATED = range(5)
+
+
+class Path:
+    """`up`: a datagram is taken; `requests`, `replies`: it arrives; `registered`, `sms_taken`: as named."""
+
+    def __init__(self, world):
+        self.world = world
+        self.up = self.registered = self.requests = self.replies = self.sms_taken = True
+        self.sent = []  # (ms since start, datagram)
+        self.messages = []  # (ms since start, number, octets)
+        self.arriving = []  # (ms since start, datagram)
+
+    def ready(self):
+        return self.up
+
+    def send(self, buf, n):
+        if not self.up:
+            return False
+        datagram = bytes(buf[:n])
+        self.sent.append((self.world.ms, datagram))
+        if self.requests:
+            reply = self.world.collector.coap(datagram)
+            if reply and self.replies:
+                self.arriving.append((self.world.ms + 80, reply))
+        return True
+
+    def sms(self, number, octets):
+        if self.sms_taken:
+            self.messages.append((self.world.ms, number, octets))
+            self.world.collector.sms_user_data(octets)
+        return self.sms_taken
+
+
+class World:
+    def __init__(self, interval_s=3600, seed=1, keys=None, level=OPEN, **upstream):
+        self.ms = 0
+        self.ticks_at_start = TICKS_PERIOD - 7 * HOUR  # ticks wrap early on
+        self.store = Store()
+        self.collector = Collector(self.store, keys or {DEVICE: KEY}, self.utc)
+        self.path = Path(self)
+        self.ledger = SimpleNamespace(
+            boot_id=1,
+            cycle_id=305,
+            carried=Octets(),
+            rated=Octets(),
+            carried_base=Octets(),
+            rated_base=Octets(),
+        )
+        self.policy = SimpleNamespace(level=level, reasons=0, warned=0)
+        self.guard = SimpleNamespace(
+            ledger=self.ledger,
+            policy=self.policy,
+            app_restarts=0,
+            crash_code=0,
+            error_bound_octets=lambda: 65_536,
+        )
+        self.times = []
+        config = SimpleNamespace(
+            device_id=DEVICE,
+            key=KEY,
+            upstream=SimpleNamespace(**SMS | {"interval_s": interval_s} | upstream),
+        )
+        hal = SimpleNamespace(random=random.Random(seed).randbytes)
+        self.outbox = Outbox(config, hal, self.guard, self.path, self.ticks())
+        self.outbox.on_time = lambda day, second, now: self.times.append((day, second, now))
+
+    def ticks(self):
+        return (self.ticks_at_start + self.ms) % TICKS_PERIOD
+
+    def utc(self):
+        return T0 + timedelta(milliseconds=self.ms)
+
+    def spend(self, n):
+        self.ledger.carried.add(n)
+        self.ledger.rated.add(n)
+
+    def run(self, ms):
+        """Lets `ms` pass; the outbox is stepped when it is due and when a datagram arrives."""
+        until = self.ms + ms
+        while True:
+            now = self.ticks()
+            for datagram in [datagram for at, datagram in self.path.arriving if at <= self.ms]:
+                self.outbox.receive(now, datagram, len(datagram))
+            self.path.arriving = [item for item in self.path.arriving if item[0] > self.ms]
+            self.outbox.step(now)
+            at = self.ms + max(1, self.outbox.due_ms(now))
+            at = min([at, *(arrival for arrival, _ in self.path.arriving)])
+            if at > until:
+                self.ms = until
+                return
+            self.ms = at
+
+    def reports(self):
+        return [received.report for received in self.store.history(DEVICE)]
+
+    def reasons(self):
+        return [report.reporting_reason for report in self.reports()]
+
+    def sent_at(self):
+        return [at for at, _ in self.path.sent]
