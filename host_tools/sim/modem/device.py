@@ -334,6 +334,8 @@ class SimModem:
         self._prompt = _Prompt(done, length, echo, timeout_ms)
         self._write(self.faults.response(text) if self.faults.armed else text)
         self._watch(self._prompt)
+        if self._in[:1] == b"\n":
+            del self._in[0]  # it belongs to the CR that ended the command
         if self._in:
             self.after(0, self._consume)
         return PENDING

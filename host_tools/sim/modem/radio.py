@@ -90,7 +90,7 @@ class Radio(Part):
         self._become(IDLE)
 
     def cover(self, covered: bool) -> None:
-        """The signal goes or comes back. The bearers stay on the network's side, as while a UE sleeps."""
+        """The signal goes or comes back. The bearers stay on the network's side, as while a device sleeps."""
         if covered == self.covered:
             return
         self.covered = covered

@@ -1,0 +1,199 @@
+"""Stock AT clients, unmodified, against the modem on a real pty in real time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from host_tools.sim.modem.profile import load
+from host_tools.sim.modem.pty import NUMBER, PtyModem
+
+IMEI = "866425040123458"
+
+
+@pytest.fixture
+def server() -> Iterator[PtyModem]:
+    """A modem that has been on for a quarter of a minute."""
+    modem = PtyModem(load("quectel-ec200u"), baud=921_600)
+    modem.modem.nvm.store("+IPR", "921600")
+    modem.modem.reset()
+    modem.skip(15)
+    thread = threading.Thread(target=modem.run)
+    thread.start()
+    yield modem
+    modem.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    modem.close()
+
+
+def need(program: str, package: str) -> str:
+    path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
+    if path is None:
+        pytest.skip(f"{program} is missing: apt-get install {package}")
+    return path
+
+
+def run(*command: str, stdin: int | None = None) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=stdin)
+    assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")
+class TestGsmmodem:
+    """python-gsmmodem-new."""
+
+    def test_identity_signal_and_coverage(self, server: PtyModem) -> None:
+        from gsmmodem.modem import GsmModem
+
+        modem = GsmModem(server.path, 921_600)
+        modem.connect()
+        try:
+            assert modem.imei == IMEI
+            assert modem.imsi == "460001234567890"
+            assert modem.manufacturer == "Quectel"
+            assert modem.networkName == "CHINA MOBILE"
+            assert modem.waitForNetworkCoverage(5) == modem.signalStrength == 24
+        finally:
+            modem.close()
+
+    def test_a_message_to_oneself_arrives(self, server: PtyModem) -> None:
+        from gsmmodem.modem import GsmModem
+
+        arrived = threading.Event()
+        texts: list[str] = []
+
+        def received(sms: object) -> None:
+            texts.append(sms.text)  # type: ignore[attr-defined]
+            arrived.set()
+
+        modem = GsmModem(server.path, 921_600, smsReceivedCallbackFunc=received)
+        modem.connect()
+        try:
+            modem.smsTextMode = False
+            modem.sendSms(NUMBER, "Grüße {from} the modem")
+            assert arrived.wait(15)
+            modem.sendSms("+8613800000000", "流量")
+        finally:
+            modem.close()
+        assert texts == ["Grüße {from} the modem"]
+        assert [bytes(unit).endswith("流量".encode("utf-16-be")) for _, _, unit in server.carrier.sms] == [False, True]
+
+
+class TestAtlib:
+    """atlib."""
+
+    def test_lte_device(self, server: PtyModem) -> None:
+        from atlib import LTE_Device, Status
+
+        device = LTE_Device(server.path, 921_600)
+        assert device.get_sim_status() == Status.OK
+        assert device.get_manufacturer() == "Quectel"
+        assert device.get_imei() == IMEI
+        assert device.get_imsi() == "460001234567890"
+        assert device.get_signal() == (24, 99)
+        quality = device.get_signal_quality()
+        assert (quality.rsrq, quality.rsrp) == (22, 48)
+        assert device.get_network_registration() == (0, 1)
+        assert device.get_current_operator() == "CHINA MOBILE"
+        device.set_context(1, '"IP"', '"cmiot"')
+        assert device.get_contexts()[0].apn == "cmiot"
+        assert device.activate_context(1) == Status.OK
+        assert device.get_addresses()[0].ip == "10.0.0.1"
+
+    def test_messages(self, server: PtyModem) -> None:
+        from atlib import LTE_Device, Status
+
+        device = LTE_Device(server.path, 921_600)
+        assert device.send_sms(NUMBER, "75 % of the plan is used") == Status.OK
+        assert device.await_urc("+CMTI", 15) == '+CMTI: "SM",1'
+        ((sender, _, _, text),) = device.receive_sms()
+        assert (sender, text) == (NUMBER, "75 % of the plan is used")
+        assert device.delete_read_sms() == Status.OK
+        assert device.receive_sms("ALL") == []
+
+
+class TestGammu:
+    """Debian's gammu."""
+
+    @pytest.fixture
+    def gammu(self, server: PtyModem, tmp_path: Path) -> list[str]:
+        config = tmp_path / "gammurc"
+        config.write_text(f"[gammu]\ndevice = {server.path}\nconnection = at115200\nuse_locking = no\n")
+        return [need("gammu", "gammu"), "-c", str(config)]
+
+    def test_identify(self, gammu: list[str]) -> None:
+        text = run(*gammu, "--identify")
+        assert "Manufacturer         : Quectel" in text
+        assert IMEI in text
+        assert "460001234567890" in text
+
+    def test_network(self, gammu: list[str]) -> None:
+        assert "home network" in run(*gammu, "--networkinfo")
+
+    def test_a_long_message_goes_in_parts_and_one_is_read(self, gammu: list[str], server: PtyModem) -> None:
+        run(*gammu, "sendsms", "TEXT", NUMBER, "-text", "hello from gammu")
+        run(*gammu, "sendsms", "TEXT", "+8613800000000", "-len", "400", "-text", "x" * 300)
+        assert len(server.carrier.sms) == 3
+        assert "hello from gammu" in run(*gammu, "getallsms")
+
+
+class TestChat:
+    """ppp's chat."""
+
+    def test_script(self, server: PtyModem) -> None:
+        chat = need("chat", "ppp")
+        fd = os.open(server.path, os.O_RDWR | os.O_NOCTTY)
+        try:
+            script = ["ABORT", "ERROR", "TIMEOUT", "10", "", "AT", "OK", "ATE0V1", "OK", "AT+CEREG?", "0,1"]
+            script += ["", "OK", 'AT+CGDCONT=1,"IP","cmiot"', "OK", "AT+CGACT=1,1", "OK"]
+            done = subprocess.run([chat, "-v", "-s", *script], stdin=fd, stdout=fd, timeout=60, check=False)
+        finally:
+            os.close(fd)
+        assert done.returncode == 0
+
+
+class TestComgt:
+    """Debian's comgt."""
+
+    def test_signal_and_registration(self, server: PtyModem) -> None:
+        comgt = need("comgt", "comgt")
+        assert "Signal Quality: 24,99" in run(comgt, "-d", server.path, "sig")
+        assert "Registered on Home network" in run(comgt, "-d", server.path, "reg")
+
+
+def test_link_that_cannot_be_made(tmp_path: Path) -> None:
+    occupied = tmp_path / "file"
+    occupied.write_text("")
+    for link, problem in ((str(occupied), "exists already"), (str(tmp_path / "no" / "dir"), "no such file")):
+        with pytest.raises(ValueError, match=problem) as error:
+            PtyModem(load("quectel-ec200u"), link=link)
+        assert "\n" not in str(error.value)
+
+
+def test_sigint_ends_it_and_the_link_goes(tmp_path: Path) -> None:
+    link = tmp_path / "modem"
+    code = "import sys; from host_tools.sim.modem.pty import serve; serve('quectel-ec200u', sys.argv[1])"
+    with subprocess.Popen(
+        ["python3", "-u", "-c", code, str(link)], stdout=subprocess.PIPE, text=True, env=python_env()
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{link}\n"
+        assert link.is_symlink()
+        process.send_signal(2)
+        assert process.wait(10) == 0
+    assert not link.is_symlink()
+
+
+def python_env() -> dict[str, str]:
+    import sys
+
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return {**os.environ, "PYTHONPATH": paths, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
