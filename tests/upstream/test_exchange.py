@@ -1,0 +1,177 @@
+"""The firmware's outbox and CoAP client against the collector under aiocoap's server, over loopback UDP."""
+
+import asyncio
+import socket
+import threading
+from datetime import UTC, datetime
+
+import cbor2
+import pytest
+from pycose.keys.symmetric import SymmetricKey
+from pycose.messages.mac0message import Mac0Message
+from scapy.layers.inet import IP, UDP
+from usageguard.upstream.outbox import BOOT
+
+from host_tools.collector.intake import Collector
+from host_tools.collector.server import listening
+from host_tools.collector.store import Store
+from tests.upstream.world import DEVICE, KEY, World
+
+PATIENCE_S = 20  # how long a broken collector may hold up the tests
+
+
+class Server:
+    """A collector on a loopback port, in a thread of its own."""
+
+    def __init__(self, keys):
+        self.outcomes = []
+        self._keys = keys
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+
+    def __enter__(self):
+        self._thread.start()
+        assert self._started.wait(PATIENCE_S)
+        return self
+
+    def __exit__(self, *_):
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    async def _run(self):
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        store = Store()
+        collector = Collector(store, self._keys, lambda: datetime(2025, 6, 1, 12, 30, tzinfo=UTC))
+        collector.listeners.append(lambda received, outcome: self.outcomes.append(outcome.value))
+        async with listening(collector) as self.port:
+            self._started.set()
+            await self._stop.wait()
+        self.received = store.history(DEVICE)
+        self.rejected = collector.rejected
+        store.close()
+
+
+class RealPath:
+    """A UDP socket for a path; keeps both sides' datagrams."""
+
+    registered = True
+
+    def __init__(self, port):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.settimeout(PATIENCE_S)
+        self.socket.connect(("127.0.0.1", port))
+        self.sent, self.received = [], []
+
+    def ready(self):
+        return True
+
+    def send(self, buf, n):
+        self.sent.append(bytes(buf[:n]))
+        self.socket.send(self.sent[-1])
+        return True
+
+    def answer(self):
+        self.received.append(self.socket.recv(2000))
+        return self.received[-1]
+
+
+@pytest.fixture
+def exchange():
+    """Starts an outbox against a server that knows `keys`; gives both."""
+    opened = []
+
+    def start(keys, **world):
+        server = Server(keys).__enter__()
+        device = World(**world)
+        device.outbox._path = path = RealPath(server.port)
+        opened.append((server, path))
+        return server, device, path
+
+    yield start
+    for server, path in opened:
+        path.socket.close()
+        if server._thread.is_alive():
+            server.__exit__()
+
+
+def step(device, ms):
+    device.ms += ms
+    device.outbox.step(device.ticks())
+
+
+def receive(device, datagram):
+    device.outbox.receive(device.ticks(), datagram, len(datagram))
+
+
+def test_report_and_acknowledgement(exchange):
+    server, device, path = exchange({DEVICE: KEY})
+    device.spend(12_345_678)
+    step(device, 0)
+    receive(device, path.answer())
+    assert (device.outbox.reports_sent, device.outbox.reports_acked) == (1, 1)
+    assert device.times == [(9283, 12 * 3600 + 30 * 60, device.ticks())]
+    server.__exit__()
+    (received,) = server.received
+    assert (received.report.carried_octets, received.report.reporting_reason) == (12_345_678, BOOT)
+
+
+def test_lost_acknowledgement(exchange):
+    """The retransmission is the same datagram, is answered the same, and is kept once."""
+    server, device, path = exchange({DEVICE: KEY})
+    step(device, 0)
+    lost = path.answer()
+    step(device, 3000)
+    again = path.answer()
+    assert path.sent[0] == path.sent[1]
+    assert again == lost
+    receive(device, again)
+    receive(device, lost)
+    assert device.outbox.reports_acked == 1
+    server.__exit__()
+    assert server.outcomes == ["new"]
+
+
+def test_wrong_key(exchange):
+    server, device, path = exchange({DEVICE: bytes(32)})
+    step(device, 0)
+    receive(device, path.answer())
+    step(device, 1)
+    assert device.outbox.refused == 0x81
+    assert device.times == []
+    server.__exit__()
+    assert (server.received, server.rejected) == ([], 1)
+
+
+def test_sealed_report_is_what_pycose_and_cbor2_make_of_it():
+    world = World()
+    world.spend(700)
+    blob = world.outbox._sealed()
+    protected, unprotected, payload, tag = cbor2.loads(blob)
+    assert (protected, unprotected, len(tag)) == (cbor2.dumps({1: 4}), {4: b"tracker-001"}, 8)
+    assert cbor2.loads(payload) == [1, 1, 0, 305, 700, 700, 0, 0, 65536, 0, 0, 0, 0, 0, BOOT]
+    message = Mac0Message.from_cose_obj(cbor2.loads(blob), True)
+    message.external_aad = b"Utracker-001"
+    message.key = SymmetricKey(k=KEY)
+    assert message.verify_tag()
+    message.external_aad = b"Utracker-002"
+    assert not message.verify_tag()
+
+
+def test_octets_of_one_report_on_the_wire(exchange):
+    """The figures of SPEC.md, "CoAP exchange"; scapy builds the headers."""
+    server, device, path = exchange({DEVICE: KEY})
+    device.ledger.boot_id = 40
+    device.outbox._seq = 500
+    device.ledger.cycle_id = 305
+    for octets, n in (("carried", 81_234_567), ("rated", 83_456_789), ("carried_base", 63_000_000),
+                      ("rated_base", 64_000_000)):  # fmt: skip
+        getattr(device.ledger, octets).add(n)
+    step(device, 0)
+    receive(device, path.answer())
+    assert device.outbox.reports_acked == 1
+    up, down = (
+        sum(len(IP() / UDP() / datagram) for datagram in datagrams)
+        for datagrams in (path.sent, path.received)
+    )
+    assert (up, down) == (108, 59)
+    server.__exit__()
