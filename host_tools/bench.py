@@ -24,7 +24,7 @@ from host_tools.sim.flash import Flash
 from host_tools.sim.modem.device import SimModem
 from host_tools.sim.modem.profile import load as load_profile
 from host_tools.sim.modem.sim import SimCard
-from host_tools.sim.network.bridge import Bridge
+from host_tools.sim.network.bridge import BridgeHost
 from host_tools.sim.network.hosts import Responder, Sink, UdpHandlerHost
 from host_tools.sim.network.internet import Internet
 from host_tools.sim.serial import SerialLine
@@ -38,7 +38,6 @@ LEDGER_SECTORS = 3
 APPS = {"workload": (), "umqtt-tracker": ("umqtt.simple",)}
 """The applications that ship, and the stock libraries that they import."""
 
-Service = tuple[str, int]
 OnEvent = Callable[[dict[str, Any]], None]
 OnProgress = Callable[["World"], None]
 
@@ -61,7 +60,7 @@ class RunResult:
 class World:
     """A scenario's board, modem, carrier, network and collector under one clock."""
 
-    def __init__(self, scenario: Scenario, seed: int, services: Mapping[str, Service]) -> None:
+    def __init__(self, scenario: Scenario, seed: int, services: Mapping[str, tuple[str, int]]) -> None:
         self.scenario = scenario
         self.seed = seed
         self.clock = Clock(scenario.start)
@@ -102,14 +101,13 @@ class World:
         """A stream of its own for each part, so that one part's draws do not shift another's."""
         return random.Random(f"{self.seed}/{part}")
 
-    def _add_host(self, host: Host, services: Mapping[str, Service]) -> bool:
+    def _add_host(self, host: Host, services: Mapping[str, tuple[str, int]]) -> bool:
         """Connects one of the scenario's hosts; True for a bridge."""
         if host.kind == "bridge":
             if host.to:
-                name, _, port = host.to.rpartition(":")
-                target = (name, int(port))
+                target = host.to
             elif host.service in services:
-                target = services[host.service]
+                target = "{}:{}".format(*services[host.service])
             else:
                 raise UsageError(
                     self.scenario.title,
@@ -117,7 +115,7 @@ class World:
                     f'nobody started its service "{host.service}"',
                     "run it with `usageguard sim` or `usageguard demo`",
                 )
-            self.internet.add_host(host.name, Bridge({host.listens_on: target}))
+            self.internet.add_host(host.name, BridgeHost(target))
             return True
         if host.kind == "collector":
             self.internet.add_host(host.name, UdpHandlerHost(self.collector.coap))
@@ -266,10 +264,11 @@ def run(
     seed: int | None = None,
     on_event: OnEvent | None = None,
     on_progress: OnProgress | None = None,
-    services: Mapping[str, Service] | None = None,
+    services: Mapping[str, tuple[str, int]] | None = None,
 ) -> RunResult:
     """Runs `scenario` on `target` and holds the outcome against its expectations.
 
+    `services` names the addresses of what was started for the scenario's bridges.
     Raises UsageError for bad input, `Crashed` when the device's program ended by itself.
     """
     if target not in TARGETS:

@@ -9,13 +9,13 @@ from usageguard.compat import const
 from usageguard.core import policy as rules
 from usageguard.core.ticks import ticks_add, ticks_diff
 from usageguard.ledger import Ledger
-from usageguard.modem.slot import OPEN, OPENING, TCP
+from usageguard.modem.slot import OPEN, OPENING
 from usageguard.net import sockets
 from usageguard.net.gate import Gate
 from usageguard.upstream.outbox import Outbox
 from usageguard.upstream.path import ReportPath
 
-WATCHDOG_MS = const(60_000)
+_WATCHDOG_MS = const(60_000)
 _STATUS_MS = const(3_600_000)
 _FEED_MS = const(20_000)  # the longest single wait, so that the watchdog is fed in time
 _EDQUOT = const(122)
@@ -44,7 +44,7 @@ class Guard:
     Read only: `hal`, `modem`, `gate`, `policy`, `ledger`, `clock`, `outbox`, `app_restarts`, `crash_code`.
     """
 
-    WATCHDOG_MS = WATCHDOG_MS
+    WATCHDOG_MS = _WATCHDOG_MS
 
     def __init__(self, hal, config):
         now = hal.ticks_ms()
@@ -57,7 +57,8 @@ class Guard:
         self.ledger.open()
         self.policy = rules.Policy(config.plan, config.classes, config.enforcement == "observe")
         self.gate = Gate(hal, config, self.ledger, self.policy)
-        self.clock = Clock(config.plan.cycle, self.ledger.floor_day, self.ledger.floor_second, self.ledger.cycle_id)
+        floor = (self.ledger.floor_day, self.ledger.floor_second)
+        self.clock = Clock(config.plan.cycle, floor, self.ledger.cycle_id, now)
         self.modem = _driver(config.modem.family)(hal, Channel(hal), config.modem, self)
         self.path = ReportPath(self.modem, self.gate, config)
         self._closed = None
@@ -70,10 +71,11 @@ class Guard:
         self._fed_at = now
         self._traffic = {c.name: _Traffic(self, i) for i, c in enumerate(config.classes)}
         self._obey(self.policy.restore(self.ledger.reasons, self.ledger.warned, self.gate.used))
+        self.modem.data_wanted = self.policy.data_wanted()
         self.outbox = Outbox(config, hal, self, self.path, now)
         self.outbox.on_time = self._server_time
         hal.event("ledger-" + self.ledger.recovered, self.ledger.charged_rated, self.ledger.charged_carried)
-        hal.watchdog_feed(WATCHDOG_MS)
+        hal.watchdog_feed(_WATCHDOG_MS)
 
     # For applications
 
@@ -155,7 +157,7 @@ class Guard:
         now = self.hal.ticks_ms()
         if ticks_diff(now, self._fed_at) >= _FEED_MS:
             self._fed_at = now
-            self.hal.watchdog_feed(WATCHDOG_MS)
+            self.hal.watchdog_feed(_WATCHDOG_MS)
 
     def step(self, now):
         """Does all that is due, waits for nothing; returns milliseconds until it wants to be called again."""
@@ -182,7 +184,7 @@ class Guard:
 
     def received(self, slot, n):
         """Payload arrived. HOT."""
-        self.gate.received(slot.kind == TCP, n)
+        self.gate.received(slot.tcp, n)
 
     def opened(self, slot):
         self._urgent = True
@@ -262,23 +264,22 @@ class Guard:
         """Follows the clock over cycle boundaries; returns milliseconds until it has to look again."""
         clock, ledger = self.clock, self.ledger
         clock.step(now)
-        cycle_id = clock.cycle_id(now)
-        if cycle_id > ledger.cycle_id:
-            self._begin_cycle(cycle_id)
+        if clock.cycle_id > ledger.cycle_id:
+            self._begin_cycle(clock.cycle_id, now)
         elif clock.within_cycle(now):
             ledger.within_cycle()
         return clock.next_ms(now)
 
-    def _begin_cycle(self, cycle_id):
+    def _begin_cycle(self, cycle_id, now):
         ledger = self.ledger
-        if ledger.cycle_id:
+        if cycle_id == ledger.cycle_id + 1:  # otherwise the clock has only now learnt which cycle it is
             self._closed = {
                 "cycle": ledger.cycle_id,
                 "carried_octets": self.carried_octets(),
                 "rated_octets": self.gate.used.value(),
                 "error_bound_octets": self.error_bound_octets(),
             }
-        ledger.floor_day, ledger.floor_second = self.clock.floor
+        ledger.floor_day, ledger.floor_second = self.clock.floor(now)
         ledger.new_cycle(cycle_id)
         self.gate.rebase()
         self.hal.event("cycle", cycle_id)
@@ -309,7 +310,7 @@ class Guard:
             "reasons": policy.names(),
             "shed": [c.name for i, c in enumerate(self.config.classes) if policy.shed >> i & 1],
             "stopped": bool(policy.reasons),
-            "time_trusted": self.clock.trusted,
+            "time_source": self.clock.source,
             "modem": self.modem.state,
             "boot_id": ledger.boot_id,
             "ledger": ledger.backend,
@@ -333,5 +334,6 @@ class Guard:
 
 
 def _driver(family):
-    """The driver of a modem family; only the one in use is loaded."""
-    return __import__("usageguard.modem." + family, None, None, ("Modem",)).Modem
+    """The driver of a modem family, a class of the family's name; only the one in use is loaded."""
+    name = family[0].upper() + family[1:]
+    return getattr(__import__("usageguard.modem." + family, None, None, (name,)), name)

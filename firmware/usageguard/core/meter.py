@@ -6,12 +6,12 @@ counter shows later replaces the model, without ever lowering what was already c
 
     confirmed   octets that the counter has shown since it was anchored
     excess      charged minus confirmed
-    pending     charged since the reading *before* the last one: it may have crossed after the last reading
+    pending     charged and perhaps not yet confirmed: all since the last reading, and before it what was to be sent and
+                may have waited in the modem
 
 After every charge and every reading excess >= pending, hence charged >= confirmed + pending >= what crossed, but for
 retransmissions since the last reading, which only the next reading can show. A charge is first paid from the excess, so
-that the model's surplus is not charged twice. A segment may leave the modem some time after it was charged: therefore
-pending spans two readings.
+that the model's surplus is not charged twice.
 """
 
 from usageguard.compat import const
@@ -36,35 +36,52 @@ class Meter:
         self._session_round = rating.session_round_octets
         self.carried = 0  # IP octets
         self.rated = 0  # the same by the plan's rating
+        self._later = self._later_rated = 0  # the part of the price that may leave the modem later
+        self._payload = self._payload_later = 0
         self.counted = False  # the modem's counter is anchored and followed
-        self.window = 0  # charged since the last reading
         self.slack = 0  # charged by the model alone and perhaps not carried, since `slack` was last set to 0
         self._forget()
 
     def _forget(self):
         self.excess = self._excess_rated = 0
         self._pending = self._pending_rated = 0
-        self.window = self._window_rated = 0
-        self._payload = self._payload_before = 0  # in this window, in the one before
+        self.window = 0  # charged since the last reading
+        # What may leave later: of the present interval between shifts, and of the one before.
+        self._sent = self._sent_rated = self._sent_payload = 0
+        self._waiting = self._waiting_rated = self._waiting_payload = 0
+        self._crossed_payload = 0  # payload that has crossed for certain and was not yet taken from the headers
         self._datagrams = 0
         self._headers = 0  # octets of headers not yet told apart into packets
 
     # Prices. HOT: small integers only.
 
-    def _price(self, carried, packets):
-        self.carried = carried
-        rated = carried + packets * self._per_packet
-        if self._margin:
-            rated += (rated * self._margin + 999) // 1000
-        self.rated = rated
+    def _rate(self, octets, packets):
+        octets += packets * self._per_packet
+        return octets + (octets * self._margin + 999) // 1000 if self._margin else octets
 
-    def price_transfer(self, tcp, n):
-        """`n` octets of payload one way (at most 64 KiB), with the acknowledgements that they cause."""
+    def price_sent(self, tcp, n):
+        """`n` octets of payload to be sent (at most 64 KiB), with the acknowledgements that they cause."""
         segments = (n + SEGMENT - 1) // SEGMENT
         if tcp:
-            self._price(n + segments * (2 * IP_TCP), 2 * segments)
+            self.carried = n + segments * (2 * IP_TCP)
+            self.rated = self._rate(self.carried, 2 * segments)
         else:
-            self._price(n + segments * IP_UDP, segments)
+            self.carried = n + segments * IP_UDP
+            self.rated = self._rate(self.carried, segments)
+            self._datagrams += segments
+        self._later = self.carried
+        self._later_rated = self.rated
+        self._payload = 0
+        self._payload_later = n
+
+    def price_received(self, tcp, n):
+        """`n` octets of payload that arrived, with the acknowledgements that they cause."""
+        self.price_sent(tcp, n)
+        segments = (n + SEGMENT - 1) // SEGMENT if tcp else 0
+        self._later = segments * IP_TCP
+        self._later_rated = self._rate(self._later, segments)
+        self._payload = n
+        self._payload_later = 0
 
     def price_open(self, tcp, name_octets):
         """A handshake and the close that will follow; `name_octets` of a host name to look up, 0 for an address."""
@@ -75,25 +92,27 @@ class Meter:
         if tcp:
             carried += OPEN_TCP + CLOSE_TCP
             packets += OPEN_CLOSE_PACKETS
-        self._price(carried, packets)
+        self.carried = self._later = carried
+        self.rated = self._later_rated = self._rate(carried, packets)
+        self._payload = self._payload_later = 0
 
     def price_session(self):
         """A new data session, whose end the plan may round up to a whole block."""
-        self.carried = 0
+        self.carried = self._later = self._later_rated = self._payload = self._payload_later = 0
         self.rated = max(0, self._session_round - 1)
 
-    def charge(self, tcp, payload):
+    def charge(self):
         """Charges the last price; `carried` and `rated` become what is to be spent for it now. HOT."""
         if not self.counted:
-            self.slack += self.carried - payload
+            self.slack += self.carried - self._payload - self._payload_later
             return
         self.window += self.carried
-        self._window_rated += self.rated
         self._pending += self.carried
         self._pending_rated += self.rated
-        self._payload += payload
-        if not tcp:
-            self._datagrams += 1
+        self._sent += self._later
+        self._sent_rated += self._later_rated
+        self._sent_payload += self._payload_later
+        self._crossed_payload += self._payload
         self._cover()
 
     def _cover(self):
@@ -125,25 +144,41 @@ class Meter:
         self.slack += self.excess
         self._forget()
 
-    def reading(self, delta):
-        """The counter grew by `delta` octets since its last reading; `carried`, `rated` become what is to be spent now."""
-        # Headers tell how many packets the octets were. The payload of the window before is held against them, since
-        # that of this window may not have left yet; what is wrong in one reading is put right by the next.
-        self._headers += delta - self._payload_before - self._datagrams * IP_UDP
+    def reading(self, delta, shift):
+        """The counter grew by `delta` octets since its last reading; `carried`, `rated` become what is to be spent now.
+
+        `shift`: so much time has passed since the last reading with a shift that what was to be sent before that one
+        has left the modem, or never will.
+        """
+        # Headers tell how many packets the octets were. Payload is held against them once it has crossed for certain.
+        self._headers += delta - self._crossed_payload - self._datagrams * IP_UDP
         packets = self._headers // IP_TCP
         self._headers -= packets * IP_TCP
-        self._price(delta, packets + self._datagrams)
-        late = max(0, self.carried - self.excess)
-        late_rated = max(0, self.rated - self._excess_rated)
-        self.excess += late - self.carried
-        self._excess_rated += late_rated - self.rated
-        self._pending = self.window
-        self._pending_rated = self._window_rated
-        self._payload_before = self._payload
-        self.window = self._window_rated = self._payload = self._datagrams = 0
+        self._crossed_payload = 0
+        rated = self._rate(delta, packets + self._datagrams)
+        self._datagrams = 0
+        late = max(0, delta - self.excess)
+        late_rated = max(0, rated - self._excess_rated)
+        self.excess += late - delta
+        self._excess_rated += late_rated - rated
+        self.window = 0
+        if shift:
+            self._waiting = self._waiting_rated = 0
+        self._pending = self._waiting + self._sent
+        self._pending_rated = self._waiting_rated + self._sent_rated
+        if shift:
+            self._waiting = self._sent
+            self._waiting_rated = self._sent_rated
+            self._crossed_payload = self._waiting_payload
+            self._waiting_payload = self._sent_payload
+            self._sent = self._sent_rated = self._sent_payload = 0
         self._cover()
         self.carried += late
         self.rated += late_rated
+
+    def worst(self, octets):
+        """Rated octets of `octets` if every packet of them were the smallest."""
+        return self._rate(octets, octets // IP_UDP + 1)
 
     def bound(self):
         """Octets that the charges may be above what was carried: the model's surplus that no reading has settled."""

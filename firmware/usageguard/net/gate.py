@@ -12,6 +12,7 @@ from usageguard.core.ticks import ticks_diff
 # The modem's receive buffer and what is under way to it may arrive without our having asked: kept leased while open.
 DOWNLINK_HEADROOM = const(4096)
 MOST_CREDIT = const(1 << 24)
+SHIFT_MS = const(20_000)  # a segment has left the modem by then: its socket's retransmissions are the counter's to show
 
 
 class Gate:
@@ -28,7 +29,7 @@ class Gate:
         self.jumps = 0  # implausible jumps of the modem's counter
         self._window_octets = max(1024, min(16_384, config.plan.allowance >> 10))
         self._reading = Octets()
-        self._reading_at = 0
+        self._reading_at = self._shifted_at = 0
         self._epoch = -1
         self.rebase()
 
@@ -50,19 +51,19 @@ class Gate:
     def transfer(self, traffic_class, tcp, n):
         """Charges `n` octets of payload that are about to be sent; False where the class may not. OSError: no ledger."""
         meter = self.meter
-        meter.price_transfer(tcp, n)
+        meter.price_sent(tcp, n)
         if not self._policy.admits(traffic_class, self.used, meter.rated):
             self.denials += 1
             return False
-        meter.charge(tcp, n)
+        meter.charge()
         self._spend(meter.carried, meter.rated)
         return True
 
     def received(self, tcp, n):
         """Counts `n` octets of payload that arrived, allowed or not."""
         meter = self.meter
-        meter.price_transfer(tcp, n)
-        meter.charge(tcp, n)
+        meter.price_received(tcp, n)
+        meter.charge()
         self._spend(meter.carried, meter.rated)
 
     # Cold
@@ -74,7 +75,7 @@ class Gate:
         if not self._policy.admits(traffic_class, self.used, meter.rated):
             self.denials += 1
             return False
-        meter.charge(tcp, 0)
+        meter.charge()
         self._spend(meter.carried, meter.rated)
         self._ledger.ensure(DOWNLINK_HEADROOM, DOWNLINK_HEADROOM)
         return True
@@ -124,9 +125,7 @@ class Gate:
                 self._spend(crossed - ledger.lost_carried, crossed - ledger.lost_carried)
             else:
                 credit = min(MOST_CREDIT, ledger.lost_carried - crossed)
-                # Rated octets of the same: what crossed is rated as if every packet of it were the smallest.
-                self.meter._price(crossed, crossed // 40 + 1)
-                credit_rated = max(0, min(MOST_CREDIT, ledger.lost_rated - self.meter.rated))
+                credit_rated = max(0, min(MOST_CREDIT, ledger.lost_rated - self.meter.worst(crossed)))
         ledger.lost_carried = ledger.lost_rated = 0
         self.meter.anchor(credit, credit_rated)
 
@@ -135,6 +134,9 @@ class Gate:
         if allowed != delta:
             self.jumps += 1
             self._hal.event("counter-jump", delta & 0x3FFFFFFF, allowed)
-        self.meter.reading(allowed)
+        shift = ticks_diff(now, self._shifted_at) >= SHIFT_MS
+        if shift:
+            self._shifted_at = now
+        self.meter.reading(allowed, shift)
         if self.meter.carried or self.meter.rated:
             self._spend(self.meter.carried, self.meter.rated)

@@ -12,7 +12,7 @@ import io
 
 from usageguard.compat import const
 from usageguard.core.ticks import ticks_add, ticks_diff
-from usageguard.modem.slot import CLOSING, FREE, OPEN, OPENING, PEER_CLOSED, TCP, UDP
+from usageguard.modem.slot import FREE, OPEN, OPENING, PEER_CLOSED
 
 AF_INET = const(2)
 SOCK_STREAM = const(1)
@@ -122,7 +122,7 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
         name_octets = 0 if host.replace(".", "").isdigit() else len(host)
         if not guard.gate.open(self._class, self._tcp, name_octets):
             raise OSError(EDQUOT, "EDQUOT")
-        slot.open(TCP if self._tcp else UDP, host, port)
+        slot.open(self._tcp, host, port)
         slot.traffic_class = self._class
         self._slot = slot
         self._peer = (host, port)
@@ -164,7 +164,7 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
                 n = SEGMENT
             if not self._guard.gate.transfer(self._class, self._tcp, n):
                 self._fail(EDQUOT)
-            slot.flush()
+            slot.flush(n)
 
     def _flush(self, slot):
         """Waits until the cork has room again; False when it may not wait, or not any longer. HOT."""
@@ -348,7 +348,7 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
             if slot.state == OPEN and slot.tx.any() and not slot.tx_busy:
                 n = min(slot.tx.any(), SEGMENT)
                 if self._guard.gate.transfer(self._class, self._tcp, n):
-                    slot.flush()
+                    slot.flush(n)
             slot.close()
         self._slot = None
 

@@ -1,7 +1,7 @@
 """How a report travels: a datagram socket of the modem through the gate, in the class that may use the reserve; or SMS."""
 
 from usageguard.compat import const
-from usageguard.modem.slot import FAILED, FREE, OPEN, UDP
+from usageguard.modem.slot import FAILED, FREE, OPEN
 
 _DATAGRAM = const(512)  # a CoAP acknowledgement is under 100 octets
 
@@ -47,7 +47,7 @@ class ReportPath:
             return
         name_octets = 0 if upstream.host.replace(".", "").isdigit() else len(upstream.host)
         if self._gate.open(self._class, False, name_octets):
-            slot.open(UDP, upstream.host, upstream.port)
+            slot.open(False, upstream.host, upstream.port)
             slot.traffic_class = self._class
             self._slot = slot
 
@@ -57,7 +57,7 @@ class ReportPath:
             return False
         slot = self._slot
         slot.tx.write(buf, 0, n)
-        slot.flush()
+        slot.flush(n)
         self.octets += n + 28
         return True
 

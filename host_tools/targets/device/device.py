@@ -18,5 +18,5 @@ def main():
     bench = _load("bench.json")
     guard = Guard(hal, config.load(_load("config.json")))
     virtual.install(guard)
-    module = __import__(bench["app"])
-    app.run(guard, module.main)
+    # Imported late, as on a board: `import socket` inside the application is to find the guard's.
+    app.run(guard, lambda guard: __import__(bench["app"]).main(guard))

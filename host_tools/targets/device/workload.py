@@ -12,6 +12,7 @@ from usageguard.core.ticks import ticks_diff
 TIMEOUT_S = 60
 _CHUNK = 1400
 _FILLING = bytes(_CHUNK)
+_buffer = bytearray(_CHUNK)
 
 
 class Habit:
@@ -19,6 +20,7 @@ class Habit:
 
     def __init__(self, entry, elapsed_s):
         self.traffic_class = entry["class"]
+        self.kind = entry["kind"]
         self.host = entry["host"]
         self.port = entry["port"]
         self.tx = entry["tx"]
@@ -28,9 +30,6 @@ class Habit:
         self.due_s = entry["from_s"]
         if self.due_s < elapsed_s:
             self.due_s += (elapsed_s - self.due_s + self.period_s - 1) // self.period_s * self.period_s
-
-    def passed(self):
-        self.due_s += self.period_s
 
 
 class Elapsed:
@@ -50,37 +49,34 @@ class Elapsed:
         return self._s
 
 
-def request(guard, habit, buffer):
-    """One request and its answer; True when all of it arrived."""
+def request(guard, habit):
+    """One request and its answer. OSError when it did not succeed."""
     with guard.traffic(habit.traffic_class):
         sock = socket.socket()
     try:
         sock.settimeout(TIMEOUT_S)
         sock.connect((habit.host, habit.port))
-        tx = habit.tx
+        tx = max(8, habit.tx)
         sock.write(b"UG" + tx.to_bytes(2, "big") + habit.rx.to_bytes(4, "big"))
         left = tx - 8
         while left > 0:
             left -= sock.write(_FILLING, min(left, _CHUNK))
         left = habit.rx
         while left > 0:
-            got = sock.readinto(buffer, min(left, len(buffer)))
+            got = sock.readinto(_buffer, min(left, _CHUNK))
             if not got:
-                return False
+                raise OSError(104, "cut short")
             left -= got
-        return True
     finally:
         sock.close()
 
 
-def main(guard):
+def live(guard, carry):
+    """Calls carry(guard, habit) for each habit whenever it is due; returns when none is left."""
     with open("bench.json") as file:
         bench = json.load(file)
     elapsed = Elapsed(guard, bench["elapsed_ms"])
     habits = [Habit(entry, elapsed.seconds()) for entry in bench["traffic"]]
-    habits = [habit for habit in habits if habit.period_s]
-    buffer = bytearray(_CHUNK)
-    done = failed = 0
     while habits:
         habit = habits[0]
         for other in habits:
@@ -93,11 +89,12 @@ def main(guard):
         if ahead > 0:
             guard.sleep(min(ahead, 86_400) * 1000)
             continue
-        habit.passed()
+        habit.due_s += habit.period_s
         try:
-            if request(guard, habit, buffer):
-                done += 1
-            else:
-                failed += 1
+            carry(guard, habit)
         except OSError:
-            failed += 1
+            pass
+
+
+def main(guard):
+    live(guard, request)
