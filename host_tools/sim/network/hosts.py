@@ -34,6 +34,9 @@ class VirtualHost:
     def settle(self) -> None:
         """Nothing real is behind this host."""
 
+    def close(self) -> None:
+        """Nothing real is held."""
+
     def accept(self, connection: TcpConnection, syn: Packet) -> bool:
         return False
 

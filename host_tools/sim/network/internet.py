@@ -23,6 +23,8 @@ class Host(Protocol):
 
     def settle(self) -> None: ...
 
+    def close(self) -> None: ...
+
 
 class Internet:
     """Carries packets by destination address; one way takes `latency_ms`, `loss_permille` of them vanish."""
@@ -78,9 +80,14 @@ class Internet:
         self.clock.after(self.latency_us, self._arrive, packet)
 
     def settle(self) -> None:
-        """Lets bridged hosts exchange octets with their real peers before virtual time moves."""
+        """Lets what real peers have said into the world; call it whenever virtual time is about to move."""
         for host in self._hosts:
             host.settle()
+
+    def close(self) -> None:
+        """Lets bridged hosts close their real sockets; the world ends here."""
+        for host in self._hosts:
+            host.close()
 
     def _answer_name(self, packet: Packet) -> None:
         if packet.proto == UDP and packet.dst[1] == dns.PORT:
