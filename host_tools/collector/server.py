@@ -18,6 +18,7 @@ from aiocoap.resource import Resource
 from rich.console import Console
 from rich.markup import escape
 
+from host_tools import paths
 from host_tools.collector.intake import Collector
 from host_tools.collector.store import Outcome, Received, Store
 from host_tools.errors import UsageError
@@ -64,7 +65,14 @@ def serve(
     except sqlite3.Error as error:
         raise UsageError(str(db), "", f"no database: {error}", "name a new file or a collector's") from None
     collector = Collector(store, known)
-    collector.listeners.append(lambda received, outcome: show(line(received, outcome)))
+
+    def heard(received: Received, outcome: Outcome) -> None:
+        show(line(received, outcome))
+        for alarm in store.alarms(received.device):
+            if alarm.received_at == received.received_at:
+                show(f"[red]{alarm.kind}[/] {escape(alarm.device)}: {escape(alarm.detail)}")
+
+    collector.listeners.append(heard)
     try:
         asyncio.run(_serve(collector, host, port, show))
     except KeyboardInterrupt:
@@ -118,11 +126,16 @@ def load_keys(path: str | Path) -> dict[str, bytes]:
 
 def line(received: Received, outcome: Outcome) -> str:
     """One report as a line of rich markup."""
+    paths.use_firmware()
+    from usageguard.core.policy import REASONS, VERDICTS
+
     report = received.report
+    verdict = VERDICTS[report.verdict] if report.verdict < len(VERDICTS) else str(report.verdict)
+    reasons = "".join(f" {code}" for code, bit, *_ in REASONS if report.reasons & bit)
     mark = "" if outcome is Outcome.NEW else f" [yellow]{outcome.value}[/]"
     return (
         f"{received.received_at:%Y-%m-%d %H:%M:%S} {received.path:4} [bold]{escape(received.device)}[/] "
         f"{report.boot_id}/{report.seq} carried {report.cycle_carried_octets:,} "
         f"rated {report.cycle_rated_octets:,} ±{report.error_bound_octets:,} octets, "
-        f"verdict {report.verdict}, reasons 0x{report.reasons:x}{mark}"
+        f"{verdict}{reasons}{mark}"
     )

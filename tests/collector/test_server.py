@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from aiocoap import ACK, CON, POST, Code, Message
 
-from host_tools.collector.server import load_keys
+from host_tools.collector.server import load_keys, serve
 from host_tools.collector.store import Store
 from host_tools.errors import UsageError
 from tests.collector.sealed import DEVICE, KEY, sealed
@@ -38,6 +38,10 @@ def collector(*arguments):
     )
 
 
+def post(payload, mid):
+    return Message(code=POST, payload=payload, uri_path=("r",), _mtype=CON, _mid=mid, _token=b"ab").encode()
+
+
 def read_until(process, pattern):
     seen = b""
     while not (found := re.search(pattern, seen)):
@@ -48,7 +52,18 @@ def read_until(process, pattern):
     return found
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def no_ipv6():
+    try:
+        socket.socket(socket.AF_INET6).close()
+    except OSError:
+        return True
+    return False
+
+
+WILDCARD = pytest.mark.skipif(no_ipv6(), reason="a wildcard address needs a kernel with IPv6")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("0.0.0.0", marks=WILDCARD)])
 def test_process(tmp_path, keys, host):
     db = tmp_path / "reports.sqlite"
     process = collector("--port", 0, "--db", db, "--keys", keys, "--host", host)
@@ -57,41 +72,54 @@ def test_process(tmp_path, keys, host):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
             device.settimeout(PATIENCE_S)
             device.connect(("127.0.0.1", port))
-            request = Message(
-                code=POST, payload=sealed(), uri_path=("r",), _mtype=CON, _mid=7, _token=b"ab"
-            ).encode()
-            device.send(request)
+            device.send(post(sealed(), mid=7))
             first = device.recv(2000)
-            device.send(request)
+            device.send(post(sealed(), mid=7))
             assert device.recv(2000) == first
+            device.send(post(sealed(seq=1, carried_octets=1, verdict=3, reasons=1), mid=8))
+            device.recv(2000)
         reply = Message.decode(first)
         assert (reply.mtype, reply.mid, reply.token, reply.code) == (ACK, 7, b"ab", Code.CHANGED)
         assert len(reply.payload) + 7 == len(first), "no options: they cost octets"
-        read_until(process, rb"tracker-001 3/0 carried 12,345,678 .*\n")
+        read_until(
+            process,
+            rb"tracker-001 3/0 carried 12,345,678 rated 12,345,678 \S+65,536 octets, open\n"
+            rb".*tracker-001 3/1 carried 1 .*restricted QUOTA_EXHAUSTED\n"
+            rb"usage_went_back tracker-001: carried_octets 12345678 in boot 3 report 0, 1 in .*\n",
+        )
     finally:
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, error
     assert not error
     kept = Store(db)
-    assert kept.reports_received(DEVICE) == 1
+    assert kept.reports_received(DEVICE) == 2
     kept.close()
 
 
-def test_bad_input_is_one_line(tmp_path, keys):
-    for arguments, says in (
-        (["--keys", tmp_path / "none.toml"], "none.toml: No such file"),
-        (["--keys", keys, "--host", "nowhere"], '--host: "nowhere" is no IP address'),
-        (["--keys", keys, "--db", tmp_path], "no database"),
-        (["--keys", keys, "--db", keys], "no database"),
-        (["--keys", keys, "--db", tmp_path / "db", "--host", "192.0.2.1"], "--port: 5683: "),
-    ):
-        process = collector(*arguments)
-        out, error = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 2, error
-        assert not out
-        assert says.encode() in error
-        assert error.count(b"\n") == 1
+def test_bad_input_is_one_line(tmp_path):
+    process = collector("--keys", tmp_path / "none.toml")
+    out, error = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2, error
+    assert not out
+    assert error.startswith(bytes(tmp_path / "none.toml") + b": No such file")
+    assert error.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"host": "nowhere"}, '--host: "nowhere" is no IP address'),
+        ({"db": "."}, ".: no database"),
+        ({"db": "keys.toml"}, "keys.toml: no database"),
+        ({"host": "192.0.2.1"}, "--port: 5683: "),
+    ],
+)
+def test_bad_input(tmp_path, monkeypatch, keys, changed, says):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        serve(**{"port": 5683, "db": "db.sqlite", "keys": keys} | changed)
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize(
