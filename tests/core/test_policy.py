@@ -203,6 +203,23 @@ def test_a_period():
     assert (policy.verdict(), policy.next_mark.value()) == ("open", 15 * MB)
 
 
+def test_shedding_between_two_warnings_is_reported_but_not_stored():
+    classes = (CLASSES[TELEMETRY], TrafficClass("ota", 20, shed_permille=850), CLASSES[REPORTS])
+    policy = Policy(plan(), classes)
+    policy.cross(Octets(24 * MB))
+    assert policy.cross(Octets(26 * MB)) == REPORT | CLOSE
+    assert (policy.verdict(), policy.open) == ("shed", 0b101)
+    assert not policy.admits(OTA, Octets(26 * MB), 1)
+    assert policy.admits(TELEMETRY, Octets(26 * MB), 1)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_what_is_judged_anew_after_an_event(event):
+    policy = make()
+    policy.apply(event)
+    assert policy.past_mark(Octets(0)) == (event in (NEW_CYCLE, QUOTA_GRANTED))
+
+
 def test_one_leap_over_all_marks():
     policy = make()
     assert policy.cross(Octets(31 * MB)) == SAVE | REPORT | CLOSE
@@ -256,6 +273,11 @@ class TestRestore:
             after.restore(before.reasons, before.warned, Octets(used))
             assert state(after) == state(before), used
 
+    def test_a_stop_takes_effect_at_once(self):
+        policy = Policy(plan(), CLASSES)
+        assert policy.restore(0b011, 0b111, Octets(31 * MB)) == REPORT | CLOSE
+        assert (policy.verdict(), policy.open, policy.data_wanted()) == ("terminated", 0, False)
+
     def test_warnings_do_not_fire_again(self):
         policy = Policy(plan(), CLASSES)
         assert not policy.restore(0, 0b001, Octets(16 * MB)) & SAVE
@@ -308,6 +330,7 @@ def test_observing_judges_and_admits():
         (1 * MB, 1024000, 1040384, 65536),
         (30 * MB, 31142708, 31299994, 65536),
         (500 * MB, 522190848, 523239424, 65536),
+        (1 << 30, (1 << 30) - 2 * MB, (1 << 30) - MB, 65536),
         (1 << 31, (1 << 31) - 2 * MB, (1 << 31) - MB, 262144),
         (5 << 30, (5 << 30) - 2 * MB, (5 << 30) - MB, 262144),
     ],

@@ -110,11 +110,10 @@ class Policy:
         The same event again changes nothing. After NEW_CYCLE and QUOTA_GRANTED `cross` is due.
         """
         reasons = transition(self.reasons, event)
+        if event in (NEW_CYCLE, QUOTA_GRANTED):
+            self.next_mark = _ZERO
         if event == NEW_CYCLE:
-            self.next_mark = _ZERO
             return self._become(reasons, 0, 0)
-        if event == QUOTA_GRANTED:
-            self.next_mark = _ZERO
         return self._become(reasons, self.warned, self.shed)
 
     def restore(self, reasons, warned, used):
