@@ -1,4 +1,4 @@
-"""What one SIM used, as the carrier rates it: (octets + overhead per packet, rounded per session) x (1 + margin).
+"""What one SIM used, as the carrier rates it: (octets + packet overhead, rounded per session) x (1 + margin).
 
 `Rating`, `Enforcement` and `SimPlan` are the carrier's rules; `Account` applies the rating, cycle by cycle.
 """
@@ -24,8 +24,8 @@ KINDS = ("cutoff", "overage", "none")
 class Rating:
     """How octets become billed octets.
 
-    `per_packet_octets` are added to each IP packet, each session is rounded up to `session_round_octets` (0 = not),
-    the sum is raised by `permille`, and the platform sees it `lag_s` seconds after it happened.
+    `per_packet_octets` are added to each IP packet, each session is rounded up to `session_round_octets`
+    (0 = not), the sum is raised by `permille`, and the platform sees it `lag_s` seconds after it happened.
     """
 
     per_packet_octets: int = 0
@@ -163,7 +163,7 @@ class Account:
         self._sample()
 
     def seen(self) -> int:
-        """Billed octets of this cycle as the platform knows them, `lag_s` late, to the grain of the samples."""
+        """Billed octets of this cycle as the platform shows them, `lag_s` late, in steps of the samples."""
         if not self.rating.lag_s:
             return self.cycle.billed_octets
         samples = self.cycle.samples
@@ -180,7 +180,7 @@ class Account:
         return sorted(days.items())
 
     def find(self, label: str | None) -> CycleUsage:
-        """The cycle that began on that day; None: the last closed one, or the present one when none is closed."""
+        """The cycle that began on that day; None: the last closed one, else the present one."""
         if label is None:
             return self.closed[-1] if self.closed else self.cycle
         cycles = {cycle.label: cycle for cycle in (*self.closed, self.cycle)}

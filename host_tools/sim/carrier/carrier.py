@@ -155,8 +155,8 @@ class Carrier:
     ) -> Bearer | int:
         """A bearer, or the ESM cause of the rejection.
 
-        `deliver(packet)` gets the packets to the device; `deactivated()` tells that the network ended the bearer.
-        A bearer the SIM still has (its modem lost power) is released first, silently.
+        `deliver(packet)` gets the packets to the device; `deactivated()` tells that the network ended it. A
+        bearer the SIM still has (its modem lost power) is released first, silently.
         """
         sim = self._sims.get(imsi)
         if sim is None or sim.refusal:

@@ -1,4 +1,4 @@
-"""Why the carrier does not serve a SIM's data: several stops may hold at once, each lifted by its own event."""
+"""Why the carrier does not serve a SIM's data: several stops may hold, each lifted by its own event."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ it blocks, `hold_wall_s` wall seconds at the most, until the peer speaks; what i
 Not everything is answered (an MQTT publish at QoS 0, all but the last segment of a long request), and some
 answers come in pieces. The bridge learns what to expect from how things look: the magnitude of a burst's
 length and, if it is the first since the peer last spoke, its first octet; then how many pieces of answer came
-already. A hold that expires makes the next in that situation 16 times shorter, down to `FLOOR_WALL_S`; one that
-is answered restores it. So a kind of message that is never answered costs little more than one full hold in
-all, and a ping between such messages is still waited for. The prediction may err in time only: octets later
-than their hold enter the world at the next `settle()`.
+already. A hold that expires makes the next in that situation 16 times shorter, down to `FLOOR_WALL_S`; one
+that is answered restores it. So a kind of message that is never answered costs little more than one full hold
+in all, and a ping between such messages is still waited for. The prediction may err in time only: octets
+later than their hold enter the world at the next `settle()`.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def parse_target(target: str) -> Address:
 
 
 class BridgeHost(VirtualHost):
-    """Relays every virtual port of this host to `target`; a connection that it refuses is refused.
+    """Relays every virtual port of this host to `target`; a connection refused there is refused here.
 
-    `holds_expired` and `held_wall_s` tell what waiting cost; `oversize` counts replies above 1472 octets.
+    `holds_expired` and `held_wall_s` tell what waiting cost; `oversize` counts replies over 1472 octets.
     """
 
     def __init__(self, target: str, hold_wall_s: float = HOLD_WALL_S) -> None:

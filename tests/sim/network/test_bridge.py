@@ -241,7 +241,7 @@ def test_unanswered_publishes_cost_about_one_hold_and_pings_are_still_awaited():
                 world.run(5000, lambda: len(connection.got) > before)  # noqa: B023
                 assert world.clock.now_us - begin == 100 * MS, "a ping's answer is waited for"
         assert world.bridge.holds_expired - expired == 60
-        # Two looks of publish are learned, first since the peer spoke and later ones: far below 60 full holds.
+        # Two looks are learned, first since the peer spoke and later ones: far below 60 full holds.
         assert world.bridge.held_wall_s - held < 60 * 0.4 / 4
 
 

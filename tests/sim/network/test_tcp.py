@@ -390,3 +390,43 @@ def test_streams_arrive_intact_whatever_is_lost(
     assert all(p.length <= mss + 40 for p in wire.packets)
     assert all(len(p.payload) <= mss - 12 * timestamps for p in wire.packets)
     assert not any(p.flags & FIN and p.flags & SYN for p in wire.packets)
+
+
+def test_overlapping_and_early_segments_are_put_together():
+    clock = Clock(datetime(2025, 1, 1, tzinfo=UTC))
+    sent = []
+    end = tcp.TcpConnection(clock, sent.append, (B, 80), (A, 5000), receive_buffer=500)
+    data = pattern(600)
+
+    def segment(flags, seq, payload=b""):
+        length, ack = 40 + len(payload), sent[0].seq + 1
+        end.deliver(Packet(6, (A, 5000), (B, 80), length, payload, flags, seq, ack, 9999))
+
+    end.accept(Packet(6, (A, 5000), (B, 80), 44, b"", SYN, 1000, 0, 9999, 1460))
+    spans = ((100, 200), (150, 300), (50, 120), (400, 450), (40, 60), (0, 70), (300, 310), (290, 600))
+    for first, last in spans:
+        segment(ACK, 1001 + first, data[first:last])
+    assert end.read() == data[:500], "what lies beyond the window is cut off"
+    segment(ACK | FIN, 1501, data[500:])
+    assert end.read() == data[500:]
+    assert end.peer_closed
+    assert sent[-1].ack == 1602
+
+
+def test_reset_outside_the_window_is_ignored():
+    wire = Wire()
+    client = wire.open()
+    wire.run(1)
+    for seq in (wire.server._snd_nxt - 1, wire.server._snd_nxt + 70_000):
+        client.deliver(Packet(6, (B, 80), client.local, 40, b"", RST, seq))
+    assert client.state == tcp.ESTABLISHED
+    client.deliver(Packet(6, (B, 80), client.local, 40, b"", RST, wire.server._snd_nxt))
+    assert client.closings == ["reset"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("mss", 0), ("mss", 1461), ("receive_buffer", 0), ("receive_buffer", 65_536)]
+)
+def test_impossible_options(option, value):
+    with pytest.raises(ValueError, match=rf"{option} {value} is not in 1\.\."):
+        Wire().open(**{option: value})
