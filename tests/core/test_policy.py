@@ -235,14 +235,35 @@ def test_late_octets_of_the_old_period_do_not_reopen():
     assert policy.verdict() == "warned"
 
 
-def test_gate_may_find_the_quota_too_small_for_a_packet():
+@pytest.mark.parametrize(
+    ("index", "limit", "actions", "names", "shed"),
+    [
+        (TELEMETRY, "_local_limit", SAVE | REPORT | CLOSE, ["QUOTA_EXHAUSTED"], 0b010),
+        (REPORTS, "_report_limit", SAVE | REPORT | CLOSE, ["RESERVE_EXHAUSTED", "QUOTA_EXHAUSTED"], 0b011),
+    ],
+)
+def test_too_little_left_for_a_packet(index, limit, actions, names, shed):
     policy = make()
-    almost = Octets(policy._local_limit.value() - 10)
+    almost = Octets(getattr(policy, limit).value() - 10)
     policy.cross(almost)
-    assert policy.apply(QUOTA_REACHED) == SAVE | REPORT | CLOSE
-    assert policy.verdict() == "restricted"
+    assert not policy.admits(index, almost, 11)
+    assert policy.denied(index) == actions
+    assert (policy.names(), policy.shed) == (names, shed)
+    assert policy.denied(index) == 0, "there is a reason now"
     assert policy.cross(almost) == 0, "used octets below the limit lift nothing"
-    assert policy.verdict() == "restricted"
+    policy.apply(NEW_CYCLE)
+    assert policy.names() == []
+
+
+def test_too_little_left_for_a_packet_of_a_shed_class():
+    policy = make()
+    almost = Octets(27 * MB - 10)
+    policy.cross(almost)
+    assert policy.denied(OTA) == REPORT | CLOSE
+    assert (policy.verdict(), policy.names(), policy.open) == ("shed", [], 0b101)
+    assert (policy.denied(OTA), policy.cross(almost)) == (0, 0)
+    policy.apply(NEW_CYCLE)
+    assert (policy.shed, policy.open) == (0, 0b111)
 
 
 def test_a_carrier_stop_outlives_the_period():

@@ -11,7 +11,7 @@ TERMINATE = 0
 RESTRICT_ACCESS = 2
 
 # Events
-QUOTA_REACHED = 0x01  # used octets came to the local limit, or what is left of it carries not one packet
+QUOTA_REACHED = 0x01  # used octets came to the local limit, or so near that not one packet fits
 RESERVE_REACHED = 0x02  # the same of the report limit
 QUOTA_GRANTED = 0x04  # limits are new (start, top-up): what still holds is raised again
 CARRIER_REFUSED = 0x08  # the network rejected or ended the data session
@@ -110,11 +110,25 @@ class Policy:
         The same event again changes nothing. After NEW_CYCLE and QUOTA_GRANTED `cross` is due.
         """
         reasons = transition(self.reasons, event)
-        if event in (NEW_CYCLE, QUOTA_GRANTED):
-            self.next_mark = _ZERO
-        if event == NEW_CYCLE:
-            return self._become(reasons, 0, 0)
-        return self._become(reasons, self.warned, self.shed)
+        if event not in (NEW_CYCLE, QUOTA_GRANTED):
+            return self._become(reasons, self.warned, self.shed)
+        self.next_mark = _ZERO
+        return self._become(reasons, 0 if event == NEW_CYCLE else self.warned, 0)
+
+    def denied(self, index):
+        """Class `index` was not admitted with one packet; returns actions.
+
+        What is left of its limit is too little to be of use, so the limit counts as reached: or the class
+        would be stopped with no reason that says so.
+        """
+        limit = self._admit[index]
+        if limit is None:  # there is a reason already
+            return 0
+        if self._reserve >> index & 1:
+            return self.apply(RESERVE_REACHED)
+        if limit.less(self._local_limit):
+            return self._become(self.reasons, self.warned, self.shed | 1 << index)
+        return self.apply(QUOTA_REACHED)
 
     def restore(self, reasons, warned, used):
         """Takes over stored bitmaps at start; returns actions, with CLOSE if a class is already out.
@@ -155,7 +169,8 @@ class Policy:
             if used.less(mark) and mark.less(nearest):
                 nearest = mark
         self.next_mark = nearest
-        return self._become(reasons, warned | _passed(self._warn_marks, used), _passed(self._limits, used))
+        warned |= _passed(self._warn_marks, used)
+        return self._become(reasons, warned, self.shed | _passed(self._limits, used))
 
     def _become(self, reasons, warned, shed):
         level = _OPEN
