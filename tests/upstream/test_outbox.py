@@ -170,18 +170,23 @@ def test_an_outage_keeps_the_reason_and_sends_the_newest_state(world):
 
 
 def test_back_off(world):
-    """1 min, doubled up to the interval, each up to half as long again."""
-    world.path.requests = False
-    world.policy.warned = 1
-    world.run(DAY)
-    began = {}
-    for at, datagram in world.path.sent[1:]:
-        began.setdefault(datagram, at)
-    waits = [later - earlier for earlier, later in pairwise(began.values())]
-    for n, wait in enumerate(waits):
-        pause = min(MINUTE << n, HOUR)
-        assert 62_000 + pause <= wait <= 93_000 + 2_000 + pause * 1.5, n
-    assert len(waits) > 20
+    """1 min, doubled up to the interval, each up to half as long again; from the start after an answer."""
+    world.path.registered = False
+    for warned in (1, 3):
+        before = len(world.path.sent)
+        world.path.requests = False
+        world.policy.warned = warned
+        world.run(DAY)
+        began = {}
+        for at, datagram in world.path.sent[before:]:
+            began.setdefault(datagram, at)
+        waits = [later - earlier for earlier, later in pairwise(began.values())]
+        for n, wait in enumerate(waits):
+            pause = min(MINUTE << n, HOUR)
+            assert 62_000 + pause <= wait <= 93_000 + 2_000 + pause * 1.5, n
+        assert len(waits) > 20
+        world.path.requests = True
+        world.run(2 * HOUR)
 
 
 def test_path_that_comes_late():
@@ -285,7 +290,9 @@ def test_sms_not_wanted(upstream):
 def test_sms_not_taken_is_tried_again(world):
     world.path.sms_taken = False
     stop(world)
-    world.run(5 * MINUTE)
+    for _ in range(300):
+        world.run(1000)
+    assert world.path.sms_refused in (4, 5)
     world.path.sms_taken = True
     world.run(2 * MINUTE)
     assert len(world.path.messages) == 1
@@ -308,6 +315,48 @@ def test_a_path_that_leads_nowhere_is_told_by_sms(world):
     world.path.requests = False
     world.run(3 * HOUR)
     assert len(world.path.messages) == 2, "a new outage is news again"
+
+
+def test_an_acknowledgement_starts_that_time_anew(world):
+    world.run(HOUR)
+    world.path.requests = False
+    world.policy.warned = 1
+    world.run(6 * MINUTE)
+    world.guard.app_restarts = 1
+    while not world.outbox._coap.busy:
+        world.run(1000)
+    world.guard.app_restarts = 2
+    world.run(1)
+    world.path.requests = True
+    acked = world.outbox.reports_acked
+    while world.outbox.reports_acked == acked:
+        world.run(1000)
+    world.path.requests = False
+    world.run(9 * MINUTE)
+    assert world.outbox._pending >= 0
+    assert world.path.messages == []
+    world.run(10 * MINUTE)
+    assert len(world.path.messages) == 1
+
+
+def test_what_is_long_past_stays_past():
+    """Beyond the horizon of ticks too."""
+    world = World(interval_s=432_000)
+    world.run(8 * DAY)
+    world.path.requests = False
+    world.guard.app_restarts = 1
+    world.run(20 * MINUTE)
+    assert len(world.path.messages) == 1
+
+
+def test_stopped_out_of_coverage(world):
+    world.path.registered = False
+    stop(world)
+    world.run(DAY)
+    assert world.path.messages == []
+    world.path.registered = True
+    world.run(MINUTE)
+    assert len(world.path.messages) == 1
 
 
 def test_no_coverage_is_no_stop(world):

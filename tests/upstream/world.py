@@ -26,6 +26,7 @@ class Path:
         self.world = world
         self.up = self.registered = self.requests = self.replies = self.sms_taken = True
         self.sent = []  # (ms since start, datagram)
+        self.sms_refused = 0
         self.messages = []  # (ms since start, number, octets)
         self.arriving = []  # (ms since start, datagram)
 
@@ -47,6 +48,8 @@ class Path:
         if self.sms_taken:
             self.messages.append((self.world.ms, number, octets))
             self.world.collector.sms_user_data(octets)
+        else:
+            self.sms_refused += 1
         return self.sms_taken
 
 
