@@ -130,7 +130,7 @@ class Part:
                 row[WRITE] = writer
             else:
                 row[EXEC] = writer.basic
-            about.setdefault(setting.name, (setting.manual, False))
+            about[setting.name] = (setting.manual, about.get(setting.name, ("", False))[1])
         for name, row in forms.items():
             yield name, Entry((row[EXEC], row[READ], row[TEST], row[WRITE]), *about[name])
 

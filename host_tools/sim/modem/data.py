@@ -19,6 +19,7 @@ CONTEXTS = 7  # EC200U TCP/IP Application Note 2.4.3
 DOWN, UP, BROKEN = range(3)  # BROKEN: the network ended it and the host has not deactivated it yet
 _TYPES = {"IP": 1, "IPV6": 2, "IPV4V6": 3}
 _TYPE_NAMES = {number: name for name, number in _TYPES.items()}
+_VERIFY_MS = 1000  # from the end of a bearer to the next signalling with the network
 _ESM_TO_CME = {8: 177}  # modems.md: CME is the ESM cause + 100 otherwise
 
 
@@ -158,14 +159,21 @@ class Data(Part):
                 self.modem.urc(f'+QIURC: "pdpdeact",{context.cid}')
 
     def _lost(self, context: Context) -> None:
-        """The network ended the bearer."""
-        if context.state != UP:
+        """The network ended the bearer; a device without coverage learns it when it is back (TS 24.301 5.5.3.2)."""
+        if context.state != UP or not self.modem.radio.reachable:
             return
         self.modem.sockets.context_down(context.cid, forget=False)
         context.drop(BROKEN)
         self.modem.log.add("modem", "pdp-lost", cid=context.cid)
         self.report(f"NW PDN DEACT {context.cid}")
         self.modem.urc(f'+QIURC: "pdpdeact",{context.cid}')
+        self.modem.after(_VERIFY_MS, self.modem.radio.verify)
+
+    def resume(self) -> None:
+        """The device is registered again: finds out which bearers the network ended meanwhile."""
+        for context in self.contexts.values():
+            if context.bearer is not None and not context.bearer.active:
+                self._lost(context)
 
     def report(self, event: str) -> None:
         """+CGEV, where AT+CGEREP asks for it."""

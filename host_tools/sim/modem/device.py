@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from host_tools.sim.clock import MS, Clock, Timer
@@ -14,7 +14,7 @@ from host_tools.sim.modem.data import Data
 from host_tools.sim.modem.faults import Faults
 from host_tools.sim.modem.general import General
 from host_tools.sim.modem.nvm import Nvm
-from host_tools.sim.modem.parser import TEST, WRITE, Command, parse
+from host_tools.sim.modem.parser import EXEC, READ, TEST, WRITE, Command, parse
 from host_tools.sim.modem.profile import Profile
 from host_tools.sim.modem.radio import Radio
 from host_tools.sim.modem.sim import Sim, SimCard
@@ -70,10 +70,11 @@ class SimModem:
         self.state = OFF
         self.hung = False
         self.baud = line.to_modem.baud
+        self.nvm.store("+IPR", str(self.baud))  # whoever wired it up has set the rate
         self._supply = False
         self._boot = 0  # generation: what an older boot scheduled is void
-        self._delay_us = {name: ms * MS for name, ms in profile.delay_ms.items()}
-        self._default_delay_us = self._delay_us["*"]
+        self._default_delay_us = profile.delay_ms["*"] * MS
+        self._delay_us = dict(_delays(profile))
         self._in = bytearray()
         self._line = bytearray()
         self._last = b""
@@ -221,7 +222,7 @@ class SimModem:
         line += chunk[:-1] if end >= 0 else chunk
         if end < 0 and line.upper() != b"A/":  # V.250 5.2.4: "A/" needs no terminator
             if len(line) > MAX_LINE:
-                del line[:-1]
+                del line[MAX_LINE:]  # what is left is enough to be refused
             return
         typed = _edited(bytes(line), self.nvm.number("S5"))
         line.clear()
@@ -235,7 +236,7 @@ class SimModem:
     # --- execution ---
 
     def _execute(self, body: str) -> None:
-        commands = parse(body) if len(body) <= MAX_LINE else (Command("", WRITE, (), body[:64]),)
+        commands = parse(body) if len(body) < MAX_LINE - 2 else (Command("", WRITE, (), body[:64]),)
         self._index = 0
         if not commands:
             commands = _NOTHING
@@ -244,10 +245,7 @@ class SimModem:
 
     def _next(self) -> None:
         command = self._running[self._index]
-        name = command.name
-        delay = self._delay_us.get(name, self._default_delay_us)
-        if command.form == TEST:
-            delay = self._delay_us.get(name + "=?", self._default_delay_us)
+        delay = self._delay_us.get(command[:2], self._default_delay_us)
         if self.faults.armed:
             taken, extra_ms = self.faults.before(command)
             if taken:
@@ -479,6 +477,18 @@ class _Prompt:
 
 
 _NOTHING = (Command("AT", TEST, (), ""),)
+
+
+def _delays(profile: Profile) -> Iterator[tuple[tuple[str, int], int]]:
+    """The profile's delays by command and form: "+X=?" and "+X?" name a form, "+X" means setting and executing."""
+    for name, ms in profile.delay_ms.items():
+        if name.endswith("=?"):
+            yield (name[:-2], TEST), ms * MS
+        elif name.endswith("?"):
+            yield (name[:-1], READ), ms * MS
+        else:
+            yield (name, WRITE), ms * MS
+            yield (name, EXEC), ms * MS
 
 
 def _edited(line: bytes, backspace: int) -> bytes:

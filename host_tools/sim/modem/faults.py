@@ -116,7 +116,7 @@ class UrcInside(CommandFault, frozen=True, kw_only=True, tag="urc_inside"):
     line: str
 
     def response(self, modem: SimModem, out: bytes) -> bytes:
-        at = out.find(b"\r\n", 2) + 2
+        at = (out.find(b"\r\n", 2) + 2) % len(out)  # before a response of one line
         return out[:at] + modem.frame(self.line) + out[at:]
 
 
@@ -349,8 +349,8 @@ class Faults:
         """Whether the command is taken over, and its extra delay in ms."""
         for armed in self._commands:
             if fnmatchcase(command.text.upper(), armed[0].command.upper()):
-                self._use(self._commands, armed)
                 self._running = armed[0]
+                self._use(self._commands, armed)
                 return armed[0].before(self._modem)
         return False, 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from host_tools.sim.modem.command import CME, Part, Reply, Setting, Writer, command
+from host_tools.sim.modem.command import CME, NO_CARRIER, PENDING, Part, Reply, Setting, Writer, command
 from host_tools.sim.modem.parser import EXEC, READ, WRITE
 
 if TYPE_CHECKING:
@@ -99,6 +99,19 @@ class General(Part):
         if rate:
             # The OK still goes at the old rate (V.250 6.2.10).
             self.modem.after(self.profile.rate_change_ms, self.modem.set_rate, rate)
+        return None
+
+    # --- calls, which a data modem without a voice plan does not get through ---
+
+    @command("D", EXEC, manual="V.250 6.3.1")
+    @command("A", EXEC, manual="V.250 6.3.5")
+    def _dial(self, args: tuple[str, ...]) -> Reply:
+        self.modem.finish(None, NO_CARRIER)
+        return PENDING
+
+    @command("H", EXEC, manual="V.250 6.3.6")
+    @command("+CHUP", EXEC, test="", manual="TS 27.007 6.5")
+    def _hang_up(self, args: tuple[str, ...]) -> Reply:
         return None
 
     # --- identity ---

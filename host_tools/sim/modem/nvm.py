@@ -18,6 +18,7 @@ class Nvm:
                 raise ValueError(f"profile: settings.{name}: this modem has no such setting")
             self._settings[name] = self._settings[name]._replace(default=value)
         self.values: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}  # first parameters, as far as they were asked for
         self._auto: dict[str, str] = {}  # written through at once
         self._profile: dict[str, str] = {}  # what AT&W stored
         self.power_up()
@@ -27,16 +28,20 @@ class Nvm:
         self.values = {name: setting.default for name, setting in self._settings.items()}
         self.values.update(self._profile)
         self.values.update(self._auto)
+        self._numbers.clear()
 
     def store(self, name: str, value: str) -> None:
         self.values[name] = value
+        self._numbers.pop(name, None)
         if self._settings[name].keep == "auto":
             self._auto[name] = value
 
     def number(self, name: str) -> int:
         """The first parameter as an integer."""
-        value = self.values[name]
-        return int(value.partition(",")[0]) if value else 0
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = int(self.values[name].partition(",")[0])
+        return number
 
     def save_profile(self) -> None:
         """AT&W."""
@@ -47,9 +52,11 @@ class Nvm:
         for name, setting in self._settings.items():
             if setting.keep == "profile":
                 self.values[name] = self._profile.get(name, setting.default)
+        self._numbers.clear()
 
     def factory(self) -> None:
         """AT&F: defaults, without touching the stored profile."""
         for name, setting in self._settings.items():
             if setting.keep == "profile":
                 self.values[name] = setting.default
+        self._numbers.clear()

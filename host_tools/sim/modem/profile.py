@@ -38,7 +38,6 @@ class Boot(_Struct, frozen=True):
 class Radio(_Struct, frozen=True):
     register_ms: Ms
     retry_ms: Ms  # from a rejected registration to the next attempt
-    detach_ms: Ms
     band: str
     channel: int
     tac: str
@@ -65,7 +64,6 @@ class Sockets(_Struct, frozen=True):
     mtu: int
     receive_octets: int
     send_octets: int
-    data_echo: bool  # AT+QISDE after power-on
     connect_timeout_ms: Ms
     dns_timeout_ms: Ms
     dns_attempts: int
@@ -87,6 +85,7 @@ class Profile(_Struct, frozen=True):
     imei: str
     port: str  # AT port name in +QISTATE
     unset_clock: str  # what the real-time clock starts from
+    sim_start_ms: Ms  # from AT+CFUN=1 after 0 to what the modem says of the card
     rate_change_ms: Ms  # from the OK of a command that changes the interface to the change
     power: Power
     boot: Boot

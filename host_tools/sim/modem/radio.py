@@ -77,11 +77,20 @@ class Radio(Part):
             self.modem.after(self.profile.radio.retry_ms, self._register, attempt)
             return
         self._become(HOME)
+        self.modem.data.resume()
         self.tell_time()
 
     def tell_time(self) -> None:
         """The network's time reaches the modem."""
         self.modem.general.network_time(self.clock.utc() + self.time_error, self.zone)
+
+    def verify(self) -> None:
+        """The network has ended a bearer: perhaps it has thrown the device out altogether."""
+        if self.reachable:
+            cause = self.modem.carrier.register(self.modem.card.imsi)
+            if cause:
+                self.detach()
+                self.search()
 
     def detach(self) -> None:
         """Leaves the network in order."""

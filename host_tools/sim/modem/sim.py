@@ -59,8 +59,9 @@ class Sim(Part):
     def power(self, on: bool) -> None:
         """AT+CFUN=0 takes the card's supply away, 1 gives it back."""
         self._started = on
+        self._unlocked = False
         if on:
-            self._unlocked = False
+            self.modem.after(self.profile.sim_start_ms, self.announce)
 
     def announce(self) -> None:
         """What the modem says of the card at boot and after a PIN."""

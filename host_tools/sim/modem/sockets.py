@@ -72,6 +72,7 @@ class Sockets(Part):
         self.options = dict(_OPTIONS)
         self._queries: dict[int, _Query] = {}
         self._stream: _Stream | None = None
+        self._closing: Socket | None = None  # AT+QICLOSE waits for it
 
     def start(self) -> None:
         self.last_error = 0
@@ -80,7 +81,7 @@ class Sockets(Part):
     def stop(self) -> None:
         self.sockets.clear()
         self._queries.clear()
-        self._stream = None
+        self._stream = self._closing = None
 
     def _fail(self, code: int) -> SocketError:
         self.last_error = code
@@ -176,6 +177,8 @@ class Sockets(Part):
             socket.connection.drop()
         if self._stream is not None and self._stream.socket is socket:
             self._end_stream(NO_CARRIER)
+        if self._closing is socket:
+            self.modem.after(0, self._closed, socket)
 
     # --- opening ---
 
@@ -512,8 +515,8 @@ class Sockets(Part):
         if connection.state == CLOSED:
             self._forget(socket)
             return None
-        if self.sockets.get(number) is socket:
-            socket.timer = self.modem.after(timeout * 1000, self._force, socket)
+        self._closing = socket
+        socket.timer = self.modem.after(timeout * 1000, self._force, socket)
         return PENDING
 
     def _force(self, socket: Socket) -> None:
@@ -522,8 +525,9 @@ class Sockets(Part):
         self._closed(socket)
 
     def _closed(self, socket: Socket) -> None:
-        if self.sockets.get(socket.id) is not socket:
+        if self._closing is not socket:
             return
+        self._closing = None
         if socket.timer is not None:
             socket.timer.cancel()
         self._forget(socket)

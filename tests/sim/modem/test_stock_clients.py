@@ -84,7 +84,10 @@ class TestGsmmodem:
         finally:
             modem.close()
         assert texts == ["Grüße {from} the modem"]
-        assert [bytes(unit).endswith("流量".encode("utf-16-be")) for _, _, unit in server.carrier.sms] == [False, True]
+        assert [bytes(unit).endswith("流量".encode("utf-16-be")) for _, _, unit in server.carrier.sms] == [
+            False,
+            True,
+        ]
 
 
 class TestAtlib:
