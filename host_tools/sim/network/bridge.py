@@ -60,7 +60,7 @@ class BridgeHost(VirtualHost):
         self._selector = selectors.DefaultSelector()
         self._flows: set[_Flow] = set()
         self._datagram_flows: dict[tuple[Address, int], _UdpFlow] = {}
-        self._expecting: dict[_Flow, float | None] = {}  # until which wall time; None = from the next settle on
+        self._expecting: dict[_Flow, float | None] = {}  # until this wall time; None = yet to begin
         self._expiries: dict[Look, int] = {}  # how many steps the hold in this situation is shortened
         self._settling = False
 
