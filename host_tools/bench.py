@@ -175,8 +175,11 @@ class Recorder:
             self._on_progress(world)
 
     def summary(self, target: str, wall_s: float) -> dict[str, Any]:
-        world, last, closed = self._world, self.last, self.closed
-        carrier = world.carrier.figures(IMSI) if closed else self.carrier_then
+        world, last = self._world, self.last
+        carrier = world.carrier.figures(IMSI)
+        closed = self.closed if carrier["closed"] else None
+        if not closed:  # the present cycle: the carrier's figures at the instant of the device's
+            carrier = self.carrier_then
         figures = closed or last
         received = world.store.reports_received(world.device_id)
         return {
@@ -284,7 +287,10 @@ def run(
         image.add_libraries(thirdparty.library(name) for name in APPS.get(scenario.app.name, ()))
         if file:
             image.add(file, f"{module}.py")
-        _live(world, ProcessTarget(target, image), image)
+        try:
+            _live(world, ProcessTarget(target, image), image)
+        finally:
+            world.internet.close()
     summary = recorder.summary(target, time.monotonic() - started)
     summary["failures"] = scenario.expect.failures(summary)
     summary["passed"] = not summary["failures"]

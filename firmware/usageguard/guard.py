@@ -15,9 +15,10 @@ from usageguard.net.gate import Gate
 from usageguard.upstream.outbox import Outbox
 from usageguard.upstream.path import ReportPath
 
-_WATCHDOG_MS = const(60_000)
+_WATCHDOG_MS = const(120_000)
 _STATUS_MS = const(3_600_000)
-_FEED_MS = const(20_000)  # the longest single wait, so that the watchdog is fed in time
+_WAIT_MS = const(60_000)  # the longest single wait, and
+_FEED_MS = const(30_000)  # how old the last feeding may be before it: together below the watchdog's time
 _EDQUOT = const(122)
 
 
@@ -54,7 +55,7 @@ class Guard:
         self.crash_code = 0
         self.traffic_class = 0
         self.ledger = Ledger(hal, hal.flash, config.plan.lease_max_octets)
-        self.ledger.open()
+        sound = self._open_ledger()
         self.policy = rules.Policy(config.plan, config.classes, config.enforcement == "observe")
         self.gate = Gate(hal, config, self.ledger, self.policy)
         floor = (self.ledger.floor_day, self.ledger.floor_second)
@@ -65,17 +66,36 @@ class Guard:
         self._published_at = now
         self._changed = True
         self._slow_at = now
+        self._due_at = now
+        self.work = True  # a socket or the guard itself has asked the driver for something since its last step
         self._urgent = False
         self._time_reading = 0
         self._stepping = False
         self._fed_at = now
         self._traffic = {c.name: _Traffic(self, i) for i, c in enumerate(config.classes)}
-        self._obey(self.policy.restore(self.ledger.reasons, self.ledger.warned, self.gate.used))
+        self._restore(sound)
         self.modem.data_wanted = self.policy.data_wanted()
         self.outbox = Outbox(config, hal, self, self.path, now)
         self.outbox.on_time = self._server_time
         hal.event("ledger-" + self.ledger.recovered, self.ledger.charged_rated, self.ledger.charged_carried)
         hal.watchdog_feed(_WATCHDOG_MS)
+
+    def _open_ledger(self):
+        try:
+            self.ledger.open()
+        except (OSError, ValueError):
+            return False
+        return not self.ledger.lost
+
+    def _restore(self, sound):
+        """Takes over the stops that stood. What cannot be known is a stop itself: it fails closed."""
+        policy = self.policy
+        try:
+            self._obey(policy.restore(self.ledger.reasons, self.ledger.warned, self.gate.used))
+        except ValueError:
+            sound = False
+        if not sound:
+            self._obey(policy.apply(rules.LEDGER_FAILED))
 
     # For applications
 
@@ -101,8 +121,9 @@ class Guard:
 
     def step_now(self):
         """For an application with its own loop: one step; returns the milliseconds in which it wants the next one."""
-        self._feed()
-        return self.step(self.hal.ticks_ms())
+        now = self.hal.ticks_ms()
+        self._feed(now)
+        return self.step(now)
 
     async def run(self):
         """For asyncio applications: guards as a task, for ever."""
@@ -132,6 +153,12 @@ class Guard:
         self._urgent = True
         self.hal.event("app-crash", code, self.app_restarts)
 
+    def accept_loss(self):
+        """Somebody's word that the counts are right as they stand, after a ledger fault: data flows again."""
+        self.ledger.lost = False
+        self.gate.broken = False
+        self._obey(self.policy.apply(rules.LEDGER_SET))
+
     def admits(self, traffic_class):
         """Whether that class (by index) may send at all now."""
         return self.policy.admits(traffic_class, self.gate.used, 0)
@@ -141,20 +168,21 @@ class Guard:
     def pump(self, until):
         """One wait: until ticks `until`, or until there is input or work."""
         hal = self.hal
-        due = self.step(hal.ticks_ms())
+        if self.work:
+            self.step(hal.ticks_ms())
         now = hal.ticks_ms()
         left = ticks_diff(until, now)
+        due = ticks_diff(self._due_at, now)
         if due < left:
             left = due
-        if left > _FEED_MS:
-            left = _FEED_MS
-        self._feed()
+        if left > _WAIT_MS:
+            left = _WAIT_MS
+        self._feed(now)
         if left > 0:
             hal.wait(ticks_add(now, left))
         self.step(hal.ticks_ms())
 
-    def _feed(self):
-        now = self.hal.ticks_ms()
+    def _feed(self, now):
         if ticks_diff(now, self._fed_at) >= _FEED_MS:
             self._fed_at = now
             self.hal.watchdog_feed(_WATCHDOG_MS)
@@ -164,19 +192,30 @@ class Guard:
         if self._stepping:
             raise RuntimeError("Guard.step was entered again")
         self._stepping = True
+        self.work = False
         try:
-            self.modem.step(now)
+            modem = self.modem
+            modem.step(now)
+            if self.gate.broken:
+                self._obey(self.policy.apply(rules.LEDGER_FAILED))
             if self.gate.crossed:
                 self._judge()
+            if self.gate.denied >= 0:
+                self._look_into_denial()
             if self.gate.wants_reading():
-                self.modem.read_counter()
+                modem.read_counter()
+                self.work = True
             left = ticks_diff(self._slow_at, now)
             if left <= 0 or self._urgent or self.path.arrived():
                 self._urgent = False
                 left = self._slow(now)
                 self._slow_at = ticks_add(now, left)
-            due = self.modem.next_ms(now)
-            return due if due < left else left
+                self.work = True
+            due = modem.next_ms(now)
+            if left < due:
+                due = left
+            self._due_at = ticks_add(now, due)
+            return 0 if self.work else due
         finally:
             self._stepping = False
 
@@ -222,6 +261,13 @@ class Guard:
         self.gate.crossed = False
         self._obey(self.policy.cross(self.gate.used))
 
+    def _look_into_denial(self):
+        """A class was refused: where what is left of its quota carries no packet any more, that is a reason."""
+        denied = self.gate.denied
+        self.gate.denied = -1
+        self.gate.denials += 1
+        self._obey(self.policy.denied(denied))
+
     def _obey(self, actions):
         """Carries out what the policy asks for."""
         if not actions:
@@ -231,7 +277,10 @@ class Guard:
             self.hal.event("verdict-" + policy.verdict(), policy.reasons, policy.warned)
             ledger.reasons = policy.reasons
             ledger.warned = policy.warned
-            ledger.commit()
+            try:
+                ledger.commit()
+            except OSError:
+                self.gate.broken = True
         elif actions & rules.REPORT:
             self.hal.event("verdict-" + policy.verdict(), policy.reasons, policy.warned)
         if actions & rules.CLOSE:
@@ -300,7 +349,6 @@ class Guard:
     def status(self):
         """The state as integers and ASCII, of the present cycle; the last complete one in `closed`."""
         ledger, policy = self.ledger, self.policy
-        gc.collect()
         return {
             "cycle": ledger.cycle_id,
             "carried_octets": self.carried_octets(),
@@ -321,7 +369,7 @@ class Guard:
             "reports_sent": self.outbox.reports_sent,
             "reports_acked": self.outbox.reports_acked,
             "octets_per_report": self.path.octets // max(1, self.outbox.reports_acked),
-            "heap_octets": gc.mem_alloc() if hasattr(gc, "mem_alloc") else None,
+            "heap_octets": _live_octets(),
             "closed": self._closed,
         }
 
@@ -331,6 +379,14 @@ class Guard:
         self._changed = False
         self.ledger.set_remaining(max(0, min(1 << 29, self.config.plan.report_limit - self.gate.used.value())))
         self.hal.status(json.dumps(self.status()))
+
+
+def _live_octets():
+    """Octets of the heap that are in use after a collection; None where nobody counts them (CPython)."""
+    if not hasattr(gc, "mem_alloc"):
+        return None
+    gc.collect()
+    return gc.mem_alloc()
 
 
 def _driver(family):

@@ -18,6 +18,8 @@ from host_tools.sim.serial import SerialLine
 TICKS_PERIOD = 1 << 30
 UART_BUFFER = 8192
 """Octets the UART driver's receive buffer holds; what arrives beyond it is lost, as on a board."""
+WAIT_OCTETS = 512
+"""Octets of it that come with a wait's reply at the most."""
 
 PWRON, HARD, WDT, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
 CAUSE_NAMES = {PWRON: "power-on", HARD: "hard", WDT: "watchdog", DEEPSLEEP: "deep-sleep", SOFT: "soft"}
@@ -164,7 +166,7 @@ class Board:
     def _op_wait(self, a: int, arg: int, payload: bytes) -> bytes:
         if not self._rx:
             self._wait(arg)
-        return b""
+        return self._op_uart_read(a, WAIT_OCTETS, b"")
 
     def _op_uart_read(self, a: int, arg: int, payload: bytes) -> bytes:
         data = bytes(self._rx[:arg])

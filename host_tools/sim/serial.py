@@ -35,7 +35,7 @@ class Direction:
 class SerialLine:
     """`to_host` carries the modem's octets, `to_modem` the host's; set each `deliver`, call each `write`."""
 
-    def __init__(self, clock: Clock, baud: int = 115_200, chunk: int = 120) -> None:
+    def __init__(self, clock: Clock, baud: int = 115_200, chunk: int = 480) -> None:
         # 120 octets is the ESP32 driver's default RX FIFO threshold (ESP-IDF uart.h, UART_FULL_THRESH_DEFAULT).
         self.to_host = Direction(clock, baud, chunk)
         self.to_modem = Direction(clock, baud, chunk)

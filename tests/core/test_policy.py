@@ -16,6 +16,8 @@ from usageguard.core.policy import (
     CLOSE,
     CODE,
     EVENTS,
+    LEDGER_FAILED,
+    LEDGER_SET,
     LIFTED_BY,
     NEW_CYCLE,
     QUOTA_GRANTED,
@@ -76,6 +78,7 @@ EXPECTED = {
     "QUOTA_EXHAUSTED": ({QUOTA_REACHED}, {QUOTA_GRANTED, NEW_CYCLE}),
     "RESERVE_EXHAUSTED": ({RESERVE_REACHED}, {QUOTA_GRANTED, NEW_CYCLE}),
     "CARRIER_STOP": ({CARRIER_REFUSED}, {CARRIER_SERVES}),
+    "LEDGER_FAULT": ({LEDGER_FAILED}, {LEDGER_SET}),
 }
 
 
@@ -320,7 +323,7 @@ class TestRestore:
         policy.restore(0, 0, Octets(16 * MB))
         assert policy.names() == ["RESERVE_EXHAUSTED", "QUOTA_EXHAUSTED"]
 
-    @pytest.mark.parametrize("reasons", [8, 0x8001, -1])
+    @pytest.mark.parametrize("reasons", [0x4000, 0x8001, -1])
     def test_a_reason_of_another_version_is_refused(self, reasons):
         policy = make()
         policy.cross(Octets(16 * MB))

@@ -17,7 +17,18 @@ QUOTA_GRANTED = 0x04  # limits are new (start, top-up): what still holds is rais
 CARRIER_REFUSED = 0x08  # the network rejected or ended the data session
 CARRIER_SERVES = 0x10  # the network gave a data session
 NEW_CYCLE = 0x20  # a billing period began
-EVENTS = (QUOTA_REACHED, RESERVE_REACHED, QUOTA_GRANTED, CARRIER_REFUSED, CARRIER_SERVES, NEW_CYCLE)
+LEDGER_FAILED = 0x40  # the ledger does not hold what is used, or has lost it, or a newer firmware wrote it
+LEDGER_SET = 0x80  # somebody who knows what was used has put the ledger right
+EVENTS = (
+    QUOTA_REACHED,
+    RESERVE_REACHED,
+    QUOTA_GRANTED,
+    CARRIER_REFUSED,
+    CARRIER_SERVES,
+    NEW_CYCLE,
+    LEDGER_FAILED,
+    LEDGER_SET,
+)
 
 # One row per reason, the one to name first on top. Bits are stored and reported: never reuse one.
 #
@@ -25,6 +36,7 @@ EVENTS = (QUOTA_REACHED, RESERVE_REACHED, QUOTA_GRANTED, CARRIER_REFUSED, CARRIE
 # stop by hand (not lifted), so only a data session given proves that the carrier serves again.
 CODE, BIT, RAISED_BY, LIFTED_BY, BY_HAND, SURVIVES_CYCLE, RESTRICTION = range(7)
 REASONS = (
+    ("LEDGER_FAULT", 0x0008, LEDGER_FAILED, LEDGER_SET, True, True, TERMINATE),
     ("CARRIER_STOP", 0x0004, CARRIER_REFUSED, CARRIER_SERVES, False, True, TERMINATE),
     ("RESERVE_EXHAUSTED", 0x0002, RESERVE_REACHED, QUOTA_GRANTED, False, False, TERMINATE),
     ("QUOTA_EXHAUSTED", 0x0001, QUOTA_REACHED, QUOTA_GRANTED, False, False, RESTRICT_ACCESS),

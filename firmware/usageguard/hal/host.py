@@ -6,10 +6,10 @@ between replies, because virtual time moves only while the device waits: so `tic
 no round trip. The link is a file descriptor (`FdLink`) or the simulator itself (a direct call, for property tests).
 """
 
-from usageguard.compat import const
+from usageguard.compat import RingIO, const
 
 OP_HELLO = const(0)  # -> reset cause 1, flash sectors 2 (0 = no flash), unique id
-OP_WAIT = const(1)  # until (ticks) -> ()
+OP_WAIT = const(1)  # until (ticks) -> what the UART has, up to 512 octets
 OP_UART_READ = const(2)  # how many at most -> octets
 OP_UART_WRITE = const(3)  # octets, no reply
 OP_UART_BAUD = const(4)  # baud, no reply
@@ -27,7 +27,7 @@ OP_EVENT = const(15)  # payload: a 4, b 4, ASCII code, no reply
 OP_STATUS = const(16)  # payload: JSON, no reply
 
 SECTOR_OCTETS = const(4096)
-_MAX_WRITE = const(4096)
+_INBOX = const(512)
 
 
 def _put32(buf, at, value):
@@ -82,10 +82,10 @@ class Flash:
         n = len(buf)
         self._count[0] = n & 255
         self._count[1] = n >> 8
-        self._hal._ask(OP_FLASH_READ, 0, block * SECTOR_OCTETS + off, self._count, 2, buf, n)
+        self._hal._ask(OP_FLASH_READ, 0, block * SECTOR_OCTETS + off, self._count, 2, buf)
 
     def writeblocks(self, block, buf, off=0):
-        self._hal._ask(OP_FLASH_WRITE, 0, block * SECTOR_OCTETS + off, buf, len(buf), None, 0)
+        self._hal._ask(OP_FLASH_WRITE, 0, block * SECTOR_OCTETS + off, buf, len(buf), None)
 
     def ioctl(self, op, arg):
         if op == 4:
@@ -93,7 +93,7 @@ class Flash:
         if op == 5:
             return SECTOR_OCTETS
         if op == 6:
-            self._hal._ask(OP_FLASH_ERASE, 0, arg, None, 0, None, 0)
+            self._hal._ask(OP_FLASH_ERASE, 0, arg, None, 0, None)
         return 0
 
 
@@ -109,8 +109,10 @@ class HostHal:
         self._reply = bytearray(8)
         self._ticks = 0
         self._rx_any = 0
+        self._inbox = bytearray(_INBOX)  # what came with a wait's reply, so that reading it costs no round trip
+        self._ring = RingIO(_INBOX)
         hello = bytearray(11)
-        self._ask(OP_HELLO, 0, 0, None, 0, hello, 11)
+        self._ask(OP_HELLO, 0, 0, None, 0, hello)
         self._cause = hello[0]
         sectors = hello[1] | hello[2] << 8
         self._id = bytes(hello[3:])
@@ -127,7 +129,7 @@ class HostHal:
         if n:
             self._send(payload, n)
 
-    def _ask(self, op, a, arg, payload, n, into, want):
+    def _ask(self, op, a, arg, payload, n, into):
         self._tell(op, a, arg, payload, n)
         reply = self._reply
         self._receive(reply, 8)
@@ -143,14 +145,19 @@ class HostHal:
 
     def wait(self, until_ms):
         """Returns at `until_ms`, or as soon as the UART has something to read."""
-        if not self._rx_any:
-            self._ask(OP_WAIT, 0, until_ms, None, 0, None, 0)
+        if not self._rx_any and not self._ring.any():
+            got = self._ask(OP_WAIT, 0, until_ms, None, 0, self._inbox)
+            if got:
+                self._ring.write(self._inbox, 0, got)
 
     def uart_readinto(self, buf, n):
         """Moves up to `n` octets to the start of `buf`; returns how many, 0 where there are none."""
+        got = self._ring.readinto(buf, n)
+        if got:
+            return got
         if not self._rx_any:
             return 0
-        return self._ask(OP_UART_READ, 0, n, None, 0, buf, n)
+        return self._ask(OP_UART_READ, 0, n, None, 0, buf)
 
     def uart_write(self, buf, n):
         """Sends `buf[0:n]` (n <= 4096)."""
@@ -160,7 +167,7 @@ class HostHal:
         self._tell(OP_UART_BAUD, 0, rate, None, 0)
 
     def retained_read(self, buf):
-        self._ask(OP_RETAINED_READ, 0, len(buf), None, 0, buf, len(buf))
+        self._ask(OP_RETAINED_READ, 0, len(buf), None, 0, buf)
 
     def retained_write(self, buf):
         self._tell(OP_RETAINED_WRITE, 0, 0, buf, len(buf))
@@ -173,7 +180,7 @@ class HostHal:
 
     def random(self, n):
         out = bytearray(n)
-        self._ask(OP_RANDOM, 0, n, None, 0, out, n)
+        self._ask(OP_RANDOM, 0, n, None, 0, out)
         return bytes(out)
 
     def watchdog_feed(self, timeout_ms):
@@ -186,7 +193,7 @@ class HostHal:
         self._tell(OP_MODEM_POWER, 1 if on else 0, 0, None, 0)
 
     def reset(self):
-        self._ask(OP_RESET, 0, 0, None, 0, None, 0)
+        self._ask(OP_RESET, 0, 0, None, 0, None)
 
     def event(self, code, a=0, b=0):
         """Tells the bench that something happened: an ASCII code and two integers."""

@@ -25,7 +25,9 @@ class Gate:
         self.meter = Meter(config.plan.rating)
         self.used = Octets()  # rated octets of this cycle
         self.crossed = False
+        self.denied = -1  # the class that was last refused, until the guard has looked into it
         self.denials = 0
+        self.broken = False  # the ledger failed: nothing is admitted any more
         self.jumps = 0  # implausible jumps of the modem's counter
         self._window_octets = max(1024, min(16_384, config.plan.allowance >> 10))
         self._reading = Octets()
@@ -42,22 +44,25 @@ class Gate:
     # HOT: from here to `received` nothing may allocate
 
     def _spend(self, carried, rated):
-        self._ledger.ensure(rated, carried)
-        self._ledger.spend(rated, carried)
+        try:
+            self._ledger.ensure(rated, carried)
+            self._ledger.spend(rated, carried)
+        except OSError:
+            self.broken = True
         self.used.add(rated)
         if self._policy.past_mark(self.used):
             self.crossed = True
 
     def transfer(self, traffic_class, tcp, n):
-        """Charges `n` octets of payload that are about to be sent; False where the class may not. OSError: no ledger."""
+        """Charges `n` octets of payload that are about to be sent; False where the class may not, or no ledger holds it."""
         meter = self.meter
         meter.price_sent(tcp, n)
         if not self._policy.admits(traffic_class, self.used, meter.rated):
-            self.denials += 1
+            self.denied = traffic_class
             return False
         meter.charge()
         self._spend(meter.carried, meter.rated)
-        return True
+        return not self.broken
 
     def received(self, tcp, n):
         """Counts `n` octets of payload that arrived, allowed or not."""
@@ -73,12 +78,15 @@ class Gate:
         meter = self.meter
         meter.price_open(tcp, name_octets)
         if not self._policy.admits(traffic_class, self.used, meter.rated):
-            self.denials += 1
+            self.denied = traffic_class
             return False
         meter.charge()
         self._spend(meter.carried, meter.rated)
-        self._ledger.ensure(DOWNLINK_HEADROOM, DOWNLINK_HEADROOM)
-        return True
+        try:
+            self._ledger.ensure(DOWNLINK_HEADROOM, DOWNLINK_HEADROOM)
+        except OSError:
+            self.broken = True
+        return not self.broken
 
     def session(self):
         """A data session begins."""
@@ -92,8 +100,6 @@ class Gate:
 
     def counter(self, tx, rx, epoch, found_on):
         """A reading of the modem's counter. `epoch` changes when the modem restarted; `found_on`: it ran before we did.
-
-        OSError where the ledger fails.
         """
         now = self._hal.ticks_ms()
         meter = self.meter

@@ -124,6 +124,7 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
             raise OSError(EDQUOT, "EDQUOT")
         slot.open(self._tcp, host, port)
         slot.traffic_class = self._class
+        guard.work = True
         self._slot = slot
         self._peer = (host, port)
         if self._timeout == 0:
@@ -165,6 +166,7 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
             if not self._guard.gate.transfer(self._class, self._tcp, n):
                 self._fail(EDQUOT)
             slot.flush(n)
+            self._guard.work = True
 
     def _flush(self, slot):
         """Waits until the cork has room again; False when it may not wait, or not any longer. HOT."""
@@ -236,6 +238,7 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
             self._push(slot)
             got = slot.rx.readinto(buf, n)
             if got:
+                self._guard.work = True  # there is room for more now
                 return got
             if slot.state == PEER_CLOSED or slot.state == FREE:
                 return 0
@@ -350,6 +353,7 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
                 if self._guard.gate.transfer(self._class, self._tcp, n):
                     slot.flush(n)
             slot.close()
+            self._guard.work = True
         self._slot = None
 
     def __enter__(self):
