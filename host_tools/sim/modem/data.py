@@ -159,7 +159,7 @@ class Data(Part):
                 self.modem.urc(f'+QIURC: "pdpdeact",{context.cid}')
 
     def _lost(self, context: Context) -> None:
-        """The network ended the bearer; a device without coverage learns it when it is back (TS 24.301 5.5.3.2)."""
+        """The network ended the bearer; a device without coverage learns it when it is back."""
         if context.state != UP or not self.modem.radio.reachable:
             return
         self.modem.sockets.context_down(context.cid, forget=False)

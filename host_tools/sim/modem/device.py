@@ -480,7 +480,7 @@ _NOTHING = (Command("AT", TEST, (), ""),)
 
 
 def _delays(profile: Profile) -> Iterator[tuple[tuple[str, int], int]]:
-    """The profile's delays by command and form: "+X=?" and "+X?" name a form, "+X" means setting and executing."""
+    """The profile's delays by command and form: "+X=?" and "+X?" name one, "+X" is setting and executing."""
     for name, ms in profile.delay_ms.items():
         if name.endswith("=?"):
             yield (name[:-2], TEST), ms * MS

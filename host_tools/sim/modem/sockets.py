@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from host_tools.sim.clock import MS, S, Timer
+from host_tools.sim.clock import Timer
 from host_tools.sim.modem.command import CONNECT, NO_CARRIER, PENDING, AtError, Part, Reply, Setting, command
 from host_tools.sim.modem.data import BROKEN, CONTEXTS, UP, Context
 from host_tools.sim.modem.parser import EXEC, READ, WRITE
+from host_tools.sim.modem.resolver import Resolver
+from host_tools.sim.modem.stream import Stream
 from host_tools.sim.network import dns
 from host_tools.sim.network.packet import Address
 from host_tools.sim.network.tcp import CLOSED, TcpConnection
@@ -23,7 +25,6 @@ MAX_READ = 1500
 INITIAL, OPENING, CONNECTED, LISTENING, CLOSING = range(5)  # <socket_state>
 BUFFER, PUSH, TRANSPARENT = range(3)  # <access_mode>
 SEND_OK, SEND_FAIL = "SEND OK", "SEND FAIL"
-GUARD_US = 1 * S  # silence around "+++"
 
 
 class SocketError(AtError):
@@ -70,8 +71,8 @@ class Sockets(Part):
         self.last_error = 0
         self.refused_sends = 0  # the next so many find the buffer full, for faults
         self.options = dict(_OPTIONS)
-        self._queries: dict[int, _Query] = {}
-        self._stream: _Stream | None = None
+        self._resolver = Resolver(modem)
+        self._stream: Stream | None = None
         self._closing: Socket | None = None  # AT+QICLOSE waits for it
 
     def start(self) -> None:
@@ -80,7 +81,7 @@ class Sockets(Part):
 
     def stop(self) -> None:
         self.sockets.clear()
-        self._queries.clear()
+        self._resolver.forget()
         self._stream = self._closing = None
 
     def _fail(self, code: int) -> SocketError:
@@ -165,8 +166,7 @@ class Sockets(Part):
                 del self.sockets[socket.id]
             elif opening:
                 self._opened(socket, 570)
-        for query in [q for q in self._queries.values() if q.context.cid == cid]:
-            self._answer(query, ())
+        self._resolver.context_down(cid)
 
     def _kill(self, socket: Socket) -> None:
         """No more packets from or to this socket; what has arrived stays readable."""
@@ -217,7 +217,7 @@ class Sockets(Part):
         if socket.kind == "UDP SERVICE" or _is_ip(host):
             self._connect(socket, (host, port))
         else:
-            self._resolve(socket.context, host, lambda ips: self._found(socket, ips, port))
+            self._resolver.resolve(socket.context, host, lambda ips: self._found(socket, ips, port))
 
     def _found(self, socket: Socket, ips: Sequence[str], port: int) -> None:
         if socket.state != OPENING:
@@ -270,57 +270,13 @@ class Sockets(Part):
 
     # --- names ---
 
-    def _resolve(self, context: Context, name: str, done: Callable[[Sequence[str]], None]) -> None:
-        stack = context.stack
-        if stack is None:
-            done(())
-            return
-        try:
-            ident = self.modem.rng.getrandbits(16)
-            question = dns.encode_query(ident, name)
-        except ValueError:
-            done(())
-            return
-        query = _Query(context, ident, question, done)
-        query.port = stack.bind(0, lambda data, source: self._dns_answer(query, data))
-        self._queries[query.port] = query
-        self._ask(query)
-
-    def _ask(self, query: _Query) -> None:
-        stack = query.context.stack
-        if self._queries.get(query.port) is not query or stack is None:
-            return
-        if query.attempts == self.profile.sockets.dns_attempts:
-            self._answer(query, ())
-            return
-        query.attempts += 1
-        query.timer = self.modem.after(self.profile.sockets.dns_timeout_ms, self._ask, query)
-        stack.send_datagram(query.port, (query.context.dns, dns.PORT), query.question)
-
-    def _dns_answer(self, query: _Query, data: bytes) -> None:
-        try:
-            answer = dns.decode_response(data)
-        except ValueError:
-            return
-        if answer.ident == query.ident:
-            self._answer(query, answer.addresses)
-
-    def _answer(self, query: _Query, ips: Sequence[str]) -> None:
-        if self._queries.pop(query.port, None) is None:
-            return
-        if query.timer is not None:
-            query.timer.cancel()
-        if query.context.stack is not None:
-            query.context.stack.unbind(query.port)
-        query.done(ips)
-
     @command("+QIDNSGIP", WRITE, test=f"(1-{CONTEXTS}),<hostname>", manual="TCP/IP 2.4.17")
     def _qidnsgip(self, args: tuple[str, ...]) -> Reply:
         context = self._live_context(args)
         if len(args) < 2 or not args[1]:
             raise self._fail(552)
         self.last_error = 0
-        self.modem.after(1, self._resolve, context, args[1], self._report_name)
+        self.modem.after(1, self._resolver.resolve, context, args[1], self._report_name)
         return None
 
     def _report_name(self, ips: Sequence[str]) -> None:
@@ -604,7 +560,7 @@ class Sockets(Part):
         return PENDING
 
     def _begin_stream(self, socket: Socket) -> None:
-        self._stream = _Stream(self, socket)
+        self._stream = Stream(self.modem, socket)
         self.modem.enter_stream(self._stream.take)
         self.modem.finish(None, CONNECT)
         self._arrived(socket)
@@ -614,48 +570,6 @@ class Sockets(Part):
         if self.modem.streaming:
             self.modem.write(self.modem.frame(final))
             self.modem.leave_stream()
-
-
-class _Query:
-    """A name that is being resolved."""
-
-    __slots__ = ("attempts", "context", "done", "ident", "port", "question", "timer")
-
-    def __init__(
-        self, context: Context, ident: int, question: bytes, done: Callable[[Sequence[str]], None]
-    ) -> None:
-        self.context, self.ident, self.question, self.done = context, ident, question, done
-        self.port = self.attempts = 0
-        self.timer: Timer | None = None
-
-
-class _Stream:
-    """Octets between the line and one socket; watches for the escape sequence (Application Note 1.1)."""
-
-    def __init__(self, sockets: Sockets, socket: Socket) -> None:
-        self.socket = socket
-        self._modem = sockets.modem
-        self._held = b""  # plus signs that may be the escape sequence
-        self._last_us = -GUARD_US
-
-    def take(self, data: bytes) -> None:
-        now = self._modem.clock.now_us
-        quiet = now - self._last_us >= GUARD_US
-        self._last_us = now
-        if (self._held or quiet) and (self._held + data).strip(b"+") == b"" and len(self._held + data) <= 3:
-            self._held += data
-            if len(self._held) == 3:
-                self._modem.after(GUARD_US // MS, self._escape, now)
-            return
-        data, self._held = self._held + data, b""
-        if self.socket.connection is not None:
-            self.socket.connection.send(data)
-
-    def _escape(self, since_us: int) -> None:
-        if self._last_us == since_us and self._held == b"+++" and self._modem.streaming:
-            self._held = b""
-            self._modem.leave_stream()
-            self._modem.write(self._modem.frame("OK"))
 
 
 def _is_ip(text: str) -> bool:

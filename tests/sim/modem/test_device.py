@@ -88,9 +88,14 @@ def test_lines(bench, line, reply):
     [
         (0, "ERROR", "ERROR", "+CMS ERROR: 321"),
         (1, "+CME ERROR: 58", "+CME ERROR: 50", "+CMS ERROR: 321"),
-        (2, "+CME ERROR: invalid command line", "+CME ERROR: incorrect parameters", "+CMS ERROR: invalid memory index"),
+        (
+            2,
+            "+CME ERROR: invalid command line",
+            "+CME ERROR: incorrect parameters",
+            "+CMS ERROR: invalid memory index",
+        ),
     ],
-)  # fmt: skip
+)
 def test_errors_by_level(bench, level, unknown, parameter, sms):
     bench.send(f"AT+CMEE={level}")
     assert bench.send("AT+NOSUCH=1") == f"\r\n{unknown}\r\n"
@@ -164,14 +169,14 @@ def test_every_command_names_its_manual(bench):
 
 
 _names = sorted(Bench().modem.table)
+_ARGS = ["0", "1", "2", "7", "", '"', '"SM"', '"ALL"', "1460", "-1", "99999999999", "é"]
 _octets = st.one_of(
     st.binary(max_size=80),
     st.builds(
         lambda name, form, args: f"AT{name}{form}{args}\r".encode("latin-1"),
         st.sampled_from(_names),
         st.sampled_from(("", "?", "=?", "=")),
-        st.lists(st.sampled_from(["0", "1", "2", "7", "", '"', '"SM"', '"ALL"', "1460", "-1", "99999999999", "é"]))
-        .map(",".join),
+        st.lists(st.sampled_from(_ARGS)).map(",".join),
     ),
     st.sampled_from([b"\x1a", b"\x1b", b"+++", b"A/", b"\r", b"hello\x1a"]),
 )  # fmt: skip

@@ -38,10 +38,18 @@ def test_answer(bench):
     assert bench.send("AT+CPIN?") == "\r\n+CPIN: READY\r\n\r\nOK\r\n"
 
 
+_CONTEXT = '+CGDCONT: (1-7),"{}",,,(0-2),(0-4),(0,1)\r\n'
+_CONTEXTS = (
+    "\r\n" + _CONTEXT.format("IP"),
+    _CONTEXT.format("IPV6") + _CONTEXT.format("IPV4V6") + "\r\nOK\r\n",
+)
+
+
 @pytest.mark.parametrize(
     ("kind", "command", "reply"),
     [
-        ("urc_inside", "ATI", "\r\nQuectel\r\n\r\n+CREG: 2\r\nEC200U\r\nRevision: EC200UCNAAR03A14M08\r\n\r\nOK\r\n"),
+        ("urc_inside", "AT+CGMM", "\r\nEC200U\r\n\r\n+CREG: 2\r\n\r\nOK\r\n"),
+        ("urc_inside", "AT+CGDCONT=?", _CONTEXTS[0] + "\r\n+CREG: 2\r\n" + _CONTEXTS[1]),
         ("urc_inside", "AT", "\r\n+CREG: 2\r\n\r\nOK\r\n"),
         ("urc_before", "AT+CGMM", "\r\n+CREG: 2\r\n\r\nEC200U\r\n\r\nOK\r\n"),
     ],
@@ -121,8 +129,8 @@ def test_counter(bench):
 def test_at_once(bench):
     inject(bench, "garbage", octets=40)
     assert len(bench.run(1)) == 40
-    inject(bench, "urc", line="UNDER-VOLTAGE WARNNING")
-    assert bench.run(1) == "\r\nUNDER-VOLTAGE WARNNING\r\n"
+    inject(bench, "urc", line="UNDER-VOLTAGE WARNING")
+    assert bench.run(1) == "\r\nUNDER-VOLTAGE WARNING\r\n"
     inject(bench, "echo_on")
     assert bench.send("AT") == "AT\r\r\nOK\r\n"
     inject(bench, "sim_faulty")

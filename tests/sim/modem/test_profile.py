@@ -29,7 +29,7 @@ def test_a_wrong_file_is_named(tmp_path, text, problem):
 
 
 def test_unknown_profile():
-    with pytest.raises(ValueError, match="'nosuch' is unknown; known are .*quectel-ec200u"):
+    with pytest.raises(ValueError, match=r"'nosuch' is unknown; known are .*quectel-ec200u"):
         profile.load("nosuch")
 
 

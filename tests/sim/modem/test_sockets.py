@@ -232,6 +232,11 @@ def test_transparent_mode(online):
     online.write(request(20, 4)[:8])
     online.write(b"+++" + b"x" * 9)
     assert online.run(1) == "\x00\x01\x02\x03", "no escape without silence around it"
+    online.run(2)
+    sent = online.modem.data.octets[0]
+    online.write(b"+")
+    online.run(2)
+    assert online.modem.data.octets[0] == sent + 41, "a plus sign that nothing follows is payload"
     online.carrier.stop(IMSI)
     assert online.run(1) == '\r\nNO CARRIER\r\n\r\n+QIURC: "pdpdeact",1\r\n'
 
