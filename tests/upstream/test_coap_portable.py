@@ -203,3 +203,10 @@ def test_stepping_allocates_nothing():
         return sends
 
     assert without_heap(run) == 4
+
+
+def test_a_ping_that_has_our_message_id_is_no_acknowledgement():
+    coap = exchange()
+    assert take(coap, b"\x40\x00" + bytes(coap.out[2:4])) is None
+    assert coap.step(1500) == REPLY
+    assert coap.step(5000) == SEND, "retransmission goes on"
