@@ -95,7 +95,8 @@ class _Story:
             f'<h1 id="title-{self.number}">{_text(self.scenario.title)}</h1>'
             f'<p class="lead">{self._lead()}</p>'
             f'<p class="meta">{self.start:%-d %B %Y} to {self.end:%-d %B %Y} · {lived} in '
-            f"{result['wall_s']:.0f} s on {_text(result['target'])} · <code>{_text(command)}</code></p></header>"
+            f"{result['wall_s']:.0f} s on {_text(result['target'])} · <code>{_text(command)}</code></p>"
+            "</header>"
         )
 
     def _lead(self) -> str:
@@ -112,10 +113,9 @@ class _Story:
             )
         else:
             story = f"The device used {used}; nobody had to stop anything."
-        if self.other is not None:
-            if at := self.other.to_json()["carrier"]["stopped_at"]:
-                dark = _span(self._cycle_end(at) - _time(at))
-                story += f" Without the guard the carrier cut it off on {self._when(at)}: no data for {dark}."
+        if self.other and (at := self.other.to_json()["carrier"]["stopped_at"]):
+            dark = _span(self._cycle_end(at) - _time(at))
+            story += f" Without the guard the carrier cut it off on {self._when(at)}: no data for {dark}."
         return story
 
     def _cards(self) -> str:
@@ -264,7 +264,8 @@ class _Story:
             "<section><h2>With the guard, and without</h2>"
             "<p>The same device, SIM, traffic and seed, run twice.</p>"
             '<div class="scroll"><table class="compare"><thead><tr><td></td>'
-            f'<th scope="col">With Usage Guard</th><th scope="col">Without</th></tr></thead><tbody>{body}</tbody></table></div></section>'
+            '<th scope="col">With Usage Guard</th><th scope="col">Without</th>'
+            f"</tr></thead><tbody>{body}</tbody></table></div></section>"
         )
 
     def _expectations(self) -> str:
