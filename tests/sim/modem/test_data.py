@@ -117,7 +117,7 @@ def test_counter_persistence(bench):
         bench.modem.power(True)
         bench.run(10)
         bench.send("ATE0")
-        bench.send("AT+QIACT=1")
+        bench.send("ATE0+QIACT=1")
 
     bench.online()
     exchange(bench)
@@ -150,6 +150,14 @@ def test_counter_autosave(bench):
     bench.modem.power(True)
     bench.run(10)
     assert counter(bench) == saved, "what stood at the last full minute"
+    bench.send("ATE0+QIACT=1")
+    bench.send("ATE0+QAUGDCNT=60")
+    exchange(bench)
+    later = counter(bench)
+    bench.run(60)
+    bench.modem.reset()
+    bench.run(10)
+    assert counter(bench) == later > saved, "saved, though nothing crossed the bearer since"
     assert bench.send("AT+QAUGDCNT?").endswith("+QAUGDCNT: 0\r\n\r\nOK\r\n"), "the setting is not kept"
 
 

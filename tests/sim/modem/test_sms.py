@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from gsmmodem import pdu as oracle
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from host_tools.sim.modem import tpdu
@@ -37,6 +37,7 @@ def test_deliver_as_the_oracle_decodes_it(text):
 
 
 @given(st.text("abcXYZ 0189Δ€[\n流量用尽", min_size=1, max_size=400))
+@example("[75 % used] " * 30)
 def test_what_the_oracle_encodes_in_parts(text):
     texts = []
     for unit in oracle.encodeSmsSubmitPdu("+8613912345678", text, reference=3):
@@ -89,6 +90,14 @@ def test_sms_goes_on_when_data_is_stopped_but_not_without_coverage(bench):
     bench.modem.radio.cover(False)
     bench.send('AT+CMGS="10086"')
     assert bench.payload(b"CXLL\x1a") == "\r\n+CMS ERROR: 331\r\n"
+
+
+def test_line_feed_after_the_command_is_not_text(bench):
+    bench.send("AT+CMGF=1")
+    bench.write(b'AT+CMGS="10086"\r\n')
+    assert bench.run(1) == "\r\n> "
+    bench.payload(b"CXLL\x1a")
+    assert tpdu.parse(bench.carrier.sms[-1][2]).text() == "CXLL"
 
 
 def test_text_mode_refuses_what_it_cannot_encode(bench):
