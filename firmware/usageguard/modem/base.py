@@ -198,7 +198,6 @@ class Modem:
 
     def _ask(self, command, data=None, n=0):
         """Generator: one command; returns its result. GoneError when the modem is not what it was."""
-        yield False  # connections first: theirs are many and short
         self.channel.start(command, None, data, n)
         yield True
         result = self.channel.result

@@ -191,13 +191,13 @@ class Cellular(Modem):
                 self._retry_due.set(self.now, _REOPEN_MS)
             elif self.online and not self.data_wanted:
                 yield from self._go_offline(ENETDOWN)
+            elif self._counter_wanted:
+                self._counter_wanted = False
+                yield from self._read_counter()
             elif self.data_wanted and not self.online and self.registered and not self._retry_due.armed:
                 yield from self._go_online()
             elif self.sms_state == SMS_QUEUED and self.registered:
                 yield from self._send_sms()
-            elif self._counter_wanted:
-                self._counter_wanted = False
-                yield from self._read_counter()
             elif self._evidence_due.due(now):
                 yield from self._gather()
             else:
@@ -264,24 +264,30 @@ class Cellular(Modem):
         self._drop(errno)
 
     def _gather(self):
-        """The evidence of the radio, the counter and the network's time."""
+        """The radio's evidence, the network's time, the counter; between commands the connections may go."""
         channel = self.channel
-        self._evidence_due.set(self.now, _EVIDENCE_MS if self.time_reading else _FIRST_TIME_MS)
+        self._evidence_due.set(self.now, _EVIDENCE_MS)
         if (yield from self._ask(_CSQ)) == OK:
             self.signal = int_field(channel.info, channel.info_length, 0)
+        yield False
         if (yield from self._ask(_CESQ)) == OK:
             self.rsrq = int_field(channel.info, channel.info_length, 4)
             self.rsrp = int_field(channel.info, channel.info_length, 5)
+        yield False
         yield from self._ask(_CEREG)
+        yield False
         yield from self._read_time()
+        yield False
         yield from self._read_counter()
+        if not self.time_reading:
+            self._evidence_due.set(self.now, _FIRST_TIME_MS)
 
     def _send_sms(self):
         self.sms_state = SMS_SENDING
         pdu, length = self._sms
         yield from self._ask(_PDU_MODE)
         data = pdu + _CTRL_Z
-        command = Command(b"AT+CMGS=" + str(length).encode(), _CMGS_MS, b"+CMGS:", _PROMPT)  # TS 27.005 4.3
+        command = Command(b"AT+CMGS=" + str(length).encode(), _CMGS_MS, b"+CMGS:", _PROMPT)
         result = yield from self._ask(command, data, len(data))
         if result == TIMEOUT:
             self.hal.uart_write(_ESCAPE, 1)  # in case it still waits for the message

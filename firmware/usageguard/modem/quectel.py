@@ -34,7 +34,7 @@ class Quectel(Cellular):
 
     def __init__(self, hal, channel, config, account):
         super().__init__(hal, channel, config, account)
-        # A stream's read that gives less than asked for has emptied the modem's buffer, until shown otherwise.
+        # A stream's read that gives less than asked for empties the modem's buffer, until shown otherwise.
         self.short_read_drains = True
         self._sent = Octets()
         self._received = Octets()
