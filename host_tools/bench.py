@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -268,9 +268,12 @@ def run(
     on_event: OnEvent | None = None,
     on_progress: OnProgress | None = None,
     services: Mapping[str, tuple[str, int]] | None = None,
+    files: Mapping[str, bytes] | None = None,
+    libraries: Sequence[str] = (),
 ) -> RunResult:
     """Runs `scenario` on `target` and holds the outcome against its expectations.
 
+    `files` lie on the device beside its program, stock `libraries` (host_tools.thirdparty) among its modules.
     `services` names the addresses of what was started for the scenario's bridges.
     Raises UsageError for bad input, `Crashed` when the device's program ended by itself.
     """
@@ -284,9 +287,11 @@ def run(
     module, file = _app_module(scenario)
     with Image(mpy=target == "micropython") as image:
         image.write_json("config.json", scenario.device_config())
-        image.add_libraries(thirdparty.library(name) for name in APPS.get(scenario.app.name, ()))
+        image.add_libraries(thirdparty.library(name) for name in (*APPS.get(scenario.app.name, ()), *libraries))
         if file:
             image.add(file, f"{module}.py")
+        for name, content in (files or {}).items():
+            (image.root / name).write_bytes(content)
         try:
             _live(world, ProcessTarget(target, image), image)
         finally:

@@ -147,7 +147,11 @@ class Guard:
         asyncio.run(both())
 
     def crashed(self, code):
-        """The supervisor's word that the application ended with an exception."""
+        """The supervisor's word that the application ended with an exception: nobody will close its sockets."""
+        for slot in self.modem.slots:
+            if slot is not self.path.slot:
+                slot.close()
+        self.traffic_class = 0
         self.app_restarts += 1
         self.crash_code = code
         self._urgent = True

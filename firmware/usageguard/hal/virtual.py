@@ -7,13 +7,14 @@ To be installed before the application or asyncio is imported. On a board nothin
 import sys
 import time as _time
 
-from usageguard.core.ticks import TICKS_PERIOD, ticks_add, ticks_diff
+from usageguard.core.ticks import ticks_add, ticks_diff
 
 POLLIN = 1
 POLLOUT = 4
 POLLERR = 8
 POLLHUP = 16
 _LONGEST_MS = 1 << 28
+_AHEAD_MS = 1 << 40
 
 
 class _Module:
@@ -27,9 +28,14 @@ class _Module:
 
 
 class Time(_Module):
+    """Ticks here go on from the system's own and far ahead of them, without the HAL's wrap: the scheduler in C stamps a task
+    that is ready at once with the system's ticks, which then lie before any ticks of ours."""
+
     def __init__(self, guard, real):
         super().__init__(real)
         self._guard = guard
+        self._last = guard.hal.ticks_ms()
+        self._ticks = real.ticks_ms() + _AHEAD_MS if hasattr(real, "ticks_ms") else self._last
 
     def sleep(self, seconds):
         self._guard.sleep(int(seconds * 1000))
@@ -41,16 +47,19 @@ class Time(_Module):
         self._guard.sleep((us + 999) // 1000)
 
     def ticks_ms(self):
-        return self._guard.hal.ticks_ms()
+        now = self._guard.hal.ticks_ms()
+        self._ticks += ticks_diff(now, self._last)
+        self._last = now
+        return self._ticks
 
     def ticks_us(self):
-        return self._guard.hal.ticks_ms() * 1000 % TICKS_PERIOD
+        return self.ticks_ms() * 1000
 
     def ticks_add(self, ticks, delta):
-        return ticks_add(ticks, delta)
+        return ticks + delta
 
     def ticks_diff(self, end, start):
-        return ticks_diff(end, start)
+        return end - start
 
 
 class Poll:

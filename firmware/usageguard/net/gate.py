@@ -11,6 +11,7 @@ from usageguard.core.ticks import ticks_diff
 
 # The modem's receive buffer and what is under way to it may arrive without our having asked: kept leased while open.
 DOWNLINK_HEADROOM = const(4096)
+_ZERO = Octets()
 MOST_CREDIT = const(1 << 24)
 SHIFT_MS = const(20_000)  # a segment has left the modem by then: its socket's retransmissions are the counter's to show
 
@@ -31,6 +32,7 @@ class Gate:
         self.jumps = 0  # implausible jumps of the modem's counter
         self._window_octets = max(1024, min(16_384, config.plan.allowance >> 10))
         self._reading = Octets()
+        self._total = Octets()
         self._reading_at = self._shifted_at = 0
         self._epoch = -1
         self.rebase()
@@ -98,25 +100,25 @@ class Gate:
         """True when enough was charged since the modem's last reading for another one to be worth its while."""
         return self.meter.window >= self._window_octets
 
+    # HOT but for the first reading of an epoch: traffic makes readings due
+
     def counter(self, tx, rx, epoch, found_on):
-        """A reading of the modem's counter. `epoch` changes when the modem restarted; `found_on`: it ran before we did.
-        """
+        """A reading of the modem's counter. `epoch` changes when the modem restarted; `found_on`: it ran before we did."""
         now = self._hal.ticks_ms()
         meter = self.meter
-        total = Octets()
+        total = self._total
         total.set(tx)
         total.add_octets(rx)
-        zero = Octets()
         if epoch != self._epoch or not meter.counted:
             if meter.counted:
                 meter.lose()
             self._epoch = epoch
             self._anchor(total, found_on)
         elif total.less(self._reading):  # it was reset: the reading is what has crossed since
-            self._spend_reading(total.diff(zero), now)
+            self._spend_reading(total.diff(_ZERO), now)
         else:
             self._spend_reading(total.diff(self._reading), now)
-        self._reading = total
+        self._reading.set(total)
         self._reading_at = now
         self._ledger.counter_read(total)
 

@@ -95,16 +95,21 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
     def _wait_until(self, ticks):
         """One wait until `ticks` at the most; False when the socket's time-out has passed."""
         guard = self._guard
-        left = ticks_diff(self._deadline, guard.hal.ticks_ms())
-        if self._timeout >= 0 and left <= 0:
-            return False
-        guard.pump(ticks if self._timeout < 0 or ticks_diff(ticks, self._deadline) < 0 else self._deadline)
+        if self._timeout > 0:
+            if ticks_diff(self._deadline, guard.hal.ticks_ms()) <= 0:
+                return False
+            if ticks_diff(self._deadline, ticks) < 0:
+                ticks = self._deadline
+        guard.pump(ticks)
         return True
 
     # Connecting
 
     def connect(self, address):
-        """Connects to (host, port); a host name is resolved by the modem. OSError: EDQUOT, ETIMEDOUT, the modem's error."""
+        """Connects to (host, port); a host name is resolved by the modem. OSError: EDQUOT, ETIMEDOUT, the modem's error.
+
+        While the modem is not online it waits for that, a minute at the most (ENETDOWN), on a non-blocking socket too.
+        """
         if self._slot is not None:
             raise OSError(EISCONN, "EISCONN")
         host, port = address[0], address[1]

@@ -17,7 +17,7 @@ class ReportPath:
         for index, traffic_class in enumerate(config.classes):
             if traffic_class.uses_reserve:
                 self._class = index
-        self._slot = None
+        self.slot = None
         self.buffer = bytearray(_DATAGRAM)
         self.octets = 0  # IP octets of the datagrams, both ways
 
@@ -28,10 +28,10 @@ class ReportPath:
 
     def ready(self):
         """Whether a datagram would be taken now; if not, starts what that needs."""
-        slot = self._slot
+        slot = self.slot
         if slot is not None and slot.state == FAILED:
             slot.close()
-            self._slot = slot = None
+            self.slot = slot = None
         if slot is None or slot.state == FREE:
             self._open()
             return False
@@ -39,7 +39,7 @@ class ReportPath:
 
     def _open(self):
         upstream = self._upstream
-        self._slot = None
+        self.slot = None
         if not upstream.host or not self._modem.online:
             return
         slot = self._modem.free_slot()
@@ -49,13 +49,13 @@ class ReportPath:
         if self._gate.open(self._class, False, name_octets):
             slot.open(False, upstream.host, upstream.port)
             slot.traffic_class = self._class
-            self._slot = slot
+            self.slot = slot
 
     def send(self, buf, n):
         """Sends the datagram buf[0:n]; False when it was not taken (no session, no quota)."""
         if not self.ready() or not self._gate.transfer(self._class, False, n):
             return False
-        slot = self._slot
+        slot = self.slot
         slot.tx.write(buf, 0, n)
         slot.flush(n)
         self.octets += n + 28
@@ -63,13 +63,13 @@ class ReportPath:
 
     def arrived(self):
         """A datagram waits. HOT."""
-        return self._slot is not None and self._slot.rx.any() > 0
+        return self.slot is not None and self.slot.rx.any() > 0
 
     def receive(self):
         """Moves the next datagram into `buffer`; its octets, 0 where there is none."""
         if not self.arrived():
             return 0
-        n = self._slot.rx.readinto(self.buffer, _DATAGRAM)
+        n = self.slot.rx.readinto(self.buffer, _DATAGRAM)
         self.octets += n + 28
         return n
 
