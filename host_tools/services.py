@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import re
-import sqlite3
-import subprocess
-import sys
-import tempfile
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 from amqtt.broker import Broker, BrokerContext
 from amqtt.plugins.base import BasePlugin
 
+from host_tools.collector.intake import Collector
+from host_tools.collector.server import listening
+from host_tools.collector.store import Outcome, Received, Store
 from host_tools.scenario import Scenario
 
 LOOPBACK = "127.0.0.1"
@@ -33,7 +30,6 @@ class Mqtt:
     def __init__(self) -> None:
         self.port = 0
         self.publications = 0
-        self.failure: Exception | None = None
 
 
 class Counting(BasePlugin[BrokerContext]):
@@ -56,88 +52,91 @@ _BROKER = {
 
 @contextmanager
 def mqtt_broker() -> Iterator[Mqtt]:
-    """A real MQTT broker (amqtt) in a thread with a loop of its own; takes anonymous clients."""
+    """A real MQTT broker (amqtt); takes anonymous clients."""
     for name in ("amqtt", "transitions"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     mqtt = Mqtt()
-    loop = asyncio.new_event_loop()
-    ready = threading.Event()
-    stop = asyncio.Event()
 
-    async def serve() -> None:
-        try:
-            broker = Broker(_BROKER, loop)
-            for plugin in broker.plugins_manager.plugins:
-                if isinstance(plugin, Counting):
-                    plugin.mqtt = mqtt
-            await broker.start()
-            server: Any = broker._servers["default"].instance
-            mqtt.port = server.sockets[0].getsockname()[1]  # amqtt has no public way to ask
-        except Exception as error:
-            mqtt.failure = error
-            return
-        finally:
-            ready.set()
+    async def serve(ready: Callable[[], None], stop: asyncio.Event) -> None:
+        broker = Broker(_BROKER)
+        for plugin in broker.plugins_manager.plugins:
+            if isinstance(plugin, Counting):
+                plugin.mqtt = mqtt
+        await broker.start()
+        server: Any = broker._servers["default"].instance
+        mqtt.port = server.sockets[0].getsockname()[1]  # amqtt has no public way to ask
+        ready()
         await stop.wait()
         await broker.shutdown()
 
-    thread = threading.Thread(
-        target=loop.run_until_complete, args=(serve(),), name="mqtt-broker", daemon=True
-    )
-    thread.start()
-    try:
-        if not ready.wait(START_S) or mqtt.failure:
-            raise RuntimeError(f"the MQTT broker did not start: {mqtt.failure or 'no answer'}")
+    with _in_thread("mqtt-broker", serve):
         yield mqtt
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(STOP_S)
-        if not thread.is_alive():
-            loop.close()
 
 
-class CollectorProcess:
-    """The collector that runs: its `port`, and how many reports it has kept."""
+class Reports:
+    """The collector that runs: its `port`, how many reports it has kept, and the `now` that it acknowledges with."""
 
-    def __init__(self, port: int, db: Path) -> None:
-        self.port = port
-        self._db = db
+    def __init__(self) -> None:
+        self.port = 0
+        self.received = 0
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def reports(self) -> int:
-        with sqlite3.connect(f"file:{self._db}?mode=ro", uri=True) as db:
-            return db.execute("SELECT COUNT(*) FROM report").fetchone()[0]
+    def count(self, received: Received, outcome: Outcome) -> None:
+        self.received += outcome is Outcome.NEW
 
 
 @contextmanager
-def collector(keys: dict[str, str]) -> Iterator[CollectorProcess]:
-    """The collector as its own process; `keys` are the devices' secrets in hexadecimal, by device id."""
-    with tempfile.TemporaryDirectory(prefix="usage-guard-") as folder, ExitStack() as stack:
-        keys_file, db, log = (Path(folder, name) for name in ("keys.json", "reports.sqlite", "log"))
-        keys_file.write_text(json.dumps(keys), encoding="ascii")
-        output = stack.enter_context(open(log, "w", encoding="utf-8"))
-        command = [sys.executable, "-m", "host_tools.collector", "--port", "0"]
-        process = subprocess.Popen(
-            [*command, "--keys", str(keys_file), "--db", str(db)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+def collector(keys: Mapping[str, str]) -> Iterator[Reports]:
+    """The collector's own CoAP server; `keys` are the devices' secrets in hexadecimal, by device id.
+
+    It runs in this process, because a device takes its time from the acknowledgements: they have to carry the
+    simulated one.
+    """
+    reports = Reports()
+
+    async def serve(ready: Callable[[], None], stop: asyncio.Event) -> None:
+        store = Store()
         try:
-            yield CollectorProcess(_listening_port(process, log), db)
+            taker = Collector(
+                store, {id: bytes.fromhex(key) for id, key in keys.items()}, lambda: reports.now()
+            )
+            taker.listeners.append(reports.count)
+            async with listening(taker, LOOPBACK) as reports.port:
+                ready()
+                await stop.wait()
         finally:
-            process.terminate()
-            process.wait(STOP_S)
+            store.close()
+
+    with _in_thread("collector", serve):
+        yield reports
 
 
-def _listening_port(process: subprocess.Popen[bytes], log: Path) -> int:
-    deadline = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        if match := re.search(r"listening on coap://\S+:(\d+)/", log.read_text(encoding="utf-8")):
-            return int(match[1])
-        time.sleep(0.02)
-    raise RuntimeError(
-        f"the collector did not start: {log.read_text(encoding='utf-8').strip() or 'no answer'}"
-    )
+@contextmanager
+def _in_thread(
+    name: str, serve: Callable[[Callable[[], None], asyncio.Event], Awaitable[None]]
+) -> Iterator[None]:
+    """Runs `serve(ready, stop)` under a loop of its own while the context is open; it returns soon after `stop`."""
+    stop = asyncio.Event()
+    ready: Future[None] = Future()
+
+    async def main() -> None:
+        try:
+            await serve(lambda: ready.set_result(None), stop)
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        thread = threading.Thread(target=runner.run, args=(main(),), name=name, daemon=True)
+        thread.start()
+        try:
+            ready.result(START_S)
+            yield
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join(STOP_S)
 
 
 class Services:
@@ -145,7 +144,7 @@ class Services:
 
     def __init__(self) -> None:
         self.mqtt: Mqtt | None = None
-        self.collector: CollectorProcess | None = None
+        self.collector: Reports | None = None
 
     @property
     def addresses(self) -> dict[str, tuple[str, int]]:

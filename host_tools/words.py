@@ -61,6 +61,7 @@ class Teller:
 
 _NOT_FIGURES = ("t", "who", "what", "imsi")
 _TELLERS: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
+    ("device", "cycle"): lambda e: "A new billing cycle begins",
     ("device", "boot"): lambda e: f"Board starts ({e['cause']})",
     ("device", "time-trusted"): lambda e: "Time is known from an authenticated source",
     ("device", "refused"): lambda e: f"The network refuses the data session (cause {e['a']})",
@@ -79,5 +80,5 @@ _TELLERS: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
 def notable(event: dict[str, Any]) -> bool:
     """Whether an event belongs to the story, rather than to the protocol."""
     if event["who"] == "device":
-        return event["what"].startswith(("verdict-", "sms", "app-crash"))
+        return event["what"].startswith(("verdict-", "sms", "app-crash", "cycle"))
     return event["who"] == "carrier" or event["what"] == "power-cut"
