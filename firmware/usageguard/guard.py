@@ -1,6 +1,5 @@
 """Where the parts meet: one `step` that never waits, one `pump` that does, and what an application sees of the guard."""
 
-import gc
 import json
 
 from usageguard.at.channel import Channel
@@ -12,6 +11,7 @@ from usageguard.ledger import Ledger
 from usageguard.modem.slot import OPEN, OPENING
 from usageguard.net import sockets
 from usageguard.net.gate import Gate
+from usageguard.status import status
 from usageguard.upstream.outbox import Outbox
 from usageguard.upstream.path import ReportPath
 
@@ -42,7 +42,8 @@ class _Traffic:
 class Guard:
     """One device's guard. `hal` is the hardware, `config` what `usageguard.config` loaded.
 
-    Read only: `hal`, `modem`, `gate`, `policy`, `ledger`, `clock`, `outbox`, `app_restarts`, `crash_code`.
+    Read only: `hal`, `config`, `modem`, `gate`, `policy`, `ledger`, `clock`, `outbox`, `path`, `app_restarts`, `crash_code`,
+    `closed_cycle` (figures of the last complete one, None before).
     """
 
     WATCHDOG_MS = _WATCHDOG_MS
@@ -62,7 +63,7 @@ class Guard:
         self.clock = Clock(config.plan.cycle, floor, self.ledger.cycle_id, now)
         self.modem = _driver(config.modem.family)(hal, Channel(hal), config.modem, self)
         self.path = ReportPath(self.modem, self.gate, config)
-        self._closed = None
+        self.closed_cycle = None
         self._published_at = now
         self._changed = True
         self._slow_at = now
@@ -326,7 +327,7 @@ class Guard:
     def _begin_cycle(self, cycle_id, now):
         ledger = self.ledger
         if cycle_id == ledger.cycle_id + 1:  # otherwise the clock has only now learnt which cycle it is
-            self._closed = {
+            self.closed_cycle = {
                 "cycle": ledger.cycle_id,
                 "carried_octets": self.carried_octets(),
                 "rated_octets": self.gate.used.value(),
@@ -350,47 +351,12 @@ class Guard:
         """How far `carried_octets` may be above what was carried: what the model and recoveries charged to be safe."""
         return self.gate.meter.bound() + self.ledger.carried_unsure.value()
 
-    def status(self):
-        """The state as integers and ASCII, of the present cycle; the last complete one in `closed`."""
-        ledger, policy = self.ledger, self.policy
-        return {
-            "cycle": ledger.cycle_id,
-            "carried_octets": self.carried_octets(),
-            "rated_octets": self.gate.used.value(),
-            "error_bound_octets": self.error_bound_octets(),
-            "verdict": policy.verdict(),
-            "reasons": policy.names(),
-            "shed": [c.name for i, c in enumerate(self.config.classes) if policy.shed >> i & 1],
-            "stopped": bool(policy.reasons),
-            "time_source": self.clock.source,
-            "modem": self.modem.state,
-            "boot_id": ledger.boot_id,
-            "ledger": ledger.backend,
-            "recovered": ledger.recovered,
-            "app_restarts": self.app_restarts,
-            "counter_jumps": self.gate.jumps,
-            "denials": self.gate.denials,
-            "reports_sent": self.outbox.reports_sent,
-            "reports_acked": self.outbox.reports_acked,
-            "octets_per_report": self.path.octets // max(1, self.outbox.reports_acked),
-            "heap_octets": _live_octets(),
-            "closed": self._closed,
-        }
-
     def publish(self, now):
         """Tells whoever watches the device its status."""
         self._published_at = now
         self._changed = False
         self.ledger.set_remaining(max(0, min(1 << 29, self.config.plan.report_limit - self.gate.used.value())))
-        self.hal.status(json.dumps(self.status()))
-
-
-def _live_octets():
-    """Octets of the heap that are in use after a collection; None where nobody counts them (CPython)."""
-    if not hasattr(gc, "mem_alloc"):
-        return None
-    gc.collect()
-    return gc.mem_alloc()
+        self.hal.status(json.dumps(status(self)))
 
 
 def _driver(family):
