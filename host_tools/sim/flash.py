@@ -126,7 +126,7 @@ def torn(before: bytes, after: bytes, cut: Cut) -> bytes:
 
 
 class FlashBlocks:
-    """A `Flash` by MicroPython's block-device protocol. As with `esp32.Partition` and an offset, no write erases."""
+    """A `Flash` by MicroPython's block-device protocol; as on an `esp32.Partition`, no write erases."""
 
     def __init__(self, flash: Flash) -> None:
         self.flash = flash

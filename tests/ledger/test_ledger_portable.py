@@ -5,15 +5,7 @@ from usageguard.core.octets import Octets
 from usageguard.ledger import Ledger
 from usageguard.ring import get32, put32
 
-try:
-    from micropython import heap_lock, heap_unlock
-except ImportError:  # CPython allocates as it likes
-
-    def heap_lock():
-        pass
-
-    def heap_unlock():
-        pass
+from tests.portable import without_heap
 
 
 class Blocks:
@@ -340,34 +332,28 @@ def test_stored_integers():
     assert (buf[0], buf[5]) == (0, 0), "beyond its 4 octets"
 
 
-def spend_through_sectors(ledger, blocks):
-    """Hot path across lease renewals, announced leases, unasked downlink, sector changes and erases."""
+def test_hot_path_allocates_nothing():
+    """Lease renewals, announced leases, unasked downlink, sector changes, erases."""
+    blocks, hal = Blocks(), Hal()
+    ledger = boot(blocks, hal)
+    ledger.set_remaining(1 << 19)
+    packets = 100
     erased = blocks.erased
-    n = 0
-    heap_lock()
-    try:
-        while blocks.erased < erased + 4:
+
+    def spend():
+        for n in range(1, packets + 1):
             ledger.ensure(1400, 1000)
             ledger.spend(1400, 1000)
-            n += 1
+            ledger.commit()
             if n % 16 == 0:
                 ledger.ensure(20000, 9000)
             if n % 25 == 0:
                 ledger.spend(300000, 300000)
                 ledger.within_cycle()
-            if n % 40 == 0:
                 ledger.tidy()
-                ledger.commit()
-    finally:
-        heap_unlock()
-    return n
 
-
-def test_hot_path_allocates_nothing():
-    blocks, hal = Blocks(), Hal()
-    ledger = boot(blocks, hal)
-    ledger.set_remaining(1 << 19)
-    n = spend_through_sectors(ledger, blocks)
-    expected = 1400 * n + 300000 * (n // 25)
+    without_heap(spend)
+    assert blocks.erased >= erased + 4, "no sector changed"
+    expected = 1400 * packets + 300000 * (packets // 25)
     assert ledger.rated.value() == expected, (ledger.rated.value(), expected)
     assert boot(blocks, hal).rated.value() >= expected, "recovered below what was spent"
