@@ -245,20 +245,17 @@ class _Story:
 
     def _comparison(self) -> str:
         assert self.other is not None
-        other = self.other.to_json()
+        mine, other = self.result, self.other.to_json()
         rows: list[tuple[str, str, str]] = [
-            ("Stopped by", self._stopper(self.result), self._stopper(other)),
-            ("Data flowed for", self._flow(self.result), self._flow(other)),
-            ("Billed", *(_bill(each["carrier"]) for each in (self.result, other))),
-            (
-                "Reports received",
-                *(f"{each['upstream']['reports_received']:,}" for each in (self.result, other)),
-            ),
+            ("Stopped by", self._stopper(mine), self._stopper(other)),
+            ("Data flowed for", self._flow(mine), self._flow(other)),
+            ("Billed", _bill(mine["carrier"]), _bill(other["carrier"])),
+            ("Reports received", _received(mine), _received(other)),
             *self.facts,
         ]
         body = "".join(
-            f'<tr><th scope="row">{_text(what)}</th><td>{_text(mine)}</td><td>{_text(theirs)}</td></tr>'
-            for what, mine, theirs in rows
+            f'<tr><th scope="row">{_text(what)}</th><td>{_text(guarded)}</td><td>{_text(unguarded)}</td></tr>'
+            for what, guarded, unguarded in rows
         )
         return (
             "<section><h2>With the guard, and without</h2>"
@@ -373,6 +370,10 @@ def _or_dash(value: object) -> str:
 def _bill(carrier: dict[str, Any]) -> str:
     billed = carrier["billed_octets"]
     return f"{size(billed)}, {_percent(billed, carrier['allowance_octets'], 1)}"
+
+
+def _received(result: dict[str, Any]) -> str:
+    return f"{result['upstream']['reports_received']:,}"
 
 
 def _span(span: timedelta) -> str:

@@ -31,7 +31,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A TOML table: immutable, and a key that it does not have is an error."""
 
 
-class Carrier(_Table):
+class Carrier(_Table, frozen=True):
     """How the simulated carrier bills and stops. `allowance_octets` 0 means the plan's."""
 
     allowance_octets: Octets = Octets(0)
@@ -43,14 +43,14 @@ class Carrier(_Table):
     apn: Name = "cmiot"
 
 
-class Network(_Table):
+class Network(_Table, frozen=True):
     """The path beyond the carrier: one-way latency, and loss of packets there."""
 
     latency_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 60
     loss_permille: Permille = 0
 
 
-class Host(_Table):
+class Host(_Table, frozen=True):
     """A host on the internet. A bridge relays to real sockets: `to` an address or a bench's `service`."""
 
     DEFAULT_PORTS: ClassVar[dict[str, int]] = {"mqtt": 1883, "collector": 5683, "responder": 7000, "sink": 9}
@@ -69,13 +69,13 @@ class Host(_Table):
         return self.DEFAULT_PORTS[self.service or self.kind]
 
 
-class App(_Table):
+class App(_Table, frozen=True):
     """What runs on the device beside the guard: a name that ships, or a Python file beside the scenario."""
 
     name: Name = "workload"
 
 
-class Traffic(_Table):
+class Traffic(_Table, frozen=True):
     """A habit of the application, between `start` and `until` (0: the end) after the scenario's beginning.
 
     `request` and `download` send `tx` octets and are answered with `rx`; `publish` is MQTT, `tx` its payload.
@@ -91,7 +91,7 @@ class Traffic(_Table):
     until: Seconds = Seconds(0)
 
 
-class PowerCut(_Table, tag_field="kind", tag="power_cut"):
+class PowerCut(_Table, frozen=True, tag_field="kind", tag="power_cut"):
     """The supply fails `at` this time without warning and is back `off` later."""
 
     at: Seconds
@@ -101,7 +101,7 @@ class PowerCut(_Table, tag_field="kind", tag="power_cut"):
 Fault = PowerCut
 
 
-class Scenario(_Table, kw_only=True):
+class Scenario(_Table, frozen=True, kw_only=True):
     """One world and one device in it."""
 
     name: str = ""  # the file's, without .toml, unless given
@@ -182,8 +182,8 @@ def find(name: str) -> Path:
     )
 
 
-def load(name: str | Path) -> Scenario:
-    """Reads and checks a scenario. Raises UsageError for whatever is wrong with it."""
+def load(name: str | Path, modem: str | None = None) -> Scenario:
+    """Reads and checks a scenario; `modem` replaces its profile. Raises UsageError for whatever is wrong."""
     path = find(str(name))
     try:
         text = path.read_text(encoding="utf-8")
@@ -191,13 +191,15 @@ def load(name: str | Path) -> Scenario:
         raise UsageError(path.name, "", "is not UTF-8 text", "save it as UTF-8") from None
     except OSError as error:
         raise UsageError(str(path), "", f"cannot be read: {error.strerror}") from None
-    return loads(text, path.name)
+    return loads(text, path.name, modem)
 
 
-def loads(text: str, where: str) -> Scenario:
+def loads(text: str, where: str, modem: str | None = None) -> Scenario:
     """`load` for text; `where` names it in messages."""
     raw = strict.parse(text, where)
     _convert_units(raw, where)
+    if modem is not None:
+        raw["modem"] = modem
     scenario = strict.convert(raw, Scenario, where, _EXAMPLES)
     _check(where, scenario)
     return msgspec.structs.replace(scenario, name=scenario.name or where.removesuffix(".toml"))

@@ -23,6 +23,8 @@ LOOPBACK = "127.0.0.1"
 START_S = 20
 STOP_S = 5
 
+Serve = Callable[[Callable[[], None], asyncio.Event], Awaitable[None]]
+
 
 class Mqtt:
     """The broker that runs: its `port`, and the `publications` it has taken."""
@@ -74,7 +76,7 @@ def mqtt_broker() -> Iterator[Mqtt]:
 
 
 class Reports:
-    """The collector that runs: its `port`, how many reports it has kept, and the `now` that it acknowledges with."""
+    """The collector that runs: its `port`, the reports it `received`, the `now` it acknowledges with."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -97,9 +99,8 @@ def collector(keys: Mapping[str, str]) -> Iterator[Reports]:
     async def serve(ready: Callable[[], None], stop: asyncio.Event) -> None:
         store = Store()
         try:
-            taker = Collector(
-                store, {id: bytes.fromhex(key) for id, key in keys.items()}, lambda: reports.now()
-            )
+            secrets = {device: bytes.fromhex(key) for device, key in keys.items()}
+            taker = Collector(store, secrets, lambda: reports.now())  # noqa: PLW0108 - `now` is set later
             taker.listeners.append(reports.count)
             async with listening(taker, LOOPBACK) as reports.port:
                 ready()
@@ -112,10 +113,8 @@ def collector(keys: Mapping[str, str]) -> Iterator[Reports]:
 
 
 @contextmanager
-def _in_thread(
-    name: str, serve: Callable[[Callable[[], None], asyncio.Event], Awaitable[None]]
-) -> Iterator[None]:
-    """Runs `serve(ready, stop)` under a loop of its own while the context is open; it returns soon after `stop`."""
+def _in_thread(name: str, serve: Serve) -> Iterator[None]:
+    """Runs `serve(ready, stop)` under a loop of its own while the context is open."""
     stop = asyncio.Event()
     ready: Future[None] = Future()
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from unearth import PackageFinder
 
@@ -27,6 +28,14 @@ class Library:
     name: str
     version: str
     sha256: str
+
+
+class Sources(NamedTuple):
+    """Package indexes, and places with links to archives."""
+
+    indexes: list[str]
+    links: list[str]
+    trusted_hosts: list[str]
 
 
 LIBRARIES = {
@@ -61,7 +70,10 @@ def library(name: str) -> Path:
 def _download(wanted: Library, target: Path) -> None:
     requirement = f"{wanted.name}=={wanted.version}"
     try:
-        finder = PackageFinder(**pip_sources())
+        sources = pip_sources()
+        finder = PackageFinder(
+            index_urls=sources.indexes, find_links=sources.links, trusted_hosts=sources.trusted_hosts
+        )
         best = finder.find_best_match(requirement).best
         if best is None:
             raise LookupError("no index has it")
@@ -78,8 +90,8 @@ def _download(wanted: Library, target: Path) -> None:
         ) from None
 
 
-def pip_sources() -> dict[str, list[str]]:
-    """Where pip would look, from its files and environment, as the resolver's arguments."""
+def pip_sources() -> Sources:
+    """Where pip would look, from its files and environment."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     listing = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # none without pip
     settings: dict[str, list[str]] = {}
@@ -88,8 +100,4 @@ def pip_sources() -> dict[str, list[str]]:
         settings.setdefault(key, " ".join(shlex.split(value)).replace("\\n", " ").split())
     offline = settings.get("no-index", ["false"])[0].lower() in ("1", "true", "yes", "on")
     indexes = [] if offline else settings.get("index-url", [PYPI]) + settings.get("extra-index-url", [])
-    return {
-        "index_urls": indexes,
-        "find_links": settings.get("find-links", []),
-        "trusted_hosts": settings.get("trusted-host", []),
-    }
+    return Sources(indexes, settings.get("find-links", []), settings.get("trusted-host", []))

@@ -1,0 +1,189 @@
+"""The `usageguard` command. Exit status: 0 all expectations held, 1 one did not, 2 usage or bad input."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from host_tools.errors import UsageError
+
+# The simulator and matplotlib take their time to import; a command takes only what it needs.
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Usage Guard: keeps a cellular IoT device inside its data plan.",
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+HELD, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+class Target(StrEnum):
+    """What runs the firmware."""
+
+    CPYTHON = "cpython"
+    MICROPYTHON = "micropython"
+
+
+TargetOption = Annotated[Target, typer.Option(help="what runs the firmware")]
+
+
+@app.command()
+def demo(
+    html: Annotated[Path, typer.Option(help="the report to write", metavar="FILE")] = Path("usageguard-report.html"),
+    target: TargetOption = Target.MICROPYTHON,
+) -> None:
+    """A month of a device's life on a MicroPython VM, with the guard and without, then an HTML report."""
+    from host_tools import demo as story
+
+    _writable("--html", html)
+    begin = time.monotonic()
+    outcome = story.run(html, target, err)
+    _say(outcome.run.to_json())
+    out.print(f"Both lives took {time.monotonic() - begin:.0f} s. The report: [bold]{escape(str(html))}[/]")
+    raise typer.Exit(HELD if outcome.run.passed else FAILED)
+
+
+@app.command()
+def sim(
+    scenarios: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SCENARIO]...", help="names that ship, or files; none: lists those that ship"),
+    ] = None,
+    target: TargetOption = Target.MICROPYTHON,
+    modem: Annotated[str | None, typer.Option(help="modem profile instead of the scenario's")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed instead of the scenario's", min=0, max=2**32 - 1)] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE|-", help="the results as JSON; - is standard output")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="the results as a page")] = None,
+) -> None:
+    """Run scenarios; without one, list those that ship."""
+    from host_tools import play, scenario
+
+    if not scenarios:
+        for name in scenario.shipped():
+            out.print(f"[bold]{name:14}[/] {escape(scenario.load(name).title)}")
+        return
+    if json_file and json_file != "-":
+        _writable("--json", Path(json_file))
+    if html:
+        _writable("--html", html)
+    todo = [scenario.load(name, modem) for name in scenarios]  # all of them, before the first is run
+    say = err if json_file == "-" else out
+    runs = []
+    for each in todo:
+        run = play.play(each, target, seed, err).run
+        _say(run.to_json(), say)
+        runs.append(run)
+    results = [run.to_json() for run in runs]
+    if json_file:
+        _write_json(json_file, results[0] if len(results) == 1 else results)
+    if html:
+        from host_tools import report
+
+        report.write(html, [report.Part(each, run) for each, run in zip(todo, runs, strict=True)])
+    raise typer.Exit(HELD if all(run.passed for run in runs) else FAILED)
+
+
+@app.command()
+def modem(
+    profile: Annotated[str, typer.Option(help="a modem that ships, or a TOML file")] = "quectel-ec200u",
+    link: Annotated[str | None, typer.Option(metavar="PATH", help="a symbolic link to make to the pty")] = None,
+    baud: Annotated[int, typer.Option(help="rate at which the line is paced")] = 115_200,
+) -> None:
+    """The simulated modem alone on a pty, for any AT client. Ends with Ctrl-C."""
+    from host_tools.sim.modem import pty
+
+    try:
+        pty.serve(profile, link, baud, announce=out.print)
+    except ValueError as error:
+        raise UsageError("modem", "", str(error)) from None
+
+
+@app.command()
+def collector(
+    keys: Annotated[Path, typer.Option(metavar="FILE", help="TOML or JSON: device id = key, 64 hexadecimal digits")],
+    db: Annotated[Path, typer.Option(metavar="FILE", help="SQLite file, created at need")] = Path("reports.sqlite"),
+    port: Annotated[int, typer.Option(help="UDP port, 0 for any", min=0, max=65_535)] = 5683,
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+) -> None:
+    """Receive the devices' usage reports over CoAP, verify, keep and acknowledge them. Ends with Ctrl-C."""
+    from host_tools.collector.server import serve
+
+    serve(port, db, keys, host)
+
+
+def _say(result: dict[str, Any], console: Console = out) -> None:
+    """A run in a few lines."""
+    from host_tools.units import size
+
+    carrier, device, upstream = result["carrier"], result["device"], result["upstream"]
+    mark = "[green]held[/]" if result["passed"] else "[bold red]failed[/]"
+    days, seconds = divmod(result["simulated_s"], 86_400)
+    console.print(
+        f"{mark}  [bold]{escape(result['scenario'])}[/]: {days} d {seconds // 3600} h "
+        f"in {result['wall_s']:.1f} s on {result['target']}, seed {result['seed']}"
+    )
+    if device["carried_octets"] is not None:
+        over = device["carried_octets"] - carrier["ip_octets"]
+        console.print(
+            f"      the carrier billed {size(carrier['billed_octets'])} of {size(carrier['allowance_octets'])}; "
+            f"the device counted {over:+,} octets against it; {_stopped(carrier, device)}; "
+            f"reports: {upstream['reports_received']} received, {upstream['reports_lost']} lost"
+        )
+    for failure in result["failures"]:
+        console.print(f"      [red]✗[/] {escape(failure)}")
+
+
+def _stopped(carrier: dict[str, Any], device: dict[str, Any]) -> str:
+    if carrier["stopped_at"]:
+        return "the carrier stopped it"
+    return "it stopped itself" if device["stopped_at"] else "nobody stopped it"
+
+
+def _write_json(name: str, value: Any) -> None:
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    if name == "-":
+        sys.stdout.write(text)
+    else:
+        Path(name).write_text(text, encoding="utf-8")
+
+
+def _writable(option: str, path: Path) -> None:
+    """Found out before a long run, not after it."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise UsageError(option, str(path), "cannot be written", "name a file in a folder that exists")
+
+
+def main() -> None:
+    """The console script."""
+    raise SystemExit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The command with `arguments`; returns the exit status. Whatever is wrong with them is one line."""
+    try:
+        return app(arguments, prog_name="usageguard", standalone_mode=False) or HELD
+    except UsageError as error:
+        problem = str(error)
+    except typer.TyperException as error:
+        problem = error.format_message()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return HELD
+    if problem:  # none where help was the answer
+        print(f"usageguard: {' '.join(problem.split())}", file=sys.stderr)
+    return BAD_INPUT
