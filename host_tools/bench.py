@@ -35,6 +35,7 @@ IMSI = "460001234567890"
 ICCID = "89860012345678901234"
 MSISDN = "+861440000000001"
 LEDGER_SECTORS = 3
+CARRIER_FIGURES = ("ip_octets", "billed_octets", "allowance_octets", "stopped_at", "stop_reason", "overage_cost")
 APPS = {"workload": (), "umqtt-tracker": ("umqtt.simple",)}
 """The applications that ship, and the stock libraries that they import."""
 
@@ -106,7 +107,7 @@ class World:
         if host.kind == "bridge":
             if host.to:
                 target = host.to
-            elif host.service in services:
+            elif host.service and host.service in services:
                 target = "{}:{}".format(*services[host.service])
             else:
                 raise UsageError(
@@ -190,10 +191,7 @@ class Recorder:
             "failures": [],
             "simulated_s": world.clock.now_us // S,
             "wall_s": round(wall_s, 2),
-            "carrier": {
-                key: carrier.get(key)
-                for key in ("ip_octets", "billed_octets", "allowance_octets", "stopped_at", "stop_reason", "overage_cost")
-            },
+            "carrier": {key: carrier.get(key) for key in CARRIER_FIGURES},
             "device": {
                 "carried_octets": figures.get("carried_octets"),
                 "rated_octets": figures.get("rated_octets"),

@@ -6,8 +6,9 @@ An application is a module with `main(guard)`, of one of three kinds:
     asyncio      async def main(guard): `asyncio.create_task(guard.run())` is done for it
     own loop     def main(guard): calls `guard.step_now()` at least every `guard.WATCHDOG_MS` milliseconds
 
-Guarding goes on inside every wait of the first two, and while a crashed application is being held back. Only the guard's
-main loop feeds the watchdog: an application that computes for longer than `WATCHDOG_MS` (2 minutes) without waiting is reset.
+Guarding goes on inside every wait of the first two, and while a crashed application is being held back. Only the
+guard's main loop feeds the watchdog: an application that computes for longer than `WATCHDOG_MS` (2 minutes) without
+waiting is reset.
 """
 
 import sys
@@ -21,7 +22,7 @@ HEALTHY_MS = const(600_000)  # a run this long makes the next crash a first one 
 
 
 def crash_code(error):
-    """A small integer that says what ended the application: an OSError's errno, else 1000 + a hash of the type's name."""
+    """What ended the application as a small integer: an OSError's errno, else 1000 + a hash of the type's name."""
     if isinstance(error, OSError) and error.args and isinstance(error.args[0], int):
         return error.args[0] & 0x3FF
     code = 0
@@ -46,7 +47,7 @@ def _run_once(guard, main):
 
 
 def supervise(guard, main):
-    """Runs `main` again and again; returns when it returned, after which the caller goes on guarding. Never raises Exception."""
+    """Runs `main` until it returns by itself. An Exception of its own never leaves here."""
     backoff = FIRST_BACKOFF_MS
     while True:
         started = guard.hal.ticks_ms()

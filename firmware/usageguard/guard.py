@@ -1,4 +1,4 @@
-"""Where the parts meet: one `step` that never waits, one `pump` that does, and what an application sees of the guard."""
+"""Where the parts meet: a `step` that never waits, a `pump` that does, and what applications see of the guard."""
 
 import json
 
@@ -42,8 +42,8 @@ class _Traffic:
 class Guard:
     """One device's guard. `hal` is the hardware, `config` what `usageguard.config` loaded.
 
-    Read only: `hal`, `config`, `modem`, `gate`, `policy`, `ledger`, `clock`, `outbox`, `path`, `app_restarts`, `crash_code`,
-    `closed_cycle` (figures of the last complete one, None before).
+    Read only: `hal`, `config`, `modem`, `gate`, `policy`, `ledger`, `clock`, `outbox`, `path`, `app_restarts`,
+    `crash_code`, `closed_cycle` (figures of the last complete one, None before).
     """
 
     WATCHDOG_MS = _WATCHDOG_MS

@@ -1,4 +1,4 @@
-"""The simulated ESP32 board: what the firmware's HAL talks to. It owns flash, retained memory, UART, reset causes and power.
+"""The simulated ESP32 board, which the firmware's HAL talks to: flash, retained memory, UART, resets and power.
 
 `handle` answers one request of the protocol in `firmware/usageguard/hal/host.py`; the numbers below are that file's.
 """
@@ -147,7 +147,7 @@ class Board:
             self.clock.run_until(due, self._woken)
 
     def handle(self, op: int, a: int, arg: int, payload: bytes) -> bytes | None:
-        """Carries out one request; the reply's payload, or None for an op that has no reply. PowerLoss ends the boot."""
+        """Carries out one request; the reply's payload, None for an op without. PowerLoss ends the boot."""
         if self._dead:
             raise PowerLoss(HARD)
         answer = self._ops[op](self, a, arg, payload)

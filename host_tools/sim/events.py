@@ -11,7 +11,7 @@ from host_tools.sim.clock import Clock
 
 @dataclass(slots=True)
 class EventLog:
-    """Ordered events; `who` is "device", "carrier", "modem", "bench", …; `what` a short ASCII code; fields are integers or ASCII."""
+    """Ordered events: `who` ("device", "carrier", …), `what` as a short ASCII code, and integer or ASCII fields."""
 
     clock: Clock
     events: list[dict[str, Any]] = field(default_factory=list)

@@ -10,7 +10,7 @@ BITS_PER_OCTET = 10  # 8N1: a start bit and a stop bit
 
 
 class Direction:
-    """One way: octets written now are delivered when their last bit has passed, `chunk` octets at the most at a time."""
+    """One way: octets are delivered when their last bit has passed, `chunk` of them at the most at a time."""
 
     def __init__(self, clock: Clock, baud: int, chunk: int) -> None:
         self.clock = clock
@@ -36,7 +36,7 @@ class SerialLine:
     """`to_host` carries the modem's octets, `to_modem` the host's; set each `deliver`, call each `write`."""
 
     def __init__(self, clock: Clock, baud: int = 115_200, chunk: int = 480) -> None:
-        # 120 octets is the ESP32 driver's default RX FIFO threshold (ESP-IDF uart.h, UART_FULL_THRESH_DEFAULT).
+        # Four fillings of the FIFO threshold that the ESP32 driver wakes at (120, ESP-IDF uart.h): a fair wake-up rate.
         self.to_host = Direction(clock, baud, chunk)
         self.to_modem = Direction(clock, baud, chunk)
 

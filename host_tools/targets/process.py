@@ -29,7 +29,8 @@ def micropython() -> str:
     if named:
         found = shutil.which(named)
         if not found:
-            raise UsageError("MICROPYTHON", "", f'"{named}" is not a program', "name a MicroPython unix-port executable")
+            hint = "name a MicroPython unix-port executable"
+            raise UsageError("MICROPYTHON", "", f'"{named}" is not a program', hint)
         return found
     beside = Path(sys.executable).parent / "micropython"
     found = str(beside) if beside.exists() else shutil.which("micropython")

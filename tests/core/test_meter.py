@@ -72,8 +72,9 @@ def test_the_margin_is_rounded_up(payload, per_packet, permille):
 
 
 class Truth:
-    """A device whose traffic is known. What is sent is charged first and leaves later, some of it twice; what is received
-    has arrived before it is charged. Readings see what crossed, and none comes before what the one before last covered."""
+    """A device whose traffic is known. What is sent is charged first and leaves later, some of it twice; what is
+    received has arrived before it is charged. Readings see what crossed, and none comes before what the one before
+    last covered."""
 
     def __init__(self, rating: Rating) -> None:
         self.meter = Meter(rating)

@@ -46,7 +46,7 @@ def run(
     return bench.run(scenario.loads(text, "test.toml"), target, files=files, libraries=libraries).to_json()
 
 
-def whats(result: dict, prefix: str) -> list[tuple]:
+def told(result: dict, prefix: str) -> list[tuple]:
     """The device's events of one kind, as (what, a, b)."""
     return [
         (event["what"], event["a"], event["b"])

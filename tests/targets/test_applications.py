@@ -1,9 +1,11 @@
 """Applications of every kind under the supervisor, on the VM, against real servers."""
 
+import itertools
+
 import pytest
 
 from host_tools import paths, services
-from tests.targets.conftest import APPS, run, whats
+from tests.targets.conftest import APPS, run, told
 
 EXAMPLES = paths.firmware() / "examples"
 
@@ -12,23 +14,23 @@ def test_a_blocking_application_publishes_through_umqtt_to_a_real_broker():
     with services.mqtt_broker() as mqtt:
         result = run(EXAMPLES / "blocking_app.py", libraries=["umqtt.simple"], mqtt_example=f"127.0.0.1:{mqtt.port}")
         assert mqtt.publications == 5
-    assert whats(result, "app-crash") == []
+    assert told(result, "app-crash") == []
 
 
 @pytest.mark.parametrize("example", ["asyncio_app.py", "own_loop_app.py"])
 def test_an_application_with_its_own_waiting_talks(example, echo_server):
     result = run(EXAMPLES / example, echo_example=echo_server)
-    lines = whats(result, "example-line")
+    lines = told(result, "example-line")
     assert len(lines) == (6 if example == "asyncio_app.py" else 3)
-    assert whats(result, "app-crash") == []
+    assert told(result, "app-crash") == []
 
 
 @pytest.mark.parametrize("target", ["micropython", "cpython"])
 def test_a_crashing_application_is_reported_and_restarted_with_back_off_while_guarding_goes_on(target):
     result = run(APPS / "crashing_app.py", target, duration="30m")
     crashes = [e for e in result["events"] if e["what"] == "app-crash"]
-    starts = [b for _, _, b in whats(result, "app-start")]
-    gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+    starts = [b for _, _, b in told(result, "app-start")]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
     assert gaps[:8] == [1, 2, 4, 8, 16, 32, 64, 128]
     assert {e["a"] for e in crashes} == {104}, "the code is the OSError's errno"
     assert result["upstream"]["reports_received"] >= 5
@@ -40,9 +42,9 @@ def test_an_application_that_never_waits_on_the_guard_is_reset_by_the_watchdog(t
     result = run(APPS / "stuck_app.py", target, duration="10m")
     causes = [e["cause"] for e in result["events"] if (e["who"], e["what"]) == ("device", "boot")]
     assert causes[:3] == ["power-on", "watchdog", "watchdog"]
-    assert whats(result, "ledger-exact")[0][1:] == (0, 0), "retained memory knew what was spent"
+    assert told(result, "ledger-exact")[0][1:] == (0, 0), "retained memory knew what was spent"
 
 
 def test_a_crash_closes_the_sockets_that_the_application_left_open(echo_server):
     result = run(APPS / "leaking_app.py", duration="20m", echo=echo_server)
-    assert {code for _, code, _ in whats(result, "app-crash")} == {42}, "never out of sockets"
+    assert {code for _, code, _ in told(result, "app-crash")} == {42}, "never out of sockets"

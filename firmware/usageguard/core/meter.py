@@ -18,7 +18,8 @@ from usageguard.compat import const
 
 IP_TCP = const(40)  # IPv4 20 (RFC 791) + TCP 20 (RFC 9293), without options
 IP_UDP = const(28)  # IPv4 20 + UDP 8 (RFC 768)
-SEGMENT = const(1360)  # MSS on an MTU of 1400, the smallest in common use on LTE; longer writes are priced as more segments
+# MSS on an MTU of 1400, the smallest in common use on LTE; longer writes are priced as more segments
+SEGMENT = const(1360)
 OPEN_TCP = const(172)  # SYN and SYN-ACK with all options 60 each, ACK 52
 CLOSE_TCP = const(208)  # FIN and ACK of both sides, 52 each
 OPEN_CLOSE_PACKETS = const(7)
@@ -186,5 +187,5 @@ class Meter:
 
 
 def plausible(delta, elapsed_ms):
-    """The part of a counter's growth in `elapsed_ms` that a line can carry; what is beyond it is the counter's fault."""
+    """What a line can carry of a counter's growth in `elapsed_ms`; the rest is the counter's fault."""
     return min(delta, COUNTER_SLACK + (elapsed_ms // 1000 + 1) * COUNTER_OCTETS_PER_S)

@@ -1,4 +1,5 @@
-"""The HAL on an ESP32 under stock MicroPython >= 1.24. Not yet run on hardware: written against its documentation and stubs.
+"""The HAL on an ESP32 under stock MicroPython >= 1.24. Not yet run on hardware: written against its documentation
+and stubs.
 
 `board` is the device's `board.json`: {"uart": 1, "tx": 26, "rx": 27, "baud": 115200, "pwrkey": 4, "pwrkey_active": 1,
 "on_pulse_ms": 100, "off_pulse_ms": 3000, "power": 12 or null}. The ledger lies on a data partition named "ledger".

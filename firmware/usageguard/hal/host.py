@@ -1,9 +1,10 @@
 """The HAL on a host: every piece of hardware lives in the simulator, behind one link.
 
-A request is 8 octets (op, 8-bit argument, 16-bit payload length, 32-bit argument, little-endian) and its payload. A reply,
-where the op has one, is 8 octets (ticks, UART octets that can be read, payload length) and its payload. Ticks stand still
-between replies, because virtual time moves only while the device waits: so `ticks_ms` and an empty `uart_readinto` cost
-no round trip. The link is a file descriptor (`FdLink`) or the simulator itself (a direct call, for property tests).
+A request is 8 octets (op, 8-bit argument, 16-bit payload length, 32-bit argument, little-endian) and its payload. A
+reply, where the op has one, is 8 octets (ticks, UART octets that can be read, payload length) and its payload.
+Ticks stand still between replies, because virtual time moves only while the device waits: so `ticks_ms` and an
+empty `uart_readinto` cost no round trip. The link is a file descriptor (`FdLink`) or the simulator itself (a direct
+call, for property tests).
 """
 
 from usageguard.compat import RingIO, const
@@ -38,7 +39,7 @@ def _put32(buf, at, value):
 
 
 class FdLink:
-    """The link over a blocking socket's descriptor, as both VMs read it: a read fills its buffer or the bench is gone."""
+    """The link over a blocking socket's descriptor: a read fills its buffer, or the bench is gone."""
 
     def __init__(self, fd):
         self._file = open(fd, "r+b", 0)  # noqa: SIM115 - open for the life of the device
@@ -71,7 +72,7 @@ class FdLink:
 
 
 class Flash:
-    """The ledger's block device, by MicroPython's block-device protocol; erased octets read 0xFF, programming clears bits."""
+    """The ledger's block device, by MicroPython's protocol: erased octets read 0xFF, programming clears bits."""
 
     def __init__(self, hal, sectors):
         self._hal = hal

@@ -28,8 +28,8 @@ class _Module:
 
 
 class Time(_Module):
-    """Ticks here go on from the system's own and far ahead of them, without the HAL's wrap: the scheduler in C stamps a task
-    that is ready at once with the system's ticks, which then lie before any ticks of ours."""
+    """Ticks here go on from the system's own and far ahead of them, without the HAL's wrap: the scheduler in C
+    stamps a task that is ready at once with the system's ticks, which then lie before any ticks of ours."""
 
     def __init__(self, guard, real):
         super().__init__(real)

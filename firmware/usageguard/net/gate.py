@@ -56,7 +56,7 @@ class Gate:
             self.crossed = True
 
     def transfer(self, traffic_class, tcp, n):
-        """Charges `n` octets of payload that are about to be sent; False where the class may not, or no ledger holds it."""
+        """Charges `n` octets of payload before they are sent; False where the class may not, or no ledger holds it."""
         meter = self.meter
         meter.price_sent(tcp, n)
         if not self._policy.admits(traffic_class, self.used, meter.rated):
@@ -76,7 +76,7 @@ class Gate:
     # Cold
 
     def open(self, traffic_class, tcp, name_octets):
-        """Charges a connection's handshake and close, and leases what may come unasked; False where the class may not."""
+        """Charges a connection's handshake and close, and leases what may come unasked; False as in `transfer`."""
         meter = self.meter
         meter.price_open(tcp, name_octets)
         if not self._policy.admits(traffic_class, self.used, meter.rated):
@@ -103,7 +103,7 @@ class Gate:
     # HOT but for the first reading of an epoch: traffic makes readings due
 
     def counter(self, tx, rx, epoch, found_on):
-        """A reading of the modem's counter. `epoch` changes when the modem restarted; `found_on`: it ran before we did."""
+        """A reading. `epoch` changes when the modem restarted; `found_on`: it outlived our last reset."""
         now = self._hal.ticks_ms()
         meter = self.meter
         total = self._total

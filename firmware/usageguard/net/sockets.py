@@ -1,11 +1,11 @@
 """A `socket` module over the modem's sockets: metered, gated, corked. `guard.install()` puts it in `sys.modules`.
 
-A blocking call waits by pumping the guard, so that guarding goes on meanwhile. Small writes are corked: they leave at a read,
-a poll, any wait, close, or when a segment is full; an MQTT publish of four writes is one segment instead of four, which
-saves three headers and three acknowledgements, 240 octets.
+A blocking call waits by pumping the guard, so that guarding goes on meanwhile. Small writes are corked: they leave
+at a read, a poll, any wait, close, or when a segment is full; an MQTT publish of four writes is one segment instead
+of four, which saves three headers and three acknowledgements, 240 octets.
 
-Differences from a stock socket: a name is resolved by the modem when it connects (`getaddrinfo` returns it as it is), there
-is no `bind`, `listen` or `accept`, and what the policy does not admit raises OSError(EDQUOT).
+Differences from a stock socket: a name is resolved by the modem when it connects (`getaddrinfo` returns it as it
+is), there is no `bind`, `listen` or `accept`, and what the policy does not admit raises OSError(EDQUOT).
 """
 
 import io
@@ -106,7 +106,8 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
     # Connecting
 
     def connect(self, address):
-        """Connects to (host, port); a host name is resolved by the modem. OSError: EDQUOT, ETIMEDOUT, the modem's error.
+        """Connects to (host, port); a host name is resolved by the modem. OSError: EDQUOT, ETIMEDOUT, the modem's
+        error.
 
         While the modem is not online it waits for that, a minute at the most (ENETDOWN), on a non-blocking socket too.
         """
@@ -186,7 +187,8 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
                 return False
 
     def write(self, buf, n=-1):
-        """Writes `buf` (or its first `n` octets); returns how many were taken, None for none on a non-blocking socket. HOT."""
+        """Writes `buf` (or its first `n` octets); returns how many were taken, None for none on a non-blocking
+        socket. HOT."""
         slot = self._live()
         if slot.state != OPEN:
             self._fail(slot.errno or ECONNRESET)

@@ -1,4 +1,5 @@
-"""How a report travels: a datagram socket of the modem through the gate, in the class that may use the reserve; or SMS."""
+"""How a report travels: a datagram socket of the modem through the gate, in the class that may use the reserve; or
+SMS."""
 
 from usageguard.compat import const
 from usageguard.modem.slot import FAILED, FREE, OPEN

@@ -1,7 +1,8 @@
 """The built-in application: carries a scenario's `[[traffic]]` over plain sockets, to the bench's responders.
 
-Each habit is a request of `tx` octets, answered with `rx`, every `period_s`. A request that fails is not tried again: the
-next one is due a period later. What the guard does not admit is skipped, as an application in the field would.
+Each habit is a request of `tx` octets, answered with `rx`, every `period_s`. A request that fails is not tried
+again: the next one is due a period later. What the guard does not admit is skipped, as an application in the field
+would.
 """
 
 import json

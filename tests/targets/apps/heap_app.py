@@ -1,8 +1,9 @@
 """Writes and reads an open socket with the heap locked: any allocation raises MemoryError. Reports by events."""
 
-import micropython
 import socket
 import time
+
+import micropython
 
 SIZES = (1, 16, 1460, 4000)
 HOST = ("echo", 7)

@@ -1,4 +1,4 @@
-"""Waits in the hardware beside the guard, as a driver of a sensor that never answers might: nobody feeds the watchdog."""
+"""Waits beside the guard, as a driver of a sensor that never answers might: nobody feeds the watchdog."""
 
 from usageguard.core.ticks import ticks_add
 
