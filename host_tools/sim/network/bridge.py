@@ -30,6 +30,7 @@ from host_tools.sim.network.tcp import DONE, TcpConnection
 HOLD_WALL_S = 2.0
 FLOOR_WALL_S = 0.001  # a peer on loopback that is awake replies, or goes on, in this
 DECAY = 16
+SHORTEST = 3  # expiries in a row after which a hold gets no shorter: the floor is reached
 MAX_UDP_FLOWS = 64  # the flow unused for longest makes room, as in a router's address translation
 CHUNK = 65_536
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
@@ -107,7 +108,7 @@ class BridgeHost(VirtualHost):
                     self._expecting[flow] = now + self._patience(flow.look)
                 elif until <= now:
                     del self._expecting[flow]
-                    self._expiries[flow.look] = self._level(flow.look) + 1
+                    self._expiries[flow.look] = min(self._level(flow.look) + 1, SHORTEST)
                     self.holds_expired += flow.look.pieces == 0
             self._pump(min((until for until in self._expecting.values() if until), default=now) - now)
             now = time.monotonic()
