@@ -36,7 +36,10 @@ def take(made, stream, size, events):
                     data = events.pop()[1] + data
                 events.append((PAYLOAD, data, made.payload_left))
             elif event == FINAL:
-                events.append((FINAL, made.result, made.error))
+                final = [FINAL, made.result, made.error]
+                if made.torn:
+                    final.append(True)
+                events.append(tuple(final))
             elif event == URC:
                 events.append((URC, made.token, line))
             elif event == INFO:

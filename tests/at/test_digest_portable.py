@@ -23,6 +23,7 @@ from tests.at.stream import MAX_LINE, URCS, digest, once, take
 from tests.portable import without_heap
 
 RECV, CEREG, RDY = URCS
+TORN = (FINAL, OK, 0, True)
 RECV_0 = (URC, RECV, b'+QIURC: "recv",0')
 
 # (what, armed with, stream, events)
@@ -63,10 +64,16 @@ CASES = (
         [(INFO, True, b"+QIRD: 9"), (PAYLOAD, b"OK\r\nERROR", 0), (FINAL, OK, 0)],
     ),
     (
+        "a line inside a payload pushes its end out",
+        (b"+QIRD:", 0, 1500),
+        b"\r\n+QIRD: 4\r\n\r\nRDY\r\nabcd\r\nOK\r\n",
+        [(INFO, True, b"+QIRD: 4"), (PAYLOAD, b"\r\nRD", 0), (INFO, False, b"Y"), (INFO, False, b"abcd"), TORN],
+    ),
+    (
         "payload of line ends and prompts",
         (b"+QIRD:", 0, 1500),
         b'\r\n+QIRD: 6\r\n\n\r> \nAT\r\n\r\nOK\r\n',
-        [(INFO, True, b"+QIRD: 6"), (PAYLOAD, b"\n\r> \nA", 0), (INFO, False, b"T"), (FINAL, OK, 0)],
+        [(INFO, True, b"+QIRD: 6"), (PAYLOAD, b"\n\r> \nA", 0), (INFO, False, b"T"), (FINAL, OK, 0, True)],
     ),
     (
         "no payload",

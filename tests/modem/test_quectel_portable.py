@@ -1,7 +1,7 @@
 """The driver against a scripted port: the path of the octets, and that it allocates nothing."""
 
 from usageguard.at.channel import FOREVER_MS, Channel
-from usageguard.modem.quectel import Quectel
+from usageguard.modem.quectel import Quectel, cme_of
 from usageguard.modem.slot import CLOSING, ECONNRESET, ENETDOWN, FAILED, FREE, OPEN, OPENING, PEER_CLOSED
 
 from tests.at.port import Port
@@ -15,6 +15,7 @@ ANSWERS = (
     (b"AT+QCCID", b"\r\n+QCCID: 89860012345678901234\r\n\r\nOK\r\n"),
     (b"AT+QGDCNT?", b"\r\n+QGDCNT: 5000000000,123\r\n\r\nOK\r\n"),
     (b"AT+QLTS=1", b'\r\n+QLTS: "2025/03/04,05:06:07+32,0"\r\n\r\nOK\r\n'),
+    (b"AT+QIACT?", b'\r\n+QIACT: 1,1,1,"10.0.0.1"\r\n\r\nOK\r\n'),
     (b"AT+CSQ", b"\r\n+CSQ: 24,99\r\n\r\nOK\r\n"),
     (b"AT+CESQ", b"\r\n+CESQ: 99,99,255,255,22,48\r\n\r\nOK\r\n"),
     (b"AT+QIOPEN=1,0", b"\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n"),
@@ -141,15 +142,14 @@ def test_open():
     sent = port.sent()
     assert b'AT+QIOPEN=1,0,"TCP","server.example",1883,0,0\r' in sent, sent
     assert b'AT+QIOPEN=1,1,"UDP","10.0.0.1",5683,0,0\r' in sent, sent
+    assert b"AT+QICLOSE=1\r" in sent, "what failed is closed at once, or it would go on receiving"
     slot.close()
     other.close()
-    assert (slot.state, other.state) == (CLOSING, CLOSING)
+    assert (slot.state, other.state) == (CLOSING, FREE)
     run(modem, port, 200)
     assert (slot.state, other.state) == (FREE, FREE)
     assert account.calls[-2:] == [("opened", 0), ("closed", 0)]
-    sent = port.sent()
-    assert b"AT+QICLOSE=0\r" in sent, sent
-    assert b"AT+QICLOSE=1\r" in sent, sent
+    assert b"AT+QICLOSE=0\r" in port.sent()
 
 
 def test_open_while_offline():
@@ -207,8 +207,9 @@ def test_full_ring_holds_reads_back():
     assert port.sent() == b"AT+QIRD=0,1048\r"
 
 
-def test_damaged_header_fails_the_connection():
-    for answer in (b"\r\nOK\r\n", b"\r\n+QIRD: 1501\r\n\r\nOK\r\n", b"\r\n+QIRD: x\r\n\r\nOK\r\n"):
+def test_damaged_response_fails_the_connection():
+    torn = b"\r\n+QIRD: 4\r\n\r\nRDY\r\nabcd\r\nOK\r\n"
+    for answer in (b"\r\nOK\r\n", b"\r\n+QIRD: 1501\r\n\r\nOK\r\n", b"\r\n+QIRD: x\r\n\r\nOK\r\n", torn):
         slot, port, _ = opened()
         port.script = (answer,)
         port.say(b'\r\n+QIURC: "recv",0\r\n')
@@ -349,6 +350,40 @@ def test_no_modem_at_all():
     assert not modem.online
     assert port.power[0] is True, "asked first, then switched on"
     assert len(port.power) < 80, len(port.power)
+
+
+def test_cause_of_a_refusal():
+    for report, cme in (
+        (b"requested service option not subscribed", 133),
+        (b"Operator determined barring", 177),
+        (b'"ESM","33"', 133),
+        (b"0,8", 177),
+        (b"177", 177),
+        (b"No cause information available", 0),
+        (b"0", 0),
+        (b"", 0),
+    ):
+        assert cme_of(report) == cme, report
+
+
+def test_next_ms_knows_what_was_asked_for():
+    modem, port, _ = online()
+    slot = modem.free_slot()
+    asks = (
+        lambda: slot.open(True, "server.example", 80),
+        lambda: slot.flush(slot.tx.write(b"hi", 0, 2)),
+        slot.close,
+        modem.read_counter,
+        lambda: modem.sms("10086", b"x"),
+        lambda: setattr(modem, "data_wanted", False),
+    )
+    for i, ask in enumerate(asks):
+        run(modem, port, 5000)
+        assert modem.next_ms(port.now) > 0, i
+        ask()
+        assert modem.next_ms(port.now) == 0, i
+        modem.step(port.now)
+        assert modem.channel.busy, i
 
 
 def test_hints_of_slots_that_do_not_exist():

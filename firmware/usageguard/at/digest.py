@@ -56,6 +56,7 @@ class Digest:
         self.at = 0
         self.span = 0
         self.payload_left = 0
+        self.torn = False  # since `arm`: a payload was not followed by an end of line, so its octets are not it
         self._urcs = []
         self._ring = RingIO(max_line)  # the line so far
         self._window = b""
@@ -67,6 +68,7 @@ class Digest:
         self._payload_max = 0
         self._skip_space = False
         self._overlong = False
+        self._behind_payload = False
 
     def register(self, prefix, token):
         """Lines that start with `prefix` are unsolicited; the event carries `token`. The first match wins."""
@@ -83,6 +85,7 @@ class Digest:
         self._expect = expect
         self._prompt = prompt
         self._payload_max = payload_max
+        self.torn = self._behind_payload = False
 
     def disarm(self):
         """The command is over, or given up. What is left of its payload is still taken as payload."""
@@ -112,6 +115,7 @@ class Digest:
                 self.span = span
                 self._next = at + span
                 self.payload_left -= span
+                self._behind_payload = True
                 return PAYLOAD
             if self._skip_space:
                 self._skip_space = False
@@ -155,6 +159,9 @@ class Digest:
             length -= 1
         line[length] = 0
         self.length = length
+        if self._behind_payload:
+            self._behind_payload = False
+            self.torn = length > 0
         if not length:
             return NEED
         if line.startswith(b"AT"):

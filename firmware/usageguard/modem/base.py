@@ -9,18 +9,7 @@ something to do.
 from usageguard.at.digest import ABORTED, OK, int_field, text_field
 from usageguard.at.sms import submit
 from usageguard.compat import const
-from usageguard.modem.slot import (  # noqa: F401 - the socket facade takes the states from here
-    CLOSING,
-    ECONNRESET,
-    ENETDOWN,
-    FAILED,
-    FREE,
-    OPEN,
-    OPENING,
-    PEER_CLOSED,
-    TX_OCTETS,
-    Deadline,
-)
+from usageguard.modem.slot import ECONNRESET, FREE, TX_OCTETS, Deadline
 
 SLOTS = const(4)
 
@@ -63,6 +52,7 @@ class Modem:
         self.state = OFF
         self.online = False
         self.data_wanted = False
+        self.poked = False  # something was asked for since the last step
         self.counter_epoch = 0  # changes when the modem may have lost what it counted
         self.found_on = False  # the modem outlived our last reset
         # Evidence, for diagnosis. -1 and b"": not known
@@ -94,7 +84,9 @@ class Modem:
         self._synced = False  # it answered since its last boot
         self._settled = False  # its boot messages are over
         self._rebooted = False
+        self._data_was_wanted = False
         self._context_lost = False
+        self._context_doubted = False
         self._counter_wanted = False
         self._pause = Deadline()
         self._sim_due = Deadline()
@@ -126,6 +118,8 @@ class Modem:
     def step(self, now):
         """Takes what arrived and starts what can be started; never waits. HOT."""
         self.now = now
+        self.poked = False
+        self._data_was_wanted = self.data_wanted
         channel = self.channel
         channel.pump(now)
         if channel.busy:
@@ -147,10 +141,12 @@ class Modem:
                 return
 
     def next_ms(self, now):
-        """Milliseconds until `step` has something to do without input from the modem. HOT."""
+        """Milliseconds until `step` has something to do without input from the modem; 0: now. HOT."""
         ms = self.channel.next_ms(now)
         if self.channel.busy:
             return ms
+        if self.poked or self.data_wanted != self._data_was_wanted:
+            return 0
         if self._pause.armed:
             return min(ms, self._pause.left(now))
         for deadline in self._deadlines:
@@ -169,6 +165,7 @@ class Modem:
     def read_counter(self):
         """Asks for a reading of the modem's data counter; it comes through account.counter()."""
         self._counter_wanted = True
+        self.poked = True
 
     def sms(self, number, octets):
         """Queues one message of 0..140 octets; watch `sms_state`. False while one is under way.
@@ -179,6 +176,7 @@ class Modem:
             return False
         self._sms = submit(number, octets)
         self.sms_state = SMS_QUEUED
+        self.poked = True
         return True
 
     @property
@@ -228,7 +226,7 @@ class Modem:
     def _drop(self, errno):
         """The data session is gone, and every connection with it."""
         self.online = False
-        self._context_lost = False
+        self._context_lost = self._context_doubted = False
         for slot in self.slots:
             slot.lost(errno)
 
@@ -260,7 +258,7 @@ class Modem:
         at = 0 if int_field(line, length, 1) < 0 else 1
         self.registration = int_field(line, length, at)
         self.reject_cause = max(int_field(line, length, at + 5), 0)
-        if self._settled and self.registered != was:
+        if self.state > NO_SIM and self.registered != was:
             self._registration_due.set(self.now, 0)
 
     def _on_packet_event(self, line, length):
@@ -268,6 +266,10 @@ class Modem:
         self.cgev = bytes(line[7:length])
         if self.cgev.startswith(b"NW D") or self.cgev.startswith(b"NW PDN DEACT 1"):
             self._lose_context()
+
+    def doubt_context(self):
+        """Has the data session looked at: something failed as if its end had gone unheard."""
+        self._context_doubted = True
 
     def _lose_context(self):
         if self.online:

@@ -84,6 +84,10 @@ class Cellular(Modem):
         """Takes the data session down, with all connections; no failure if there is none."""
         raise NotImplementedError
 
+    def _is_active(self):
+        """Whether the modem says that the data session is up; True if it does not answer."""
+        raise NotImplementedError
+
     def _identify(self):
         """Reads what identifies the SIM, and prepares what wants a ready SIM."""
         raise NotImplementedError
@@ -186,6 +190,10 @@ class Cellular(Modem):
                 yield from self._check_registration()
             elif self._stuck_due.due(now):
                 yield from self._toggle_radio()
+            elif self._context_doubted:
+                self._context_doubted = False
+                if self.online and not (yield from self._is_active()):
+                    self._lose_context()
             elif self._context_lost:
                 yield from self._go_offline(ECONNRESET)
                 self._retry_due.set(self.now, _REOPEN_MS)
@@ -205,6 +213,8 @@ class Cellular(Modem):
 
     def _check_sim(self):
         self._sim_due.set(self.now, _SIM_MS)
+        self._registration_due.clear()
+        self._stuck_due.clear()
         self.state = NO_SIM
         self.sim_state = b""
         result = yield from self._ask(_CPIN)
@@ -225,16 +235,17 @@ class Cellular(Modem):
         """Asks until it is registered: the unsolicited code may have been lost."""
         self._registration_due.set(self.now, _REGISTRATION_MS)
         yield from self._ask(_CEREG)
-        self._evidence_due.set(self.now, 0)
         if self.registered:
             self._registration_due.clear()
             self._stuck_due.clear()
             self._stuck.reset()
+            self._evidence_due.set(self.now, 0)
             self.state = ONLINE if self.online else REGISTERED
         else:
             self.state = SEARCHING
             if not self._stuck_due.armed:
                 self._stuck_due.set(self.now, self._stuck.next())
+                self._evidence_due.set(self.now, 0)
 
     def _toggle_radio(self):
         self._stuck_due.clear()
@@ -279,6 +290,7 @@ class Cellular(Modem):
         yield from self._read_time()
         yield False
         yield from self._read_counter()
+        self._context_doubted = True
         if not self.time_reading:
             self._evidence_due.set(self.now, _FIRST_TIME_MS)
 

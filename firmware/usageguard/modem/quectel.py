@@ -14,6 +14,7 @@ from usageguard.modem.quectel_slot import QuectelSlot
 
 _CONTEXT_MS = const(150_000)  # TCP 2.1.4: AT+QIACT, the longest
 _QIACT = Command(b"AT+QIACT=1", _CONTEXT_MS)
+_CONTEXTS = Command(b"AT+QIACT?", 5_000, b"+QIACT:")
 _QIDEACT = Command(b"AT+QIDEACT=1", 40_000)  # TCP 2.1.5
 _QCCID = Command(b"AT+QCCID", 1_000, b"+QCCID:")
 _QGDCNT = Command(b"AT+QGDCNT?", 1_000, b"+QGDCNT:")
@@ -22,6 +23,40 @@ _QAUGDCNT = Command(b"AT+QAUGDCNT=60", 1_000)
 _QLTS = Command(b"AT+QLTS=1", 1_000, b"+QLTS:")
 _CEER = Command(b"AT+CEER", 1_000, b"+CEER:")  # TS 27.007 6.10
 _SANE_YEARS = range(2024, 2064)  # unsynchronized clocks show 1980 or 2004, broken ones 2080
+
+# A refused session, as the report of AT+CEER names it (3GPP TS 27.007 9.2.2) and as a CME error.
+_REFUSALS = (
+    (b"operator determined barring", 177),
+    (b"insufficient resources", 126),
+    (b"missing or unknown apn", 127),
+    (b"unknown pdp", 128),
+    (b"user authentication failed", 129),
+    (b"activation rejected by", 130),
+    (b"activation rejected, unspecified", 131),
+    (b"service option not supported", 132),
+    (b"service option not subscribed", 133),
+    (b"service option temporarily out of order", 134),
+)
+_BARRED = const(8)  # ESM cause: operator determined barring; other causes are 100 below their CME error
+
+
+def cme_of(report):
+    """The CME error for the text, or else the last number (an ESM cause or a CME error), of +CEER; 0: none."""
+    words = report.lower()
+    for name, cme in _REFUSALS:
+        if name in words:
+            return cme
+    number = 0
+    inside = False
+    for octet in report:
+        if 48 <= octet <= 57:
+            number = (number * 10 if inside else 0) + octet - 48
+            inside = True
+        else:
+            inside = False
+    if number == _BARRED:
+        return 177
+    return number + 100 if 0 < number < 100 else number
 
 
 class Quectel(Cellular):
@@ -52,8 +87,10 @@ class Quectel(Cellular):
         result = yield from self._ask(_QIACT)
         if result == OK:
             return True
-        self.cme = self.channel.error if result == CME_ERROR else 0
-        self.ceer = yield from self._info(_CEER, 0)
+        cme = self.channel.error if result == CME_ERROR else 0
+        answered = (yield from self._ask(_CEER)) == OK
+        self.ceer = bytes(self.channel.info[6 : self.channel.info_length]).strip() if answered else b""
+        self.cme = cme if cme > 0 else cme_of(self.ceer)
         yield from self._deactivate()  # a context that the network broke cannot be activated again before
         return False
 
@@ -61,6 +98,11 @@ class Quectel(Cellular):
         for slot in self.slots:
             yield from slot.count_unread()
         yield from self._ask(_QIDEACT)
+
+    def _is_active(self):
+        if (yield from self._ask(_CONTEXTS)) != OK:
+            return True
+        return int_field(self.channel.info, self.channel.info_length, 1) == 1  # <context_state>
 
     def _identify(self):
         self.iccid = yield from self._info(_QCCID, 0)

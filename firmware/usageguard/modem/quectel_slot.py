@@ -1,11 +1,12 @@
 """One Quectel socket in buffer access mode (EC200U&EG915U TCP/IP Application Note 2.1.6 to 2.1.10)."""
 
 from usageguard.at.channel import FOREVER_MS, Command
-from usageguard.at.digest import OK, SEND_FAIL, TIMEOUT, int_field, put_int
+from usageguard.at.digest import ERROR, OK, SEND_FAIL, TIMEOUT, int_field, put_int
 from usageguard.compat import const
 from usageguard.modem.slot import (
     CLOSING,
     ECONNRESET,
+    ENETDOWN,
     ETIMEDOUT,
     OPEN,
     OPENING,
@@ -28,15 +29,17 @@ _SEND_RETRIES = const(8)  # the last one after 32 s, 64 s in all
 
 # Result codes of AT+QIOPEN (TCP 4) as errno; others are ECONNABORTED.
 _ERRNO = {
-    561: 100,  # PDP context opening failed: ENETDOWN
+    561: ENETDOWN,  # PDP context opening failed
     565: 113,  # DNS failed: EHOSTUNREACH
     566: 111,  # connecting failed: ECONNREFUSED
-    569: 110,  # operation timed out: ETIMEDOUT
-    570: 100,  # PDP context broken: ENETDOWN
+    569: ETIMEDOUT,
+    570: ENETDOWN,  # PDP context broken
 }
 _ECONNABORTED = const(103)
-_UNKNOWN_ERROR = const(550)
 _IN_USE = const(563)
+_TIMED_OUT = const(569)
+_QUIT_TRIES = const(3)
+_QIGETERROR = Command(b"AT+QIGETERROR", 1_000, b"+QIGETERROR:")
 
 
 class QuectelSlot(Slot):
@@ -86,8 +89,10 @@ class QuectelSlot(Slot):
             return self._open_due.left(now)
         if self._segment and self._retry.armed:
             return self._retry.left(now)
-        if self.state != OPEN or self.readable_hint:
+        if self.state != OPEN:
             return FOREVER_MS
+        if self.readable_hint:
+            return 0 if self._room() else FOREVER_MS
         return min(self._late.left(now), self._soon.left(now)) if self.wanted else self._late.left(now)
 
     def _connect(self, host, port):
@@ -114,9 +119,10 @@ class QuectelSlot(Slot):
                 self._start_send()
                 yield True
                 self._sent(self.modem.channel.result)
-            elif self.state == CLOSING and not self._to_send and not self._segment:
+            elif self._dirty and self.state >= CLOSING and not self._to_send and not self._segment:
                 yield from self._close()
-            elif self.state == OPEN and self.readable_hint and self._start_read():
+            elif self.state == OPEN and self.readable_hint and self._room():
+                self._start_read()
                 yield True
                 self._was_read(self.modem.channel)
             yield False
@@ -145,29 +151,29 @@ class QuectelSlot(Slot):
         else:
             self.fail(ETIMEDOUT if result in (SEND_FAIL, TIMEOUT) else ECONNRESET)
 
-    def _start_read(self):
-        """Asks for no more than `rx` has room for; False while that is too little."""
+    def _room(self):
+        """What `rx` can take, 0 while that is too little to ask for."""
         held = self.rx.any()
         room = RX_OCTETS - held
-        if room < _ROOM_OCTETS or (held and not self.tcp):
-            return False
+        return 0 if room < _ROOM_OCTETS or (held and not self.tcp) else room
+
+    def _start_read(self):
         command = self._read
-        command.payload_max = min(room, _READ_OCTETS)
+        command.payload_max = min(self._room(), _READ_OCTETS)
         at = put_int(command.buf, 10, command.payload_max)
         command.buf[at] = 13
         command.length = at + 1
         self.readable_hint = False
         self._arrived = 0
         self.modem.channel.start(command, self)
-        return True
 
     def _was_read(self, channel):
         arrived = self._arrived
         if channel.result != OK:
             if not self._peer_closed:
                 self.fail(ETIMEDOUT if channel.result == TIMEOUT else ECONNRESET)
-        elif int_field(channel.info, channel.info_length, 0) != arrived:
-            self.fail(ECONNRESET)  # the header was damaged: octets are missing
+        elif channel.digest.torn or int_field(channel.info, channel.info_length, 0) != arrived:
+            self.fail(ECONNRESET)  # the stream has octets too many or too few
         else:
             now = self.modem.now
             self._late.set(now, _LATE_MS)
@@ -191,30 +197,38 @@ class QuectelSlot(Slot):
 
     def _open(self):
         channel = self.modem.channel
+        answer = _IN_USE
+        if self._dirty:
+            yield from self._quit_connection()
         for _ in range(2):
-            if self._dirty:
-                channel.start(self._quit)
-                yield True
             self._answer = -1
             self._dirty = True
             channel.start(self._request)
             yield True
-            if channel.result != OK:
-                self._answer = channel.error or _UNKNOWN_ERROR
-            self._open_due.set(self.modem.now, _OPEN_MS)
-            while self.state == OPENING and self._answer < 0 and not self._open_due.due(self.modem.now):
-                yield False
-            if self.state != OPENING or self._answer != _IN_USE:
+            if channel.result == OK:
+                self._open_due.set(self.modem.now, _OPEN_MS)
+                while self.state == OPENING and self._answer < 0 and not self._open_due.due(self.modem.now):
+                    yield False
+                answer = self._answer if self._answer >= 0 else _TIMED_OUT
+            elif channel.result == ERROR:
+                channel.start(_QIGETERROR)
+                yield True
+                answer = int_field(channel.info, channel.info_length, 0)
+            else:
+                answer = channel.error or _TIMED_OUT
+            if self.state != OPENING or answer != _IN_USE:
                 break
+            yield from self._quit_connection()  # of an earlier life of ours, or its end was not heard
         if self.state == OPENING:
-            if self._answer == 0:
+            if answer == 0:
                 self.state = OPEN
                 self._opened = True
                 self.modem.account.opened(self)
-            elif self._answer < 0:
-                self.fail(ETIMEDOUT)
             else:
-                self.fail(_ERRNO.get(self._answer, _ECONNABORTED))
+                errno = _ERRNO.get(answer, _ECONNABORTED)
+                self.fail(errno)
+                if errno == ENETDOWN:
+                    self.modem.doubt_context()
 
     def count_unread(self):
         """Generator: what arrived and was never read has been paid for all the same."""
@@ -227,11 +241,20 @@ class QuectelSlot(Slot):
                 self.modem.account.received(self, unread)
 
     def _close(self):
-        if self._dirty:
-            yield from self.count_unread()
-        if self._dirty:
-            self.modem.channel.start(self._quit)
-            yield True
-            self._dirty = False
+        """Ends the modem's connection; of one that FAILED too, or it would go on receiving."""
+        yield from self.count_unread()
+        yield from self._quit_connection()
         if self.state == CLOSING:
             self._free()
+
+    def _quit_connection(self):
+        channel = self.modem.channel
+        for _ in range(_QUIT_TRIES):
+            if not self._dirty:
+                break
+            channel.start(self._quit)
+            yield True
+            if channel.result == OK:
+                break
+            yield False
+        self._dirty = False

@@ -9,7 +9,7 @@ OPENING = const(1)
 OPEN = const(2)
 PEER_CLOSED = const(3)  # no more will arrive, and `rx` holds all that did
 CLOSING = const(4)
-FAILED = const(5)  # `errno` says why; close() frees the slot
+FAILED = const(5)  # `errno` says why; close() frees the slot. From CLOSING on the connection has to go
 
 # errno values as lwIP and MicroPython number them
 EALREADY = const(114)
@@ -79,6 +79,7 @@ class Slot:
         self.tcp = tcp
         self.errno = 0
         self.state = OPENING
+        self.modem.poked = True
         if self.modem.online:
             self._connect(host, port)
         else:
@@ -89,16 +90,19 @@ class Slot:
         if self.state == OPEN:
             self._to_send = n
             self.tx_busy = n > 0 or self._segment > 0
+            self.modem.poked = True
 
     def close(self):
         """Sends what was flushed, then closes and frees the slot. The rest of `tx`, and `rx`, are dropped."""
         if self.state not in (FREE, CLOSING):
             self.state = CLOSING
+            self.modem.poked = True
             if not self._dirty:
                 self._free()
 
     def fail(self, errno):
         """The connection is of no use any more; one that is CLOSING goes on to do so."""
+        self.modem.poked = True
         self.tx_busy = False
         self._to_send = 0
         self._drop_segment()
