@@ -184,6 +184,13 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return HELD
+    except Exception as error:
+        from host_tools.targets.link import Crashed
+
+        if not isinstance(error, Crashed):
+            raise
+        print(f"usageguard: the device's program failed: {error}", file=sys.stderr)
+        return FAILED
     if problem:  # none where help was the answer
         print(f"usageguard: {' '.join(problem.split())}", file=sys.stderr)
     return BAD_INPUT

@@ -41,9 +41,7 @@ class Teller:
             return self._verdict(rest, event.get("b", 0))
         if event["who"] == "device" and head == "ledger" and rest in LEDGER:
             return LEDGER[rest]
-        figures = ", ".join(
-            f"{key} {value}" for key, value in event.items() if key not in _NOT_FIGURES and value
-        )
+        figures = ", ".join(f"{key} {value}" for key, value in event.items() if key not in _NOT_FIGURES and value)
         text = what.replace("-", " ").capitalize()
         return f"{text} ({figures})" if figures else text
 
@@ -66,13 +64,12 @@ _TELLERS: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
     ("device", "time-trusted"): lambda e: "Time is known from an authenticated source",
     ("device", "refused"): lambda e: f"The network refuses the data session (cause {e['a']})",
     ("device", "app-crash"): lambda e: f"The application crashed; it is started again (time {e['b']})",
-    ("device", "counter-jump"): lambda e: (
-        f"The modem's counter jumped by {size(e['a'])}; {size(e['b'])} taken"
-    ),
+    ("device", "counter-jump"): lambda e: f"The modem's counter jumped by {size(e['a'])}; {size(e['b'])} taken",
     ("carrier", "stopped"): lambda e: (
         f"Carrier stops the data service: {STOPS.get(e['reason'], e['reason'])} at {size(e['billed_octets'])}"
     ),
     ("carrier", "restored"): lambda e: "Carrier restores the data service",
+    ("modem", "sms-sent"): lambda e: "A report goes by SMS",
     ("bench", "power-cut"): lambda e: f"Power fails without warning for {e['off_s']} s",
 }
 
@@ -80,5 +77,5 @@ _TELLERS: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
 def notable(event: dict[str, Any]) -> bool:
     """Whether an event belongs to the story, rather than to the protocol."""
     if event["who"] == "device":
-        return event["what"].startswith(("verdict-", "sms", "app-crash", "cycle"))
-    return event["who"] == "carrier" or event["what"] == "power-cut"
+        return event["what"].startswith(("verdict-", "app-crash"))
+    return event["who"] == "carrier" or event["what"] in ("power-cut", "sms-sent")
