@@ -27,9 +27,13 @@ def play(scenario: Scenario, target: str, seed: int | None, console: Console, he
     ):
         collector = started.collector
 
+        errors: list[tuple[str, int]] = []
+
         def step(world: bench.World) -> None:
             if collector:  # the first status comes before the device is online
                 collector.now = world.clock.utc
+            if (error := _error(world)) is not None:
+                errors.append((world.clock.utc().isoformat(), error))
             progress.step(world)
 
         run = bench.run(
@@ -40,9 +44,20 @@ def play(scenario: Scenario, target: str, seed: int | None, console: Console, he
             on_progress=step,
             services=started.addresses,
         )
+        run.series["error"] = errors
         if collector:
             _add_reports(run, scenario, collector.received)
         return Outcome(run, started.mqtt and started.mqtt.publications)
+
+
+def _error(world: bench.World) -> int | None:
+    """Rated minus billed octets now; None while the two are not in the same billing cycle."""
+    status = world.board.status
+    label = world.carrier.cycles(bench.IMSI)[-1]
+    year, month = int(label[:4]), int(label[5:7])
+    if status["cycle"] != (year - 2000) * 12 + month - 1:
+        return None
+    return status["rated_octets"] - world.carrier.figures(bench.IMSI, label)["billed_octets"]
 
 
 def _add_reports(run: bench.RunResult, scenario: Scenario, received: int) -> None:

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta, tzinfo
 from itertools import pairwise
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
@@ -126,10 +125,10 @@ def error(points: Sequence[Point], bound: int | None, span: Span, describe: str)
             "the device's own error bound",
             (0.996, bound / KB),
             xycoords=("axes fraction", "data"),
-            xytext=(0, -3),
+            xytext=(0, 3),
             textcoords="offset points",
             ha="right",
-            va="top",
+            va="bottom",
             fontsize=8.5,
             color=COLOURS["muted"],
         )
@@ -184,9 +183,7 @@ def _bubbles(axes: Axes, curve: Sequence[Point], marks: Sequence[Mark]) -> None:
     places: list[tuple[float, float]] = []
     for number, mark in enumerate(marks, 1):
         x, y = _x(mark.at), _value_at(curve, mark.at) / MB
-        near = [
-            p for p in places if abs(p[0] - x) < (right - left) / 50 and abs(p[1] - y) < (high - low) / 20
-        ]
+        near = [p for p in places if abs(p[0] - x) < (right - left) / 50 and abs(p[1] - y) < (high - low) / 20]
         places.append((x, y))
         axes.annotate(
             str(number),
@@ -201,29 +198,6 @@ def _bubbles(axes: Axes, curve: Sequence[Point], marks: Sequence[Mark]) -> None:
             bbox={"boxstyle": "circle,pad=0.28", "fc": COLOURS["card"], "ec": COLOURS["ink"], "lw": 1},
             zorder=7,
         )
-
-
-def difference(first: Sequence[Point], second: Sequence[Point]) -> list[Point]:
-    """`first` minus `second` at the times of `first`, within each cycle that both have begun."""
-    points: list[Point] = []
-    for mine, other in zip(_cycles(first), _cycles(second), strict=False):
-        times = [_x(at) for at, _ in other]
-        values = [octets for _, octets in other]
-        for at, octets in mine:
-            index = int(np.searchsorted(times, _x(at), side="right")) - 1
-            if index >= 0:
-                points.append((at, octets - values[index]))
-    return points
-
-
-def _cycles(points: Sequence[Point]) -> list[list[Point]]:
-    """Splits a curve where it falls: there a new cycle begins."""
-    parts: list[list[Point]] = [[]]
-    for point in points:
-        if parts[-1] and point[1] < parts[-1][-1][1]:
-            parts.append([])
-        parts[-1].append(point)
-    return parts
 
 
 def _value_at(points: Sequence[Point], at: datetime) -> float:
@@ -276,9 +250,7 @@ def _frame(height: float, span: Span) -> tuple[Figure, Axes]:
     axes.patch.set_visible(False)
     axes.set_xlim(_x(span[0]), _x(span[1]))
     axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=12))
-    axes.xaxis.set_major_formatter(
-        DateFormatter("%-d %b" if span[1] - span[0] > timedelta(days=4) else "%H:%M")
-    )
+    axes.xaxis.set_major_formatter(DateFormatter("%-d %b" if span[1] - span[0] > timedelta(days=4) else "%H:%M"))
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

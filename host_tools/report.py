@@ -19,7 +19,7 @@ from host_tools.units import size
 from host_tools.words import VERDICTS, Teller, notable
 
 TEMPLATE = Path(__file__).with_name("report.html")
-MAX_EVENTS = 400
+MAX_MINOR_EVENTS = 500
 MAX_MARKS = 12
 
 
@@ -182,9 +182,7 @@ class _Story:
         for event in self.result["events"]:
             if notable(event) and len(marks) < MAX_MARKS:
                 label = self.teller.tell(event)
-                if not any(
-                    mark.label == label and mark.at.month == self._time(event).month for mark in marks
-                ):
+                if not any(mark.label == label and mark.at.month == self._time(event).month for mark in marks):
                     marks.append(Mark(self._time(event), label))
         return marks
 
@@ -194,9 +192,7 @@ class _Story:
         if self.other:
             rows.append(("… without the guard", self._service(self.other.to_json())))
         told = "; ".join(f"{at:%-d %B %H:%M} {text}" for at, _, text in rows[0][1])
-        picture = plots.timeline(
-            rows, (self.start, self.end), f"Verdict over time, run {self.number}: {told}"
-        )
+        picture = plots.timeline(rows, (self.start, self.end), f"Verdict over time, run {self.number}: {told}")
         key = "".join(
             f'<li><i style="background:var(--{name})"></i>{name}: {_text(text.lower())}</li>'
             for name, text in VERDICTS.items()
@@ -222,11 +218,7 @@ class _Story:
         return parts
 
     def _error(self) -> str:
-        recorded = self.run.series.get("error")
-        if recorded:
-            points = plots.in_zone(recorded, self.zone)
-        else:
-            points = plots.difference(self._points(self.run, "device"), self._points(self.run, "carrier"))
+        points = plots.in_zone(self.run.series.get("error", []), self.zone)
         if not points:
             return ""
         carrier, device = self.result["carrier"], self.result["device"]
@@ -274,28 +266,29 @@ class _Story:
 
     def _events(self) -> str:
         rows = []
-        events = self.result["events"]
-        told = [(event["who"], self.teller.tell(event), event) for event in events]
+        told = [(event["who"], self.teller.tell(event), event) for event in self.result["events"]]
+        left = MAX_MINOR_EVENTS
         for (who, text), same in groupby(told, key=lambda item: item[:2]):
             group = list(same)
+            major = notable(group[0][2])
+            left -= not major
+            if not major and left < 0:
+                continue
             at = self._time(group[0][2])
             count = f' <span class="count">×{len(group)}</span>' if len(group) > 1 else ""
-            strong = ' class="notable"' if notable(group[0][2]) else ""
+            strong = ' class="notable"' if major else ""
             name = _text(who)
             rows.append(
                 f'<tr{strong}><td><time datetime="{at.isoformat()}">{at:%-d %b %H:%M:%S}</time></td>'
                 f'<td><span class="who {name}">{name}</span></td><td>{_text(text)}{count}</td></tr>'
             )
-        cut = len(rows) - MAX_EVENTS
-        note = (
-            f"<p>The first {MAX_EVENTS} of {len(rows)} are shown; all are in the JSON.</p>" if cut > 0 else ""
-        )
+        note = f"<p>{-left} more of the protocol are in the JSON.</p>" if left < 0 else ""
         return (
             f"<section><h2>Events</h2>{_FILTER}{note}"
             '<div class="scroll events" tabindex="0" role="region" aria-label="Events"><table>'
             "<thead><tr>"
             '<th scope="col">Time</th><th scope="col">Who</th><th scope="col">What</th>'
-            f"</tr></thead><tbody>{''.join(rows[:MAX_EVENTS])}</tbody></table></div></section>"
+            f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
         )
 
     # Values

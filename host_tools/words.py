@@ -59,6 +59,7 @@ class Teller:
 
 _NOT_FIGURES = ("t", "who", "what", "imsi")
 _TELLERS: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
+    ("device", "set-utc"): lambda e: "The system clock is set",
     ("device", "cycle"): lambda e: "A new billing cycle begins",
     ("device", "boot"): lambda e: f"Board starts ({e['cause']})",
     ("device", "time-trusted"): lambda e: "Time is known from an authenticated source",
@@ -70,8 +71,12 @@ _TELLERS: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
     ),
     ("carrier", "restored"): lambda e: "Carrier restores the data service",
     ("modem", "sms-sent"): lambda e: "A report goes by SMS",
-    ("bench", "power-cut"): lambda e: f"Power fails without warning for {e['off_s']} s",
+    ("bench", "power-cut"): lambda e: f"Power fails without warning for {_span(e['off_s'])}",
 }
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
 
 
 def notable(event: dict[str, Any]) -> bool:
