@@ -4,14 +4,22 @@ Beside this file lie `config.json` (plan, classes, upstream: `usageguard.config`
 `usageguard.hal.esp32`) and `application.py` with your `main(guard)` (`usageguard.app`).
 """
 
+import gc
+
+gc.threshold(2048)  # collects the garbage of imports before what stays is allocated behind it: the heap stays whole
+
 import json
 
-from usageguard import app, config
+from usageguard import app
 from usageguard.guard import Guard
 from usageguard.hal.esp32 import Hal
 
-with open("board.json") as file:
-    guard = Guard(Hal(json.load(file)), config.load_file("config.json"))
+
+def boot():
+    from usageguard import config  # a local name: nothing holds the validator when `app.run` lets it go
+
+    with open("board.json") as file:
+        return Guard(Hal(json.load(file)), config.load_file("config.json"))
 
 
 def main(guard):
@@ -21,4 +29,4 @@ def main(guard):
     return application.main(guard)
 
 
-app.run(guard, main)
+app.run(boot(), main)

@@ -150,7 +150,7 @@ class Recorder:
         self.verdicts: list[tuple[str, str]] = []
         self.last: dict[str, Any] = {}
         self.carrier_then: dict[str, Any] = {}
-        self.closed: dict[str, Any] | None = None
+        self.closed: dict[int, dict[str, Any]] = {}
         self.peak_heap: int | None = None
         self.stopped_at: dict[int, str] = {}
         self.under_counts = 0
@@ -168,7 +168,7 @@ class Recorder:
         if status["stopped"]:
             self.stopped_at.setdefault(status["cycle"], now)
         if status["closed"]:
-            self.closed = status["closed"]
+            self.closed[status["closed"]["cycle"]] = status["closed"]
         if status["heap_octets"] is not None:
             self.peak_heap = max(self.peak_heap or 0, status["heap_octets"])
         self.sent.update((status["boot_id"], seq) for seq in range(status["reports_sent"]))
@@ -178,10 +178,10 @@ class Recorder:
     def summary(self, target: str, wall_s: float) -> dict[str, Any]:
         world, last = self._world, self.last
         carrier = world.carrier.figures(IMSI)
-        closed = self.closed if carrier["closed"] else None
-        if not closed:  # the present cycle: the carrier's figures at the instant of the device's
-            carrier = self.carrier_then
-        figures = closed or last
+        if carrier["closed"]:
+            figures = self.closed.get(_cycle_id(carrier["cycle"]), {})
+        else:  # the present cycle: the carrier's figures at the instant of the device's
+            carrier, figures = self.carrier_then, last
         received = world.store.reports_received(world.device_id)
         return {
             "scenario": world.scenario.title,
@@ -222,6 +222,12 @@ class Recorder:
             "device": self.device,
             "verdict": self.verdicts,
         }
+
+
+def _cycle_id(label: str) -> int:
+    """The device's number of the cycle that the carrier calls by its first day: months since 2000-01."""
+    year, month, _ = label.split("-")
+    return (int(year) - 2000) * 12 + int(month) - 1
 
 
 def _bench_json(world: World) -> dict[str, Any]:

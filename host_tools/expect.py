@@ -43,7 +43,10 @@ class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
         stopped("carrier", self.carrier_stopped, carrier["stopped_at"])
         stopped("device", self.device_stopped, device["stopped_at"])
-        if self.carried_over_permille is not None:
+        told = device["carried_octets"] is not None
+        if not told and (self.carried_over_permille, self.rated_error_permille) != (None, None):
+            found.append("the device told no figures of the carrier's last complete cycle")
+        if told and self.carried_over_permille is not None:
             over = device["carried_octets"] - carrier["ip_octets"]
             if over < 0:
                 found.append(f"the device counted {-over:,} octets fewer than the carrier carried")
@@ -52,7 +55,7 @@ class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                     f"the device counted {over:,} octets more than the carrier's {carrier['ip_octets']:,}, "
                     f"over {self.carried_over_permille} permille"
                 )
-        if self.rated_error_permille is not None:
+        if told and self.rated_error_permille is not None:
             error = device["rated_octets"] - carrier["billed_octets"]
             if abs(error) * 1000 > carrier["billed_octets"] * self.rated_error_permille:
                 found.append(

@@ -11,6 +11,7 @@ guard's main loop feeds the watchdog: an application that computes for longer th
 waiting is reset.
 """
 
+import gc
 import sys
 
 from usageguard.compat import const
@@ -63,9 +64,19 @@ def supervise(guard, main):
         backoff = min(2 * backoff, LONGEST_BACKOFF_MS)
 
 
+def forget_configuration():
+    """Gives back what only a boot needs, and has the heap collected before it is full: it stays in one piece."""
+    if sys.modules.pop("usageguard.config", None):
+        del sys.modules["usageguard"].config
+    if hasattr(gc, "threshold"):  # MicroPython
+        gc.collect()
+        gc.threshold(gc.mem_free() // 4)
+
+
 def run(guard, main):
     """What a device does from boot on: guards, runs `main` under supervision, and guards on when it has returned."""
     guard.install()
+    forget_configuration()
     supervise(guard, main)
     while True:
         guard.pump(ticks_add(guard.hal.ticks_ms(), LONGEST_BACKOFF_MS))

@@ -90,6 +90,11 @@ class Clock:
             return self._bound()
         return self._guess and _plus(self._guess, self._uptime)
 
+    def suspects(self, now):
+        """Whether the network's time, which proves nothing, lies in a later period: worth asking the server."""
+        guess = None if self.trusted else self.now(now)
+        return guess is not None and self._cycle_at(guess) > self.cycle_id
+
     def floor(self, now):
         """The instant that has passed for certain: to be stored. It never goes back."""
         self._carry(now)

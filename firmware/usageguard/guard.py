@@ -20,6 +20,8 @@ _STATUS_MS = const(3_600_000)
 _WAIT_MS = const(60_000)  # the longest single wait, and
 _FEED_MS = const(30_000)  # how old the last feeding may be before it: together below the watchdog's time
 _EDQUOT = const(122)
+_PROBE_OCTETS = const(2048)  # a name, a report with all its repetitions, an acknowledgement
+_PROBE_MS = const(21_600_000)  # at most 124 probes a month: 1/4 MB, and never beyond the allowance
 
 
 class _Traffic:
@@ -71,6 +73,7 @@ class Guard:
         self.work = True  # a socket or the guard itself has asked the driver for something since its last step
         self._urgent = False
         self._time_reading = 0
+        self._probe_at = now
         self._stepping = False
         self._fed_at = now
         self._traffic = {c.name: _Traffic(self, i) for i, c in enumerate(config.classes)}
@@ -322,7 +325,17 @@ class Guard:
             self._begin_cycle(clock.cycle_id, now)
         elif clock.within_cycle(now):
             ledger.within_cycle()
-        return clock.next_ms(now)
+        due = clock.next_ms(now)
+        if clock.suspects(now) and not self.policy.data_wanted():
+            # The reserve is gone and only the server could tell that a new period has begun: one question, on the margin.
+            wait = ticks_diff(self._probe_at, now)
+            if wait <= 0:
+                self._probe_at = ticks_add(now, _PROBE_MS)
+                wait = _PROBE_MS
+                self.hal.event("probe")
+                self._obey(self.policy.allow_probe(self.gate.used, _PROBE_OCTETS))
+            due = min(due, wait)
+        return due
 
     def _begin_cycle(self, cycle_id, now):
         ledger = self.ledger

@@ -20,6 +20,10 @@ HEAP = "128wK"
 STALL_S = 60.0
 """Wall seconds that a program may compute without waiting in hal.wait."""
 
+_MAIN = "import device; device.main()"
+_PACK = "import gc; gc.threshold(2048)"
+"""As `firmware/main.py` begins: garbage of imports is collected before what stays is allocated behind it."""
+
 TARGETS = ("cpython", "micropython")
 
 
@@ -51,10 +55,10 @@ class ProcessTarget:
         self._image = image
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MICROPY"))}
         if target == "micropython":
-            self._command = [micropython(), "-X", f"heapsize={HEAP}", "-c", "import device; device.main()"]
+            self._command = [micropython(), "-X", f"heapsize={HEAP}", "-c", f"{_PACK}; {_MAIN}"]
             self._environment["MICROPYPATH"] = f"{image.lib}:.frozen"
         else:
-            self._command = [sys.executable, "-S", "-B", "-c", "import device; device.main()"]
+            self._command = [sys.executable, "-S", "-B", "-c", _MAIN]
             self._environment["PYTHONPATH"] = str(image.lib)
 
     def boot(self, board: Board) -> None:

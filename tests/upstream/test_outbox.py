@@ -117,7 +117,7 @@ def test_another_reason_under_the_same_verdict_is_reported(world):
 
 def test_changes_close_to_each_other_share_a_report(world):
     for n in range(1, 5):
-        world.guard.app_restarts = n
+        world.guard.app_restarts = 1 << n
         world.run(2000)
     world.policy.warned = 1
     world.run(MINUTE)
@@ -259,7 +259,7 @@ def test_a_stop_is_told_by_sms_at_once_and_once(world):
 def test_no_more_than_one_sms_an_hour_and_as_many_a_cycle_as_allowed(world):
     stop(world)
     for n in range(1, 200):
-        world.guard.app_restarts = n
+        world.guard.app_restarts = 1 << n
         world.run(10 * MINUTE)
     at = [at for at, _, _ in world.path.messages]
     assert len(at) == 10

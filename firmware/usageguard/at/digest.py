@@ -122,7 +122,7 @@ class Digest:
                 if window[at] == _SPACE:
                     self._next = at + 1
                     continue
-            if self._prompt and window[at] == self._prompt and not self._overlong and not self._ring.any():
+            if self._prompt and window[at] == self._prompt and not self._ring.any():
                 self._prompt = 0
                 self._skip_space = True
                 self._next = at + 1

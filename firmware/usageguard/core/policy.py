@@ -95,7 +95,11 @@ class Policy:
         self._warn_marks = [Octets(plan.share(permille)) for permille in plan.warn_permille]
         self._limits = [Octets(plan.limit(c)) for c in classes]
         self._local_limit = Octets(plan.local_limit)
+        self._plan = plan
         self._report_limit = Octets(plan.report_limit)
+        for i, c in enumerate(classes):
+            if c.uses_reserve:
+                self._limits[i] = self._report_limit  # one object: a probe moves both
         self._marks = self._warn_marks + self._limits + [self._local_limit, self._report_limit]
         self._all = (1 << len(classes)) - 1
         self._reserve = sum(1 << i for i, c in enumerate(classes) if c.uses_reserve)
@@ -125,6 +129,8 @@ class Policy:
         if event not in (NEW_CYCLE, QUOTA_GRANTED):
             return self._become(reasons, self.warned, self.shed)
         self.next_mark = _ZERO
+        if event == NEW_CYCLE:
+            self._report_limit.set(Octets(self._plan.report_limit))
         return self._become(reasons, 0 if event == NEW_CYCLE else self.warned, 0)
 
     def denied(self, index):
@@ -141,6 +147,14 @@ class Policy:
         if limit.less(self._local_limit):
             return self._become(self.reasons, self.warned, self.shed | 1 << index)
         return self.apply(QUOTA_REACHED)
+
+    def allow_probe(self, used, octets):
+        """Moves the report limit to `octets` beyond `used`, but not beyond the allowance; returns actions.
+
+        For a question that only a report can answer, as whether a new period has begun. It lasts until NEW_CYCLE.
+        """
+        self._report_limit.set(Octets(min(self._plan.allowance, used.value() + octets)))
+        return self.apply(QUOTA_GRANTED) | self.cross(used)
 
     def restore(self, reasons, warned, used):
         """Takes over stored bitmaps at start; returns actions, with CLOSE if a class is already out.

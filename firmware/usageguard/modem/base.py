@@ -198,10 +198,13 @@ class Modem:
         """Generator: one command; returns its result. GoneError when the modem is not what it was."""
         self.channel.start(command, None, data, n)
         yield True
-        result = self.channel.result
-        if result == ABORTED or self._rebooted or self.channel.timeouts >= SILENT:
+        self._answered()
+        return self.channel.result
+
+    def _answered(self):
+        """After a command: GoneError when the modem is not what it was."""
+        if self.channel.result == ABORTED or self._rebooted or self.channel.timeouts >= SILENT:
             raise GoneError
-        return result
 
     def _info(self, command, index):
         """Generator: field `index` of a command's information as bytes; b"" if it failed."""

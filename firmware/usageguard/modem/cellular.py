@@ -92,8 +92,12 @@ class Cellular(Modem):
         """Reads what identifies the SIM, and prepares what wants a ready SIM."""
         raise NotImplementedError
 
-    def _read_counter(self):
-        """One account.counter(), where there is a counter and it is wanted."""
+    def _start_counter(self):
+        """Starts the command that reads the data counter; False where there is none. HOT: traffic makes readings due."""
+        raise NotImplementedError
+
+    def _counter_read(self):
+        """Takes its answer to account.counter(). HOT."""
         raise NotImplementedError
 
     def _read_time(self):
@@ -201,7 +205,10 @@ class Cellular(Modem):
                 yield from self._go_offline(ENETDOWN)
             elif self._counter_wanted:
                 self._counter_wanted = False
-                yield from self._read_counter()
+                if self._start_counter():  # not by a generator of its own: that would be an allocation
+                    yield True
+                    self._answered()
+                    self._counter_read()
             elif self.data_wanted and not self.online and self.registered and not self._retry_due.armed:
                 yield from self._go_online()
             elif self.sms_state == SMS_QUEUED and self.registered:
@@ -289,7 +296,7 @@ class Cellular(Modem):
         yield False
         yield from self._read_time()
         yield False
-        yield from self._read_counter()
+        self._counter_wanted = True
         self._context_doubted = True
         if not self.time_reading:
             self._evidence_due.set(self.now, _FIRST_TIME_MS)

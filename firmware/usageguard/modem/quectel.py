@@ -109,11 +109,15 @@ class Quectel(Cellular):
         if self.config.counter:
             yield from self._ask(_QAUGDCNT)
 
-    def _read_counter(self):
+    def _start_counter(self):
+        if self.config.counter:
+            self.channel.start(_QGDCNT)
+        return self.config.counter
+
+    def _counter_read(self):
         channel = self.channel
         if (
-            self.config.counter
-            and (yield from self._ask(_QGDCNT)) == OK
+            channel.result == OK
             and octets_field(channel.info, channel.info_length, 0, self._sent)
             and octets_field(channel.info, channel.info_length, 1, self._received)
         ):

@@ -173,11 +173,13 @@ class Outbox:
 
     def _notice(self, now):
         policy = self._guard.policy
+        crashes = self._guard.app_restarts
         if policy.level > self._level or policy.reasons & ~self._reasons:
             rank = _BY_LEVEL[policy.level]
         elif policy.warned & ~self._warned:
             rank = _WARNED
-        elif self._guard.app_restarts != self._app_restarts:
+        elif crashes != self._app_restarts and not crashes & (crashes - 1):
+            # The 1st, 2nd, 4th … crash: one that comes back every few minutes must not use the plan up.
             rank = _CRASHED
         elif (
             policy.level != self._level

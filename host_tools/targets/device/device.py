@@ -3,7 +3,7 @@
 import json
 import os
 
-from usageguard import app, config
+from usageguard import app
 from usageguard.guard import Guard
 from usageguard.hal import host, virtual
 
@@ -14,9 +14,12 @@ def _load(name):
 
 
 def main():
+    from usageguard import config  # a local name, as in `main.py`
+
     hal = host.HostHal(host.FdLink(int(os.getenv("USAGEGUARD_FD"))))
     bench = _load("bench.json")
     guard = Guard(hal, config.load(_load("config.json")))
     virtual.install(guard)
+    del config
     # Imported late, as on a board: `import socket` inside the application is to find the guard's.
     app.run(guard, lambda guard: __import__(bench["app"]).main(guard))
