@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -26,14 +27,12 @@ def play(scenario: Scenario, target: str, seed: int | None, console: Console, he
         Progress(scenario, console, heading) as progress,
     ):
         collector = started.collector
-
-        errors: list[tuple[str, int]] = []
+        errors: list[tuple[str, int, int, int]] = []
 
         def step(world: bench.World) -> None:
             if collector:  # the first status comes before the device is online
                 collector.now = world.clock.utc
-            if (error := _error(world)) is not None:
-                errors.append((world.clock.utc().isoformat(), error))
+            errors.extend(_error(world))
             progress.step(world)
 
         run = bench.run(
@@ -50,14 +49,18 @@ def play(scenario: Scenario, target: str, seed: int | None, console: Console, he
         return Outcome(run, started.mqtt and started.mqtt.publications)
 
 
-def _error(world: bench.World) -> int | None:
-    """Rated minus billed octets now; None while the two are not in the same billing cycle."""
-    status = world.board.status
+def _error(world: bench.World) -> Iterator[tuple[str, int, int, int]]:
+    """Time, counted minus carried, rated minus billed, and the device's bound; nothing where their cycles differ."""
+    device = world.board.status
     label = world.carrier.cycles(bench.IMSI)[-1]
-    year, month = int(label[:4]), int(label[5:7])
-    if status["cycle"] != (year - 2000) * 12 + month - 1:
-        return None
-    return status["rated_octets"] - world.carrier.figures(bench.IMSI, label)["billed_octets"]
+    if device["cycle"] == (int(label[:4]) - 2000) * 12 + int(label[5:7]) - 1:
+        carrier = world.carrier.figures(bench.IMSI, label)
+        yield (
+            world.clock.utc().isoformat(),
+            device["carried_octets"] - carrier["ip_octets"],
+            device["rated_octets"] - carrier["billed_octets"],
+            device["error_bound_octets"],
+        )
 
 
 def _add_reports(run: bench.RunResult, scenario: Scenario, received: int) -> None:

@@ -97,9 +97,9 @@ def usage(
             color=colour,
             va="bottom",
         )
-    _line(axes, unguarded, MB, "unguarded", "without the guard", linestyle=(0, (1, 1.2)), width=2)
-    _line(axes, carrier, MB, "carrier", "carrier bills", width=5)
-    _line(axes, device, MB, "device", "device counts", width=1.6)
+    _line(axes, _by_cycle(unguarded), MB, "unguarded", "without the guard", linestyle=(0, (1, 1.2)), width=2)
+    _line(axes, _by_cycle(carrier), MB, "carrier", "carrier bills", width=5)
+    _line(axes, _by_cycle(device), MB, "device", "device counts", width=1.6)
     if dark:
         axes.axvspan(_x(dark[0]), _x(dark[1]), color=COLOURS["unguarded"], alpha=0.09, linewidth=0, zorder=0)
         axes.annotate(
@@ -111,30 +111,28 @@ def usage(
             color=COLOURS["unguarded"],
         )
     _bubbles(axes, device, marks)
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=3, frameon=False, labelcolor=COLOURS["ink"])
+    _legend(axes, -0.1)
     return _svg(figure, describe)
 
 
-def error(points: Sequence[Point], bound: int | None, span: Span, describe: str) -> str:
-    """Device minus carrier over the cycle."""
-    figure, axes = _frame(2.5, span)
+def error(carried: Sequence[Point], rated: Sequence[Point], bound: Sequence[Point], span: Span, describe: str) -> str:
+    """Device minus carrier over time: octets carried, within the bound that the device states, and octets rated."""
+    figure, axes = _frame(2.7, span)
     axes.axhline(0, color=COLOURS["muted"], linewidth=1)
-    if bound:
-        axes.axhspan(0, bound / KB, color=COLOURS["device"], alpha=0.1, linewidth=0)
-        axes.annotate(
-            "the device's own error bound",
-            (0.996, bound / KB),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            fontsize=8.5,
-            color=COLOURS["muted"],
-        )
-    _line(axes, points, KB, "device", "device minus carrier", width=1.5)
+    axes.fill_between(
+        [_x(at) for at, _ in bound],
+        [octets / KB for _, octets in bound],
+        step="post",
+        color=COLOURS["device"],
+        alpha=0.14,
+        linewidth=0,
+        label="the bound that the device states",
+    )
+    _line(axes, rated, KB, "carrier", "rated − billed", width=1.2)
+    _line(axes, carried, KB, "device", "counted − carried", width=1.5)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_ylabel("KB, device − carrier")
+    _legend(axes, -0.16)
     return _svg(figure, describe)
 
 
@@ -164,7 +162,7 @@ def timeline(
                 edgecolor=COLOURS["card"],
                 linewidth=0.8,
             )
-            if length > width * (0.012 * len(text) + 0.01):
+            if length > width * (0.0085 * len(text) + 0.008):
                 axes.annotate(
                     text,
                     (_x(at) + length / 2, row),
@@ -174,6 +172,10 @@ def timeline(
                     color=COLOURS["card"],
                 )
     return _svg(figure, describe)
+
+
+def _legend(axes: Axes, below: float) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(0, below), ncols=3, frameon=False, labelcolor=COLOURS["ink"])
 
 
 def _bubbles(axes: Axes, curve: Sequence[Point], marks: Sequence[Mark]) -> None:
@@ -224,23 +226,20 @@ def _line(
     width: float,
     linestyle: str | tuple[float, tuple[float, ...]] = "-",
 ) -> None:
-    if not points:
-        return
     x = [_x(at) for at, _ in points]
     y = [octets / scale for _, octets in points]
-    for at in reversed([i + 1 for i, (a, b) in enumerate(pairwise(y)) if b < a - max(1.0, a / 2)]):
-        x.insert(at, x[at])
-        y.insert(at, float("nan"))  # no line from one cycle down into the next
-    axes.plot(
-        x,
-        y,
-        color=COLOURS[colour],
-        linewidth=width,
-        linestyle=linestyle,
-        label=label,
-        solid_capstyle="round",
-        zorder=3,
-    )
+    style = {"color": COLOURS[colour], "linewidth": width, "linestyle": linestyle, "label": label}
+    axes.plot(x, y, solid_capstyle="round", zorder=3, **style)
+
+
+def _by_cycle(points: Sequence[Point]) -> list[Point]:
+    """With a gap where the curve falls: a new cycle begins there."""
+    parts: list[Point] = list(points[:1])
+    for (_, before), (at, octets) in pairwise(points):
+        if octets < before:
+            parts.append((at, float("nan")))
+        parts.append((at, octets))
+    return parts
 
 
 def _frame(height: float, span: Span) -> tuple[Figure, Axes]:

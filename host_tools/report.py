@@ -218,21 +218,24 @@ class _Story:
         return parts
 
     def _error(self) -> str:
-        points = plots.in_zone(self.run.series.get("error", []), self.zone)
-        if not points:
+        errors = self.run.series.get("error")
+        if not errors:
             return ""
-        carrier, device = self.result["carrier"], self.result["device"]
-        end = _signed(_minus(device["rated_octets"], carrier["billed_octets"]))
-        bound = device["error_bound_octets"]
+        carried, rated, bound = (
+            plots.thin(plots.in_zone([(point[0], point[which]) for point in errors], self.zone)) for which in (1, 2, 3)
+        )
+        end = _signed(_minus(self.result["device"]["carried_octets"], self.result["carrier"]["ip_octets"]))
         picture = plots.error(
-            plots.thin(points),
+            carried,
+            rated,
             bound,
             (self.start, self.end),
-            f"Device minus carrier over time, run {self.number}: {end} octets at the end of the cycle",
+            f"Device minus carrier over time, run {self.number}: {end} octets carried at the end of the cycle",
         )
-        note = "Above zero the device counts more than the carrier bills: it errs on the safe side."
-        if bound:
-            note += f" It states its own bound with every report: {bound:,} octets."
+        note = (
+            "Above zero the device counts more than the carrier: it errs on the safe side. What a power cut leaves in "
+            "doubt is counted as used; the bound is part of every report."
+        )
         return _figure("Device minus carrier", picture, f"<p>{note}</p>")
 
     def _comparison(self) -> str:
