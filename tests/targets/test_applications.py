@@ -33,7 +33,7 @@ def test_a_crashing_application_is_reported_and_restarted_with_back_off_while_gu
     gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
     assert gaps[:8] == [1, 2, 4, 8, 16, 32, 64, 128]
     assert {e["a"] for e in crashes} == {104}, "the code is the OSError's errno"
-    assert result["upstream"]["reports_received"] >= 5
+    assert result["upstream"]["reports_received"] >= 3
     assert result["device"]["boots"] == 1
 
 
