@@ -7,7 +7,7 @@ An application is a module with `main(guard)`, of one of three kinds:
     own loop     def main(guard): calls `guard.step_now()` at least every `guard.WATCHDOG_MS` milliseconds
 
 Guarding goes on inside every wait of the first two, and while a crashed application is being held back. Only the
-guard's main loop feeds the watchdog: an application that computes for longer than `WATCHDOG_MS` (2 minutes) without
+guard's main loop feeds the watchdog: an application that computes for longer than `WATCHDOG_MS` (5 minutes) without
 waiting is reset.
 """
 

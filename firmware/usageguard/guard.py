@@ -15,10 +15,10 @@ from usageguard.status import status
 from usageguard.upstream.outbox import Outbox
 from usageguard.upstream.path import ReportPath
 
-_WATCHDOG_MS = const(120_000)
+_WATCHDOG_MS = const(300_000)
 _STATUS_MS = const(3_600_000)
-_WAIT_MS = const(60_000)  # the longest single wait, and
-_FEED_MS = const(30_000)  # how old the last feeding may be before it: together below the watchdog's time
+_WAIT_MS = const(180_000)  # the longest single wait, and
+_FEED_MS = const(60_000)  # how old the last feeding may be before it: together below the watchdog's time
 _EDQUOT = const(122)
 _PROBE_OCTETS = const(2048)  # a name, a report with all its repetitions, an acknowledgement
 _PROBE_MS = const(21_600_000)  # at most 124 probes a month: 1/4 MB, and never beyond the allowance
@@ -72,6 +72,7 @@ class Guard:
         self._due_at = now
         self.work = True  # a socket or the guard itself has asked the driver for something since its last step
         self._urgent = False
+        self._reading = False  # one was asked for; the driver also takes one every 15 minutes
         self._time_reading = 0
         self._probe_at = now
         self._stepping = False
@@ -210,9 +211,9 @@ class Guard:
                 self._judge()
             if self.gate.denied >= 0:
                 self._look_into_denial()
-            if self.gate.wants_reading():
+            if not self._reading and self.gate.wants_reading():
+                self._reading = self.work = True
                 modem.read_counter()
-                self.work = True
             left = ticks_diff(self._slow_at, now)
             if left <= 0 or self._urgent or self.path.arrived():
                 self._urgent = False
@@ -240,6 +241,7 @@ class Guard:
         pass
 
     def counter(self, tx, rx):
+        self._reading = False
         self.gate.counter(tx, rx, self.modem.counter_epoch, self.modem.found_on)
 
     def refused(self, cause):

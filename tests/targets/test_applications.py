@@ -39,7 +39,7 @@ def test_a_crashing_application_is_reported_and_restarted_with_back_off_while_gu
 
 @pytest.mark.parametrize("target", ["micropython", "cpython"])
 def test_an_application_that_never_waits_on_the_guard_is_reset_by_the_watchdog(target):
-    result = run(APPS / "stuck_app.py", target, duration="10m")
+    result = run(APPS / "stuck_app.py", target, duration="20m")
     causes = [e["cause"] for e in result["events"] if (e["who"], e["what"]) == ("device", "boot")]
     assert causes[:3] == ["power-on", "watchdog", "watchdog"]
     assert told(result, "ledger-exact")[0][1:] == (0, 0), "retained memory knew what was spent"
