@@ -168,8 +168,8 @@ def test_payload_cut_short():
     seen = []
     channel.on_urc(b"RDY", lambda line, length: seen.append("RDY"))
     sink = Sink()
-    port.script = (b"\r\n+QIRD: 8\r\nabc",)
-    channel.start(read(8), sink)
+    port.script = (b"\r\n+QIRD: 800\r\nabc",)
+    channel.start(read(800), sink)
     pump(channel, port, 5000)
     assert channel.result == TIMEOUT
     assert bytes(sink.octets) == b"abc"

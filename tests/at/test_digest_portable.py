@@ -23,6 +23,7 @@ from tests.at.stream import MAX_LINE, URCS, digest, once, take
 from tests.portable import without_heap
 
 RECV, CEREG, RDY = URCS
+DONE = (FINAL, OK, 0)
 TORN = (FINAL, OK, 0, True)
 RECV_0 = (URC, RECV, b'+QIURC: "recv",0')
 
@@ -118,6 +119,7 @@ CASES = (
         b"RDYRDY\r\nRD\r\nOK\r\n",
         [(URC, RDY, b"RDYRDY"), (INFO, True, b"RD"), (FINAL, OK, 0)],
     ),
+    ("nor what it left behind", (b"",), b"RDYRDY\nRD\nOK\n", [(URC, RDY, b"RDYRDY"), (INFO, True, b"RD"), DONE]),
     (
         "noise on a line of its own",
         (b"",),

@@ -170,6 +170,17 @@ def test_unread_payload_is_counted():
     assert bench.account.received_octets == 8000
 
 
+def test_unread_payload_is_counted_when_the_session_is_taken_down():
+    bench = Bench().online()
+    slots = [bench.connect(), bench.connect()]
+    for slot in slots:
+        assert bench.send(slot, request(8000))
+    bench.run(20)
+    bench.modem.data_wanted = False
+    bench.run(5)
+    assert bench.account.received_octets == 16_000
+
+
 def test_counter_grows():
     bench = Bench().online()
     slot = bench.connect()
@@ -207,6 +218,10 @@ def test_carrier_stops_and_serves_again():
     assert bench.run(3700, lambda: bench.modem.online)
     assert bench.account.count("served") == 2
     exchange(bench, bench.connect())
+    refusals = bench.account.count("refused", 133)
+    bench.carrier.stop(IMSI)
+    bench.run(100)
+    assert bench.account.count("refused", 133) == refusals + 3, "the next stop begins with short steps again"
 
 
 def test_board_resets_and_the_modem_does_not():
@@ -255,8 +270,9 @@ def test_wrong_pin_is_tried_once():
 
 def test_sim_comes_back():
     bench = Bench().online()
+    bench.run(2)
     bench.sim.faults.inject(SimOut(ms=600_000))
-    bench.run(60)
+    bench.run(10)
     assert bench.modem.state == NO_SIM
     assert bench.run(700, lambda: bench.modem.online)
 
@@ -318,6 +334,16 @@ def test_fault(name):
     assert opened == [("opened", 0), ("closed", 0), ("opened", 0)], "each connection ends once"
 
 
+def test_connection_that_would_not_close():
+    bench = Bench().online()
+    slot = bench.connect()
+    bench.sim.faults.inject(Answer(command="+QICLOSE*", count=3))
+    slot.close()
+    assert bench.run(30, lambda: slot.state == FREE)
+    assert bench.sim.sockets.sockets
+    exchange(bench, bench.connect())
+
+
 def test_half_open_connection_can_be_left():
     bench = Bench().online()
     slot = bench.connect()
@@ -341,3 +367,6 @@ def test_end_of_session_that_nobody_heard():
     slot.close()
     assert bench.run(10, lambda: bench.account.count("served") == 2)
     exchange(bench, bench.connect())
+    bench.sim.faults.inject(UrcLost(count=2))
+    bench.carrier.deactivate(IMSI)
+    assert bench.run(1000, lambda: bench.account.count("served") == 3), "without a connection that fails, too"

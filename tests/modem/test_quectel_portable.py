@@ -2,7 +2,17 @@
 
 from usageguard.at.channel import FOREVER_MS, Channel
 from usageguard.modem.quectel import Quectel, cme_of
-from usageguard.modem.slot import CLOSING, ECONNRESET, ENETDOWN, FAILED, FREE, OPEN, OPENING, PEER_CLOSED
+from usageguard.modem.slot import (
+    CLOSING,
+    ECONNRESET,
+    ENETDOWN,
+    ETIMEDOUT,
+    FAILED,
+    FREE,
+    OPEN,
+    OPENING,
+    PEER_CLOSED,
+)
 
 from tests.at.port import Port
 from tests.portable import without_heap
@@ -276,6 +286,28 @@ def test_path_allocates_nothing():
     assert port.writes == 3
 
 
+def test_counter_is_read_without_allocating():
+    """Its figures are beyond the small ints of an ESP32."""
+    slot, port, account = opened()
+    modem = slot.modem
+    seen = [0, 0]
+
+    def counter(tx, rx):
+        seen[0] = tx.hi
+        seen[1] = rx.lo
+
+    account.counter = counter
+    port.script = (b"\r\n+QGDCNT: 5000000000,123\r\n\r\nOK\r\n",)
+
+    def read():
+        modem.read_counter()
+        for now in range(port.now, port.now + 100):
+            modem.step(now)
+
+    without_heap(read)
+    assert seen == [5000000000 >> 24, 123]
+
+
 def test_lost_notification_is_looked_for():
     slot, port, _ = opened()
     late = b"\r\n+QIRD: 4\r\nlate\r\n\r\nOK\r\n"
@@ -291,6 +323,56 @@ def test_lost_notification_is_looked_for():
     assert port.writes == 4, "and such a modem's short reads are not trusted again"
     run(slot.modem, port, 600100)
     assert port.writes > 4, "looked for in the end even if nobody waits"
+
+
+def test_datagrams_are_read_until_there_is_none():
+    modem, port, _ = online()
+    slot = modem.free_slot()
+    slot.open(False, "10.0.0.1", 5683)
+    run(modem, port, 100)
+    port.answers = ()
+    port.writes = 0
+    port.sent()
+    none = b"\r\n+QIRD: 0\r\n\r\nOK\r\n"
+    port.script = (b"\r\n+QIRD: 3\r\none\r\nOK\r\n", b"\r\n+QIRD: 3\r\ntwo\r\nOK\r\n", none)
+    port.say(b'\r\n+QIURC: "recv",0\r\n')
+    for text in (b"one", b"two"):
+        run(modem, port, 100)
+        got = bytearray(slot.rx.any())
+        slot.rx.readinto(got, len(got))
+        assert bytes(got) == text, got
+    run(modem, port, 100)
+    assert port.sent() == b"AT+QIRD=0,1500\r" * 3
+
+
+def test_after_a_time_out_the_modem_is_asked_first():
+    slot, port, _ = opened()
+    modem = slot.modem
+    other = modem.slots[2]
+    port.answers = ((b"AT+QIOPEN", b"\r\nOK\r\n\r\n+QIOPEN: 2,0\r\n"),)
+    other.open(True, "10.0.0.1", 80)
+    run(modem, port, 100)
+    assert other.state == OPEN
+    port.sent()
+    port.answers = ((b"AT+QIRD=0", b"\r\n+QIRD: 900\r\ncut"),)
+    port.say(b'\r\n+QIURC: "recv",0\r\n')
+    run(modem, port, 4000)
+    port.say(b'\r\n+QIURC: "recv",2\r\n')  # lost: taken for payload
+    other.flush(other.tx.write(b"hi", 0, 2))
+    run(modem, port, 1900)
+    assert (slot.state, slot.errno) == (FAILED, ETIMEDOUT)
+    assert port.sent() == b"AT+QIRD=0,1500\r", "quiet for a second"
+    port.answers = (
+        (b"AT+QISEND=2", b"\r\n> "),
+        (b"hi", b"\r\nSEND OK\r\n"),
+        (b"AT+QIRD=2", b"\r\n+QIRD: 3\r\nabc\r\nOK\r\n"),
+        (b"AT", b"\r\nOK\r\n"),
+    )
+    run(modem, port, 1000)
+    sent = port.sent()
+    assert sent.startswith(b"AT\r"), sent
+    assert not other.tx_busy
+    assert other.rx.any() == 3, "read unasked"
 
 
 def test_full_modem_buffer():
@@ -372,7 +454,7 @@ def test_next_ms_knows_what_was_asked_for():
     asks = (
         lambda: slot.open(True, "server.example", 80),
         lambda: slot.flush(slot.tx.write(b"hi", 0, 2)),
-        slot.close,
+        lambda: slot.fail(ENETDOWN),
         modem.read_counter,
         lambda: modem.sms("10086", b"x"),
         lambda: setattr(modem, "data_wanted", False),

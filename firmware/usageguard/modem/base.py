@@ -128,13 +128,11 @@ class Modem:
             if next(self._holder):
                 return
             self._holder = None
-        # After a time-out only the main generator goes on: it finds out whether the modem is still there.
-        turns = 1 if channel.timeouts else len(self._tasks)
-        if channel.timeouts:
-            self._turn = len(self._tasks) - 1
-        while turns:
-            turns -= 1
-            self._turn = (self._turn + 1) % len(self._tasks)
+        turns = len(self._tasks)
+        if channel.timeouts:  # first the main generator, which finds out whether the modem is still there
+            self._turn = turns - 1
+        for _ in range(turns):
+            self._turn = (self._turn + 1) % turns
             task = self._tasks[self._turn]
             if next(task):
                 self._holder = task

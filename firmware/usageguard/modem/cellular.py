@@ -93,7 +93,10 @@ class Cellular(Modem):
         raise NotImplementedError
 
     def _start_counter(self):
-        """Starts the command that reads the data counter; False where there is none. HOT: traffic makes readings due."""
+        """Starts the command that reads the data counter; False where there is none.
+
+        HOT: traffic makes readings due.
+        """
         raise NotImplementedError
 
     def _counter_read(self):
@@ -275,7 +278,8 @@ class Cellular(Modem):
 
     def _go_offline(self, errno):
         self.online = False
-        self.state = REGISTERED if self.registered else SEARCHING
+        if self.state == ONLINE:
+            self.state = REGISTERED
         for slot in self.slots:
             slot.fail(errno)
         yield from self._deactivate()
