@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from itertools import pairwise
+from zlib import crc32
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -270,7 +271,7 @@ def _svg(figure: Figure, describe: str) -> str:
         FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :]
-    prefix = re.sub(r"\W+", "-", describe.lower())[:24]
+    prefix = f"p{crc32(describe.encode()):08x}"
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)  # ids are the page's, not the picture's
     for name, placeholder in COLOURS.items():
         svg = svg.replace(placeholder, f"var(--{name})")

@@ -25,6 +25,7 @@ def month(guarded: bool = True) -> SampleRun:
     step = timedelta(minutes=30)
     device: list[tuple[str, int, int]] = []
     carrier: list[tuple[str, int]] = []
+    errors: list[tuple[str, int, int, int]] = []
     verdicts: list[tuple[str, str]] = []
     events: list[dict[str, Any]] = [event(START, "device", "boot", cause="power-on")]
     billed, over, verdict, stopped, carrier_stop = 0, 0, "open", None, None
@@ -46,11 +47,11 @@ def month(guarded: bool = True) -> SampleRun:
         if billed < limit and not (carrier_stop and not closed):
             billed += 8_100
             over += 7
-        if timedelta(days=18, hours=9) < at - START and billed < (ALLOWANCE * 9 // 10 if guarded else ALLOWANCE):
-            if not closed and not carrier_stop:
-                billed = min(billed + 1_430_000, ALLOWANCE + 40_000)
+        ceiling = ALLOWANCE * 9 // 10 if guarded else ALLOWANCE
+        if timedelta(days=18, hours=9) < at - START and billed < ceiling and not closed and not carrier_stop:
+            billed = min(billed + 1_430_000, ALLOWANCE + 40_000)
         new = verdict_at(billed, limit) if guarded else "open"
-        if new != verdict or (guarded and (crossed := levels(billed)) > warned):
+        if new != verdict or (guarded and levels(billed) > warned):
             warned = levels(billed)
             events.append(event(at, "device", f"verdict-{new}", a=0, b=warned))
             verdict = new
@@ -64,6 +65,7 @@ def month(guarded: bool = True) -> SampleRun:
             events.append(event(at, "carrier", "stopped", imsi="460", reason="exhausted", billed_octets=billed))
         device.append((at.isoformat(), billed + over, billed + over))
         carrier.append((at.isoformat(), billed))
+        errors.append((at.isoformat(), over, over, 4_096 if over < 9_000 else 65_536))
     summary = {
         "scenario": "demo",
         "target": "micropython",
@@ -101,7 +103,7 @@ def month(guarded: bool = True) -> SampleRun:
         },
         "events": events,
     }
-    return SampleRun(summary, {"device": device, "carrier": carrier, "verdict": verdicts})
+    return SampleRun(summary, {"device": device, "carrier": carrier, "verdict": verdicts, "error": errors})
 
 
 def event(at: datetime, who: str, what: str, **fields: Any) -> dict[str, Any]:

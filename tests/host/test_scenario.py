@@ -1,0 +1,163 @@
+"""Scenario files: what is right compiles to a device's configuration; what is wrong is one clear line."""
+
+from datetime import timedelta
+
+import pytest
+
+from host_tools import scenario
+from host_tools.errors import UsageError
+
+GOOD = """
+title = "A test"
+start = 2026-03-01T00:00:00+08:00
+duration = "1d"
+[device]
+id = "t-1"
+[plan]
+allowance_octets = "30MB"
+[[class]]
+name = "telemetry"
+rating_group = 10
+[[class]]
+name = "report"
+rating_group = 1
+reserve = true
+[upstream]
+host = "collector"
+interval_s = "2h"
+[[host]]
+name = "collector"
+kind = "collector"
+[[host]]
+name = "api"
+kind = "responder"
+[[host]]
+name = "broker"
+kind = "bridge"
+service = "mqtt"
+[[traffic]]
+class = "telemetry"
+kind = "request"
+host = "api"
+period = "10m"
+tx = 300
+rx = "2KB"
+[[fault]]
+kind = "power_cut"
+at = "6h"
+[expect]
+carrier_stopped = false
+"""
+
+
+def test_the_good_one_compiles_to_what_the_firmware_takes():
+    good = scenario.loads(GOOD, "good.toml")
+    config = good.device_config()
+    assert config["plan"] == {"allowance_octets": 30 * 1024 * 1024}
+    assert config["upstream"] == {"host": "collector", "interval_s": 7200}
+    assert config["modem"] == {"family": "quectel", "apn": "cmiot"}
+    assert config["device"]["id"] == "t-1"
+    assert len(bytes.fromhex(config["device"]["key"])) == 32
+    assert config["enforcement"] == "enforce"
+    settings = scenario.settings(good)
+    assert [each.name for each in settings.classes] == ["telemetry", "report"]
+    assert good.name == "good"
+    assert good.start.utcoffset() == timedelta(hours=8)
+    assert good.allowance_octets == 30 * 1024 * 1024
+    assert [host.listens_on for host in good.hosts] == [5683, 7000, 1883]
+
+
+def test_observing_changes_only_what_the_device_does():
+    good = scenario.loads(GOOD, "good.toml")
+    config, other = good.device_config(), good.observing().device_config()
+    assert other.pop("enforcement") == "observe"
+    config.pop("enforcement")
+    assert config == other
+
+
+@pytest.mark.parametrize("name", scenario.shipped())
+def test_those_that_ship_are_good(name):
+    assert scenario.load(name).name == name
+
+
+BAD = [
+    ('duration = "1d"', 'duration = "1x"', 'duration: "1x" is not a duration; write it as in "90s"'),
+    ('duration = "1d"', "duration = 35", "duration: 35 has no unit"),
+    ('duration = "1d"', 'duration = "0s"', "duration: is zero"),
+    ('duration = "1d"', "", 'duration: is missing; give one, as in duration = "35d"'),
+    ('title = "A test"', "", "title: is missing"),
+    ('title = "A test"', 'title = "A test"\nsede = 4', 'sede: no such field; did you mean "seed"?'),
+    ('title = "A test"', 'title = "A test"\nzzz = 4', "zzz: no such field; there are name, title"),
+    ('title = "A test"', 'title = "A test"\nseed = -4', "seed: -4 is out of range; give 0 or more"),
+    ('title = "A test"', 'title = "A test"\nseed = "x"', 'seed: "x" is not a whole number'),
+    ('title = "A test"', 'title = "A test"\nmodem = "nokia"', 'modem: "nokia" is unknown; there are quectel'),
+    ("+08:00", "", "start: has no time zone; write 2026-03-01T00:00:00+08:00"),
+    ("2026-03-01T00:00:00+08:00", "2026-03-01", "start: 2026-03-01 is not a date and time"),
+    ('allowance_octets = "30MB"', "allowance_octets = -1", "plan.allowance_octets: -1 is negative"),
+    ('allowance_octets = "30MB"', 'allowance_octets = "30Mb"', 'plan.allowance_octets: "30Mb" has an unknown unit'),
+    ('allowance_octets = "30MB"', 'alowance = "30MB"', "plan.allowance_octets: is missing"),
+    ('"30MB"', '"30MB"\nrating.per_packet = 4', "plan.rating.per_packet: is unknown"),
+    (
+        '"30MB"',
+        '"30MB"\nrating.session_round_octets = "4x"',
+        'plan.rating.session_round_octets: "4x" has an unknown unit',
+    ),
+    ('"30MB"', '"30MB"\ncycle_start_day = 32', "plan.cycle_start_day: 32 is out of range"),
+    ("rating_group = 1\n", "rating_group = -1\n", "class #2, rating_group: -1 is negative"),
+    ("reserve = true", "reserve = 1", "class #2, reserve: 1 is neither"),
+    ("reserve = true", "", "class: need one class for"),
+    ('interval_s = "2h"', 'interval_s = "2y"', 'upstream.interval_s: "2y" is not a duration'),
+    ('host = "collector"', 'host = "colector"', 'upstream.host: "colector" is no host here'),
+    ('id = "t-1"', 'id = "way too long for a device"', "device.id: has 25 characters"),
+    ('id = "t-1"', 'id = "t-1"\nenforcement = "maybe"', "device.enforcement: 'maybe' is not known"),
+    ('kind = "responder"', 'kind = "webserver"', 'host #2, kind: "webserver" is not known here; use'),
+    ('kind = "responder"', 'kind = "responder"\nto = "127.0.0.1:1"', 'host #2, to: means nothing for "responder"'),
+    ('service = "mqtt"', "", "host #3: a bridge leads to one place"),
+    ('service = "mqtt"', 'to = "nowhere"', 'host #3, to: "nowhere" is no address'),
+    ('name = "broker"', 'name = "api"', 'host #3, name: "api" is taken'),
+    ('class = "telemetry"', 'class = "video"', 'traffic #1, class: "video" is no class; there are telemetry, report'),
+    ('class = "telemetry"', "", "traffic #1, class: is missing"),
+    ('host = "api"', 'host = "apis"', 'traffic #1, host: "apis" is no host here; there are api, broker, collector'),
+    ('period = "10m"', 'period = "0s"', "traffic #1, period: is zero"),
+    ('period = "10m"', 'period = "10m"\nuntil = "0s"\nfrom = "1h"\nperiods = 3', 'did you mean "period"?'),
+    ('period = "10m"', 'period = "10m"\nuntil = "1h"\nfrom = "2h"', 'traffic #1, until: is not after "from"'),
+    ("tx = 300", "tx = 4", "traffic #1, tx: 4 octets do not fit one message"),
+    ('rx = "2KB"', "rx = -2", "traffic #1, rx: -2 is negative"),
+    ('kind = "request"', 'kind = "publish"', "traffic #1, rx: a publication has no reply"),
+    ('at = "6h"', 'at = "6d"', "fault #1, at: is after the end"),
+    ('kind = "power_cut"', 'kind = "meteor"', 'fault #1, kind: "meteor" is not known here; use "power_cut"'),
+    ("carrier_stopped = false", "carrier_stopped = 0", "expect.carrier_stopped: 0 is not true or false"),
+    ("carrier_stopped = false", "used_permille = 1001", "expect.used_permille: 1001 is out of range"),
+    ("[expect]", "[expect", "not valid TOML"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BAD)
+def test_what_is_wrong_is_one_line_with_file_and_field(old, new, message):
+    assert old in GOOD
+    with pytest.raises(UsageError) as caught:
+        scenario.loads(GOOD.replace(old, new, 1), "bad.toml")
+    line = str(caught.value)
+    assert line.startswith("bad.toml: "), line
+    assert message in line
+    assert "\n" not in line
+    assert len(line) < 300
+
+
+def test_broken_toml_names_its_line():
+    with pytest.raises(UsageError, match=r"^bad\.toml: line 3, column 8: not valid TOML: "):
+        scenario.loads('title = "x"\nseed = 1\nstart =\n', "bad.toml")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(UsageError, match=r"no such scenario; name a TOML file or one that ships: .*smoke"):
+        scenario.load("nothing-of-that-name")
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b'title = "\xe9"')
+    with pytest.raises(UsageError, match=r"^latin\.toml: is not UTF-8 text"):
+        scenario.load(latin)
+
+
+def test_a_modem_given_beside_the_file_counts():
+    with pytest.raises(UsageError, match=r"^good\.toml: modem: \"x\" is unknown"):
+        scenario.loads(GOOD, "good.toml", modem="x")
