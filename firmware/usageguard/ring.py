@@ -134,7 +134,7 @@ class Ring:
         # Blank to the eye may be half erased: only a record that was written after the erase vouches for it.
         last = (self._at - 1) % total // _SLOTS
         vouched = self.record[3] & _AHEAD if self.sequence else True
-        self._ahead = bool(vouched and last == newest // _SLOTS and not filled[(last + 1) % self._sectors])
+        self._ahead = bool(vouched and not filled[(last + 1) % self._sectors])
         return bad
 
     def _read(self, at):

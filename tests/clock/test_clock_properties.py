@@ -153,7 +153,7 @@ def test_no_second_quota_by_one_liar(start, ticks, events, drift_ppm):
     device = Device(start, ticks, drift_ppm)
     for event in events:
         device.do(event)
-        assert max(device.spent.values(), default=0) <= ALLOWANCE, "a second quota in one period of the carrier"
+        assert max(device.spent.values(), default=0) <= ALLOWANCE, "a second quota in one period"
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)

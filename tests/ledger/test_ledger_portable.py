@@ -324,6 +324,48 @@ def test_a_bad_slot_is_passed_over():
     assert again.rated.value() >= 2000, again.rated.value()
 
 
+def test_one_record_for_each_lease():
+    ledger = boot(Blocks(), Hal())
+    ledger.set_remaining(64 * 16384)
+    for _ in range(100):  # until leases have their full size
+        ledger.ensure(1400, 1400)
+        ledger.spend(1400, 1400)
+    writes = ledger._ring.writes
+    for _ in range(120):
+        ledger.ensure(1400, 1400)
+        ledger.spend(1400, 1400)
+    assert 10 <= ledger._ring.writes - writes <= 12, ledger._ring.writes - writes
+
+
+def test_a_lease_just_taken_is_known_exactly():
+    blocks, hal = Blocks(), Hal(3)
+    ledger = boot(blocks, hal)
+    ledger.ensure(1000, 700)
+    again = boot(blocks, hal)
+    assert (again.recovered, again.rated.value()) == ("exact", 0), again.recovered
+
+
+def test_what_is_leased_stays_leased():
+    ledger = boot(Blocks(), Hal())
+    ledger.ensure(20000, 20000)
+    ledger.spend(19500, 100)
+    ledger.ensure(1000, 1000)
+    assert ledger._carried.ceil.diff(ledger.carried) >= 19900, "the other figure's lease"
+
+
+def test_no_more_is_unsure_than_was_used_in_the_cycle():
+    blocks, hal = Blocks(), Hal()
+    ledger = boot(blocks, hal)
+    ledger.ensure(1000, 1000)
+    again = boot(blocks, hal)
+    assert again.rated_unsure.value() == 1024, again.rated_unsure.value()
+    again.within_cycle()
+    again.spend(100, 50)
+    again.new_cycle(300)
+    got = (again.rated_unsure.value(), again.carried_unsure.value())
+    assert got == (100, 50), got
+
+
 def test_stored_integers():
     buf = bytearray(6)
     for n in (0, 1, 255, 65536, 0x3FFFFFFF, -1, -256, -65537, -0x3FFFFFFF, -0x40000000):

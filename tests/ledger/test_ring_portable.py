@@ -1,0 +1,175 @@
+"""The ring of records on both VMs, over flash in memory."""
+
+from usageguard.ring import HEAD, RECORD, Ring
+
+from tests.portable import without_heap
+
+SLOTS = 32
+
+
+class Blocks:
+    """Flash that allocates nothing; `broken` makes programming have no effect."""
+
+    def __init__(self, sectors=3):
+        self.cells = bytearray(b"\xff" * (4096 * sectors))
+        self.sectors = sectors
+        self.erased = []
+        self.broken = False
+
+    def readblocks(self, block, buf, off=0):
+        at = block * 4096 + off
+        for i in range(len(buf)):
+            buf[i] = self.cells[at + i]
+
+    def writeblocks(self, block, buf, off=0):
+        if not self.broken:
+            at = block * 4096 + off
+            for i in range(len(buf)):
+                self.cells[at + i] &= buf[i]
+
+    def ioctl(self, op, arg):
+        if op == 6:
+            for i in range(arg * 4096, arg * 4096 + 4096):
+                self.cells[i] = 255
+            self.erased.append(arg)
+            return 0
+        return self.sectors if op == 4 else 4096
+
+    def litter(self, start, stop):
+        for i in range(start, stop):
+            self.cells[i] = i * 7 & 254
+
+
+def opened(blocks):
+    ring = Ring(blocks)
+    ring.bad = ring.open()
+    return ring
+
+
+def append(ring, n=1):
+    for _ in range(n):
+        ring.record[HEAD] = ring.sequence & 255
+        ring.append()
+
+
+def test_the_newest_record_is_found_in_every_slot():
+    for sectors in (3, 5):
+        blocks = Blocks(sectors)
+        ring = opened(blocks)
+        for n in range(1, 3 * SLOTS * sectors):
+            append(ring)
+            if n % 7 == 0:
+                ring.tidy()
+            again = opened(blocks)
+            assert (again.bad, again.sequence, again.record[HEAD]) == (0, n, n - 1 & 255), n
+
+
+def test_the_erase_waits_for_tidy_until_the_last_quarter():
+    blocks = Blocks()
+    ring = opened(blocks)
+    append(ring, 24)
+    assert not blocks.erased, "nobody asked for it"
+    append(ring)
+    assert blocks.erased == [1], blocks.erased
+    append(ring, SLOTS - 24)
+    ring.tidy()
+    ring.tidy()
+    assert blocks.erased == [1, 2], blocks.erased
+    append(ring, SLOTS)
+    assert blocks.erased == [1, 2], "no second time"
+
+
+def test_an_erase_that_no_record_vouches_for_is_done_again():
+    blocks = Blocks()
+    ring = opened(blocks)
+    append(ring, 3)
+    ring.tidy()
+    opened(blocks).tidy()
+    assert blocks.erased == [1, 1], blocks.erased
+    append(ring)
+    opened(blocks).tidy()
+    assert blocks.erased == [1, 1], blocks.erased
+
+
+def test_a_blank_sector_that_rots_is_erased_again():
+    blocks = Blocks()
+    append(opened(blocks), 3)
+    blocks.cells[4096 + 77] = 254
+    opened(blocks).tidy()
+    assert blocks.erased == [1], blocks.erased
+
+
+def test_a_torn_record_counts_as_bad():
+    blocks = Blocks()
+    append(opened(blocks), 3)
+    blocks.litter(3 * RECORD, 5 * RECORD)
+    ring = opened(blocks)
+    assert (ring.bad, ring.sequence) == (2, 3), ring.bad
+    append(ring)
+    assert opened(blocks).bad == 0, "bad slots before the newest record"
+
+
+def test_content_without_a_record_is_told_from_torn_ones():
+    for start, stop in ((0, 4096), (4096, 4100), (0, 3 * 4096), (128, 256), (100, 5000)):
+        blocks = Blocks()
+        blocks.litter(start, stop)
+        assert opened(blocks).bad == -1, (start, stop)
+    blocks = Blocks()
+    blocks.litter(0, 200)
+    assert opened(blocks).bad == 2, "the first two records ever, torn"
+
+
+def test_a_loss_is_not_erased_before_it_is_recorded():
+    blocks = Blocks()
+    blocks.litter(0, 4096)
+    ring = opened(blocks)
+    append(ring)
+    assert not blocks.erased, "the only sign of the loss"
+    ring.tidy()
+    assert opened(blocks).sequence == 1, "recorded"
+
+
+def test_a_flash_full_of_other_content_is_taken_over():
+    blocks = Blocks()
+    blocks.litter(0, 3 * 4096)
+    ring = opened(blocks)
+    append(ring, 3 * SLOTS)
+    again = opened(blocks)
+    assert (again.bad, again.sequence) == (0, 3 * SLOTS), again.sequence
+
+
+def test_a_record_that_does_not_hold_is_an_error():
+    blocks = Blocks()
+    ring = opened(blocks)
+    append(ring)
+    blocks.broken = True
+    try:
+        ring.append()
+    except OSError as e:
+        code = e.args[0]
+    else:
+        code = 0
+    assert (code, ring.sequence) == (5, 1), code
+    blocks.broken = False
+    append(ring)
+    assert opened(blocks).sequence == ring.sequence, "it works again"
+
+
+def test_appending_allocates_nothing():
+    blocks = Blocks()
+    ring = opened(blocks)
+    blocks.erased = None
+
+    def ioctl(op, arg):
+        for i in range(arg * 4096, arg * 4096 + 4096):
+            blocks.cells[i] = 255
+        return 0
+
+    blocks.ioctl = ioctl
+
+    def work():
+        for _ in range(4 * SLOTS):
+            ring.append()
+
+    without_heap(work)
+    assert ring.sequence == 4 * SLOTS, ring.sequence
