@@ -46,7 +46,7 @@ def play(scenario: Scenario, target: str, seed: int | None, console: Console, he
         run.series["error"] = errors
         if collector:
             _add_reports(run, scenario, collector.received)
-        return Outcome(run, started.mqtt and started.mqtt.publications)
+    return Outcome(run, started.mqtt and started.mqtt.publications)  # complete once the broker has ended
 
 
 def _error(world: bench.World) -> Iterator[tuple[str, int, int, int]]:

@@ -20,7 +20,7 @@ def test_the_broker_takes_publications_at_qos_1():
             assert info.is_published(), f"publication {i} was not acknowledged"
         client.disconnect()
         client.loop_stop()
-        assert broker.publications == 20
+    assert broker.publications == 20
     with pytest.raises(OSError):
         socket.create_connection((LOOPBACK, broker.port), 1)
 
