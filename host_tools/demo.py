@@ -20,7 +20,7 @@ def run(page: Path, target: str, console: Console) -> Outcome:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
         other = beside.submit(_quietly, unguarded, target)
         mine = play(guarded, target, None, console)
-        if not other.done():
+        if console.is_terminal and not other.done():
             console.print("The same month without the guard is still under way …")
         theirs = other.result()
     fact = ("Publications taken by the MQTT broker", f"{mine.publications:,}", f"{theirs.publications:,}")
