@@ -107,7 +107,7 @@ BAD = [
     ("reserve = true", "reserve = 1", "class #2, reserve: 1 is neither"),
     ("reserve = true", "", "class: need one class for"),
     ('interval_s = "2h"', 'interval_s = "2y"', 'upstream.interval_s: "2y" is not a duration'),
-    ('host = "collector"', 'host = "colector"', 'upstream.host: "colector" is no host here'),
+    ('host = "collector"', 'host = "nobody"', 'upstream.host: "nobody" is no host here'),
     ('id = "t-1"', 'id = "way too long for a device"', "device.id: has 25 characters"),
     ('id = "t-1"', 'id = "t-1"\nenforcement = "maybe"', "device.enforcement: 'maybe' is not known"),
     ('kind = "responder"', 'kind = "webserver"', 'host #2, kind: "webserver" is not known here; use'),
