@@ -5,57 +5,8 @@ from usageguard.core.octets import Octets
 from usageguard.ledger import Ledger
 from usageguard.ring import get32, put32
 
+from tests.ledger.memory import Blocks, Hal
 from tests.portable import without_heap
-
-
-class Blocks:
-    """Flash of three sectors that allocates nothing either: programming clears bits."""
-
-    def __init__(self, sectors=3):
-        self.sectors = sectors
-        self.cells = bytearray(b"\xff" * (4096 * sectors))
-        self.erased = 0
-
-    def readblocks(self, block, buf, off=0):
-        at = block * 4096 + off
-        for i in range(len(buf)):
-            buf[i] = self.cells[at + i]
-
-    def writeblocks(self, block, buf, off=0):
-        at = block * 4096 + off
-        for i in range(len(buf)):
-            self.cells[at + i] &= buf[i]
-
-    def ioctl(self, op, arg):
-        if op == 4:
-            return self.sectors
-        if op == 5:
-            return 4096
-        if op == 6:
-            for i in range(arg * 4096, arg * 4096 + 4096):
-                self.cells[i] = 255
-            self.erased += 1
-        return 0
-
-
-class Hal:
-    def __init__(self, cause=1):
-        self.cause = cause
-        self.retained = bytearray(16)
-
-    def reset_cause(self):
-        return self.cause
-
-    def retained_read(self, buf):
-        for i in range(16):
-            buf[i] = self.retained[i]
-
-    def retained_write(self, buf):
-        for i in range(16):
-            self.retained[i] = buf[i]
-
-    def random(self, n):
-        return bytes(range(1, n + 1))
 
 
 def raised(exception, call, *args):
@@ -74,7 +25,9 @@ def boot(blocks, hal):
 
 
 def test_blank_flash():
-    ledger = boot(Blocks(), Hal())
+    blocks = Blocks()
+    ledger = boot(blocks, Hal())
+    assert blocks.erases == 1, "erased ahead, after the record"
     assert ledger.recovered == "blank", ledger.recovered
     assert ledger.rated.value() == 0, "blank flash, used octets"
     got = (ledger.boot_id, ledger.cycle_id, ledger.lost)
@@ -154,6 +107,17 @@ def test_unasked_downlink_is_stored_at_once():
     again = boot(blocks, hal)
     assert again.rated.value() >= 5000, again.rated.value()
     assert again.carried.value() >= 4000, again.carried.value()
+
+
+def test_carried_octets_may_lead():
+    blocks, hal = Blocks(), Hal()
+    ledger = boot(blocks, hal)
+    ledger.ensure(10, 5000)
+    ledger.spend(10, 0)
+    assert boot(blocks, hal).carried.value() >= 5000, "not leased"
+    blocks, hal = Blocks(), Hal()
+    boot(blocks, hal).spend(0, 5000)
+    assert boot(blocks, hal).carried.value() >= 5000, "not stored at once"
 
 
 def test_close_leaves_nothing_leased():
@@ -277,8 +241,7 @@ def test_rotted_newest_record_costs_what_was_announced():
 
 def test_other_content_is_lost_not_blank():
     blocks = Blocks()
-    for i in range(5000, 9000):
-        blocks.cells[i] = i * 7 & 255
+    blocks.litter(5000, 9000)
     hal = Hal()
     ledger = boot(blocks, hal)
     assert ledger.recovered == "lost", ledger.recovered
@@ -292,8 +255,7 @@ def test_other_content_is_lost_not_blank():
 
 def test_first_record_torn():
     blocks = Blocks()
-    for i in range(60):
-        blocks.cells[i] = 0
+    blocks.litter(0, 60)
     ledger = boot(blocks, Hal())
     assert (ledger.recovered, ledger.lost) == ("ceiling+lease", False), ledger.recovered
     assert ledger.rated.value() == 1024, ledger.rated.value()
@@ -306,7 +268,7 @@ def test_a_flash_of_two_sectors_is_refused():
 def test_a_broken_flash_fails_closed():
     blocks = Blocks()
     ledger = boot(blocks, Hal())
-    blocks.writeblocks = lambda block, buf, off: None
+    blocks.broken = True
     for _ in range(3):
         error = raised(OSError, ledger.ensure, 10, 10)
         assert error is not None, "a lease that is not on the flash"
@@ -380,7 +342,7 @@ def test_hot_path_allocates_nothing():
     ledger = boot(blocks, hal)
     ledger.set_remaining(1 << 19)
     packets = 100
-    erased = blocks.erased
+    erases = blocks.erases
 
     def spend():
         for n in range(1, packets + 1):
@@ -395,7 +357,7 @@ def test_hot_path_allocates_nothing():
                 ledger.tidy()
 
     without_heap(spend)
-    assert blocks.erased >= erased + 4, "no sector changed"
+    assert blocks.erases >= erases + 4, "no sector changed"
     expected = 1400 * packets + 300000 * (packets // 25)
     assert ledger.rated.value() == expected, (ledger.rated.value(), expected)
     assert boot(blocks, hal).rated.value() >= expected, "recovered below what was spent"
