@@ -129,7 +129,7 @@ class Ledger:
         self._announce = LEASE_MIN  # by the record to be written
         self._slot = bytearray(_RETAINED)
 
-    # HOT: from here to `tidy` nothing allocates, but an exception
+    # HOT: from here to "Cold" nothing allocates, but an exception
 
     def ensure(self, rated_n, carried_n):
         """Has so many octets leased, each 0 <= n < 2**29. OSError if the flash fails: then they may not be
