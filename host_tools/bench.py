@@ -296,8 +296,14 @@ def run(
             image.add(file, f"{module}.py")
         for name, content in (files or {}).items():
             (image.root / name).write_bytes(content)
+        process = ProcessTarget(target, image)
+
+        def boot(board: Board) -> None:
+            image.write_json("bench.json", _bench_json(world))
+            process.boot(board)
+
         try:
-            _live(world, ProcessTarget(target, image), image)
+            live(world, boot)
         finally:
             world.internet.close()
     summary = recorder.summary(target, time.monotonic() - started)
@@ -306,15 +312,14 @@ def run(
     return RunResult(summary, recorder.series())
 
 
-def _live(world: World, target: ProcessTarget, image: Image) -> None:
-    """The device's boots, one after the other, until the scenario is over."""
+def live(world: World, boot: Callable[[Board], None]) -> None:
+    """The device's boots, one after the other, until the scenario is over; `boot` runs one to its PowerLoss."""
     board, clock = world.board, world.clock
     cause = PWRON
     while True:
-        image.write_json("bench.json", _bench_json(world))
         board.boot(cause)
         try:
-            target.boot(board)
+            boot(board)
         except Finished:
             return
         except PowerLoss as loss:

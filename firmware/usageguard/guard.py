@@ -75,6 +75,7 @@ class Guard:
         self._reading = False  # one was asked for; the driver also takes one every 15 minutes
         self._time_reading = 0
         self._probe_at = now
+        self._near_boundary = False
         self._stepping = False
         self._fed_at = now
         self._traffic = {c.name: _Traffic(self, i) for i, c in enumerate(config.classes)}
@@ -105,9 +106,14 @@ class Guard:
     # For applications
 
     def install(self):
-        """Makes `import socket` (and `usocket`) the metered, gated module for whatever is imported from now on."""
+        """Makes `import socket` (and `usocket`) the metered, gated module for whatever is imported from now on.
+
+        RuntimeError inside a simulator's own process: that needs its sockets.
+        """
         import sys
 
+        if getattr(self.hal, "in_process", False):
+            raise RuntimeError("install() would replace the simulator's own sockets")
         sockets.bind_guard(self)
         sys.modules["socket"] = sys.modules["usocket"] = sockets
 
@@ -235,10 +241,14 @@ class Guard:
         self.gate.received(slot.tcp, n)
 
     def opened(self, slot):
+        self.gate.opened(slot.tcp)
         self._urgent = True
 
     def closed(self, slot):
-        pass
+        self.gate.closed(slot.tcp)
+
+    def abandoned(self, slot):
+        self.gate.abandoned(slot.tcp)
 
     def counter(self, tx, rx):
         self._reading = False
@@ -255,8 +265,9 @@ class Guard:
     def _network_time(self, day, second, now):
         """The network's own time: it sets the system clock, and is weighed for the cycle's."""
         self.clock.network(day, second, now)
-        if not self.clock.trusted:
-            self.hal.set_utc(day, second)
+        best = None if self.clock.trusted else self.clock.now(now)
+        if best:
+            self.hal.set_utc(best[0], best[1])
 
     def _server_time(self, day, second, now):
         if not self.clock.trusted:
@@ -312,7 +323,8 @@ class Guard:
             self.outbox.receive(now, self.path.buffer, n)
             n = self.path.receive()
         self.outbox.step(now)
-        self.ledger.tidy()
+        if not self.modem.channel.busy:
+            self.ledger.tidy()
         left = _STATUS_MS - ticks_diff(now, self._published_at)
         if self._changed or left <= 0:
             self.publish(now)
@@ -327,6 +339,11 @@ class Guard:
             self._begin_cycle(clock.cycle_id, now)
         elif clock.within_cycle(now):
             ledger.within_cycle()
+            self._near_boundary = False
+        elif not self._near_boundary:
+            # From here on what is used may count in both cycles: none of it is paid by the old one's surplus.
+            self._near_boundary = True
+            self.gate.meter.forfeit()
         due = clock.next_ms(now)
         if clock.suspects(now) and not self.policy.data_wanted():
             # The reserve is gone and only the server could tell that a new period has begun: one question, on the margin.
@@ -348,9 +365,9 @@ class Guard:
                 "rated_octets": self.gate.used.value(),
                 "error_bound_octets": self.error_bound_octets(),
             }
-        ledger.floor_day, ledger.floor_second = self.clock.floor(now)
         ledger.new_cycle(cycle_id)
         self.gate.rebase()
+        self.gate.meter.slack = self.carried_octets()  # what counts in both cycles
         self.hal.event("cycle", cycle_id)
         self._obey(self.policy.apply(rules.NEW_CYCLE))
         self._judge()
@@ -370,6 +387,7 @@ class Guard:
         """Tells whoever watches the device its status."""
         self._published_at = now
         self._changed = False
+        self.ledger.floor_day, self.ledger.floor_second = self.clock.floor(now)
         self.ledger.set_remaining(max(0, min(1 << 29, self.config.plan.report_limit - self.gate.used.value())))
         self.hal.status(json.dumps(status(self)))
 

@@ -36,6 +36,7 @@ class _Figure:
         self.next_base = Octets()  # the same of the next cycle, if it began unnoticed
         self.mark = Octets()  # `used` at the reading of the modem's counter
         self.unsure = Octets()  # charged in this cycle without being known to be used
+        self._stored = Octets()
 
     def lease(self, n):
         """Aims at a ceiling of `n` octets ahead, no lower than it is; returns the step up."""
@@ -46,16 +47,18 @@ class _Figure:
             target.set(self.ceil)
         return target.diff(self.ceil)
 
-    def recover(self, left, extra):
-        """Sets `used` to the ceiling less `left` octets (negative: more), plus `extra` that are unsure."""
+    def recover(self, lease, left, extra):
+        """Sets `used` to the ceiling less `left` octets of its lease (negative: more), plus `extra` that are unsure.
+
+        What of the lease was spent may have been the meter's surplus, which the reset made us forget.
+        """
         self.used.set(self.ceil)
         if left > 0:
             self.used.sub(Octets(left))
         else:
             self.used.add_octets(Octets(-left))
-        extra = Octets(extra)
-        self.used.add_octets(extra)
-        self.unsure.add_octets(extra)
+        self.used.add_octets(Octets(extra))
+        self.unsure.add_octets(Octets(extra + max(0, lease - left)))
 
     def begin_cycle(self):
         self.base.set(self.next_base)
@@ -65,14 +68,16 @@ class _Figure:
         if cycle_used.less(self.unsure):
             self.unsure.set(cycle_used)
 
-    def pack(self, buf, at):
+    def pack(self, buf, at, surplus):
         lease = self.target.diff(self.used)
         self.target.pack_into(buf, at)
         put32(buf, at + 7, lease if lease > 0 else 0)
         self.base.pack_into(buf, at + 11)
         self.next_base.pack_into(buf, at + 18)
         self.mark.pack_into(buf, at + 25)
-        self.unsure.pack_into(buf, at + 32)
+        self._stored.set(self.unsure)
+        self._stored.add(surplus)
+        self._stored.pack_into(buf, at + 32)
 
     def unpack(self, buf, at):
         """Returns the lease that stood when the record was written."""
@@ -115,7 +120,7 @@ class Ledger:
         self.rated_unsure = self._rated.unsure
         self.carried_unsure = self._carried.unsure
         self.modem_counter = Octets()
-        self._counter_known = False
+        self.counter_known = False
         self.cycle_id = self.boot_id = 0
         self.reasons = self.warned = 0
         self.floor_day = self.floor_second = 0
@@ -123,6 +128,7 @@ class Ledger:
         self.recovered = ""
         self.charged_rated = self.charged_carried = 0
         self.lost_rated = self.lost_carried = 0
+        self.surplus = 0
         self._lease_max = self._lease_cap = lease_max
         self._lease = LEASE_MIN  # the next one
         self._announced = LEASE_MIN  # by the newest record: the most that the next may add to a ceiling
@@ -199,7 +205,7 @@ class Ledger:
 
     def _pack(self):
         record = self._record
-        record[8] = (_LOST if self.lost else 0) | (_COUNTER if self._counter_known else 0)
+        record[8] = (_LOST if self.lost else 0) | (_COUNTER if self.counter_known else 0)
         record[9] = self.warned
         record[10] = self.cycle_id & 255
         record[11] = self.cycle_id >> 8
@@ -213,8 +219,8 @@ class Ledger:
         record[25] = self.floor_second >> 8 & 255
         record[26] = self.floor_second >> 16
         self.modem_counter.pack_into(record, 27)
-        self._rated.pack(record, _RATED)
-        self._carried.pack(record, _CARRIED)
+        self._rated.pack(record, _RATED, self.surplus)
+        self._carried.pack(record, _CARRIED, self.surplus)
 
     def _retain(self):
         """Says in retained memory what is left of the leases; below 0 for what was spent beyond a ceiling."""
@@ -237,7 +243,7 @@ class Ledger:
         """The modem's own counter stands at `total` (Octets, both ways), all of which is spent. Stored with
         the next record, so that after a crash the meter can tell from the counter what crossed since."""
         self.modem_counter.set(total)
-        self._counter_known = True
+        self.counter_known = True
         self._rated.mark.set(self.rated)
         self._carried.mark.set(self.carried)
 
@@ -288,7 +294,7 @@ class Ledger:
     def _restore(self, bad):
         record = self._record
         self.lost = bool(record[8] & _LOST)
-        self._counter_known = bool(record[8] & _COUNTER)
+        self.counter_known = bool(record[8] & _COUNTER)
         self.warned = record[9]
         self.cycle_id = record[10] | record[11] << 8
         self.boot_id = get32(record, 12)
@@ -308,15 +314,15 @@ class Ledger:
             and crc32_ok(slot, 12, 12)
             and get32(slot, 0) == self._ring.sequence
         ):
-            self._rated.recover(get32(slot, 4), 0)
-            self._carried.recover(get32(slot, 8), 0)
+            self._rated.recover(rated_lease, get32(slot, 4), 0)
+            self._carried.recover(carried_lease, get32(slot, 8), 0)
             self.recovered = "exact"
         else:
             self._charge(rated_lease, carried_lease, bad)
             self.recovered = "ceiling" if rated_lease or carried_lease else "exact"
             if bad:
                 self.recovered = "ceiling+lease"
-        if self._counter_known:
+        if self.counter_known:
             self.lost_rated = self.rated.diff(self._rated.mark)
             self.lost_carried = self.carried.diff(self._carried.mark)
 
@@ -324,5 +330,5 @@ class Ledger:
         """Charges the leases, and what each bad slot may have added to them."""
         self.charged_rated = rated_lease + bad * self._announced
         self.charged_carried = carried_lease + bad * self._announced
-        self._rated.recover(rated_lease, self.charged_rated)
-        self._carried.recover(carried_lease, self.charged_carried)
+        self._rated.recover(rated_lease, rated_lease, self.charged_rated)
+        self._carried.recover(carried_lease, carried_lease, self.charged_carried)

@@ -48,6 +48,8 @@ def serve(board: Board, bench: socket.socket, process: subprocess.Popen[bytes], 
 class DirectLink:
     """The link by direct calls, for property tests: after a power loss every call raises, so no `finally` can write."""
 
+    in_process = True
+
     def __init__(self, board: Board) -> None:
         self._board = board
         self._request = bytearray()

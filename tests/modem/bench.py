@@ -60,6 +60,9 @@ class Account:
     def opened(self, slot):
         self.calls.append(("opened", slot.index))
 
+    def abandoned(self, slot):
+        pass
+
     def closed(self, slot):
         self.calls.append(("closed", slot.index))
 

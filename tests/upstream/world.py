@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 from usageguard.core.octets import Octets
-from usageguard.core.ticks import TICKS_PERIOD
 from usageguard.upstream.outbox import Outbox
 
 from host_tools.collector.intake import Collector
 from host_tools.collector.store import Store
 
+TICKS_PERIOD = 1 << 30
 DEVICE = "tracker-001"
 KEY = bytes(range(32))
 T0 = datetime(2025, 6, 1, tzinfo=UTC)

@@ -25,6 +25,7 @@ CLOSE_TCP = const(208)  # FIN and ACK of both sides, 52 each
 OPEN_CLOSE_PACKETS = const(7)
 DNS_FIXED = const(136)  # query 28+12+6, reply 28+12+6+16+28 (with a CNAME); both carry the name besides
 COUNTER_SLACK = const(65_536)  # a burst out of the modem's buffers, seen at once
+MOST = const((1 << 29) - 1)  # that the ledger takes at once
 COUNTER_OCTETS_PER_S = const(1_250_000)  # 10 Mbit/s, LTE category 1 downlink (3GPP TS 36.306 table 4.1-1)
 
 
@@ -177,6 +178,12 @@ class Meter:
         self.carried += late
         self.rated += late_rated
 
+    def forfeit(self):
+        """The surplus pays for nothing any more: it belongs to a cycle that may be over when the next octet comes."""
+        self.slack += self.excess - self._pending
+        self.excess = self._pending
+        self._excess_rated = self._pending_rated
+
     def worst(self, octets):
         """Rated octets of `octets` if every packet of them were the smallest."""
         return self._rate(octets, octets // IP_UDP + 1)
@@ -188,4 +195,4 @@ class Meter:
 
 def plausible(delta, elapsed_ms):
     """What a line can carry of a counter's growth in `elapsed_ms`; the rest is the counter's fault."""
-    return min(delta, COUNTER_SLACK + (elapsed_ms // 1000 + 1) * COUNTER_OCTETS_PER_S)
+    return min(delta, COUNTER_SLACK + (elapsed_ms // 1000 + 1) * COUNTER_OCTETS_PER_S, MOST)

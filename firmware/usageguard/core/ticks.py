@@ -4,16 +4,16 @@ Compare only through `ticks_diff`. The horizon is below 2**29 ms (6.2 days): a l
 calendar time, or counted down in steps.
 """
 
-TICKS_PERIOD = 1 << 30
-_MASK = TICKS_PERIOD - 1
-_HALF = TICKS_PERIOD >> 1
+_MASK = (1 << 30) - 1
+# Half a period more or less, modulo the period, is the top bit turned over: no sum leaves the small ints of an ESP32.
+_HALF = 1 << 29
 
 
 def ticks_add(ticks, delta_ms):
     """`ticks` moved by `delta_ms` (|delta_ms| < 2**29), in [0, 2**30)."""
-    return (ticks + delta_ms) & _MASK
+    return ((ticks - _HALF + delta_ms) & _MASK) ^ _HALF
 
 
 def ticks_diff(end, start):
     """Signed milliseconds from `start` to `end`, in [-2**29, 2**29)."""
-    return ((end - start + _HALF) & _MASK) - _HALF
+    return (((end - start) & _MASK) ^ _HALF) - _HALF

@@ -104,6 +104,8 @@ class HostHal:
     SLICE_MS = 60_000  # virtual time: every wait pumps the guard
 
     def __init__(self, link):
+        # In the simulator's own process `import socket` must stay the system's.
+        self.in_process = getattr(link, "in_process", False)
         self._send = link.send
         self._receive = link.receive
         self._head = bytearray(8)

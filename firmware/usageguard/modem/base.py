@@ -224,19 +224,19 @@ class Modem:
         self.time_ticks = self.now
         self.time_reading += 1
 
-    def _drop(self, errno):
-        """The data session is gone, and every connection with it."""
+    def _drop(self, errno, unseen=False):
+        """The data session is gone, and every connection with it; `unseen`: and what they held was not counted."""
         self.online = False
         self._context_lost = self._context_doubted = False
         for slot in self.slots:
-            slot.lost(errno)
+            slot.lost(errno, unseen)
 
     # Unsolicited codes
 
     def _on_ready(self, line, length):
         if self._synced:
             self._rebooted = True
-            self._drop(ECONNRESET)
+            self._drop(ECONNRESET, True)
             self.channel.abort()
 
     def _on_function(self, line, length):

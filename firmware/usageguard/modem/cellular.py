@@ -174,7 +174,7 @@ class Cellular(Modem):
         self.registration = -1
         if self.sms_state == SMS_SENDING:  # it may have left: sending it again is not ours to decide
             self.sms_state = SMS_FAILED
-        self._drop(ECONNRESET)
+        self._drop(ECONNRESET, True)
         self._pause.clear()
         for deadline in self._deadlines:
             deadline.clear()

@@ -110,8 +110,10 @@ class Slot:
             self.state = FAILED
             self.errno = errno
 
-    def lost(self, errno):
-        """As fail(), and the modem has forgotten the connection."""
+    def lost(self, errno, unseen):
+        """As fail(), and the modem has forgotten the connection; `unseen`: with what it may have held for us."""
+        if unseen and self._opened and self._dirty:
+            self.modem.account.abandoned(self)
         self._dirty = False
         self.fail(errno)
         if self.state == CLOSING:

@@ -9,8 +9,13 @@ from usageguard.core.meter import COUNTER_SLACK, Meter, plausible
 from usageguard.core.octets import Octets
 from usageguard.core.ticks import ticks_diff
 
-# The modem's receive buffer and what is under way to it may arrive without our having asked: kept leased while open.
-DOWNLINK_HEADROOM = const(4096)
+# What a connection may have brought without our having seen it: the modem's receive buffer, which is the window that it
+# offers its peer (10 KiB, a guess for the EC200U), with headers and acknowledgements; of a datagram socket, one answer.
+# It stays leased for each open socket, and is charged where the modem lost it.
+UNSEEN_TCP = const(10_240)
+UNSEEN_UDP = const(512)
+_DEEP_SLEEP = const(4)  # machine.DEEPSLEEP_RESET: entered in good order, no socket was open
+_POWER_ON = const(1)  # machine.PWRON_RESET: the whole lease was charged
 _ZERO = Octets()
 MOST_CREDIT = const(1 << 24)
 SHIFT_MS = const(20_000)  # a segment has left the modem by then: its socket's retransmissions are the counter's to show
@@ -35,7 +40,12 @@ class Gate:
         self._total = Octets()
         self._reading_at = self._shifted_at = 0
         self._epoch = -1
+        self.headroom = self._headroom_rated = 0  # leased beyond what is spent, for what may come unasked
+        cause = hal.reset_cause()
+        self._unseen = cause not in (_POWER_ON, _DEEP_SLEEP)  # by us, in the reset that we come from
         self.rebase()
+        if self._unseen and not config.modem.counter:
+            self.abandoned(True)
 
     def rebase(self):
         """Takes the cycle's usage from the ledger: after its opening, and when a new cycle began."""
@@ -46,8 +56,9 @@ class Gate:
     # HOT: from here to `received` nothing may allocate
 
     def _spend(self, carried, rated):
+        self._ledger.surplus = self.meter.bound()
         try:
-            self._ledger.ensure(rated, carried)
+            self._ledger.ensure(rated + self._headroom_rated, carried + self.headroom)
             self._ledger.spend(rated, carried)
         except OSError:
             self.broken = True
@@ -84,11 +95,25 @@ class Gate:
             return False
         meter.charge()
         self._spend(meter.carried, meter.rated)
-        try:
-            self._ledger.ensure(DOWNLINK_HEADROOM, DOWNLINK_HEADROOM)
-        except OSError:
-            self.broken = True
         return not self.broken
+
+    def opened(self, tcp):
+        """A connection stands: from now on data may come."""
+        self._hold(tcp, 1)
+
+    def closed(self, tcp):
+        """It does no longer."""
+        self._hold(tcp, -1)
+
+    def _hold(self, tcp, sign):
+        self.meter.price_received(tcp, UNSEEN_TCP if tcp else UNSEEN_UDP)
+        self.headroom += sign * self.meter.carried
+        self._headroom_rated += sign * self.meter.rated
+        self._spend(0, 0)
+
+    def abandoned(self, tcp):
+        """A connection ended with what the modem held for it: unseen, and perhaps there."""
+        self.received(tcp, UNSEEN_TCP if tcp else UNSEEN_UDP)
 
     def session(self):
         """A data session begins."""
@@ -126,14 +151,17 @@ class Gate:
         """After a crash of ours that the modem outlived, its counter tells what of the lost lease was really used."""
         ledger = self._ledger
         credit = credit_rated = 0
-        if found_on and ledger.lost_carried and not total.less(ledger.modem_counter):
+        if found_on and ledger.counter_known and not total.less(ledger.modem_counter):
             crossed = total.diff(ledger.modem_counter)
-            if crossed > ledger.lost_carried:
-                crossed = min(crossed, ledger.lost_carried + COUNTER_SLACK)
-                self._spend(crossed - ledger.lost_carried, crossed - ledger.lost_carried)
+            late = min(crossed, ledger.lost_carried + COUNTER_SLACK) - ledger.lost_carried
+            if late > 0:
+                self._spend(late, max(late, self.meter.worst(crossed) - ledger.lost_rated))
             else:
-                credit = min(MOST_CREDIT, ledger.lost_carried - crossed)
+                credit = min(MOST_CREDIT, -late)
                 credit_rated = max(0, min(MOST_CREDIT, ledger.lost_rated - self.meter.worst(crossed)))
+        elif self._unseen:
+            self.abandoned(True)
+        self._unseen = False
         ledger.lost_carried = ledger.lost_rated = 0
         self.meter.anchor(credit, credit_rated)
 

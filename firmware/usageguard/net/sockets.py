@@ -84,6 +84,7 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
     def _wait(self):
         """One wait of the guard; False when the socket's time-out has passed. HOT."""
         guard = self._guard
+        self._slot.wanted = True  # a notification that got lost is looked for sooner
         if self._timeout < 0:
             guard.pump(ticks_add(guard.hal.ticks_ms(), _LONGEST_MS))
             return True
