@@ -367,7 +367,7 @@ class Guard:
             }
         ledger.new_cycle(cycle_id)
         self.gate.rebase()
-        self.gate.meter.slack = self.carried_octets()  # what counts in both cycles
+        self.gate.begin_cycle(self.carried_octets())
         self.hal.event("cycle", cycle_id)
         self._obey(self.policy.apply(rules.NEW_CYCLE))
         self._judge()

@@ -22,7 +22,7 @@ margin_octets = {margin}
 rating.per_packet_octets = {per_packet}
 [upstream]
 host = "collector"
-interval_s = "1h"
+interval_s = "3h"
 sms_number = "+8613800138000"
 [carrier]
 per_packet_octets = {per_packet}

@@ -42,6 +42,7 @@ class Meter:
         self._payload = self._payload_later = 0
         self.counted = False  # the modem's counter is anchored and followed
         self.slack = 0  # charged by the model alone and perhaps not carried, since `slack` was last set to 0
+        self.forfeited = 0  # pending at the last `forfeit`: what of it crosses after that is charged again
         self._forget()
 
     def _forget(self):
@@ -179,10 +180,12 @@ class Meter:
         self.rated += late_rated
 
     def forfeit(self):
-        """The surplus pays for nothing any more: it belongs to a cycle that may be over when the next octet comes."""
-        self.slack += self.excess - self._pending
-        self.excess = self._pending
-        self._excess_rated = self._pending_rated
+        """What was charged until now pays for nothing that comes: that may belong to another cycle."""
+        self.slack += self.excess
+        self.forfeited = self._pending
+        self.excess = self._excess_rated = 0
+        self._pending = self._pending_rated = 0
+        self._sent = self._sent_rated = self._waiting = self._waiting_rated = 0
 
     def worst(self, octets):
         """Rated octets of `octets` if every packet of them were the smallest."""

@@ -53,6 +53,15 @@ class Gate:
         self.used.sub(self._ledger.rated_base)
         self.crossed = True
 
+    def begin_cycle(self, in_both):
+        """`in_both` octets count in this cycle and in the last: they are the first of its error bound. Stored at once."""
+        self.meter.slack = in_both + self.meter.forfeited
+        self._ledger.surplus = self.meter.bound()
+        try:
+            self._ledger.commit()
+        except OSError:
+            self.broken = True
+
     # HOT: from here to `received` nothing may allocate
 
     def _spend(self, carried, rated):
