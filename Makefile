@@ -17,6 +17,7 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/codespell
 	$(BIN)/pyright
+	$(BIN)/pyright -p firmware --typeshedpath "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist usageguard-report*.html

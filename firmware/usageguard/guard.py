@@ -346,7 +346,7 @@ class Guard:
             self.gate.meter.forfeit()
         due = clock.next_ms(now)
         if clock.suspects(now) and not self.policy.data_wanted():
-            # The reserve is gone and only the server could tell that a new period has begun: one question, on the margin.
+            # The reserve is gone, and only the server can tell that a period has begun: one question, on the margin.
             wait = ticks_diff(self._probe_at, now)
             if wait <= 0:
                 self._probe_at = ticks_add(now, _PROBE_MS)

@@ -19,7 +19,7 @@ from usageguard.net import sockets  # noqa: E402
 
 
 class DirectTarget:
-    """Runs `app(guard)` on each boot, with `usageguard.net.sockets` for a socket module, and guards on when it returned.
+    """Runs `app(guard)` on each boot, with `usageguard.net.sockets` as its socket module, and guards on after it.
 
     `guard` is the one of the present boot. An OSError of the application is its own affair; anything else is a failure.
     """

@@ -1,4 +1,4 @@
-"""Random lives of the whole device, in this process, against the simulated carrier: the promises hold at every instant."""
+"""Random lives of the whole device, in this process, against the simulated carrier: the promises hold throughout."""
 
 import random
 
@@ -59,7 +59,7 @@ class Life:
     """One world, with a device that talks at random, and what has to hold in it."""
 
     def __init__(self, life):
-        # In flight when a limit is reached: a segment each way for each of the sockets, and what a reading may be late by.
+        # The margin: what may be in flight in each socket when a limit is reached, and what a reading may be late by.
         text = BASE.format(margin=65536, **{k: v for k, v in life.items() if k not in ("seed", "faults")})
         self.world = bench.World(scenario.loads(text, "life.toml"), life["seed"], {})
         self.rng = random.Random(life["seed"])
@@ -120,7 +120,8 @@ class Life:
     def run(self):
         bench.live(self.world, self.target.boot)
         for label in self.world.carrier.cycles(bench.IMSI):
-            assert self.world.carrier.figures(bench.IMSI, label)["stopped_at"] is None, "the carrier had to stop the SIM"
+            figures = self.world.carrier.figures(bench.IMSI, label)
+            assert figures["stopped_at"] is None, "the carrier had to stop the SIM"
         assert self.statuses
 
 

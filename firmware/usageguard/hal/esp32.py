@@ -55,7 +55,8 @@ class Hal:
         return self._readinto(buf, n) or 0
 
     def uart_write(self, buf, n):
-        self._write(buf, n)
+        # Every MicroPython stream takes (buf, n); the stubs know only (buf).
+        self._write(buf, n)  # pyright: ignore[reportCallIssue]
 
     def uart_baud(self, rate):
         self._uart.init(baudrate=rate)
@@ -83,8 +84,8 @@ class Hal:
 
     def set_utc(self, day, second):
         """Sets the RTC; ESP32's epoch is 2000-01-01, as the guard's day 0."""
-        year, month, mday, hour, minute, sec, weekday, _ = time.gmtime(day * 86400 + second)
-        self._rtc.datetime((year, month, mday, weekday, hour, minute, sec, 0))
+        utc = time.gmtime(day * 86400 + second)
+        self._rtc.datetime((utc[0], utc[1], utc[2], utc[6], utc[3], utc[4], utc[5], 0))
 
     def modem_power(self, on):
         """The supply, where the board switches it, and a pulse on PWRKEY."""

@@ -54,7 +54,7 @@ class Gate:
         self.crossed = True
 
     def begin_cycle(self, in_both):
-        """`in_both` octets count in this cycle and in the last: they are the first of its error bound. Stored at once."""
+        """`in_both` octets count in this cycle and in the last: its error bound begins with them. Stored at once."""
         self.meter.slack = in_both + self.meter.forfeited
         self._ledger.surplus = self.meter.bound()
         try:
