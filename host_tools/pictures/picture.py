@@ -1,4 +1,4 @@
-"""Takes the README's picture out of a report: `.venv/bin/python docs/picture.py usageguard-report.html`."""
+"""Takes the README's picture out of a report: `python host_tools/pictures/picture.py usageguard-report.html`."""
 
 import re
 import sys
