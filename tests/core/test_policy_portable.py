@@ -31,7 +31,7 @@ def test_a_plan_of_5_gb():
 def test_illegal_event():
     policy = make(1 << 20)
     policy.apply(CARRIER_REFUSED)
-    for event in (0, 3, 0x40, None, "NEW_CYCLE"):
+    for event in (0, 3, 0x100, None, "NEW_CYCLE"):
         try:
             policy.apply(event)
         except ValueError:
