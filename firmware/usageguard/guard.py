@@ -3,7 +3,7 @@
 import json
 
 from usageguard.at.channel import Channel
-from usageguard.clock import Clock
+from usageguard.calendar import Calendar
 from usageguard.compat import const
 from usageguard.core import policy as rules
 from usageguard.core.ticks import ticks_add, ticks_diff
@@ -20,8 +20,6 @@ _STATUS_MS = const(3_600_000)
 _WAIT_MS = const(180_000)  # the longest single wait, and
 _FEED_MS = const(60_000)  # how old the last feeding may be before it: together below the watchdog's time
 _EDQUOT = const(122)
-_PROBE_OCTETS = const(2048)  # a name, a report with all its repetitions, an acknowledgement
-_PROBE_MS = const(21_600_000)  # at most 124 probes a month: 1/4 MB, and never beyond the allowance
 
 
 class _Traffic:
@@ -44,8 +42,8 @@ class _Traffic:
 class Guard:
     """One device's guard. `hal` is the hardware, `config` what `usageguard.config` loaded.
 
-    Read only: `hal`, `config`, `modem`, `gate`, `policy`, `ledger`, `clock`, `outbox`, `path`, `app_restarts`,
-    `crash_code`, `closed_cycle` (figures of the last complete one, None before).
+    Read only: `hal`, `config`, `modem`, `gate`, `policy`, `ledger`, `calendar`, `outbox`, `path`, `app_restarts`,
+    `crash_code`.
     """
 
     WATCHDOG_MS = _WATCHDOG_MS
@@ -61,11 +59,9 @@ class Guard:
         sound = self._open_ledger()
         self.policy = rules.Policy(config.plan, config.classes, config.enforcement == "observe")
         self.gate = Gate(hal, config, self.ledger, self.policy)
-        floor = (self.ledger.floor_day, self.ledger.floor_second)
-        self.clock = Clock(config.plan.cycle, floor, self.ledger.cycle_id, now)
         self.modem = _driver(config.modem.family)(hal, Channel(hal), config.modem, self)
         self.path = ReportPath(self.modem, self.gate, config)
-        self.closed_cycle = None
+        self.calendar = Calendar(self, now)
         self._published_at = now
         self._changed = True
         self._slow_at = now
@@ -73,16 +69,13 @@ class Guard:
         self.work = True  # a socket or the guard itself has asked the driver for something since its last step
         self._urgent = False
         self._reading = False  # one was asked for; the driver also takes one every 15 minutes
-        self._time_reading = 0
-        self._probe_at = now
-        self._near_boundary = False
         self._stepping = False
         self._fed_at = now
         self._traffic = {c.name: _Traffic(self, i) for i, c in enumerate(config.classes)}
         self._restore(sound)
         self.modem.data_wanted = self.policy.data_wanted()
         self.outbox = Outbox(config, hal, self, self.path, now)
-        self.outbox.on_time = self._server_time
+        self.outbox.on_time = self.calendar.server_time
         hal.event("ledger-" + self.ledger.recovered, self.ledger.charged_rated, self.ledger.charged_carried)
         hal.watchdog_feed(_WATCHDOG_MS)
 
@@ -97,11 +90,11 @@ class Guard:
         """Takes over the stops that stood. What cannot be known is a stop itself: it fails closed."""
         policy = self.policy
         try:
-            self._obey(policy.restore(self.ledger.reasons, self.ledger.warned, self.gate.used))
+            self.obey(policy.restore(self.ledger.reasons, self.ledger.warned, self.gate.used))
         except ValueError:
             sound = False
         if not sound:
-            self._obey(policy.apply(rules.LEDGER_FAILED))
+            self.obey(policy.apply(rules.LEDGER_FAILED))
 
     # For applications
 
@@ -132,9 +125,7 @@ class Guard:
 
     def step_now(self):
         """For an application with its own loop: one step; returns the milliseconds in which it wants the next one."""
-        now = self.hal.ticks_ms()
-        self._feed(now)
-        return self.step(now)
+        return self.step(self.hal.ticks_ms())
 
     async def run(self):
         """For asyncio applications: guards as a task, for ever."""
@@ -160,8 +151,8 @@ class Guard:
     def crashed(self, code):
         """The supervisor's word that the application ended with an exception: nobody will close its sockets."""
         for slot in self.modem.slots:
-            if slot is not self.path.slot:
-                slot.close()
+            if slot.owner:
+                slot.owner.close()
         self.traffic_class = 0
         self.app_restarts += 1
         self.crash_code = code
@@ -172,7 +163,7 @@ class Guard:
         """Somebody's word that the counts are right as they stand, after a ledger fault: data flows again."""
         self.ledger.lost = False
         self.gate.broken = False
-        self._obey(self.policy.apply(rules.LEDGER_SET))
+        self.obey(self.policy.apply(rules.LEDGER_SET))
 
     def admits(self, traffic_class):
         """Whether that class (by index) may send at all now."""
@@ -183,24 +174,19 @@ class Guard:
     def pump(self, until):
         """One wait: until ticks `until`, or until there is input or work."""
         hal = self.hal
-        if self.work:
-            self.step(hal.ticks_ms())
         now = hal.ticks_ms()
+        if self.work or ticks_diff(now, self._fed_at) >= _FEED_MS:
+            self.step(now)
+            now = hal.ticks_ms()
         left = ticks_diff(until, now)
         due = ticks_diff(self._due_at, now)
         if due < left:
             left = due
         if left > _WAIT_MS:
             left = _WAIT_MS
-        self._feed(now)
         if left > 0:
             hal.wait(ticks_add(now, left))
         self.step(hal.ticks_ms())
-
-    def _feed(self, now):
-        if ticks_diff(now, self._fed_at) >= _FEED_MS:
-            self._fed_at = now
-            self.hal.watchdog_feed(_WATCHDOG_MS)
 
     def step(self, now):
         """Does all that is due, waits for nothing; returns milliseconds until it wants to be called again."""
@@ -210,11 +196,14 @@ class Guard:
         self.work = False
         try:
             modem = self.modem
+            for slot in modem.slots:  # any wait comes by here: what sockets have corked leaves now
+                if not slot.uncork(self.gate):
+                    slot.fail(_EDQUOT)
             modem.step(now)
             if self.gate.broken:
-                self._obey(self.policy.apply(rules.LEDGER_FAILED))
+                self.obey(self.policy.apply(rules.LEDGER_FAILED))
             if self.gate.crossed:
-                self._judge()
+                self.judge()
             if self.gate.denied >= 0:
                 self._look_into_denial()
             if not self._reading and self.gate.wants_reading():
@@ -230,6 +219,9 @@ class Guard:
             if left < due:
                 due = left
             self._due_at = ticks_add(now, due)
+            if ticks_diff(now, self._fed_at) >= _FEED_MS:  # here: a guard that fails at each step is to be reset
+                self._fed_at = now
+                self.hal.watchdog_feed(_WATCHDOG_MS)
             return 0 if self.work else due
         finally:
             self._stepping = False
@@ -256,40 +248,27 @@ class Guard:
 
     def refused(self, cause):
         self.hal.event("refused", cause)
-        self._obey(self.policy.apply(rules.CARRIER_REFUSED))
+        self.obey(self.policy.apply(rules.CARRIER_REFUSED))
 
     def served(self):
         self.gate.session()
-        self._obey(self.policy.apply(rules.CARRIER_SERVES))
-
-    def _network_time(self, day, second, now):
-        """The network's own time: it sets the system clock, and is weighed for the cycle's."""
-        self.clock.network(day, second, now)
-        best = None if self.clock.trusted else self.clock.now(now)
-        if best:
-            self.hal.set_utc(best[0], best[1])
-
-    def _server_time(self, day, second, now):
-        if not self.clock.trusted:
-            self.hal.event("time-trusted", day, second)
-        self.clock.server(day, second, now)
-        self.hal.set_utc(day, second)
-        self._urgent = True
+        self.obey(self.policy.apply(rules.CARRIER_SERVES))
 
     # Decisions
 
-    def _judge(self):
+    def judge(self):
+        """Has the policy look at what is used."""
         self.gate.crossed = False
-        self._obey(self.policy.cross(self.gate.used))
+        self.obey(self.policy.cross(self.gate.used))
 
     def _look_into_denial(self):
         """A class was refused: where what is left of its quota carries no packet any more, that is a reason."""
         denied = self.gate.denied
         self.gate.denied = -1
         self.gate.denials += 1
-        self._obey(self.policy.denied(denied))
+        self.obey(self.policy.denied(denied))
 
-    def _obey(self, actions):
+    def obey(self, actions):
         """Carries out what the policy asks for."""
         if not actions:
             return
@@ -298,10 +277,7 @@ class Guard:
             self.hal.event("verdict-" + policy.verdict(), policy.reasons, policy.warned)
             ledger.reasons = policy.reasons
             ledger.warned = policy.warned
-            try:
-                ledger.commit()
-            except OSError:
-                self.gate.broken = True
+            self.gate.commit()
         elif actions & rules.REPORT:
             self.hal.event("verdict-" + policy.verdict(), policy.reasons, policy.warned)
         if actions & rules.CLOSE:
@@ -309,69 +285,27 @@ class Guard:
                 if slot.state in (OPENING, OPEN) and not self.admits(slot.traffic_class):
                     slot.fail(_EDQUOT)
         self.modem.data_wanted = policy.data_wanted()
-        self._changed = True
-        self._urgent = True
+        self.changed()
+
+    def changed(self):
+        """Something that reports and the status tell of is not what it was."""
+        self._changed = self._urgent = True
 
     def _slow(self, now):
         """What is not per octet: time and cycles, reports, status. Returns milliseconds until it is wanted again."""
-        if self._time_reading != self.modem.time_reading:
-            self._time_reading = self.modem.time_reading
-            self._network_time(self.modem.time_day, self.modem.time_second, now)
-        due = self._calendar(now)
+        due = self.calendar.step(now)
         n = self.path.receive()
         while n:
             self.outbox.receive(now, self.path.buffer, n)
             n = self.path.receive()
         self.outbox.step(now)
-        if not self.modem.channel.busy:
-            self.ledger.tidy()
+        if not self.modem.channel.busy:  # an erase would make a busy UART overrun
+            self.gate.tidy()
         left = _STATUS_MS - ticks_diff(now, self._published_at)
         if self._changed or left <= 0:
             self.publish(now)
             left = _STATUS_MS
         return min(due, left, self.outbox.due_ms(now))
-
-    def _calendar(self, now):
-        """Follows the clock over cycle boundaries; returns milliseconds until it has to look again."""
-        clock, ledger = self.clock, self.ledger
-        clock.step(now)
-        if clock.cycle_id > ledger.cycle_id:
-            self._begin_cycle(clock.cycle_id, now)
-        elif clock.within_cycle(now):
-            ledger.within_cycle()
-            self._near_boundary = False
-        elif not self._near_boundary:
-            # From here on what is used may count in both cycles: none of it is paid by the old one's surplus.
-            self._near_boundary = True
-            self.gate.meter.forfeit()
-        due = clock.next_ms(now)
-        if clock.suspects(now) and not self.policy.data_wanted():
-            # The reserve is gone, and only the server can tell that a period has begun: one question, on the margin.
-            wait = ticks_diff(self._probe_at, now)
-            if wait <= 0:
-                self._probe_at = ticks_add(now, _PROBE_MS)
-                wait = _PROBE_MS
-                self.hal.event("probe")
-                self._obey(self.policy.allow_probe(self.gate.used, _PROBE_OCTETS))
-            due = min(due, wait)
-        return due
-
-    def _begin_cycle(self, cycle_id, now):
-        ledger = self.ledger
-        if cycle_id == ledger.cycle_id + 1:  # otherwise the clock has only now learnt which cycle it is
-            self.closed_cycle = {
-                "cycle": ledger.cycle_id,
-                "carried_octets": self.carried_octets(),
-                "rated_octets": self.gate.used.value(),
-                "error_bound_octets": self.error_bound_octets(),
-            }
-        ledger.new_cycle(cycle_id)
-        self.gate.rebase()
-        self.gate.begin_cycle(self.carried_octets())
-        self.hal.event("cycle", cycle_id)
-        self._obey(self.policy.apply(rules.NEW_CYCLE))
-        self._judge()
-        self._changed = True
 
     # What can be asked
 
@@ -387,7 +321,7 @@ class Guard:
         """Tells whoever watches the device its status."""
         self._published_at = now
         self._changed = False
-        self.ledger.floor_day, self.ledger.floor_second = self.clock.floor(now)
+        self.calendar.note_floor(now)
         self.ledger.set_remaining(max(0, min(1 << 29, self.config.plan.report_limit - self.gate.used.value())))
         self.hal.status(json.dumps(status(self)))
 

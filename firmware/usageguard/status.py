@@ -16,7 +16,7 @@ def status(guard):
         "reasons": policy.names(),
         "shed": [c.name for i, c in enumerate(guard.config.classes) if policy.shed >> i & 1],
         "stopped": bool(policy.reasons),
-        "time_source": guard.clock.source,
+        "time_source": guard.calendar.clock.source,
         "modem": guard.modem.state,
         "boot_id": ledger.boot_id,
         "ledger": ledger.backend,
@@ -29,7 +29,7 @@ def status(guard):
         "reports_acked": outbox.reports_acked,
         "octets_per_report": guard.path.octets // max(1, outbox.reports_acked),
         "heap_octets": live_octets(),
-        "closed": guard.closed_cycle,
+        "closed": guard.calendar.closed,
     }
 
 

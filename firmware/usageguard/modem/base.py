@@ -9,7 +9,7 @@ something to do.
 from usageguard.at.digest import ABORTED, OK, int_field, text_field
 from usageguard.at.sms import submit
 from usageguard.compat import const
-from usageguard.modem.slot import ECONNRESET, FREE, TX_OCTETS, Deadline
+from usageguard.modem.slot import CLOSING, ECONNRESET, FREE, TX_OCTETS, Deadline
 
 SLOTS = const(4)
 
@@ -153,12 +153,16 @@ class Modem:
             ms = min(ms, slot.next_ms(now))
         return ms
 
-    def free_slot(self):
-        """A slot that can be opened, or None."""
-        for slot in self.slots:
+    def free_slot(self, first=0):
+        """A slot from number `first` on that can be opened, or None."""
+        for slot in self.slots[first:]:
             if slot.state == FREE:
                 return slot
         return None
+
+    def closing(self):
+        """Whether a slot will be free soon."""
+        return any(slot.state == CLOSING for slot in self.slots)
 
     def read_counter(self):
         """Asks for a reading of the modem's data counter; it comes through account.counter()."""

@@ -63,6 +63,8 @@ class Slot:
         self.tx_busy = False  # from flush() until the modem has taken it all, or the slot failed
         self.readable_hint = False  # the modem holds payload for us, or may do so
         self.wanted = False
+        self.owner = None  # the application's socket, until the slot is free; None for the guard's own
+        self.traffic_class = 0
         self._to_send = 0  # octets of `tx` that flush() released
         self._segment = 0  # octets of the shared segment buffer that are this slot's
         self._dirty = False  # the modem has a connection under our id
@@ -77,13 +79,31 @@ class Slot:
         if self.state != FREE:
             raise OSError(EALREADY, "slot in use")
         self.tcp = tcp
+        online = self.modem.online
+        if online:
+            self._connect(host, port)  # first: if it finds no memory, nothing has begun
         self.errno = 0
         self.state = OPENING
         self.modem.poked = True
-        if self.modem.online:
-            self._connect(host, port)
-        else:
+        if not online:
             self.fail(ENETDOWN)
+
+    def uncork(self, gate):
+        """Hands what `tx` holds to a modem that is free to take it; False where `gate` does not admit it. HOT."""
+        n = self.tx.any()
+        if n and not self.tx_busy and self.state == OPEN:
+            if not gate.transfer(self.traffic_class, self.tcp, n):
+                return False
+            self.flush(n)
+        return True
+
+    def finish(self, gate):
+        """Sends all that `tx` holds, behind what is on its way already, then closes."""
+        n = self.tx.any()
+        more = n - self._to_send
+        if more > 0 and self.state == OPEN and gate.transfer(self.traffic_class, self.tcp, more):
+            self.flush(n)
+        self.close()
 
     def flush(self, n):
         """Sends the first `n` octets of `tx`: as one segment, or one datagram. No effect unless OPEN."""
@@ -147,6 +167,7 @@ class Slot:
         drain(self.rx)
         drain(self.tx)
         self.tx_busy = self.readable_hint = self.wanted = False
+        self.owner = None
         self.state = FREE
 
     def _connect(self, host, port):

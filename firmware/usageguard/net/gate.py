@@ -53,12 +53,31 @@ class Gate:
         self.used.sub(self._ledger.rated_base)
         self.crossed = True
 
-    def begin_cycle(self, in_both):
-        """`in_both` octets count in this cycle and in the last: its error bound begins with them. Stored at once."""
-        self.meter.slack = in_both + self.meter.forfeited
-        self._ledger.surplus = self.meter.bound()
+    # The ledger's cold side, which fails closed as the hot one does
+
+    def begin_cycle(self, cycle_id):
+        """A period began. What the ledger counts in both is what its error bound begins with."""
+        ledger = self._ledger
+        try:
+            ledger.new_cycle(cycle_id)
+            self.rebase()
+            self.meter.slack = ledger.carried.diff(ledger.carried_base) + self.meter.forfeited
+            ledger.surplus = self.meter.bound()
+            ledger.commit()
+        except OSError:
+            self.broken = True
+
+    def commit(self):
+        """Stores the stops and the warnings."""
         try:
             self._ledger.commit()
+        except OSError:
+            self.broken = True
+
+    def tidy(self):
+        """Gives the ledger the time to erase ahead."""
+        try:
+            self._ledger.tidy()
         except OSError:
             self.broken = True
 
@@ -75,16 +94,20 @@ class Gate:
         if self._policy.past_mark(self.used):
             self.crossed = True
 
-    def transfer(self, traffic_class, tcp, n):
-        """Charges `n` octets of payload before they are sent; False where the class may not, or no ledger holds it."""
+    def _take(self, traffic_class):
+        """Charges the last price; False where the class may not, or no ledger holds it."""
         meter = self.meter
-        meter.price_sent(tcp, n)
         if not self._policy.admits(traffic_class, self.used, meter.rated):
             self.denied = traffic_class
             return False
         meter.charge()
         self._spend(meter.carried, meter.rated)
         return not self.broken
+
+    def transfer(self, traffic_class, tcp, n):
+        """Charges `n` octets of payload before they are sent; False as `_take`."""
+        self.meter.price_sent(tcp, n)
+        return self._take(traffic_class)
 
     def received(self, tcp, n):
         """Counts `n` octets of payload that arrived, allowed or not."""
@@ -96,15 +119,9 @@ class Gate:
     # Cold
 
     def open(self, traffic_class, tcp, name_octets):
-        """Charges a connection's handshake and close, and leases what may come unasked; False as in `transfer`."""
-        meter = self.meter
-        meter.price_open(tcp, name_octets)
-        if not self._policy.admits(traffic_class, self.used, meter.rated):
-            self.denied = traffic_class
-            return False
-        meter.charge()
-        self._spend(meter.carried, meter.rated)
-        return not self.broken
+        """Charges a connection's handshake and close; False as `_take`."""
+        self.meter.price_open(tcp, name_octets)
+        return self._take(traffic_class)
 
     def opened(self, tcp):
         """A connection stands: from now on data may come."""

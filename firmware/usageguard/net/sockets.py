@@ -5,14 +5,14 @@ at a read, a poll, any wait, close, or when a segment is full; an MQTT publish o
 of four, which saves three headers and three acknowledgements, 240 octets.
 
 Differences from a stock socket: a name is resolved by the modem when it connects (`getaddrinfo` returns it as it
-is), there is no `bind`, `listen` or `accept`, and what the policy does not admit raises OSError(EDQUOT).
+is), there is no `bind`, `listen` or `accept`, what the policy does not admit raises OSError(EDQUOT), and a socket that
+is not closed is not free again: an application has three.
 """
-
-import io
 
 from usageguard.compat import const
 from usageguard.core.ticks import ticks_add, ticks_diff
-from usageguard.modem.slot import FREE, OPEN, OPENING, PEER_CLOSED
+from usageguard.modem.slot import FREE, OPEN, OPENING, PEER_CLOSED, drain
+from usageguard.net.reading import EAGAIN, SEGMENT, Reading
 
 AF_INET = const(2)
 SOCK_STREAM = const(1)
@@ -29,13 +29,14 @@ EBADF = const(9)
 EISCONN = const(106)
 ETIMEDOUT = const(110)
 ECONNRESET = const(104)
-EAGAIN = const(11)
+EINVAL = const(22)
+EMSGSIZE = const(90)
 EINPROGRESS = const(115)
 EDQUOT = const(122)  # the plan's quota, for this traffic class
 
-SEGMENT = const(1460)  # octets in one AT+QISEND, and in the cork
 _LONGEST_MS = const(1 << 28)
-_OFFLINE_MS = const(60_000)  # how long a connect waits for the modem to be online
+_PATIENCE_MS = const(60_000)  # how long a connect waits for the modem to be online, and for a slot
+_NAME_OCTETS = const(253)  # RFC 1035
 
 # MicroPython's stream protocol (py/stream.h)
 _POLL = const(3)
@@ -59,21 +60,28 @@ def getaddrinfo(host, port, af=0, type=0, proto=0, flags=0):
     return [(AF_INET, type or SOCK_STREAM, proto, "", (host, port))]
 
 
-class socket(io.IOBase):  # noqa: N801 - the name that applications know
+def _is_host(host):
+    """Whether it may stand between quotes in a command to the modem."""
+    for char in host:
+        if not "!" <= char <= "~" or char == '"':
+            return False
+    return 0 < len(host) <= _NAME_OCTETS
+
+
+class socket(Reading):  # noqa: N801 - the name that applications know
     """A stream (TCP) or datagram (UDP) socket of the traffic class in force when it was made (`guard.traffic`)."""
 
     def __init__(self, af=AF_INET, type=SOCK_STREAM, proto=0):
         if af != AF_INET or type not in (SOCK_STREAM, SOCK_DGRAM):
             raise OSError(97, "EAFNOSUPPORT")
+        super().__init__()
         self._guard = _guard
         self._tcp = type == SOCK_STREAM
         self._class = _guard.traffic_class
         self._slot = None
-        self._peer = None
         self._timeout = -1  # ms; -1 waits for ever, 0 never
         self._deadline = 0
         self._failed = 0
-        self._one = bytearray(1)
 
     # Waiting
 
@@ -93,6 +101,22 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
         guard.pump(self._deadline)
         return True
 
+    def _may_wait(self):
+        """As `_wait`; False on a non-blocking socket, ETIMEDOUT when the time-out has passed."""
+        if self._timeout == 0:
+            return False
+        if not self._wait():
+            raise OSError(ETIMEDOUT, "ETIMEDOUT")
+        return True
+
+    def _opened(self, slot):
+        """Waits for the end of OPENING, on a socket that was not blocking when it began; False where it may not."""
+        self._begin()
+        while slot.state == OPENING:
+            if not self._may_wait():
+                return False
+        return True
+
     def _wait_until(self, ticks):
         """One wait until `ticks` at the most; False when the socket's time-out has passed."""
         guard = self._guard
@@ -110,27 +134,36 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
         """Connects to (host, port); a host name is resolved by the modem. OSError: EDQUOT, ETIMEDOUT, the modem's
         error.
 
-        While the modem is not online it waits for that, a minute at the most (ENETDOWN), on a non-blocking socket too.
+        While the modem is not online it waits for that, a minute at the most (ENETDOWN), on a non-blocking socket too;
+        so it does for a connection that is still being closed, where no other is free (ENOBUFS).
         """
+        if self._failed:
+            raise OSError(self._failed, "socket")
         if self._slot is not None:
             raise OSError(EISCONN, "EISCONN")
         host, port = address[0], address[1]
+        if not _is_host(host) or not 0 < port < 65_536:
+            raise OSError(EINVAL, "EINVAL")
         guard = self._guard
         self._begin()
-        patience = ticks_add(guard.hal.ticks_ms(), _OFFLINE_MS)
+        patience = ticks_add(guard.hal.ticks_ms(), _PATIENCE_MS)
         while not guard.modem.online:
             if not guard.admits(self._class):
                 raise OSError(EDQUOT, "EDQUOT")
             if ticks_diff(patience, guard.hal.ticks_ms()) <= 0 or not self._wait_until(patience):
                 raise OSError(ENETDOWN, "ENETDOWN")
-        slot = guard.modem.free_slot()
-        if slot is None:
-            raise OSError(ENOBUFS, "ENOBUFS")
+        slot = guard.modem.free_slot(1)  # the first one is the reports'
+        while slot is None:
+            over = ticks_diff(patience, guard.hal.ticks_ms()) <= 0 or not guard.modem.closing()
+            if over or not self._wait_until(patience):
+                raise OSError(ENOBUFS, "ENOBUFS")
+            slot = guard.modem.free_slot(1)
         name_octets = 0 if host.replace(".", "").isdigit() else len(host)
         if not guard.gate.open(self._class, self._tcp, name_octets):
             raise OSError(EDQUOT, "EDQUOT")
         slot.open(self._tcp, host, port)
         slot.traffic_class = self._class
+        slot.owner = self
         guard.work = True
         self._slot = slot
         self._peer = (host, port)
@@ -149,11 +182,16 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
 
     # The cork
 
-    def _fail(self, error):
+    def _end(self, error):
+        """The socket is of no use any more; every later call raises `error`."""
         if not self._failed:
             self._failed = error
             if self._slot is not None:
                 self._slot.close()
+                self._guard.work = True
+
+    def _fail(self, error):
+        self._end(error)
         raise OSError(error, "EDQUOT" if error == EDQUOT else "socket")
 
     def _live(self):
@@ -166,13 +204,9 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
 
     def _push(self, slot):
         """Hands what is corked to the modem if it is free to take it. HOT."""
-        n = slot.tx.any()
-        if n and not slot.tx_busy and slot.state == OPEN:
-            if n > SEGMENT:
-                n = SEGMENT
-            if not self._guard.gate.transfer(self._class, self._tcp, n):
+        if slot.tx.any():
+            if not slot.uncork(self._guard.gate):
                 self._fail(EDQUOT)
-            slot.flush(n)
             self._guard.work = True
 
     def _flush(self, slot):
@@ -191,12 +225,16 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
         """Writes `buf` (or its first `n` octets); returns how many were taken, None for none on a non-blocking
         socket. HOT."""
         slot = self._live()
+        if slot.state == OPENING and not self._opened(slot):
+            return None
         if slot.state != OPEN:
             self._fail(slot.errno or ECONNRESET)
         if isinstance(buf, str):
             buf = buf.encode()
         if n < 0 or n > len(buf):
             n = len(buf)
+        if not self._tcp:
+            return self._send_datagram(slot, buf, n)
         done = 0
         while done < n:
             room = SEGMENT - slot.tx.any()
@@ -208,11 +246,14 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
                 if self._timeout:
                     raise OSError(ETIMEDOUT, "ETIMEDOUT")
                 return done or None
-        slot.corked = True
+        self._guard.work = True
         return n
 
     def send(self, data):
-        return self.write(data) or 0
+        done = self.write(data)
+        if done is None:
+            raise OSError(EAGAIN, "EAGAIN")
+        return done
 
     def sendall(self, data):
         done = self.write(data)
@@ -224,33 +265,43 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
         if self._peer != tuple(address):
             if self._slot is not None:
                 self._slot.close()
-                self._slot = None
+                self._slot = self._peer = None
             self.connect(address)
-        slot = self._live()
+        return self.send(data)
+
+    def _send_datagram(self, slot, buf, n):
+        if n > SEGMENT:
+            raise OSError(EMSGSIZE, "EMSGSIZE")
         self._begin()
-        while slot.tx_busy or slot.tx.any():
-            if not self._wait():
-                raise OSError(ETIMEDOUT, "ETIMEDOUT")
-        slot.tx.write(data, 0, len(data))
+        while slot.state == OPEN and (slot.tx_busy or slot.tx.any()):
+            if not self._may_wait():
+                return None
+        if slot.state != OPEN:
+            self._fail(slot.errno or ECONNRESET)
+        slot.tx.write(buf, 0, n)
         self._push(slot)
-        return len(data)
+        return n
 
     # Reading
 
     def _fill(self, buf, n):
         """Up to `n` octets into `buf`; 0 at the end, None where there is nothing yet and no waiting. HOT."""
         slot = self._live()
+        if n == 0:
+            return 0
         self._begin()
         tried = False
         while True:
             self._push(slot)
             got = slot.rx.readinto(buf, n)
             if got:
+                if slot.rx.any() and not self._tcp:
+                    drain(slot.rx)  # the rest of the datagram
                 self._guard.work = True  # there is room for more now
                 return got
             if slot.state == PEER_CLOSED or slot.state == FREE:
                 return 0
-            if slot.state != OPEN:
+            if slot.state != OPEN and slot.state != OPENING:
                 self._fail(slot.errno or ECONNRESET)
             if not self._guard.admits(self._class):
                 self._fail(EDQUOT)
@@ -270,42 +321,6 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
             n = size
         return self._fill(buf, n)
 
-    def recv(self, n):
-        buf = bytearray(n)
-        got = self._fill(buf, n)
-        if got is None:
-            raise OSError(EAGAIN, "EAGAIN")
-        return bytes(memoryview(buf)[:got])
-
-    def recvfrom(self, n):
-        return self.recv(n), self._peer
-
-    def read(self, n=-1):
-        """Exactly `n` octets, or all until the end; fewer at the end; None: nothing yet on a non-blocking socket."""
-        whole = bytearray()
-        piece = bytearray(min(n, SEGMENT) if n >= 0 else 256)
-        while n < 0 or len(whole) < n:
-            want = len(piece) if n < 0 else min(len(piece), n - len(whole))
-            got = self._fill(piece, want)
-            if got is None:
-                return bytes(whole) if whole else None
-            if not got:
-                break
-            whole.extend(memoryview(piece)[:got])
-        return bytes(whole)
-
-    def readline(self, n=-1):
-        """A line with its end, or what there is before the connection's end."""
-        line = bytearray()
-        while n < 0 or len(line) < n:
-            got = self._fill(self._one, 1)
-            if not got:
-                break
-            line.extend(self._one)
-            if self._one[0] == 10:
-                break
-        return bytes(line)
-
     # The rest of the protocol
 
     def ioctl(self, op, arg):
@@ -324,9 +339,10 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
     def poll_ready(self, wanted):
         """What of `wanted` (POLLIN, POLLOUT) would not wait now, and POLLHUP, POLLERR; does not wait itself."""
         slot = self._slot
+        if slot and not self._failed and not slot.uncork(self._guard.gate):
+            self._end(EDQUOT)  # raised by the next call: who polls many sockets must not fail for one
         if self._failed or slot is None:
             return wanted & (_POLL_RD | _POLL_WR) | _POLL_ERR
-        self._push(slot)
         ready = 0
         if slot.state == OPENING:
             return 0
@@ -340,7 +356,10 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
 
     def settimeout(self, seconds):
         """None waits for ever, 0 never, otherwise at most so long."""
-        self._timeout = -1 if seconds is None else int(seconds * 1000)
+        if seconds is None:
+            self._timeout = -1
+        else:
+            self._timeout = int(min(max(seconds, 0), _LONGEST_MS // 1000) * 1000) or (1 if seconds > 0 else 0)
 
     def setblocking(self, flag):
         self._timeout = -1 if flag else 0
@@ -355,13 +374,9 @@ class socket(io.IOBase):  # noqa: N801 - the name that applications know
         """Sends what is corked, then closes; the modem does it in the background."""
         slot = self._slot
         if slot is not None and not self._failed:
-            self._failed = EBADF
-            if slot.state == OPEN and slot.tx.any() and not slot.tx_busy:
-                n = min(slot.tx.any(), SEGMENT)
-                if self._guard.gate.transfer(self._class, self._tcp, n):
-                    slot.flush(n)
-            slot.close()
+            slot.finish(self._guard.gate)
             self._guard.work = True
+        self._failed = EBADF
         self._slot = None
 
     def __enter__(self):

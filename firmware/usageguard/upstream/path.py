@@ -2,13 +2,16 @@
 SMS."""
 
 from usageguard.compat import const
-from usageguard.modem.slot import FAILED, FREE, OPEN
+from usageguard.modem.slot import FREE, OPEN
 
 _DATAGRAM = const(512)  # a CoAP acknowledgement is under 100 octets
 
 
 class ReportPath:
-    """Keeps one datagram slot to the collector, so that its name is looked up once per data session, not per report."""
+    """Keeps one datagram slot to the collector, so that its name is looked up once per data session, not per report.
+
+    It is the first one, which no application gets: however many sockets that holds, a report finds its way.
+    """
 
     def __init__(self, modem, gate, config):
         self._modem = modem
@@ -18,7 +21,7 @@ class ReportPath:
         for index, traffic_class in enumerate(config.classes):
             if traffic_class.uses_reserve:
                 self._class = index
-        self.slot = None
+        self.slot = modem.slots[0]
         self.buffer = bytearray(_DATAGRAM)
         self.octets = 0  # IP octets of the datagrams, both ways
 
@@ -30,27 +33,20 @@ class ReportPath:
     def ready(self):
         """Whether a datagram would be taken now; if not, starts what that needs."""
         slot = self.slot
-        if slot is not None and slot.state == FAILED:
-            slot.close()
-            self.slot = slot = None
-        if slot is None or slot.state == FREE:
+        if slot.state == FREE:
             self._open()
-            return False
+        elif slot.state > OPEN:
+            slot.close()
         return slot.state == OPEN and not slot.tx_busy
 
     def _open(self):
         upstream = self._upstream
-        self.slot = None
         if not upstream.host or not self._modem.online:
-            return
-        slot = self._modem.free_slot()
-        if slot is None:
             return
         name_octets = 0 if upstream.host.replace(".", "").isdigit() else len(upstream.host)
         if self._gate.open(self._class, False, name_octets):
-            slot.open(False, upstream.host, upstream.port)
-            slot.traffic_class = self._class
-            self.slot = slot
+            self.slot.traffic_class = self._class
+            self.slot.open(False, upstream.host, upstream.port)
 
     def send(self, buf, n):
         """Sends the datagram buf[0:n]; False when it was not taken (no session, no quota)."""
@@ -64,7 +60,7 @@ class ReportPath:
 
     def arrived(self):
         """A datagram waits. HOT."""
-        return self.slot is not None and self.slot.rx.any() > 0
+        return self.slot.rx.any() > 0
 
     def receive(self):
         """Moves the next datagram into `buffer`; its octets, 0 where there is none."""
