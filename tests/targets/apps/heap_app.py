@@ -41,7 +41,7 @@ def exchange(sock, size):
 
 
 def main(guard):
-    time.sleep(120)  # the guard's first report, which opens a socket of its own, is over
+    time.sleep(200)  # the guard's first report, which opens a socket of its own, is over
     sock = socket.socket()
     sock.connect(HOST)
     leases = guard.ledger._ring.writes

@@ -28,7 +28,7 @@ def locked(call, buf):
 
 def main(guard):
     event = guard.hal.event
-    guard.sleep(120_000)  # the guard's first report, which opens a socket of its own, is over
+    guard.sleep(200_000)  # the guard's first report, which opens a socket of its own, is over
     stream = connect("tls.example")
     event("tls-verified")
     for size in (1, 16, 1460, 4000):
