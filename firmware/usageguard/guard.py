@@ -293,11 +293,11 @@ class Guard:
 
     def _slow(self, now):
         """What is not per octet: time and cycles, reports, status. Returns milliseconds until it is wanted again."""
-        due = self.calendar.step(now)
         n = self.path.receive()
         while n:
             self.outbox.receive(now, self.path.buffer, n)
             n = self.path.receive()
+        due = self.calendar.step(now)  # with the time that an acknowledgement brought, and before its change is reported
         self.outbox.step(now)
         if not self.modem.channel.busy:  # an erase would make a busy UART overrun
             self.gate.tidy()
