@@ -183,6 +183,7 @@ class Recorder:
         else:  # the present cycle: the carrier's figures at the instant of the device's
             carrier, figures = self.carrier_then, last
         received = world.store.reports_received(world.device_id)
+        sent = max(len(self.sent), received)  # the last status may be older than the last report
         return {
             "scenario": world.scenario.title,
             "target": target,
@@ -206,9 +207,9 @@ class Recorder:
                 "peak_heap_octets": self.peak_heap,
             },
             "upstream": {
-                "reports_sent": len(self.sent),
+                "reports_sent": sent,
                 "reports_received": received,
-                "reports_lost": max(0, len(self.sent) - received),
+                "reports_lost": sent - received,
                 "octets_per_report": last.get("octets_per_report"),
             },
             "events": world.log.events,

@@ -140,7 +140,8 @@ def _say(result: dict[str, Any], console: Console = out) -> None:
         over = device["carried_octets"] - carrier["ip_octets"]
         console.print(
             f"      the carrier billed {size(carrier['billed_octets'])} of {size(carrier['allowance_octets'])}; "
-            f"the device counted {over:+,} octets against it; {_stopped(carrier, device)}; "
+            f"{_stopped(carrier, device)}\n"
+            f"      device minus carrier: {over:+,} octets; "
             f"reports: {upstream['reports_received']} received, {upstream['reports_lost']} lost"
         )
     for failure in result["failures"]:
@@ -163,8 +164,15 @@ def _write_json(name: str, value: Any) -> None:
 
 def _writable(option: str, path: Path) -> None:
     """Found out before a long run, not after it."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise UsageError(option, str(path), "cannot be written", "name a file in a folder that exists")
+    there = path.exists()
+    if there and not (path.is_file() or path.is_dir()):
+        return  # a pipe is opened once
+    try:
+        path.open("ab").close()
+    except OSError:
+        raise UsageError(option, str(path), "cannot be written", "name a file in a folder that exists") from None
+    if not there:
+        path.unlink()  # nothing is left behind by a run that fails
 
 
 def main() -> None:
@@ -179,7 +187,7 @@ def run(arguments: list[str]) -> int:
     except UsageError as error:
         problem = str(error)
     except typer.TyperException as error:
-        problem = error.format_message()
+        problem = error.format_message().replace(" Value error,", "")
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

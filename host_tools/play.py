@@ -67,6 +67,7 @@ def _add_reports(run: bench.RunResult, scenario: Scenario, received: int) -> Non
     """A real collector is not the bench's own: what it got counts as well."""
     upstream = run.summary["upstream"]
     upstream["reports_received"] += received
-    upstream["reports_lost"] = max(0, upstream["reports_sent"] - upstream["reports_received"])
+    upstream["reports_sent"] = max(upstream["reports_sent"], upstream["reports_received"])
+    upstream["reports_lost"] = upstream["reports_sent"] - upstream["reports_received"]
     run.summary["failures"] = scenario.expect.failures(run.summary)
     run.summary["passed"] = not run.summary["failures"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import json
 import re
@@ -79,6 +80,8 @@ def serve(
         pass
     except OSError as error:
         reason = error.strerror or str(error)
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UsageError("--host", "", f'"{host}" is no address of this machine') from None
         raise UsageError("--port", str(port), reason, "give 0 for any that is free") from None
     finally:
         store.close()

@@ -24,6 +24,7 @@ def run(capsys, *arguments):
         (["sim", "smoke", "--seed", "x"], "--seed"),
         (["sim", "smoke", "--modem", "brick"], 'smoke.toml: modem: "brick" is unknown; there are quectel-ec200u'),
         (["sim", "smoke", "--json", "/nowhere/x.json"], "--json: /nowhere/x.json: cannot be written"),
+        (["sim", "smoke", "--json", "/proc/x.json"], "--json: /proc/x.json: cannot be written"),
         (["sim", "smoke", "--html", "/"], "--html: /: cannot be written"),
         (["demo", "--html", "/nowhere/x.html"], "--html: /nowhere/x.html: cannot be written"),
         (["modem", "--profile", "brick"], "'brick' is unknown"),
