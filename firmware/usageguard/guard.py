@@ -297,7 +297,7 @@ class Guard:
         while n:
             self.outbox.receive(now, self.path.buffer, n)
             n = self.path.receive()
-        due = self.calendar.step(now)  # with the time that an acknowledgement brought, and before its change is reported
+        due = self.calendar.step(now)  # with the time an acknowledgement brought, before it is reported
         self.outbox.step(now)
         if not self.modem.channel.busy:  # an erase would make a busy UART overrun
             self.gate.tidy()
