@@ -170,7 +170,7 @@ class QuectelSlot(Slot):
     def _was_read(self, channel):
         arrived = self._arrived
         if channel.result != OK:
-            if not self._peer_closed:
+            if channel.result != ERROR or not self._peer_closed:  # with ERROR the modem says that nothing is left
                 self.fail(ETIMEDOUT if channel.result == TIMEOUT else ECONNRESET)
         elif channel.digest.torn or int_field(channel.info, channel.info_length, 0) != arrived:
             self.fail(ECONNRESET)  # the stream has octets too many or too few
