@@ -146,7 +146,10 @@ class Guard:
             finally:
                 guarding.cancel()
 
-        asyncio.run(both())
+        try:
+            asyncio.run(both())
+        finally:
+            asyncio.new_event_loop()  # MicroPython would go on with the tasks that are left in the next `run`
 
     def crashed(self, code):
         """The supervisor's word that the application ended with an exception: nobody will close its sockets."""

@@ -45,6 +45,14 @@ def test_an_application_that_never_waits_on_the_guard_is_reset_by_the_watchdog(t
     assert told(result, "ledger-exact")[0][1:] == (0, 0), "retained memory knew what was spent"
 
 
+def test_the_tasks_of_a_coroutine_that_crashed_end_with_it():
+    result = run(APPS / "asyncio_crash_app.py", duration="5m")
+    beats = told(result, "beat")
+    assert len(told(result, "app-crash")) > 3
+    assert beats
+    assert all(task == life for _, task, life in beats)
+
+
 def test_a_crash_closes_the_sockets_that_the_application_left_open(echo_server):
     result = run(APPS / "leaking_app.py", duration="20m", echo=echo_server)
     assert {code for _, code, _ in told(result, "app-crash")} == {42}, "never out of sockets"
