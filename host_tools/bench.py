@@ -262,7 +262,7 @@ def _app_module(scenario: Scenario) -> tuple[str, Path | None]:
         return name.replace("-", "_"), None
     path = Path(name)
     if not path.is_file():
-        raise UsageError(scenario.title, "app.name", f'"{name}" is no application', f"use {', '.join(APPS)} or a file")
+        raise UsageError(scenario.name, "app.name", f'"{name}" is no application', f"use {', '.join(APPS)} or a file")
     return path.stem, path
 
 

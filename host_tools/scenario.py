@@ -70,9 +70,9 @@ class Host(_Table, frozen=True):
 
 
 class App(_Table, frozen=True):
-    """What runs on the device beside the guard: a name that ships, or a Python file beside the scenario."""
+    """What runs on the device beside the guard: a name that ships, or a Python file, found from the scenario's."""
 
-    name: Name = "workload"
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)] = "workload"
 
 
 class Traffic(_Table, frozen=True):
@@ -191,7 +191,11 @@ def load(name: str | Path, modem: str | None = None) -> Scenario:
         raise UsageError(path.name, "", "is not UTF-8 text", "save it as UTF-8") from None
     except OSError as error:
         raise UsageError(str(path), "", f"cannot be read: {error.strerror}") from None
-    return loads(text, path.name, modem)
+    scenario = loads(text, path.name, modem)
+    app = path.parent / scenario.app.name
+    if app.suffix == ".py" and app.is_file():
+        return msgspec.structs.replace(scenario, app=App(str(app)))
+    return scenario
 
 
 def loads(text: str, where: str, modem: str | None = None) -> Scenario:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from host_tools import scenario
+from host_tools import paths, scenario
 from host_tools.errors import UsageError
 
 GOOD = """
@@ -156,6 +156,14 @@ def test_files_that_cannot_be_read(tmp_path):
     latin.write_bytes(b'title = "\xe9"')
     with pytest.raises(UsageError, match=r"^latin\.toml: is not UTF-8 text"):
         scenario.load(latin)
+
+
+def test_an_application_is_found_beside_its_scenario(tmp_path):
+    file = tmp_path / "a-scenario.toml"
+    file.write_text((paths.scenarios() / "smoke.toml").read_text() + '[app]\nname = "my_app.py"\n')
+    assert scenario.load(file).app.name == "my_app.py"
+    (tmp_path / "my_app.py").touch()
+    assert scenario.load(file).app.name == str(tmp_path / "my_app.py")
 
 
 def test_a_modem_given_beside_the_file_counts():
