@@ -11,7 +11,7 @@ demo: $(READY)
 	$(BIN)/usageguard demo
 
 test: $(READY)
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -112,7 +112,7 @@ def test_bad_input_is_one_line(tmp_path):
         ({"host": "nowhere"}, '--host: "nowhere" is no IP address'),
         ({"db": "."}, ".: no database"),
         ({"db": "keys.toml"}, "keys.toml: no database"),
-        ({"host": "192.0.2.1"}, "--port: 5683: "),
+        ({"host": "192.0.2.1"}, '--host: "192.0.2.1" is no address'),
     ],
 )
 def test_bad_input(tmp_path, monkeypatch, keys, changed, says):

@@ -1,5 +1,8 @@
 """The main job on both targets: the same scenario and seed, the same events, and the figures that it promises."""
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
 import msgspec
 import pytest
 
@@ -9,9 +12,11 @@ from host_tools.targets.process import TARGETS
 
 @pytest.fixture(scope="module")
 def month():
-    """The month with a cutoff, on each target."""
+    """The month with a cutoff, on each target, side by side."""
     loaded = scenario.load("cutoff-month")
-    return {target: bench.run(loaded, target).to_json() for target in TARGETS}
+    with ProcessPoolExecutor(len(TARGETS), multiprocessing.get_context("spawn")) as pool:
+        runs = {target: pool.submit(bench.run, loaded, target) for target in TARGETS}
+        return {target: run.result().to_json() for target, run in runs.items()}
 
 
 def test_both_targets_live_through_the_same_events(month):
