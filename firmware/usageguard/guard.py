@@ -23,20 +23,23 @@ _EDQUOT = const(122)
 
 
 class _Traffic:
-    """`with guard.traffic(name):` the sockets made inside belong to that class."""
+    """`with guard.traffic(name):` the sockets made inside belong to that class; under asyncio those of this task."""
 
     def __init__(self, guard, index):
         self._guard = guard
         self._index = index
-        self._before = []
 
     def __enter__(self):
-        self._before.append(self._guard.traffic_class)
-        self._guard.traffic_class = self._index
+        self._task = self._guard.task()
+        self._before = self._guard.in_force.get(self._task, 0)
+        self._guard.in_force[self._task] = self._index
         return self
 
     def __exit__(self, *_):
-        self._guard.traffic_class = self._before.pop()
+        if self._before:
+            self._guard.in_force[self._task] = self._before
+        else:
+            self._guard.in_force.pop(self._task, None)
 
 
 class Guard:
@@ -54,7 +57,8 @@ class Guard:
         self.config = config
         self.app_restarts = 0
         self.crash_code = 0
-        self.traffic_class = 0
+        self.in_force = {}  # by task, the traffic class of new sockets where it is not the default one
+        self._current_task = None
         self.ledger = Ledger(hal, hal.flash, config.plan.lease_max_octets)
         sound = self._open_ledger()
         self.policy = rules.Policy(config.plan, config.classes, config.enforcement == "observe")
@@ -71,7 +75,7 @@ class Guard:
         self._reading = False  # one was asked for; the driver also takes one every 15 minutes
         self._stepping = False
         self._fed_at = now
-        self._traffic = {c.name: _Traffic(self, i) for i, c in enumerate(config.classes)}
+        self._classes = {c.name: i for i, c in enumerate(config.classes)}
         self._restore(sound)
         self.modem.data_wanted = self.policy.data_wanted()
         self.outbox = Outbox(config, hal, self, self.path, now)
@@ -112,7 +116,19 @@ class Guard:
 
     def traffic(self, name):
         """A context in which new sockets belong to the class `name`. KeyError for a class that is not configured."""
-        return self._traffic[name]
+        return _Traffic(self, self._classes[name])
+
+    @property
+    def traffic_class(self):
+        """The class, by index, to which a socket made now belongs."""
+        return self.in_force.get(self.task(), 0)
+
+    def task(self):
+        """Which of an asyncio application's tasks runs now, as a key; 0 where there are none."""
+        try:
+            return id(self._current_task()) if self._current_task else 0
+        except RuntimeError:  # none runs
+            return 0
 
     def sleep(self, ms):
         """Waits for `ms` (0 and up), guarding meanwhile."""
@@ -131,6 +147,7 @@ class Guard:
         """For asyncio applications: guards as a task, for ever."""
         import asyncio
 
+        self._current_task = asyncio.current_task
         while True:
             due = self.step_now()
             await asyncio.sleep(min(due, self.hal.SLICE_MS) / 1000)
@@ -138,6 +155,8 @@ class Guard:
     def run_async(self, main):
         """Runs the coroutine `main` under asyncio beside `run`."""
         import asyncio
+
+        self._current_task = asyncio.current_task
 
         async def both():
             guarding = asyncio.create_task(self.run())
@@ -156,7 +175,7 @@ class Guard:
         for slot in self.modem.slots:
             if slot.owner:
                 slot.owner.close()
-        self.traffic_class = 0
+        self.in_force.clear()
         self.app_restarts += 1
         self.crash_code = code
         self._urgent = True

@@ -45,6 +45,19 @@ def test_an_application_that_never_waits_on_the_guard_is_reset_by_the_watchdog(t
     assert told(result, "ledger-exact")[0][1:] == (0, 0), "retained memory knew what was spent"
 
 
+def test_a_traffic_class_is_that_of_a_task():
+    result = run(APPS / "asyncio_classes_app.py", duration="5m")
+    assert told(result, "class-") == [
+        ("class-ota", 1, 0),
+        ("class-after", 0, 0),
+        ("class-telemetry", 0, 0),
+        ("class-after", 0, 0),
+        ("class-ota", 1, 0),
+        ("class-after", 0, 0),
+        ("class-main", 0, 0),
+    ]
+
+
 def test_the_tasks_of_a_coroutine_that_crashed_end_with_it():
     result = run(APPS / "asyncio_crash_app.py", duration="5m")
     beats = told(result, "beat")
