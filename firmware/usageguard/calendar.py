@@ -38,7 +38,9 @@ class Calendar:
             self._near_boundary = True
             guard.gate.meter.forfeit()
         due = clock.next_ms(now)
-        if clock.suspects(now) and not guard.policy.data_wanted():
+        if not clock.suspects(now):
+            self._probe_at = now  # kept near, inside the ticks' horizon
+        elif not guard.policy.data_wanted():
             due = min(due, self._probe(now))
         return due
 

@@ -161,7 +161,7 @@ def _upstream(table, plan):
         table.integer("port", 1, 65535, 5683),  # CoAP's, RFC 7252 section 12.6
         table.integer("interval_s", 60, 432000, 3600),  # 5 days: below the horizon of ticks, 6.2 days
         table.text("sms_number", 3, 20, _PHONE, None),
-        table.integer("max_sms_per_cycle", 0, 1000, 10),
+        table.integer("max_sms_per_cycle", 0, 255, 10),
     )
     table.end()
     cost = REPORT_OCTETS + 2 * plan.rating.per_packet_octets

@@ -20,6 +20,8 @@ _STATUS_MS = const(3_600_000)
 _WAIT_MS = const(180_000)  # the longest single wait, and
 _FEED_MS = const(60_000)  # how old the last feeding may be before it: together below the watchdog's time
 _EDQUOT = const(122)
+# CME errors, ESM causes + 100 but for the last: insufficient resources … not subscribed; operator determined barring
+_STOP_CAUSES = (129, 130, 131, 133, 177)
 
 
 class _Traffic:
@@ -72,6 +74,7 @@ class Guard:
         self._due_at = now
         self.work = True  # a socket or the guard itself has asked the driver for something since its last step
         self._urgent = False
+        self._refusals = 0  # in a row
         self._reading = False  # one was asked for; the driver also takes one every 15 minutes
         self._stepping = False
         self._fed_at = now
@@ -269,10 +272,14 @@ class Guard:
         self.gate.counter(tx, rx, self.modem.counter_epoch, self.modem.found_on)
 
     def refused(self, cause):
+        """The data session was refused, with a CME error; one that says nothing of a stop counts the second time."""
         self.hal.event("refused", cause)
-        self.obey(self.policy.apply(rules.CARRIER_REFUSED))
+        self._refusals += 1
+        if cause in _STOP_CAUSES or self._refusals > 1:
+            self.obey(self.policy.apply(rules.CARRIER_REFUSED))
 
     def served(self):
+        self._refusals = 0
         self.gate.session()
         self.obey(self.policy.apply(rules.CARRIER_SERVES))
 

@@ -19,6 +19,7 @@ LEASE_MAX = const(65536)
 
 _RATED = const(34)  # where the two figures lie in a record
 _CARRIED = const(73)
+_SMS = const(112)
 _LOST = const(1)
 _COUNTER = const(2)
 _RETAINED = const(16)
@@ -97,7 +98,8 @@ class Ledger:
     cycle without knowing it used: the ledger's part of the error bound), `modem_counter` (see
     `counter_read`).
 
-    Stored with the next record, free to set: `reasons` (16 bits), `warned` (8 bits), `floor_day`,
+    Stored with the next record, free to set: `reasons` (16 bits), `warned` (8 bits), `sms` (messages of
+    this cycle, 8 bits), `floor_day`,
     `floor_second` (latest trusted UTC), `lost` (see `open`).
 
     Set by `open`: `boot_id`, `cycle_id` (0: none yet), `recovered`, `charged_rated`, `charged_carried`
@@ -129,6 +131,7 @@ class Ledger:
         self.charged_rated = self.charged_carried = 0
         self.lost_rated = self.lost_carried = 0
         self.surplus = 0
+        self.sms = 0
         self._lease_max = self._lease_cap = lease_max
         self._lease = LEASE_MIN  # the next one
         self._announced = LEASE_MIN  # by the newest record: the most that the next may add to a ceiling
@@ -218,6 +221,7 @@ class Ledger:
         record[24] = self.floor_second & 255
         record[25] = self.floor_second >> 8 & 255
         record[26] = self.floor_second >> 16
+        record[_SMS] = self.sms
         self.modem_counter.pack_into(record, 27)
         self._rated.pack(record, _RATED, self.surplus)
         self._carried.pack(record, _CARRIED, self.surplus)
@@ -255,7 +259,7 @@ class Ledger:
         self._rated.begin_cycle()
         self._carried.begin_cycle()
         self.cycle_id = cycle_id
-        self.warned = 0
+        self.warned = self.sms = 0
         self.commit()
 
     def open(self):
@@ -302,6 +306,7 @@ class Ledger:
         self.reasons = record[20] | record[21] << 8
         self.floor_day = record[22] | record[23] << 8
         self.floor_second = record[24] | record[25] << 8 | record[26] << 16
+        self.sms = record[_SMS]
         self.modem_counter.unpack_from(record, 27)
         rated_lease = self._rated.unpack(record, _RATED)
         carried_lease = self._carried.unpack(record, _CARRIED)

@@ -46,6 +46,7 @@ def test_the_octets_are_where_the_spec_says():
     ledger.ensure(3000, 3000)
     ledger.spend(70, 60)
     ledger.warned, ledger.reasons, ledger.lost = 0xA5, 0xC3D4, True
+    ledger.sms = 0x5A
     ledger.floor_day, ledger.floor_second = 9800, 86399
     ledger.commit()
     record = bytearray(128)
@@ -68,6 +69,7 @@ def test_the_octets_are_where_the_spec_says():
         "floor_second": 86399,
         "rated_lease": ledger._rated.ceil.value() - rated,
         "carried_lease": ledger._carried.ceil.value() - carried,
+        "sms": 0x5A,
         "reserved": 0,
     }
     counts = {

@@ -155,3 +155,19 @@ def test_install_in_the_simulators_process_is_refused():
     with pytest.raises(RuntimeError, match="sockets"):
         life.target.guard.install()
     assert DirectLink.in_process
+
+
+def test_resets_do_not_make_it_forget_how_many_short_messages_went():
+    """The carrier has stopped the SIM and the device boots over and over: as many messages as allowed, and no more."""
+    life = Life({"allowance": 1200, "per_packet": 0, "lag": 0, "loss": 0, "seed": 1, "faults": []})
+    world = life.world
+    world.scenario.upstream["max_sms_per_cycle"] = 2
+    life.target = DirectTarget(world.scenario.device_config(), lambda guard: guard.sleep(1))
+    world.board.on_status = None
+    world.clock.at(60_000_000, world.carrier.stop, bench.IMSI)
+    for n in range(1, 8):
+        world.clock.at(n * 3_700_000_000, world.board.reset, SOFT)
+    world.clock.at(17_000_000_000, lambda: None)
+    bench.live(world, life.target.boot)
+    march = [at for at, _, _ in world.carrier.sms if at < 18_000_000_000]
+    assert 1 <= len(march) <= 2

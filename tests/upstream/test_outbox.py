@@ -265,6 +265,7 @@ def test_no_more_than_one_sms_an_hour_and_as_many_a_cycle_as_allowed(world):
     assert len(at) == 10
     assert min(later - earlier for earlier, later in pairwise(at)) >= HOUR
     world.ledger.cycle_id += 1
+    world.ledger.sms = 0
     world.run(MINUTE)
     assert len(world.path.messages) == 11
 

@@ -40,11 +40,12 @@ def random(n):
 
 def outbox(now=0):
     used = Octets((1 << 34) + 5)
-    ledger = {"boot_id": 7, "cycle_id": 305, "carried": used, "rated": used}
+    ledger = {"sms": 0, "boot_id": 7, "cycle_id": 305, "carried": used, "rated": used}
     ledger["carried_base"] = ledger["rated_base"] = Octets(9)
     guard = Record(
         {
             "ledger": Record(ledger),
+            "gate": Record({"commit": lambda: None}),
             "policy": Record({"level": 0, "reasons": 0, "warned": 0}),
             "app_restarts": 0,
             "crash_code": -3,

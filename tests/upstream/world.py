@@ -67,10 +67,12 @@ class World:
             rated=Octets(),
             carried_base=Octets(),
             rated_base=Octets(),
+            sms=0,
         )
         self.policy = SimpleNamespace(level=level, reasons=0, warned=0)
         self.guard = SimpleNamespace(
             ledger=self.ledger,
+            gate=SimpleNamespace(commit=lambda: None),
             policy=self.policy,
             app_restarts=0,
             crash_code=0,

@@ -196,7 +196,7 @@ class Gate:
         if allowed != delta:
             self.jumps += 1
             self._hal.event("counter-jump", delta & 0x3FFFFFFF, allowed)
-        shift = ticks_diff(now, self._shifted_at) >= SHIFT_MS
+        shift = not 0 <= ticks_diff(now, self._shifted_at) < SHIFT_MS  # below 0: days ago, beyond the ticks' horizon
         if shift:
             self._shifted_at = now
         self.meter.reading(allowed, shift)

@@ -95,7 +95,6 @@ class Outbox:
         self._pending = _BOOTED  # rank of what waits to be reported
         self._backoff_ms = _BACKOFF_MS
         self._sms_sent = False
-        self._sms_this_cycle = 0
         self._told_by_sms = False
         self._interval = _Countdown()
         self._hold = _Countdown()
@@ -192,8 +191,6 @@ class Outbox:
             self._interval.start(now, self._interval_ms)
         else:
             return
-        if self._guard.ledger.cycle_id != self._cycle_id:
-            self._sms_this_cycle = 0
         self._remember()
         self._raise(now, rank)
 
@@ -246,7 +243,7 @@ class Outbox:
             and not self._sms_hold.left_ms(now)
             and self._path.registered
             and self._upstream.sms_number is not None
-            and self._sms_this_cycle < self._upstream.max_sms_per_cycle
+            and self._guard.ledger.sms < self._upstream.max_sms_per_cycle
         )
 
     def _send_sms(self, now):
@@ -255,7 +252,8 @@ class Outbox:
             self._sms_hold.start(now, _BACKOFF_MS)
             return
         self._sms_sent = True
-        self._sms_this_cycle += 1
+        self._guard.ledger.sms += 1
+        self._guard.gate.commit()  # at once: a device that boots over and over must not forget it
         self._told_by_sms = True
         self._sms_hold.start(now, _SMS_GAP_MS)
         self._hold.start(now, _GAP_MS)
