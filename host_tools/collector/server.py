@@ -7,6 +7,7 @@ import errno
 import ipaddress
 import json
 import re
+import signal
 import sqlite3
 import tomllib
 from collections.abc import AsyncIterator, Callable
@@ -76,8 +77,6 @@ def serve(
     collector.listeners.append(heard)
     try:
         asyncio.run(_serve(collector, host, port, show))
-    except KeyboardInterrupt:
-        pass
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno == errno.EADDRNOTAVAIL:
@@ -88,9 +87,12 @@ def serve(
 
 
 async def _serve(collector: Collector, host: str, port: int, say: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it with SIGINT ignored
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with listening(collector, host, port) as bound:
         say(f"listening on coap://{host}:{bound}/r")
-        await asyncio.Event().wait()
+        await stop.wait()
 
 
 def _bound_port(context: Context) -> int:

@@ -163,15 +163,6 @@ class TestChat:
         assert done.returncode == 0
 
 
-class TestComgt:
-    """Debian's comgt."""
-
-    def test_signal_and_registration(self, server: PtyModem) -> None:
-        comgt = need("comgt", "comgt")
-        assert "Signal Quality: 24,99" in run(comgt, "-d", server.path, "sig")
-        assert "Registered on Home network" in run(comgt, "-d", server.path, "reg")
-
-
 def test_link_that_cannot_be_made(tmp_path: Path) -> None:
     occupied = tmp_path / "file"
     occupied.write_text("")
