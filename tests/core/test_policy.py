@@ -424,3 +424,21 @@ def test_any_history_ends_where_its_last_words_say(events):
         raised_by, lifted_by = EXPECTED[row[CODE]]
         last = next((e for e in reversed(events) if e in raised_by | lifted_by), None)
         assert (row[CODE] in policy.names()) == (last in raised_by)
+
+
+def test_a_probe_moves_the_report_limit_within_the_allowance_until_the_next_cycle():
+    policy, limits = make(), plan()
+    used = Octets(limits.report_limit)
+    policy.cross(used)
+    report = next(i for i, c in enumerate(CLASSES) if c.uses_reserve)
+    assert not policy.data_wanted()
+    policy.allow_probe(used, 2048)
+    assert policy.data_wanted()
+    assert policy.names() == ["QUOTA_EXHAUSTED"]
+    assert policy.admits(report, used, 2048)
+    assert not policy.admits(report, used, 2049)
+    policy.allow_probe(Octets(limits.allowance - 10), 2048)
+    assert not policy.admits(report, Octets(limits.allowance - 10), 11), "never beyond what was bought"
+    policy.apply(NEW_CYCLE)
+    policy.cross(Octets(0))
+    assert not policy.admits(report, Octets(0), limits.report_limit + 1)

@@ -167,7 +167,27 @@ def test_resets_do_not_make_it_forget_how_many_short_messages_went():
     world.clock.at(60_000_000, world.carrier.stop, bench.IMSI)
     for n in range(1, 8):
         world.clock.at(n * 3_700_000_000, world.board.reset, SOFT)
-    world.clock.at(17_000_000_000, lambda: None)
     bench.live(world, life.target.boot)
     march = [at for at, _, _ in world.carrier.sms if at < 18_000_000_000]
     assert 1 <= len(march) <= 2
+
+
+def test_a_device_that_lost_the_time_with_its_reserve_gone_asks_on_the_margin_and_resumes():
+    life = Life({"allowance": 300, "per_packet": 0, "lag": 0, "loss": 0, "seed": 1, "faults": []})
+    world = life.world
+    world.board.on_status = None  # what the test has spent, the carrier never saw
+
+    def use_it_up(guard):
+        guard.sleep(120_000)
+        while guard.policy.data_wanted():
+            guard.gate._spend(1000, 1000)
+            guard.sleep(1000)
+
+    life.target = DirectTarget(world.scenario.device_config(), use_it_up)
+    world.clock.at(7_200_000_000, life.strike, "cut")
+    bench.live(world, life.target.boot)
+    guard = life.target.guard
+    told = [event["what"] for event in world.log.events if event["who"] == "device"]
+    assert told.index("verdict-terminated") < told.index("probe"), told
+    assert guard.ledger.cycle_id == 315, "April never began"
+    assert guard.policy.names() == []
