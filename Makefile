@@ -11,7 +11,8 @@ demo: $(READY)
 	$(BIN)/usageguard demo
 
 test: $(READY)
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile -m "not realtime"
+	$(BIN)/pytest -m realtime
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -14,6 +14,8 @@ import pytest
 from host_tools.sim.modem.profile import load
 from host_tools.sim.modem.pty import NUMBER, PtyModem
 
+# The clients' own time-outs run in real time: `make test` runs them beside nothing else.
+pytestmark = pytest.mark.realtime
 IMEI = "866425040123458"
 
 
