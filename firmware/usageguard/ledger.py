@@ -20,6 +20,10 @@ LEASE_MAX = const(65536)
 _RATED = const(34)  # where the two figures lie in a record
 _CARRIED = const(73)
 _SMS = const(112)
+_WARNED = const(113)  # the second octet of each
+_REASONS = const(114)
+_ORDERS = const(128)
+ORDERS_OCTETS = const(124)
 _LOST = const(1)
 _COUNTER = const(2)
 _RETAINED = const(16)
@@ -98,8 +102,8 @@ class Ledger:
     cycle without knowing it used: the ledger's part of the error bound), `modem_counter` (see
     `counter_read`).
 
-    Stored with the next record, free to set: `reasons` (16 bits), `warned` (8 bits), `sms` (messages of
-    this cycle, 8 bits), `floor_day`,
+    Stored with the next record, free to set: `reasons` (24 bits), `warned` (16 bits), `sms` (messages of
+    this cycle, 8 bits), `orders` (ORDERS_OCTETS, one object for life: what upstream said), `floor_day`,
     `floor_second` (latest trusted UTC), `lost` (see `open`).
 
     Set by `open`: `boot_id`, `cycle_id` (0: none yet), `recovered`, `charged_rated`, `charged_carried`
@@ -132,6 +136,8 @@ class Ledger:
         self.lost_rated = self.lost_carried = 0
         self.surplus = 0
         self.sms = 0
+        # A place in the record itself: there it is stored and found again without a copy.
+        self.orders = memoryview(self._record or bytearray(256))[_ORDERS : _ORDERS + ORDERS_OCTETS]
         self._lease_max = self._lease_cap = lease_max
         self._lease = LEASE_MIN  # the next one
         self._announced = LEASE_MIN  # by the newest record: the most that the next may add to a ceiling
@@ -209,13 +215,15 @@ class Ledger:
     def _pack(self):
         record = self._record
         record[8] = (_LOST if self.lost else 0) | (_COUNTER if self.counter_known else 0)
-        record[9] = self.warned
+        record[9] = self.warned & 255
+        record[_WARNED] = self.warned >> 8
         record[10] = self.cycle_id & 255
         record[11] = self.cycle_id >> 8
         put32(record, 12, self.boot_id)
         put32(record, 16, self._announce)
         record[20] = self.reasons & 255
-        record[21] = self.reasons >> 8
+        record[21] = self.reasons >> 8 & 255
+        record[_REASONS] = self.reasons >> 16
         record[22] = self.floor_day & 255
         record[23] = self.floor_day >> 8
         record[24] = self.floor_second & 255
@@ -299,11 +307,11 @@ class Ledger:
         record = self._record
         self.lost = bool(record[8] & _LOST)
         self.counter_known = bool(record[8] & _COUNTER)
-        self.warned = record[9]
+        self.warned = record[9] | record[_WARNED] << 8
         self.cycle_id = record[10] | record[11] << 8
         self.boot_id = get32(record, 12)
         self._announce = self._announced = get32(record, 16)
-        self.reasons = record[20] | record[21] << 8
+        self.reasons = record[20] | record[21] << 8 | record[_REASONS] << 16
         self.floor_day = record[22] | record[23] << 8
         self.floor_second = record[24] | record[25] << 8 | record[26] << 16
         self.sms = record[_SMS]

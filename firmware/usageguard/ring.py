@@ -14,14 +14,14 @@ from errno import EIO
 from usageguard.compat import const
 from usageguard.core.crc import crc32_into, crc32_ok
 
-RECORD = const(128)  # divides a flash page of 256: a record is programmed in one step
+RECORD = const(256)  # a flash page: a record is programmed in one step
 HEAD = const(8)  # a record's content lies between the head and the CRC
-CRC = const(124)
+CRC = const(252)
 
 _VERSION = const(1)
 _SECTOR = const(4096)
-_SLOTS = const(32)  # in a sector
-_LATE = const(24)
+_SLOTS = const(16)  # in a sector
+_LATE = const(12)
 _ATTEMPTS = const(8)  # slots to try before the flash counts as broken
 _AHEAD = const(1)  # flag: the sector after this record's was blank, its erase complete
 _BLANK = b"\xff" * RECORD

@@ -210,12 +210,12 @@ def test_without_flash():
 def test_a_record_of_a_newer_firmware_is_refused():
     blocks = Blocks()
     boot(blocks, Hal())
-    record = bytearray(128)
+    record = bytearray(256)
     blocks.readblocks(0, record, 0)
     record[2] = 2
     put32(record, 4, 9)
-    crc32_into(record, 124, record, 124)
-    blocks.writeblocks(0, record, 128)
+    crc32_into(record, 252, record, 252)
+    blocks.writeblocks(0, record, 256)
     error = raised(ValueError, boot, blocks, Hal())
     assert "version 2" in str(error), error
 
@@ -229,9 +229,9 @@ def test_rotted_newest_record_costs_what_was_announced():
             ledger.spend(3000, 2000)
         used = ledger.rated.value()
         newest = 0
-        while blocks.cells[(newest + 1) * 128] != 255:
+        while blocks.cells[(newest + 1) * 256] != 255:
             newest += 1
-        blocks.cells[newest * 128 + bit // 8] ^= 1 << bit % 8
+        blocks.cells[newest * 256 + bit // 8] ^= 1 << bit % 8
         again = boot(blocks, hal)
         assert again.recovered == "ceiling+lease", again.recovered
         assert again.rated.value() >= used, (bit, again.rated.value(), used)
@@ -278,7 +278,7 @@ def test_a_broken_flash_fails_closed():
 def test_a_bad_slot_is_passed_over():
     blocks, hal = Blocks(), Hal()
     ledger = boot(blocks, hal)
-    blocks.cells[128 + 50] = 0
+    blocks.cells[256 + 50] = 0
     ledger.ensure(2000, 2000)
     ledger.spend(2000, 2000)
     again = boot(blocks, hal)

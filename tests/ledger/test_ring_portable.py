@@ -5,7 +5,7 @@ from usageguard.ring import HEAD, RECORD, Ring
 from tests.ledger.memory import Blocks
 from tests.portable import without_heap
 
-SLOTS = 32
+SLOTS = 16
 
 
 def opened(blocks):
@@ -35,11 +35,11 @@ def test_the_newest_record_is_found_in_every_slot():
 def test_the_erase_waits_for_tidy_until_the_last_quarter():
     blocks = Blocks()
     ring = opened(blocks)
-    append(ring, 24)
+    append(ring, 3 * SLOTS // 4)
     assert not blocks.erases, "nobody asked for it"
     append(ring)
     assert (blocks.erases, blocks.last_erased) == (1, 1), blocks.erases
-    append(ring, SLOTS - 24)
+    append(ring, SLOTS // 4)
     ring.tidy()
     ring.tidy()
     assert (blocks.erases, blocks.last_erased) == (2, 2), blocks.erases
@@ -81,12 +81,12 @@ def test_a_torn_record_counts_as_bad():
 
 
 def test_content_without_a_record_is_told_from_torn_ones():
-    for start, stop in ((0, 4096), (4096, 4100), (0, 3 * 4096), (128, 256), (100, 5000)):
+    for start, stop in ((0, 4096), (4096, 4100), (0, 3 * 4096), (RECORD, 2 * RECORD), (100, 5000)):
         blocks = Blocks()
         blocks.litter(start, stop)
         assert opened(blocks).bad == -1, (start, stop)
     blocks = Blocks()
-    blocks.litter(0, 200)
+    blocks.litter(0, RECORD + 100)
     assert opened(blocks).bad == 2, "the first two records ever, torn"
 
 

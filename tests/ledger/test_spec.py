@@ -23,7 +23,7 @@ def count(stored: bytes) -> int:
     return int.from_bytes(stored[:3], "little") + (int.from_bytes(stored[3:], "little") << 24)
 
 
-@pytest.mark.parametrize(("section", "size"), [("Ledger record", 128), ("Retained memory", 16)])
+@pytest.mark.parametrize(("section", "size"), [("Ledger record", 256), ("Retained memory", 16)])
 def test_every_octet_is_told_once(section, size):
     at = 0
     for name, (offset, octets) in fields(section).items():
@@ -49,8 +49,8 @@ def test_the_octets_are_where_the_spec_says():
     ledger.sms = 0x5A
     ledger.floor_day, ledger.floor_second = 9800, 86399
     ledger.commit()
-    record = bytearray(128)
-    place = (ledger._ring._at - 1) * 128
+    record = bytearray(256)
+    place = (ledger._ring._at - 1) * 256
     blocks.readblocks(0, record, place)
 
     got = {name: bytes(record[at : at + n]) for name, (at, n) in fields("Ledger record").items()}
