@@ -9,19 +9,25 @@ from aiocoap import ACK, CON, NON, RST, Code, Message
 from aiocoap.error import UnparsableMessage
 from aiocoap.numbers.constants import TransportTuning
 
+from host_tools.collector.order import Order
 from host_tools.collector.sms import user_data
 from host_tools.collector.store import Outcome, Received, Store
-from host_tools.collector.verify import BadMacError, MalformedError, open_report, seal_acknowledgement
+from host_tools.collector.verify import BadMacError, MalformedError, Report, open_report, seal_acknowledgement
 
 RESOURCE = ("r",)
 _REMEMBER = timedelta(seconds=TransportTuning().EXCHANGE_LIFETIME)
+
+Orders = Callable[[str, Report, datetime], Order | None]
+"""Asked with a device, its report and the time: the order that the acknowledgement is to carry, if any."""
 
 
 class Collector:
     """Verifies, keeps and acknowledges reports.
 
     `keys` maps a device's id to its 32 octets; `now` is the time to stamp and to acknowledge with. Each of
-    `listeners` is called with every report that arrived and with what became of it.
+    `listeners` is called with every report that arrived and with what became of it. `orders` is asked when a
+    report is acknowledged and nothing ordered before is open; what it gives is sent with every acknowledgement
+    until a report shows that the device took it.
     """
 
     def __init__(
@@ -29,8 +35,10 @@ class Collector:
         store: Store,
         keys: Mapping[str, bytes],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        orders: Orders = lambda device, report, now: None,
     ) -> None:
         self.store = store
+        self.orders = orders
         self.rejected = 0
         self.listeners: list[Callable[[Received, Outcome], None]] = []
         self._keys = keys
@@ -70,11 +78,12 @@ class Collector:
         if request.code is not Code.POST:
             return Message(code=Code.METHOD_NOT_ALLOWED)
         try:
-            return Message(code=Code.CHANGED, payload=self._take(request.payload, "coap"))
+            received = self._take(request.payload, "coap")
         except MalformedError:
             return Message(code=Code.BAD_REQUEST)
         except BadMacError:
             return Message(code=Code.UNAUTHORIZED)
+        return Message(code=Code.CHANGED, payload=self._acknowledge(received))
 
     def sms(self, tpdu: bytes) -> None:
         """Takes the TPDU of a short message, SMS-SUBMIT or SMS-DELIVER.
@@ -92,15 +101,22 @@ class Collector:
         """The same for a gateway that hands over the user data alone."""
         self._take(octets, "sms")
 
-    def _take(self, blob: bytes, path: str) -> bytes:
-        """Keeps one sealed report and returns its acknowledgement."""
+    def _take(self, blob: bytes, path: str) -> Received:
+        """Keeps one sealed report."""
         try:
             device, report, payload = open_report(blob, self._keys)
         except ValueError:
             self.rejected += 1
             raise
-        now = self._now()
-        outcome = self.store.add(device, report, payload, now, path)
+        received = Received(device, self._now(), path, report)
+        outcome = self.store.add(device, report, payload, received.received_at, path)
         for listener in self.listeners:
-            listener(Received(device, now, path, report), outcome)
-        return seal_acknowledgement(self._keys[device], device, report, now)
+            listener(received, outcome)
+        return received
+
+    def _acknowledge(self, received: Received) -> bytes:
+        device, report, now = received.device, received.report, received.received_at
+        order = self.store.pending_order(device)
+        if order is None and (order := self.orders(device, report, now)) is not None:
+            self.store.add_order(device, order, now)  # before it leaves: what was sent is sent again unchanged
+        return seal_acknowledgement(self._keys[device], device, report, now, order)

@@ -137,10 +137,13 @@ def line(received: Received, outcome: Outcome) -> str:
     report = received.report
     verdict = VERDICTS[report.verdict] if report.verdict < len(VERDICTS) else str(report.verdict)
     reasons = "".join(f" {code}" for code, bit, *_ in REASONS if report.reasons & bit)
+    cost = f", cost {report.cost_fen:,} fen" if report.cost_fen else ""
+    order = f", order {report.counter}" if report.counter else ""
+    refused = f", [red]{report.refused} orders refused[/]" if report.refused else ""
     mark = "" if outcome is Outcome.NEW else f" [yellow]{outcome.value}[/]"
     return (
         f"{received.received_at:%Y-%m-%d %H:%M:%S} {received.path:4} [bold]{escape(received.device)}[/] "
         f"{report.boot_id}/{report.seq} carried {report.cycle_carried_octets:,} "
         f"rated {report.cycle_rated_octets:,} ±{report.error_bound_octets:,} octets, "
-        f"{verdict}{reasons}{mark}"
+        f"{verdict}{reasons}{cost}{order}{refused}{mark}"
     )

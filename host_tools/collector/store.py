@@ -1,4 +1,4 @@
-"""What the devices reported, in SQLite: idempotent, and with the gaps and contradictions in it."""
+"""What the devices reported and were ordered, in SQLite: idempotent, with the gaps and contradictions in it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import enum
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+from host_tools.collector.order import MAX_COUNTER, Order
 from host_tools.collector.verify import Report, decode_report
 
 _SCHEMA = """
@@ -22,6 +23,7 @@ CREATE TABLE IF NOT EXISTS report (
     carried_octets INTEGER NOT NULL,
     rated_octets INTEGER NOT NULL,
     payload BLOB NOT NULL,
+    counter INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (device, boot_id, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS alarm (
@@ -30,10 +32,19 @@ CREATE TABLE IF NOT EXISTS alarm (
     kind TEXT NOT NULL,
     detail TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS sent_order (
+    device TEXT NOT NULL,
+    counter INTEGER NOT NULL,
+    sent_at TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    PRIMARY KEY (device, counter)
+) STRICT, WITHOUT ROWID;
 """
+_LAYOUT = 1  # PRAGMA user_version; 0 is a new file, or one without orders
+_TO_LAYOUT_1 = "ALTER TABLE report ADD COLUMN counter INTEGER NOT NULL DEFAULT 0"
 
 # What never goes back as (boot_id, seq) goes on.
-_CUMULATIVE = ("cycle_id", "carried_octets", "rated_octets")
+_CUMULATIVE = ("cycle_id", "carried_octets", "rated_octets", "counter")
 
 
 class Outcome(enum.Enum):
@@ -76,11 +87,27 @@ class Alarm:
 
 
 class Store:
-    """Reports by (device, boot_id, seq). A file that is not there is created; the default lives in memory."""
+    """Reports by (device, boot_id, seq), orders by (device, counter).
+
+    A file that is not there is created, one of an earlier collector is brought up to date; the default lives
+    in memory. sqlite3.Error: the file is none of these, or a later collector's.
+    """
 
     def __init__(self, path: str | Path = ":memory:") -> None:
         self._db = sqlite3.connect(path)
-        self._db.executescript(_SCHEMA)
+        try:
+            self._open()
+        except sqlite3.Error:
+            self._db.close()
+            raise
+
+    def _open(self) -> None:
+        (layout,) = self._db.execute("PRAGMA user_version").fetchone()
+        if layout > _LAYOUT:
+            raise sqlite3.DatabaseError(f"of a later collector: its layout is {layout}, this one's {_LAYOUT}")
+        tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        migration = f"{_TO_LAYOUT_1};" if layout == 0 and "report" in tables else ""
+        self._db.executescript(f"BEGIN; {migration} {_SCHEMA} PRAGMA user_version = {_LAYOUT}; COMMIT;")
 
     def close(self) -> None:
         self._db.close()
@@ -102,7 +129,8 @@ class Store:
                 self._alarm(device, received_at, "usage_went_back", detail)
             figures = tuple(getattr(report, name) for name in _CUMULATIVE)
             self._db.execute(
-                "INSERT INTO report VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO report (device, boot_id, seq, received_at, path, {', '.join(_CUMULATIVE)}, payload)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*key, received_at.isoformat(), path, *figures, payload),
             )
         return Outcome.NEW
@@ -117,6 +145,12 @@ class Store:
     def history(self, device: str) -> list[Received]:
         """Every report of a device in the order in which it was made."""
         return list(self._received(device, "ORDER BY boot_id, seq"))
+
+    def as_of(self, device: str, instant: datetime) -> Received | None:
+        """The newest report that had arrived by then: of those that came at one time the last one made."""
+        until = instant.astimezone(UTC).isoformat()
+        order = "AND received_at <= ? ORDER BY received_at DESC, boot_id DESC, seq DESC LIMIT 1"
+        return next(self._received(device, order, until), None)
 
     def maximum(self, device: str) -> tuple[int, int]:
         """The device's (carried, rated) octets over its life: the most that it ever reported."""
@@ -152,9 +186,50 @@ class Store:
         )
         return [Alarm(name, datetime.fromisoformat(at), kind, detail) for name, at, kind, detail in rows]
 
-    def _received(self, device: str, order: str) -> Iterator[Received]:
+    def next_counter(self, device: str) -> int:
+        """The number for a new order: above all that were sent, and all that the device reported as applied.
+
+        OverflowError when there is none left.
+        """
+        after = max(self._applied(device), self._last_sent(device)[0])
+        if after >= MAX_COUNTER:
+            raise OverflowError(f"{device} has had {after} orders")
+        return after + 1
+
+    def add_order(self, device: str, order: Order, sent_at: datetime) -> None:
+        """Keeps an order that is about to be sent. ValueError: its counter is not a new one."""
+        if order.counter < self.next_counter(device):
+            raise ValueError(f"the counter {order.counter} of an order for {device} is used up")
+        with self._db:
+            self._db.execute(
+                "INSERT INTO sent_order VALUES (?, ?, ?, ?)",
+                (device, order.counter, sent_at.isoformat(), order.encode()),
+            )
+
+    def pending_order(self, device: str) -> Order | None:
+        """The order sent last, until a report shows that it, or a later one, was taken."""
+        counter, payload = self._last_sent(device)
+        return Order.decode(payload) if counter > self._applied(device) else None
+
+    def orders(self, device: str) -> list[tuple[datetime, Order]]:
+        """Every order sent to the device, and when first."""
         rows = self._db.execute(
-            f"SELECT received_at, path, payload FROM report WHERE device = ? {order}", (device,)
+            "SELECT sent_at, payload FROM sent_order WHERE device = ? ORDER BY counter", (device,)
+        )
+        return [(datetime.fromisoformat(at), Order.decode(payload)) for at, payload in rows]
+
+    def _applied(self, device: str) -> int:
+        return self._db.execute("SELECT MAX(counter) FROM report WHERE device = ?", (device,)).fetchone()[0] or 0
+
+    def _last_sent(self, device: str) -> tuple[int, bytes]:
+        row = self._db.execute(
+            "SELECT counter, payload FROM sent_order WHERE device = ? ORDER BY counter DESC LIMIT 1", (device,)
+        ).fetchone()
+        return row or (0, b"")
+
+    def _received(self, device: str, order: str, *more: object) -> Iterator[Received]:
+        rows = self._db.execute(
+            f"SELECT received_at, path, payload FROM report WHERE device = ? {order}", (device, *more)
         )
         for at, path, payload in rows:
             yield Received(device, datetime.fromisoformat(at), path, decode_report(payload))

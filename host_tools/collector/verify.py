@@ -14,12 +14,17 @@ from pycose.headers import Algorithm
 from pycose.keys.symmetric import SymmetricKey
 from pycose.messages.mac0message import Mac0Message
 
+from host_tools.collector.order import Order
+
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _PROTECTED = cbor2.dumps({1: 4})  # alg: HMAC 256/64 (RFC 9053 3.1)
 _KID = 4
+FIELDS_WITHOUT_ORDERS = 15
+"""What a report of a firmware that takes no orders has; the three fields behind them count as 0."""
 
 U8 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 8)]
 U16 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
+U24 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 24)]
 U32 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 Octets = Annotated[int, msgspec.Meta(ge=0, lt=1 << 54)]
 
@@ -45,11 +50,14 @@ class Report(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen
     rated_base: Octets
     error_bound_octets: Octets
     verdict: U8
-    reasons: U32
-    warned: U8
+    reasons: U24
+    warned: U16
     app_restarts: U32
     crash_code: Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
     reporting_reason: U8
+    counter: U32 = 0
+    refused: U16 = 0
+    cost_fen: U32 = 0
 
     @property
     def cycle_carried_octets(self) -> int:
@@ -83,16 +91,25 @@ def open_report(blob: bytes, keys: Mapping[str, bytes]) -> tuple[str, Report, by
 def decode_report(payload: bytes) -> Report:
     """The report in its CBOR array; MalformedError when it is none."""
     try:
-        return msgspec.convert(cbor2.loads(payload), Report)
+        fields = cbor2.loads(payload)
+        report = msgspec.convert(fields, Report)
     except (cbor2.CBORError, msgspec.ValidationError) as error:
         raise MalformedError(f"no report: {error}") from None
+    if len(fields) not in (FIELDS_WITHOUT_ORDERS, len(Report.__struct_fields__)):
+        raise MalformedError(f"no report: {len(fields)} fields")
+    return report
 
 
-def seal_acknowledgement(key: bytes, device: str, report: Report, now: datetime) -> bytes:
-    """The acknowledgement of one report: the server's time, under a MAC that is good for this report only."""
+def seal_acknowledgement(
+    key: bytes, device: str, report: Report, now: datetime, order: Order | None = None
+) -> bytes:
+    """The acknowledgement of one report: the server's time, and an order where there is one.
+
+    Its MAC is good for this report only.
+    """
     since = now.astimezone(UTC) - EPOCH
     nonce = report.boot_id.to_bytes(4, "big") + report.seq.to_bytes(4, "big")
-    payload = cbor2.dumps([1, since.days, since.seconds])
+    payload = cbor2.dumps([1, since.days, since.seconds, *(order.fields() if order else ())], canonical=True)
     return _mac0(key, b"D" + device.encode("ascii") + nonce, payload).encode(tag=False)
 
 

@@ -26,7 +26,12 @@ FIELDS = {
     "app_restarts": 0,
     "crash_code": 0,
     "reporting_reason": 4,
+    "counter": 0,
+    "refused": 0,
+    "cost_fen": 0,
 }
+WITHOUT_ORDERS = 15
+"""Fields of a report of a firmware that takes no orders: the first ones of FIELDS."""
 
 
 def fields(**changed):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host_tools.collector.intake import Collector
+from host_tools.collector.order import Order
 from host_tools.collector.store import Outcome, Store
 from host_tools.collector.verify import BadMacError, MalformedError
 from tests.collector.sealed import DEVICE, KEYS, sealed
@@ -20,9 +21,17 @@ T0 = datetime(2025, 6, 1, 12, 0, 0, tzinfo=UTC)
 class World:
     def __init__(self):
         self.now = T0
-        self.collector = Collector(Store(), KEYS, lambda: self.now)
+        self.wanted = None
+        self.asked = []
+        self.collector = Collector(Store(), KEYS, lambda: self.now, self.order)
         self.heard = []
         self.collector.listeners.append(lambda received, outcome: self.heard.append(outcome))
+
+    def order(self, device, report, now):
+        self.asked.append((device, report.seq, now))
+        if self.wanted is None:
+            return None
+        return Order(counter=self.collector.store.next_counter(device), limit=self.wanted)
 
     def ask(self, blob, mid=1, kind=CON, code=POST, path=("r",), token=b"ab", remote=None):
         request = Message(code=code, payload=blob, uri_path=path, _mtype=kind, _mid=mid, _token=token)
@@ -130,3 +139,38 @@ def test_sms_refused(world):
     with pytest.raises(MalformedError):
         world.collector.sms(b"")
     assert world.collector.rejected == 3
+
+
+def ordered(reply):
+    """[counter, keys] of the order in a reply, [] without one."""
+    return cbor2.loads(cbor2.loads(reply.payload)[2])[3:]
+
+
+def test_an_order_is_sent_until_a_report_shows_it(world):
+    assert ordered(world.ask(sealed(seq=0), mid=1)) == []
+    world.wanted = 500
+    assert ordered(world.ask(sealed(seq=1), mid=2)) == [1, {2: 500}]
+    world.wanted = 600
+    assert ordered(world.ask(sealed(seq=1), mid=3)) == [1, {2: 500}]
+    assert ordered(world.ask(sealed(seq=2), mid=4)) == [1, {2: 500}]
+    assert [seq for _, seq, _ in world.asked] == [0, 1], "nobody is asked while an order is open"
+    assert ordered(world.ask(sealed(seq=3, counter=1), mid=5)) == [2, {2: 600}]
+    world.wanted = None
+    assert ordered(world.ask(sealed(seq=1), mid=6)) == [2, {2: 600}], "a late copy shows nothing"
+    assert ordered(world.ask(sealed(seq=4, counter=2), mid=7)) == []
+    assert world.asked[-1] == (DEVICE, 4, T0)
+
+
+def test_orders_are_each_devices_own(world):
+    world.wanted = 500
+    other = sealed(device="tracker-002", key=KEYS["tracker-002"])
+    assert ordered(world.ask(sealed(), mid=1)) == [1, {2: 500}]
+    assert ordered(world.ask(other, mid=2)) == [1, {2: 500}]
+    assert ordered(world.ask(sealed(seq=1, counter=1), mid=3)) == [2, {2: 500}]
+
+
+def test_a_short_message_is_not_answered_and_takes_no_order(world):
+    world.wanted = 500
+    world.collector.sms_user_data(sealed())
+    assert world.asked == []
+    assert world.collector.store.orders(DEVICE) == []

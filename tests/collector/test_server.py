@@ -7,15 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from aiocoap import ACK, CON, POST, Code, Message
 
-from host_tools.collector.server import load_keys, serve
-from host_tools.collector.store import Store
+from host_tools.collector.server import line, load_keys, serve
+from host_tools.collector.store import Outcome, Received, Store
+from host_tools.collector.verify import Report
 from host_tools.errors import UsageError
-from tests.collector.sealed import DEVICE, KEY, sealed
+from tests.collector.sealed import DEVICE, KEY, fields, sealed
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20  # how long a broken collector may hold up the tests
@@ -76,7 +78,7 @@ def test_process(tmp_path, keys, host):
             first = device.recv(2000)
             device.send(post(sealed(), mid=7))
             assert device.recv(2000) == first
-            device.send(post(sealed(seq=1, carried_octets=1, verdict=3, reasons=1), mid=8))
+            device.send(post(sealed(seq=1, carried_octets=1, verdict=4, reasons=1), mid=8))
             device.recv(2000)
         reply = Message.decode(first)
         assert (reply.mtype, reply.mid, reply.token, reply.code) == (ACK, 7, b"ab", Code.CHANGED)
@@ -145,3 +147,17 @@ def test_keys(tmp_path, keys):
     json_file = tmp_path / "keys.json"
     json_file.write_text(f'{{"{DEVICE}": "{KEY.hex()}"}}')
     assert load_keys(keys) == load_keys(json_file) == {DEVICE: KEY}
+
+
+@pytest.mark.parametrize(
+    ("changed", "outcome", "says"),
+    [
+        ({}, Outcome.NEW, "octets, open"),
+        ({"cost_fen": 1200, "counter": 3}, Outcome.NEW, "open, cost 1,200 fen, order 3"),
+        ({"refused": 2}, Outcome.DUPLICATE, "open, [red]2 orders refused[/] [yellow]duplicate[/]"),
+        ({"verdict": 9}, Outcome.NEW, "octets, 9"),
+    ],
+)
+def test_line(changed, outcome, says):
+    received = Received(DEVICE, datetime(2025, 6, 1, tzinfo=UTC), "coap", Report(*fields(**changed)))
+    assert line(received, outcome).endswith(says)

@@ -1,5 +1,6 @@
 """What is taken for a report, and what its acknowledgement says to the device alone."""
 
+import hmac
 from datetime import UTC, datetime, timedelta, timezone
 
 import cbor2
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from pycose.keys.symmetric import SymmetricKey
 from pycose.messages.mac0message import Mac0Message
 
+from host_tools.collector.order import Balance, CarrierUsed, Grant, Order, SetUsed
 from host_tools.collector.verify import (
     BadMacError,
     MalformedError,
@@ -16,7 +18,7 @@ from host_tools.collector.verify import (
     open_report,
     seal_acknowledgement,
 )
-from tests.collector.sealed import DEVICE, FIELDS, KEY, KEYS, fields, sealed
+from tests.collector.sealed import DEVICE, FIELDS, KEY, KEYS, WITHOUT_ORDERS, fields, sealed
 
 
 def test_report():
@@ -97,6 +99,8 @@ def test_algorithm_of_another_strength_is_refused():
         b"\xff",
         cbor2.dumps({}),
         cbor2.dumps(fields()[:-1]),
+        cbor2.dumps(fields()[:WITHOUT_ORDERS + 1]),
+        cbor2.dumps(fields()[:WITHOUT_ORDERS - 1]),
         cbor2.dumps([*fields(), 0]),
         cbor2.dumps(fields(version=2)),
         cbor2.dumps(fields(seq=-1)),
@@ -105,6 +109,9 @@ def test_algorithm_of_another_strength_is_refused():
         cbor2.dumps(fields(carried_octets=1.5)),
         cbor2.dumps(fields(verdict=True)),
         cbor2.dumps(fields(verdict="open")),
+        cbor2.dumps(fields(reasons=1 << 24)),
+        cbor2.dumps(fields(warned=1 << 16)),
+        cbor2.dumps(fields(refused=1 << 16)),
     ],
 )
 def test_a_valid_mac_over_nonsense(payload):
@@ -118,18 +125,97 @@ def test_every_field_is_checked(field):
         open_report(sealed(**{field: None}), KEYS)
 
 
-@given(st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 32) - 1))
-def test_acknowledgement(boot_id, seq):
-    report = Report(*fields(boot_id=boot_id, seq=seq))
-    now = datetime(2025, 6, 1, 7, 30, 5, 999_999, tzinfo=timezone(timedelta(hours=8)))
-    blob = seal_acknowledgement(KEY, DEVICE, report, now)
+def test_a_firmware_that_takes_no_orders_is_understood():
+    device, report, _ = open_report(sealed(payload=cbor2.dumps(fields(cost_fen=7)[:WITHOUT_ORDERS])), KEYS)
+    assert (device, report.counter, report.refused, report.cost_fen) == (DEVICE, 0, 0, 0)
+    assert report.reporting_reason == FIELDS["reporting_reason"]
+
+
+def opened(blob, boot_id, seq):
+    """The payload of an acknowledgement, its MAC verified with pycose."""
     message = Mac0Message.from_cose_obj(cbor2.loads(blob), True)
     message.key = SymmetricKey(k=KEY)
     message.external_aad = b"D" + DEVICE.encode() + boot_id.to_bytes(4, "big") + seq.to_bytes(4, "big")
     assert message.verify_tag()
     assert not message.uhdr
-    version, day, second = cbor2.loads(message.payload)
+    return message.payload
+
+
+@given(st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 32) - 1))
+def test_acknowledgement(boot_id, seq):
+    report = Report(*fields(boot_id=boot_id, seq=seq))
+    now = datetime(2025, 6, 1, 7, 30, 5, 999_999, tzinfo=timezone(timedelta(hours=8)))
+    blob = seal_acknowledgement(KEY, DEVICE, report, now)
+    version, day, second = cbor2.loads(opened(blob, boot_id, seq))
     assert version == 1
     assert datetime(2000, 1, 1, tzinfo=UTC) + timedelta(days=day, seconds=second) == datetime(
         2025, 5, 31, 23, 30, 5, tzinfo=UTC
     )
+
+
+ORDERS = [
+    (Order(counter=1, stop=1), "01 a1 01 01"),
+    (Order(counter=24, stop=0, limit=10 * 1024 * 1024), "1818 a2 01 00 02 1a00a00000"),
+    (Order(counter=2, throttle=2048), "02 a1 03 190800"),
+    (Order(counter=3, expiry=9587), "03 a1 04 192573"),
+    (Order(counter=4, balance=Balance(305, -500, 20)), "04 a1 05 83 190131 3901f3 14"),
+    (
+        Order(counter=5, carrier_used=CarrierUsed(305, 1 << 33, 9283, 86_399, (1 << 54) - 1)),
+        "05 a1 06 85 190131 1b0000000200000000 192443 1a0001517f 1b003fffffffffffff",
+    ),
+    (Order(counter=6, grant=Grant(305, 4096, 86_400, 0)), "06 a1 07 84 190131 191000 1a00015180 00"),
+    (Order(counter=7, set_used=SetUsed(16, 0)), "07 a1 08 82 10 00"),
+    (Order(counter=(1 << 30) - 1, release=1, accept=1), "1a3fffffff a2 09 01 0a 01"),
+    (Order(counter=9, billing=9556, stop=0), "09 a2 01 00 0b 192554"),
+]
+"""The octets behind the time, written by hand from RFC 8949."""
+
+
+@pytest.mark.parametrize(("order", "octets"), ORDERS)
+def test_an_order_rides_along(order, octets):
+    report = Report(*fields(boot_id=3, seq=8))
+    now = datetime(2025, 6, 1, tzinfo=UTC)
+    payload = opened(seal_acknowledgement(KEY, DEVICE, report, now, order.checked()), 3, 8)
+    assert payload == bytes.fromhex("85 01 192443 00" + octets)
+    assert Order.decode(order.encode()) == order
+
+
+def test_the_octets_of_an_acknowledgement():
+    """Golden, for a device to be held against; the tag once more without COSE's library."""
+    report = Report(*fields(boot_id=3, seq=8))
+    blob = seal_acknowledgement(KEY, DEVICE, report, datetime(2025, 6, 1, tzinfo=UTC), Order(counter=1, stop=1))
+    assert blob.hex() == "8443a10104a04a85011924430001a1010148e897ec338dbce3ca"
+    structure = cbor2.dumps(
+        ["MAC0", b"\xa1\x01\x04", b"Dtracker-001" + bytes([0, 0, 0, 3, 0, 0, 0, 8]), cbor2.loads(blob)[2]]
+    )
+    assert blob[-8:] == hmac.new(KEY, structure, "sha256").digest()[:8]  # RFC 9052 6.3
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        Order(counter=1),
+        Order(counter=0, stop=1),
+        Order(counter=1 << 30, stop=1),
+        Order(counter=1, stop=2),
+        Order(counter=1, accept=0),
+        Order(counter=1, limit=-1),
+        Order(counter=1, limit=1 << 54),
+        Order(counter=1, throttle=1 << 30),
+        Order(counter=1, expiry=1 << 16),
+        Order(counter=1, balance=Balance(305, 1 << 31, 0)),
+        Order(counter=1, balance=Balance(305, 0, -1)),
+        Order(counter=1, carrier_used=CarrierUsed(305, 0, 0, 86_400, 0)),
+        Order(counter=1, grant=Grant(1 << 16, 0, 0, 0)),
+        Order(counter=1, set_used=SetUsed(305, 1.5)),
+    ],
+)
+def test_what_no_device_would_take_is_not_ordered(order):
+    with pytest.raises(ValueError, match=r"^no order: "):
+        order.checked()
+
+
+@pytest.mark.parametrize("octets", [b"", b"\xff", b"\x01", cbor2.dumps([1, 2]), cbor2.dumps([1, {12: 1}])])
+def test_what_is_no_order_is_not_read_as_one(octets):
+    with pytest.raises(ValueError, match=r"^no order: "):
+        Order.decode(octets)
