@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from usageguard.core.octets import Octets
-from usageguard.ledger import Ledger
+from usageguard.ledger import ORDERS_OCTETS, Ledger
 
 from tests.ledger.memory import Blocks, Hal
 
@@ -45,7 +45,9 @@ def test_the_octets_are_where_the_spec_says():
     ledger.within_cycle()
     ledger.ensure(3000, 3000)
     ledger.spend(70, 60)
-    ledger.warned, ledger.reasons, ledger.lost = 0xA5, 0xC3D4, True
+    ledger.warned, ledger.reasons, ledger.lost = 0x5BA5, 0x96C3D4, True
+    orders = bytes(range(1, ORDERS_OCTETS + 1))
+    ledger.orders[:] = orders
     ledger.sms = 0x5A
     ledger.floor_day, ledger.floor_second = 9800, 86399
     ledger.commit()
@@ -70,6 +72,8 @@ def test_the_octets_are_where_the_spec_says():
         "rated_lease": ledger._rated.ceil.value() - rated,
         "carried_lease": ledger._carried.ceil.value() - carried,
         "sms": 0x5A,
+        "warned_high": 0x5B,
+        "reasons_high": 0x96,
         "reserved": 0,
     }
     counts = {
@@ -86,9 +90,10 @@ def test_the_octets_are_where_the_spec_says():
         "carried_unsure": 0,
     }
     assert got["magic"] == b"UG"
+    assert got["orders"] == orders
     assert {name: int.from_bytes(got[name], "little") for name in plain} == plain
     assert {name: count(got[name]) for name in counts} == counts
-    assert set(got) == {"magic", "crc", *plain, *counts}
+    assert set(got) == {"magic", "orders", "crc", *plain, *counts}
 
 
 def test_retained_memory_is_as_the_spec_says():
