@@ -1,0 +1,64 @@
+"""Starts the guard, then your application under its supervision.
+
+Beside this file lie `config.json` (plan, classes, upstream: `usageguard.config`), `board.json` (pins:
+`usageguard.hal.esp32`) and `application.py` with your `main(guard)` (`usageguard.app`). What belongs to this one device
+lies in `/secrets.json`: {"id": ..., "key": ..., "pin": ...}; where that file is missing, it stands in `config.json`.
+"""
+
+import json
+import sys
+
+import slots
+from usageguard import app
+from usageguard.guard import Guard
+from usageguard.hal.esp32 import Hal
+
+
+def _load(path):
+    with open(path) as file:
+        return json.load(file)
+
+
+def _settings(path):
+    settings = _load(path)
+    try:
+        secrets = _load("/secrets.json")
+    except OSError:
+        return settings
+    settings["device"] = {"id": secrets["id"], "key": secrets["key"]}
+    if "pin" in secrets:
+        settings["modem"]["pin"] = secrets["pin"]
+    return settings
+
+
+def boot():
+    from usageguard import config  # a local name: nothing holds the validator when `app.run` lets it go
+
+    folder = __file__.rpartition("/")[0]
+    prefix = folder + "/" if folder else ""
+    return Guard(Hal(_load(prefix + "board.json")), config.load(_settings(prefix + "config.json")))
+
+
+class _Unfit(BaseException):
+    """Past the supervisor, which would start the application again for ever."""
+
+
+def _application(guard):
+    """Imported late: `import socket` inside the application is to find the guard's."""
+    try:
+        import application
+    except Exception as error:
+        if slots.read()[1] < 0:
+            raise  # it ran once: the supervisor reports it
+        sys.print_exception(error)
+        raise _Unfit()
+    slots.confirm()
+    return application.main(guard)
+
+
+def main():
+    """Does not return. An Exception means that the set is not fit to run."""
+    try:
+        app.run(boot(), _application)
+    except _Unfit:
+        slots.failed()

@@ -1,0 +1,127 @@
+# type: ignore - MicroPython, which pyright takes for CPython
+"""What `deploy` has a board do at its REPL, sent there as it stands. Paths are absolute; nothing here prints secrets."""
+
+import binascii
+import hashlib
+import os
+
+_stream = None
+
+
+def digest(path):
+    """The file's SHA-256 as hexadecimal digits."""
+    made = hashlib.sha256()
+    with open(path, "rb") as file:
+        block = file.read(512)
+        while block:
+            made.update(block)
+            block = file.read(512)
+    return binascii.hexlify(made.digest()).decode()
+
+
+def survey(folder, found):
+    """Enters every file below `folder` with its digest into `found`; a folder that is missing has none."""
+    try:
+        entries = list(os.ilistdir(folder))
+    except OSError:
+        return found
+    for entry in entries:
+        path = folder + "/" + entry[0]
+        if entry[1] & 0x4000:
+            survey(path, found)
+        else:
+            found[path] = digest(path)
+    return found
+
+
+def read(path):
+    """A small text file; None where it is missing."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def has_secrets():
+    """Which secrets the board has, by name."""
+    import json
+
+    return sorted(json.loads(read("/secrets.json") or "{}"))
+
+
+def replace(path, text):
+    """Writes a small file so that a power cut leaves the old one or the new one."""
+    with open(path + ".new", "w") as file:
+        file.write(text)
+    os.rename(path + ".new", path)
+
+
+def folders(path):
+    """Makes the folders above `path`."""
+    at = path.find("/", 1)
+    while at > 0:
+        try:
+            os.mkdir(path[:at])
+        except OSError:  # it is there; if not, writing the file tells
+            pass
+        at = path.find("/", at + 1)
+
+
+def remove(paths):
+    for path in paths:
+        os.remove(path)
+
+
+def copy(source, target):
+    folders(target)
+    with open(source, "rb") as old:
+        with open(target, "wb") as new:
+            block = old.read(512)
+            while block:
+                new.write(block)
+                block = old.read(512)
+
+
+def begin():
+    """Opens the file that takes what is sent: raw DEFLATE, base64 in pieces."""
+    global _stream
+    _stream = open("/upload", "wb")
+
+
+def more(text):
+    _stream.write(binascii.a2b_base64(text))
+
+
+def unpack(sizes):
+    """Takes the files out of what was sent, in this order: (path, octets) each."""
+    import deflate
+
+    _stream.close()
+    with open("/upload", "rb") as packed:
+        data = deflate.DeflateIO(packed, deflate.RAW, 15)
+        for path, left in sizes:
+            folders(path)
+            with open(path, "wb") as file:
+                while left:
+                    block = data.read(min(left, 512))
+                    if not block:
+                        raise OSError(5)
+                    file.write(block)
+                    left -= len(block)
+    os.remove("/upload")
+
+
+def feed():
+    """Keeps the watchdog of a maintenance boot quiet for another five minutes."""
+    import machine
+
+    machine.WDT(timeout=300_000).feed()
+
+
+def restart():
+    import machine
+    import time
+
+    time.sleep_ms(100)  # what was answered is to leave the chip first
+    machine.reset()

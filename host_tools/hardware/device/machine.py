@@ -1,0 +1,151 @@
+# type: ignore - MicroPython, which pyright takes for CPython
+# ruff: noqa: SIM115, UP031, RUF012
+"""`machine` of MicroPython's ESP32 port, as far as the firmware uses it, on the virtual board.
+
+Imported once per boot by `power_on`, while the host's files can still be reached. What only the hardware could do (a
+reset, the watchdog) is asked of the supervisor, a line at a time; it takes the process away in the middle of whatever
+it does, as a reset does.
+"""
+
+import os
+import select
+import termios
+import time
+
+PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
+_RETAINED = 2048  # octets of RTC memory that the ESP32 port offers
+_VMIN, _VTIME = 6, 5  # in c_cc, on Linux
+
+_control = open(int(os.getenv("BOARD_CONTROL")), "wb", 0)
+_cause = int(os.getenv("BOARD_CAUSE"))
+_id = bytes.fromhex(os.getenv("BOARD_ID"))
+_memory = open(os.getenv("BOARD_RETAINED"), "r+b")
+
+
+def _open_line(path):
+    if not path:
+        return None
+    line = open(path, "r+b", 0)
+    termios.setraw(line.fileno())
+    attributes = termios.tcgetattr(line.fileno())
+    attributes[6][_VMIN] = attributes[6][_VTIME] = 0  # a read takes what is there
+    termios.tcsetattr(line.fileno(), termios.TCSANOW, attributes)
+    return line
+
+
+_line = _open_line(os.getenv("BOARD_UART"))
+
+
+def tell(text):
+    """A line to the supervisor."""
+    _control.write(text + "\n")
+
+
+def reset():
+    tell("reset")
+    while True:
+        time.sleep(1)
+
+
+def soft_reset():
+    tell("soft")
+    while True:
+        time.sleep(1)
+
+
+def reset_cause():
+    return _cause
+
+
+def unique_id():
+    return _id
+
+
+def idle():
+    time.sleep_ms(1)
+
+
+class WDT:
+    def __init__(self, id=0, timeout=5000):
+        self._timeout = timeout
+        self.feed()
+
+    def feed(self):
+        tell("watchdog %d" % self._timeout)
+
+
+class RTC:
+    def memory(self, data=None):
+        _memory.seek(0)
+        if data is not None:
+            if len(data) > _RETAINED:
+                raise ValueError("buffer too long")
+            _memory.write(len(data).to_bytes(2, "little") + bytes(data))
+            return None
+        stored = _memory.read()
+        return stored[2 : 2 + int.from_bytes(stored[:2], "little")]
+
+    def datetime(self, when=None):
+        """The host keeps the time; setting it is taken and forgotten."""
+        if when is None:
+            now = time.gmtime()
+            return (now[0], now[1], now[2], now[6], now[3], now[4], now[5], 0)
+        return None
+
+
+class Pin:
+    """Remembers its level; nothing hangs on it."""
+
+    IN, OUT, OPEN_DRAIN = 1, 3, 7
+    PULL_DOWN, PULL_UP = 1, 2
+    _levels = {}
+
+    def __init__(self, id, mode=-1, pull=-1, value=None, **_):
+        self._id = id
+        if value is not None:
+            self._levels[id] = value
+
+    def value(self, level=None):
+        if level is None:
+            return self._levels.get(self._id, 0)
+        self._levels[self._id] = level
+        return None
+
+    __call__ = value
+
+    def on(self):
+        self.value(1)
+
+    def off(self):
+        self.value(0)
+
+
+class UART:
+    """The line to whatever `--uart` names; silent where it names nothing."""
+
+    def __init__(self, id, *_, **__):
+        self._poll = select.poll()
+        if _line:
+            self._poll.register(_line, select.POLLIN)
+
+    def init(self, *_, **__):
+        """Rate and buffers: a pseudo-terminal has neither."""
+
+    def any(self):
+        if _line:
+            for ready in self._poll.ipoll(0):
+                return 1 if ready[1] & select.POLLIN else 0
+        return 0
+
+    def readinto(self, buf, n=-1):
+        try:
+            return _line.readinto(buf, len(buf) if n < 0 else n) or None if _line else None
+        except OSError:  # the other end is gone: the line is silent
+            return None
+
+    def write(self, buf, n=-1):
+        n = len(buf) if n < 0 else n
+        try:
+            return _line.write(buf, n) if _line else n
+        except OSError:
+            return n

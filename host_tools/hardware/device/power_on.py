@@ -1,0 +1,74 @@
+# type: ignore - MicroPython, which pyright takes for CPython
+"""A boot of the virtual board, from reset to REPL: what the ESP32 port does in C before and around `main.py`."""
+
+import asyncio  # noqa: F401 - the scheduler in C reads the host's clock, so its Python half keeps to that one
+import os
+import sys
+import time as _time
+
+import esp32  # noqa: F401 - here and in `machine`, for they open files of the host
+import machine
+
+_PERIOD = 1 << 30
+_EPOCH = 946_684_800  # the ESP32 port counts from 2000-01-01
+
+
+class _Time:
+    """`time` as on an ESP32: its epoch, and ticks modulo 2**30."""
+
+    def __getattr__(self, name):
+        return getattr(_time, name)
+
+    def time(self):
+        return int(_time.time()) - _EPOCH
+
+    def gmtime(self, seconds=None):
+        return _time.gmtime(_time.time() if seconds is None else seconds + _EPOCH)
+
+    localtime = gmtime
+
+    def mktime(self, when):
+        return int(_time.mktime(when)) - _EPOCH
+
+    def ticks_ms(self):
+        return _time.ticks_ms() & (_PERIOD - 1)
+
+    def ticks_add(self, ticks, delta):
+        return (ticks + delta) & (_PERIOD - 1)
+
+    def ticks_diff(self, end, start):
+        return ((end - start + _PERIOD // 2) & (_PERIOD - 1)) - _PERIOD // 2
+
+
+def _run(name):
+    """False when Ctrl-C ended it."""
+    try:
+        os.stat(name)
+    except OSError:
+        return True
+    try:
+        execfile(name, {"__name__": "__main__"})  # noqa: F821 - the unix port's
+    except KeyboardInterrupt as error:
+        sys.print_exception(error)
+        return False
+    except SystemExit:
+        machine.soft_reset()
+    except BaseException as error:
+        sys.print_exception(error)
+    return True
+
+
+def _boot():
+    root = os.getenv("BOARD_ROOT")
+    os.umount("/")
+    os.mount(os.VfsPosix(root), "/")
+    os.chdir("/")
+    sys.path[:] = ["", ".frozen", "/lib"]
+    sys.modules["time"] = _Time()
+    machine.tell("up")
+    if _run("boot.py") and not os.getenv("BOARD_NO_MAIN"):
+        _run("main.py")
+    machine.tell("repl")
+
+
+_boot()

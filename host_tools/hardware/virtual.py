@@ -1,0 +1,376 @@
+"""A virtual board: the MicroPython VM behind a pseudo-terminal, with the manners of an ESP32 on a USB port.
+
+The supervisor stands between the VM's terminal and the port's, as the USB bridge and the chip's reset logic do: it
+starts the VM again after a reset, a soft reset (Ctrl-D) or the watchdog, interrupts it on Ctrl-C, keeps flash and
+retained memory, and can lose its port or its power at a given octet. Modules of `device/` give the VM what the ESP32
+port has in C (`machine`, `esp32`), so that the very files a board runs are run, `usageguard.hal.esp32` included.
+
+What it does not show: the chip's speed, its 32-bit words, flash that wears.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import select
+import signal
+import subprocess
+import termios
+import threading
+import time
+import tty
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+
+from host_tools.errors import UsageError
+from host_tools.targets.process import HEAP, micropython
+
+DEVICE_SIDE = Path(__file__).resolve().parent / "device"
+LEDGER_OCTETS = 3 * 4096
+PWRON, HARD, WDT, SOFT = 1, 2, 3, 5
+
+_CTRL_C = 3
+_RAW = b"raw REPL; CTRL-B to exit\r\n>"
+_FRIENDLY = b'Type "help()" for more information.\r\n'
+_BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
+_BACKLOG = 65_536  # octets kept for a host that reads slowly
+_LOOK_S = 0.005  # how often the VM's terminal and a port that nobody has opened are looked at
+
+
+class VirtualBoard:
+    """One board, its flash in `folder`; `path` is the port that a host opens. UsageError when it cannot be made.
+
+    Use as a context, which powers it on and runs it in a thread, or call `run`. `uart` is the tty of a modem.
+    """
+
+    def __init__(self, folder: Path, repl: str | None = None, uart: str | None = None) -> None:
+        self.root = folder / "flash"
+        self._folder = folder
+        self._uart = uart or ""
+        self._command = [micropython(), "-X", f"heapsize={HEAP}", "-i", str(DEVICE_SIDE / "power_on.py")]
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._keep("ledger.bin", b"\xff" * LEDGER_OCTETS)
+            self._keep("retained.bin", bytes(2))
+            self._id = self._keep("id", secrets.token_hex(6).encode()).decode()
+        except OSError as error:
+            hint = "name a folder that can be written"
+            raise UsageError("--dir", str(folder), (error.strerror or str(error)).lower(), hint) from None
+        if uart and not os.path.exists(uart):
+            raise UsageError("--uart", uart, "is not there", "give the link of `usageguard modem --link`")
+        self._link = Path(repl) if repl else None
+        self.boots = 0
+        self.cut_after: int | None = None  # octets from the host, from now on, after which `on_cut` happens
+        self.on_cut: Callable[[], None] = self.unplug
+        self.octets_in = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = self._terminal = self._control = -1
+        self._input = bytearray()  # from the host, while the program runs: read by the REPL that follows
+        self._output = bytearray()
+        self._told = b""
+        self._tail = b""
+        self._before = b""
+        self._interruptible = self._raw = self._mute = False
+        self._bites: float | None = None
+        self._calls: SimpleQueue[tuple[Callable[[], None], threading.Event]] = SimpleQueue()
+        self._wake, self._waker = os.pipe()
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+        self.path = ""
+        self._attach()
+
+    def _keep(self, name: str, fresh: bytes) -> bytes:
+        path = self._folder / name
+        if not path.exists():
+            path.write_bytes(fresh)
+        return path.read_bytes()
+
+    # For whoever holds the board; each may be called from any thread
+
+    def __enter__(self) -> VirtualBoard:
+        self._thread = threading.Thread(target=self.run, name="virtual board", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self._thread:
+            self._thread.join()
+
+    def stop(self) -> None:
+        """Ends `run`; callable from a signal handler."""
+        self._stopped = True
+        os.write(self._waker, b"\0")
+
+    def unplug(self) -> None:
+        """Takes the port away; the board has its own supply and runs on."""
+        self._call(self._detach)
+
+    def plug(self) -> None:
+        self._call(self._attach)
+
+    def power_off(self) -> None:
+        """The port goes too: it hangs on the same cable."""
+        self._call(self._lose_power)
+
+    def power_on(self) -> None:
+        self._call(self._gain_power)
+
+    def _call(self, action: Callable[[], None]) -> None:
+        if threading.current_thread() is self._thread or not self._thread:
+            action()
+            return
+        done = threading.Event()
+        self._calls.put((action, done))
+        os.write(self._waker, b"\0")
+        done.wait()
+
+    # The port
+
+    def _attach(self) -> None:
+        self._detach()
+        self._port, slave = os.openpty()
+        tty.setraw(slave)
+        os.set_blocking(self._port, False)
+        name = os.ttyname(slave)
+        if self._link:
+            try:
+                if self._link.is_symlink() and not self._link.exists():
+                    self._link.unlink()  # left by one that was killed
+                self._link.symlink_to(name)
+            except OSError as error:
+                os.close(slave)
+                os.close(self._port)
+                problem = (error.strerror or str(error)).lower()
+                hint = "give a new path in a folder that exists"
+                raise UsageError("--repl", str(self._link), problem, hint) from None
+        os.close(slave)  # so that a port that nobody has opened is seen as such
+        self.path = str(self._link or name)
+
+    def _detach(self) -> None:
+        if self._port >= 0:
+            if self._link and self._link.is_symlink():
+                self._link.unlink()
+            os.close(self._port)
+            self._port = -1
+        self._input.clear()
+        self._output.clear()
+
+    def _from_host(self) -> None:
+        try:
+            data = os.read(self._port, 4096)
+        except OSError:  # nobody has the port open: what the board says is lost, as on a real one
+            self._output.clear()
+            return
+        self.octets_in += len(data)
+        if self.cut_after is not None:
+            data = data[: self.cut_after]
+            self.cut_after -= len(data)
+        self._input += data
+        if self.cut_after == 0:
+            self.cut_after = None
+            self.on_cut()
+
+    def _to_host(self, data: bytes) -> None:
+        seen = self._tail + data
+        raw_at, friendly_at = seen.rfind(_RAW), seen.rfind(_FRIENDLY)
+        if raw_at != friendly_at:  # both -1: neither is there
+            self._raw = raw_at > friendly_at
+        if self._mute:
+            if raw_at < 0:
+                self._tail = seen[-len(_FRIENDLY) :]
+                return
+            self._mute = False
+            data = seen[raw_at:]
+        self._tail = b"" if raw_at != friendly_at else seen[-len(_FRIENDLY) :]
+        self._output += data
+        del self._output[:-_BACKLOG]
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._port >= 0 and self._output:
+            with contextlib.suppress(BlockingIOError):
+                del self._output[: os.write(self._port, self._output)]
+
+    # The chip
+
+    def _gain_power(self) -> None:
+        if not self._process:
+            (self._folder / "retained.bin").write_bytes(bytes(2))
+            self._boot(PWRON)
+        if self._port < 0:
+            self._attach()
+
+    def _lose_power(self) -> None:
+        self._halt()
+        self._detach()
+
+    def _halt(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            os.close(self._terminal)
+            os.close(self._control)
+        self._bites = None
+        self._interruptible = False
+        self._input.clear()
+
+    def _boot(self, cause: int, raw: bool = False, no_main: bool = False) -> None:
+        """Starts the VM; `raw`: into the raw REPL, as the port does after a soft reset from there."""
+        kept = bytes(self._input) if cause == SOFT else b""
+        self._halt()
+        self._input += kept
+        self._terminal, inside = os.openpty()
+        tty.setraw(inside)
+        attributes = termios.tcgetattr(inside)
+        attributes[3] |= termios.ISIG  # off while the REPL reads: see `_pass_input`
+        termios.tcsetattr(inside, termios.TCSANOW, attributes)
+        self._control, told = os.pipe()
+        environment = {
+            "MICROPYPATH": f"{DEVICE_SIDE}:.frozen",
+            "BOARD_ROOT": str(self.root.resolve()),
+            "BOARD_FLASH": str(self._folder / "ledger.bin"),
+            "BOARD_RETAINED": str(self._folder / "retained.bin"),
+            "BOARD_UART": self._uart,
+            "BOARD_ID": self._id,
+            "BOARD_CAUSE": str(cause),
+            "BOARD_CONTROL": str(told),
+            "BOARD_NO_MAIN": "1" if raw or no_main else "",
+        }
+        self._told = self._tail = b""
+        self._mute = self._raw = raw
+        self._process = subprocess.Popen(
+            self._command,
+            env={name: value for name, value in environment.items() if value or name == "BOARD_UART"},
+            stdin=inside,
+            stdout=inside,
+            stderr=inside,
+            pass_fds=[told],
+            start_new_session=True,
+        )
+        os.close(inside)
+        os.close(told)
+        self.boots += 1
+        if raw:
+            self._input[:0] = b"\x01"
+
+    def _ended(self) -> None:
+        """The VM's process ended by itself: Ctrl-D at the REPL, or a Ctrl-C in the instant before it."""
+        assert self._process
+        interrupted = self._process.wait() == -signal.SIGINT
+        if not interrupted:
+            self._to_host(b"MPY: soft reboot\r\n")
+        self._boot(SOFT, self._raw and not interrupted, interrupted)
+
+    def _heard(self) -> None:
+        """Takes what the VM's `machine` asks for."""
+        self._told += os.read(self._control, 4096)
+        *lines, self._told = self._told.split(b"\n")
+        for line in lines:
+            word, *rest = line.decode().split()
+            if word in ("reset", "soft"):
+                self._drain()
+            if word == "reset":
+                return self._boot(HARD)
+            if word == "soft":
+                self._to_host(b"MPY: soft reboot\r\n")
+                return self._boot(SOFT, self._raw)
+            if word == "watchdog":
+                self._bites = time.monotonic() + int(rest[0]) / 1000
+            else:
+                self._interruptible = word == "up"
+        return None
+
+    def _drain(self) -> None:
+        """Lets what was said before a reset out of the chip."""
+        while select.select([self._terminal], [], [], 0)[0]:
+            self._from_chip()
+
+    def _pass_input(self) -> None:
+        """Ctrl-C interrupts a program; anything else waits for the REPL, which has its terminal raw while it reads."""
+        if not self._input or not self._process:
+            return
+        running = termios.tcgetattr(self._terminal)[3] & termios.ISIG
+        if not running:
+            del self._input[: os.write(self._terminal, self._input[:1024])]
+        elif self._interruptible and _CTRL_C in self._input:
+            del self._input[: self._input.index(_CTRL_C) + 1]
+            self._interruptible = False  # the next one is for the REPL
+            self._process.send_signal(signal.SIGINT)
+
+    def _from_chip(self) -> None:
+        try:
+            data = os.read(self._terminal, 4096)
+        except OSError:
+            data = b""
+        if not data:
+            return self._ended()
+        before, self._before = self._before, b"\r" if data.endswith(b"\r") else b""
+        self._to_host(_BARE_NEWLINE.sub(b"\r\n", before + data)[len(before) :])  # as the ESP32 port prints
+        return None
+
+    def run(self) -> None:
+        """Powers the board on and runs it until `stop`."""
+        try:
+            self._gain_power()
+            while not self._stopped:
+                self._turn()
+        finally:
+            self._halt()
+            self._detach()
+            while not self._calls.empty():
+                self._calls.get()[1].set()
+            os.close(self._wake)
+            os.close(self._waker)
+
+    def _turn(self) -> None:
+        self._pass_input()
+        self._flush()
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        closed = False
+        if self._process:
+            poll.register(self._terminal, select.POLLIN)
+            poll.register(self._control, select.POLLIN)
+        if self._port >= 0 and len(self._input) < 4096:
+            look = select.poll()
+            look.register(self._port, select.POLLIN)
+            closed = any(event & select.POLLHUP and not event & select.POLLIN for _, event in look.poll(0))
+            if closed:
+                self._output.clear()
+            else:
+                poll.register(self._port, select.POLLIN)
+        hurry = closed or self._input or self._output or self._bites is not None
+        ready = dict(poll.poll(_LOOK_S * 1000 if hurry else 1000))
+        if self._wake in ready:
+            os.read(self._wake, 4096)
+            while not self._calls.empty():
+                action, done = self._calls.get()
+                action()
+                done.set()
+            return
+        if self._bites is not None and time.monotonic() >= self._bites:
+            self._boot(WDT)
+        elif ready.get(self._control, 0) & select.POLLIN:
+            self._heard()
+        elif self._terminal in ready:
+            self._from_chip()
+        elif self._port in ready:
+            self._from_host()
+
+
+def serve(folder: Path, repl: str | None, uart: str | None, announce: Callable[[str], None]) -> None:
+    """Runs a board until SIGINT or SIGTERM; `announce` gets the path of its port. UsageError for bad input."""
+    board = VirtualBoard(folder, repl, uart)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    old = [(number, signal.signal(number, lambda *_: board.stop())) for number in numbers]
+    try:
+        announce(board.path)
+        board.run()
+    finally:
+        for number, handler in old:
+            signal.signal(number, handler)
