@@ -1,6 +1,28 @@
 """The carrier: what it counts, how it rates, when it stops a SIM. Shares no code with the firmware."""
 
-from host_tools.sim.carrier.account import Enforcement, Rating, SimPlan
-from host_tools.sim.carrier.carrier import Bearer, Carrier
+from host_tools.sim.carrier.bearer import Bearer
+from host_tools.sim.carrier.carrier import Carrier, News
+from host_tools.sim.carrier.plan import (
+    Enforcement,
+    Funds,
+    Lifecycle,
+    Package,
+    Rating,
+    SimPlan,
+    Tier,
+    VirtualMembers,
+)
 
-__all__ = ["Bearer", "Carrier", "Enforcement", "Rating", "SimPlan"]
+__all__ = [
+    "Bearer",
+    "Carrier",
+    "Enforcement",
+    "Funds",
+    "Lifecycle",
+    "News",
+    "Package",
+    "Rating",
+    "SimPlan",
+    "Tier",
+    "VirtualMembers",
+]

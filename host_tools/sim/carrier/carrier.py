@@ -1,124 +1,47 @@
-"""The carrier and its platform: registration, counted bearers, stops and restorations, SMS."""
+"""The carrier and its platform: registration, counted bearers, what the customer orders and what he is shown, SMS."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from host_tools.sim.carrier.account import Account, Enforcement, Rating, SimPlan, figures_of
-from host_tools.sim.carrier.stops import EXHAUSTED, MANUAL, REQUEST_REJECTED, STOP_REASONS
-from host_tools.sim.clock import Clock, S
+from host_tools.sim.carrier import stops
+from host_tools.sim.carrier.bearer import Bearer
+from host_tools.sim.carrier.plan import Enforcement, Rating, SimPlan, VirtualMembers
+from host_tools.sim.carrier.pool import Pool
+from host_tools.sim.carrier.sim import BILLING, SILENT, TEST, Sim
+from host_tools.sim.carrier.stops import CANCELLED, MANUAL, REQUEST_REJECTED, STOP_REASONS
+from host_tools.sim.clock import Clock
 from host_tools.sim.events import EventLog
-from host_tools.sim.network.internet import DNS_SERVER, Internet
+from host_tools.sim.network.internet import Internet
 from host_tools.sim.network.packet import Packet
 
 IMSI_UNKNOWN = 2  # EMM cause, 3GPP TS 24.301 table 9.9.3.9.1
 
 
-class Bearer:
-    """An active PDN connection. `ip` is the device's address, `dns` the name server given with it."""
+@dataclass(frozen=True, slots=True)
+class News:
+    """What the platform shows of a SIM now. Usage and cost are late, as the rating says; the rest is not."""
 
-    def __init__(
-        self,
-        sim: _Sim,
-        internet: Internet,
-        ip: str,
-        deliver: Callable[[Packet], None],
-        deactivated: Callable[[], None],
-    ) -> None:
-        self.ip = ip
-        self.dns = DNS_SERVER
-        self.active = True
-        self._sim = sim
-        self._internet = internet
-        self._deliver = deliver
-        self._deactivated = deactivated
-        internet.attach(ip, self._downlink)
-
-    def send(self, packet: Packet) -> None:
-        """Takes a packet from the device; one sent after the bearer is gone is lost, uncounted."""
-        if self.active:
-            self._sim.charge(packet.length)
-            self._internet.send(packet)
-
-    def close(self) -> None:
-        """Ends the session from the device's side."""
-        if self.active:
-            self.active = False
-            self._internet.detach(self.ip)
-            self._sim.released()
-
-    def deactivate(self) -> None:
-        """Ends the session from the network's side, and tells the device."""
-        if self.active:
-            self.close()
-            self._deactivated()
-
-    def _downlink(self, packet: Packet) -> None:
-        self._sim.charge(packet.length)
-        self._deliver(packet)
-
-
-class _Sim:
-    """One SIM at the carrier: its account, the stops in force, its registration and its bearer."""
-
-    def __init__(self, carrier: Carrier, imsi: str, plan: SimPlan) -> None:
-        self.carrier = carrier
-        self.imsi = imsi
-        self.account = Account(carrier.clock, plan, carrier.rating)
-        self.stops: set[str] = set()
-        self.refusal = 0
-        self.bearer: Bearer | None = None
-        self._cuts_off = carrier.enforcement.kind == "cutoff"
-        carrier.clock.at(self.account.ends_us, self._new_cycle)
-
-    def charge(self, octets: int) -> None:
-        account = self.account
-        reached_before = account.cycle.reached_at_us
-        account.charge(octets)
-        if self._cuts_off and reached_before is None and account.cycle.reached_at_us is not None:
-            # After the lag, and never from inside the device's own send.
-            self.carrier.clock.after(account.rating.lag_s * S, self._exhausted, account.cycle)
-
-    def released(self) -> None:
-        self.bearer = None
-        self.account.end_session()
-
-    def stop(self, reason: str) -> None:
-        if reason in self.stops:
-            return
-        self.stops.add(reason)
-        self._mark_stopped(reason)
-        self.log("stopped", reason=reason, billed_octets=self.account.cycle.billed_octets)
-        if self.bearer is not None:
-            self.bearer.deactivate()
-
-    def lift(self, reason: str) -> None:
-        if reason in self.stops:
-            self.stops.discard(reason)
-            self.log("restored", reason=reason)
-
-    def log(self, what: str, **fields: Any) -> None:
-        self.carrier.log.add("carrier", what, imsi=self.imsi, **fields)
-
-    def _mark_stopped(self, reason: str) -> None:
-        cycle = self.account.cycle
-        if cycle.stopped_at is None:
-            cycle.stopped_at = self.carrier.clock.utc()
-            cycle.stop_reason = reason
-
-    def _exhausted(self, cycle: object) -> None:
-        if cycle is self.account.cycle:  # usage seen only after its cycle has ended stops nothing
-            self.stop(EXHAUSTED.code)
-
-    def _new_cycle(self) -> None:
-        self.account.roll()
-        self.carrier.clock.at(self.account.ends_us, self._new_cycle)
-        for reason in sorted(self.stops):
-            if STOP_REASONS[reason].ends_with_cycle:
-                self.lift(reason)
-            else:
-                self._mark_stopped(reason)
+    cycle_label: str  # first day of the billing cycle, ISO 8601; "test" or "silent" before
+    used_octets: int  # billed, of this cycle
+    used_as_of: datetime  # the instant up to which `used_octets` counts
+    balance_fen: int | None  # after fees and what is known of the cost; None without an account
+    cost_fen: int  # of this cycle's out-of-plan usage, as taken off that balance
+    expires: date | None  # the package is over at 00:00 of this day
+    stops: tuple[str, ...]  # in force, in the order of the table
+    pool_remaining: int | None  # octets of this cycle; None without a pool
+    pool_members: int  # this one included; 0 without a pool
+    sim_cap: int | None  # octets of this cycle; None for none
+    throttle_octets_per_s: int | None  # set by hand
+    phase: str  # "test", "silent" or "billing"
+    card_status: str  # OneLink's cardStatus of a PB SIM
+    stop_reason: str  # OneLink's stopReason
+    slowed_to_octets_per_s: int | None  # by whatever cause
+    billing_since: date | None  # first billed day; None before
+    reminders: tuple[int, ...]  # days before expiry of those that were sent
 
 
 class Carrier:
@@ -134,32 +57,42 @@ class Carrier:
         self.log = log
         self.on_sms: Callable[[str, bytes], None] | None = None  # (IMSI, SMS-SUBMIT TPDU), 3GPP TS 23.040
         self.sms: list[tuple[int, str, bytes]] = []  # (virtual us, IMSI, TPDU)
-        self._sims: dict[str, _Sim] = {}
+        self._sims: dict[str, Sim] = {}
+        self._pools: dict[str, Pool] = {}
         self._activations = 0
 
+    def add_pool(self, name: str, allowance_octets: int, others: Sequence[VirtualMembers] = ()) -> None:
+        """Opens a pool, of which `others` are members that are only declared."""
+        if name in self._pools:
+            raise ValueError(f"pool {name} exists already")
+        if self.enforcement.kind not in ("cutoff", "none"):
+            raise ValueError(f"a pool's SIMs are stopped when it is used up: no {self.enforcement.kind!r} there")
+        enforced = self.enforcement.kind == "cutoff"
+        self._pools[name] = Pool(
+            self.clock, self.rating, name, allowance_octets, others, enforced, self._log_of_the_platform
+        )
+
     def add_sim(self, imsi: str, plan: SimPlan) -> None:
-        """Puts a SIM into service."""
+        """Puts a SIM into service; its pool was opened before."""
         if imsi in self._sims:
             raise ValueError(f"SIM {imsi} exists already")
-        self._sims[imsi] = _Sim(self, imsi, plan)
+        self._sims[imsi] = Sim(self, imsi, plan, self._pool(plan.pool) if plan.pool else None)
 
     # --- the device's side ---
 
     def register(self, imsi: str) -> int:
-        """0 when the SIM may attach, else the EMM cause of the rejection. A data stop does not hinder it."""
+        """0 when the SIM may attach, else the EMM cause of the rejection. No stop but the cancellation hinders it."""
         sim = self._sims.get(imsi)
-        return IMSI_UNKNOWN if sim is None else sim.refusal
+        return IMSI_UNKNOWN if sim is None or CANCELLED.code in sim.stops else sim.refusal
 
-    def activate(
-        self, imsi: str, deliver: Callable[[Packet], None], deactivated: Callable[[], None]
-    ) -> Bearer | int:
+    def activate(self, imsi: str, deliver: Callable[[Packet], None], deactivated: Callable[[], None]) -> Bearer | int:
         """A bearer, or the ESM cause of the rejection.
 
         `deliver(packet)` gets the packets to the device; `deactivated()` tells that the network ended it. A
         bearer the SIM still has (its modem lost power) is released first, silently.
         """
         sim = self._sims.get(imsi)
-        if sim is None or sim.refusal:
+        if sim is None or sim.refusal or CANCELLED.code in sim.stops:
             return REQUEST_REJECTED
         if sim.stops:
             return self.enforcement.stop_cause
@@ -181,13 +114,40 @@ class Carrier:
 
     def stop(self, imsi: str, reason: str = MANUAL.code) -> None:
         """Stops the data service at once."""
-        if reason not in STOP_REASONS:
-            raise ValueError(f"stop reason {reason!r} is unknown; use one of {', '.join(STOP_REASONS)}")
-        self._sim(imsi).stop(reason)
+        self._sim(imsi).stop(_known(reason))
 
-    def resume(self, imsi: str, reason: str = MANUAL.code) -> None:
-        """Lifts one stop; others stay."""
-        self._sim(imsi).lift(reason)
+    def resume(self, imsi: str, reason: str | None = None) -> None:
+        """The customer resumes the data service: the stop of that reason, or all that a person may lift.
+
+        A stop for arrears holds while the balance is below 0 (the order is refused, and logged so).
+        ValueError for a reason that is not lifted by hand.
+        """
+        self._sim(imsi).resume(None if reason is None else _known(reason))
+
+    def recharge(self, imsi: str, fen: int) -> None:
+        """Pays into the SIM's account. A stop for arrears stays until somebody resumes it."""
+        self._sim(imsi).recharge(_at_least(1, "fen", fen))
+
+    def renew(self, imsi: str, months: int) -> bool:
+        """Adds months to the package, counted from the day on which it ends or ended. It lifts the stop "expired".
+
+        False when the SIM is cancelled already. ValueError when the package would be over even so.
+        """
+        return self._sim(imsi).renew(_at_least(1, "months", months))
+
+    def throttle(self, imsi: str, octets_per_s: int | None) -> None:
+        """Slows the SIM by hand until it is lifted by hand (None)."""
+        if octets_per_s is not None:
+            _at_least(1, "octets_per_s", octets_per_s)
+        self._sim(imsi).throttle(octets_per_s)
+
+    def top_up_pool(self, name: str, octets: int) -> None:
+        """Adds to what the pool's members may use in the present cycle."""
+        self._pool(name).top_up(_at_least(1, "octets", octets))
+
+    def set_cap(self, imsi: str, octets: int) -> None:
+        """Caps a pool's SIM, 0 for no cap: at once, or from the next cycle where it is exceeded already."""
+        self._sim(imsi).set_cap(_at_least(0, "octets", octets))
 
     def refuse(self, imsi: str, cause: int) -> None:
         """Rejects registration with this EMM cause from now on (0 = accepts again) and ends the bearer."""
@@ -206,19 +166,58 @@ class Carrier:
         """The stops in force."""
         return sorted(self._sim(imsi).stops)
 
+    def denies(self, imsi: str) -> tuple[str, ...]:
+        """Why the policy denies data right now: the stops in force, and those of which the platform knows too late."""
+        return tuple(self._sim(imsi).denied())
+
+    def news(self, imsi: str) -> News:
+        """What the platform shows now."""
+        sim = self._sim(imsi)
+        cycle = sim.account.cycle
+        used, as_of_us = sim.account.shown()
+        in_force = tuple(code for code in STOP_REASONS if code in sim.stops)
+        return News(
+            cycle_label=cycle.label,
+            used_octets=used,
+            used_as_of=self.clock.start + timedelta(microseconds=as_of_us),
+            balance_fen=sim.balance_fen,
+            cost_fen=cycle.posted_fen,
+            expires=sim.expires,
+            stops=in_force,
+            pool_remaining=sim.pool.shown_remaining() if sim.pool else None,
+            pool_members=sim.pool.size if sim.pool else 0,
+            sim_cap=(sim.cap_octets or None) if sim.pool else None,
+            throttle_octets_per_s=sim.throttle_by_hand,
+            phase=sim.phase,
+            card_status=stops.card_status(in_force, sim.phase == BILLING),
+            stop_reason=stops.stop_reason(in_force),
+            slowed_to_octets_per_s=sim.slowed_to,
+            billing_since=sim.billing_since,
+            reminders=sim.reminded,
+        )
+
     def seen(self, imsi: str) -> int:
-        """Billed octets of the present cycle as the platform shows them, late by the rating's lag."""
+        """Billed octets of the present cycle on which the platform acts, late by the rating's lag."""
         return self._sim(imsi).account.seen()
 
     def figures(self, imsi: str, cycle: str | None = None) -> dict[str, Any]:
-        """A cycle's figures; by default of the last closed one, or of the present one when none is closed."""
-        account = self._sim(imsi).account
-        return figures_of(account.find(cycle), account.plan, self.enforcement)
+        """A cycle's figures as the bill has them in the end, `overage_cost` in fen (None where nothing is billed so).
+
+        By default of the last closed one, or of the present one when none is closed.
+        """
+        return self._sim(imsi).account.find(cycle).figures()
 
     def cycles(self, imsi: str) -> list[str]:
-        """The labels of all cycles so far (their first days, ISO 8601), the present one last."""
+        """The labels of all cycles so far, the present one last: first days, ISO 8601, or "test" or "silent"."""
         account = self._sim(imsi).account
         return [cycle.label for cycle in (*account.closed, account.cycle)]
+
+    def cycle_number(self, imsi: str, label: str) -> int | None:
+        """Calendar months since 2000-01, or cycles since the activation; None for a test or silent period."""
+        sim = self._sim(imsi)
+        if label in (TEST, SILENT) or sim.cycles is None:
+            return None
+        return sim.cycles.number(date.fromisoformat(label))
 
     def daily(self, imsi: str) -> list[tuple[str, int]]:
         """(day in the carrier's zone, IP octets), days without traffic left out."""
@@ -229,8 +228,29 @@ class Carrier:
         account = self._sim(imsi).account
         return [sample for cycle in (*account.closed, account.cycle) for sample in cycle.samples]
 
-    def _sim(self, imsi: str) -> _Sim:
+    def _log_of_the_platform(self, what: str, **fields: Any) -> None:
+        self.log.add("carrier", what, **fields)
+
+    def _pool(self, name: str) -> Pool:
+        pool = self._pools.get(name)
+        if pool is None:
+            raise ValueError(f"pool {name} is unknown; there are {', '.join(self._pools) or 'none'}")
+        return pool
+
+    def _sim(self, imsi: str) -> Sim:
         sim = self._sims.get(imsi)
         if sim is None:
             raise ValueError(f"SIM {imsi} is unknown; there are {', '.join(self._sims) or 'none'}")
         return sim
+
+
+def _known(reason: str) -> str:
+    if reason not in STOP_REASONS:
+        raise ValueError(f"stop reason {reason!r} is unknown; use one of {', '.join(STOP_REASONS)}")
+    return reason
+
+
+def _at_least(least: int, name: str, value: int) -> int:
+    if value < least:
+        raise ValueError(f"{name} {value} is not {least} or more")
+    return value

@@ -1,33 +1,102 @@
-"""Billing months: from a day of the month, 00:00 in the carrier's zone, to the same day of the next."""
+"""Billing cycles: whole local days of a fixed zone, from 00:00 of a cycle's first day to 00:00 of the next one's.
+
+Three kinds, one interface: `first_day(day)` of the cycle that holds a local day, `after(first)` of the next one, and
+`number(first)`, which rises by 1 from cycle to cycle.
+"""
 
 from __future__ import annotations
 
 from calendar import monthrange
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
-CARRIER_ZONE = timezone(timedelta(hours=8))  # the Chinese carriers bill in UTC+8
+CHINA_OFFSET_MIN = 480  # the Chinese carriers bill in UTC+8
 
 
-def cycle_start(instant: datetime, start_day: int = 1) -> date:
-    """The local first day of the cycle that holds `instant`; a day the month lacks means its last one."""
-    local = instant.astimezone(CARRIER_ZONE).date()
-    first = _on(local.year, local.month, start_day)
-    if local >= first:
-        return first
-    before = local.replace(day=1) - timedelta(days=1)
-    return _on(before.year, before.month, start_day)
+def zone(utc_offset_min: int) -> timezone:
+    """A zone without summer time. ValueError beyond UTC-12:00 and UTC+14:00."""
+    if not -720 <= utc_offset_min <= 840:
+        raise ValueError(f"utc_offset_min {utc_offset_min} is not in -720..840")
+    return timezone(timedelta(minutes=utc_offset_min))
 
 
-def next_start(start: date, start_day: int = 1) -> date:
-    """The first day of the cycle after the one that begins on `start`."""
-    after = start.replace(day=28) + timedelta(days=4)
-    return _on(after.year, after.month, start_day)
-
-
-def midnight(day: date) -> datetime:
+def midnight(day: date, zone: timezone) -> datetime:
     """00:00 of a local day."""
-    return datetime(day.year, day.month, day.day, tzinfo=CARRIER_ZONE)
+    return datetime(day.year, day.month, day.day, tzinfo=zone)
 
 
-def _on(year: int, month: int, day: int) -> date:
+def add_months(day: date, months: int) -> date:
+    """The same day so many months on; a day that the month lacks means its last one."""
+    return _clamped(day.year, day.month + months, day.day)
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarMonths:
+    """From a day of the month (1..31) to the same day of the next; `number` counts months since 2000-01."""
+
+    start_day: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.start_day <= 31:
+            raise ValueError(f"cycle_start_day {self.start_day} is not in 1..31")
+
+    def first_day(self, day: date) -> date:
+        first = _clamped(day.year, day.month, self.start_day)
+        return first if day >= first else _clamped(day.year, day.month - 1, self.start_day)
+
+    def after(self, first: date) -> date:
+        return _clamped(first.year, first.month + 1, self.start_day)
+
+    def number(self, first: date) -> int:
+        return (first.year - 2000) * 12 + first.month - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RollingDays:
+    """Every `days` days from the day of activation; `number` counts from 0."""
+
+    days: int
+    activated: date
+
+    def first_day(self, day: date) -> date:
+        return self.activated + timedelta(days=(day - self.activated).days // self.days * self.days)
+
+    def after(self, first: date) -> date:
+        return first + timedelta(days=self.days)
+
+    def number(self, first: date) -> int:
+        return (first - self.activated).days // self.days
+
+
+@dataclass(frozen=True, slots=True)
+class RollingMonths:
+    """Every `months` months from the day of activation, as a package runs; `number` counts from 0."""
+
+    months: int
+    activated: date
+
+    def first_day(self, day: date) -> date:
+        return self._on(self._index(day))
+
+    def after(self, first: date) -> date:
+        return self._on(self._index(first) + 1)
+
+    def number(self, first: date) -> int:
+        return self._index(first)
+
+    def _on(self, index: int) -> date:
+        return add_months(self.activated, index * self.months)
+
+    def _index(self, day: date) -> int:
+        apart = (day.year - self.activated.year) * 12 + day.month - self.activated.month
+        index = apart // self.months
+        return index if self._on(index) <= day else index - 1
+
+
+Cycles = CalendarMonths | RollingDays | RollingMonths
+
+
+def _clamped(year: int, month: int, day: int) -> date:
+    """A date, of which the month may lie outside 1..12 and the day beyond the month's end."""
+    year, month = year + (month - 1) // 12, (month - 1) % 12 + 1
     return date(year, month, min(day, monthrange(year, month)[1]))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host_tools.sim.carrier import Bearer, Carrier, Enforcement, Rating, SimPlan
+from host_tools.sim.carrier import Bearer, Carrier, Enforcement, Rating, SimPlan, Tier
 from host_tools.sim.clock import MS, Clock, S
 from host_tools.sim.events import EventLog
 from host_tools.sim.network import dns
@@ -58,7 +58,7 @@ class World:
         self.clock.run_until(self.clock.us_of(datetime.fromisoformat(instant)))
 
     def events(self):
-        return [(e["what"], e["reason"], e["t"]) for e in self.log.events]
+        return [(e["what"], e.get("reason"), e["t"]) for e in self.log.events]
 
     def figures(self, cycle=None):
         return self.carrier.figures(IMSI, cycle)
@@ -181,7 +181,7 @@ def test_seen_usage_is_late():
 
 
 def test_overage_is_billed_by_started_units_and_does_not_stop():
-    world = World(kind="overage", overage_fen=29, overage_unit_octets=1000)
+    world = World(kind="overage", tiers=(Tier(0, 1000, 29),))
     world.activate()
     for _ in range(10):
         world.up(1000)
@@ -225,7 +225,7 @@ def test_manual_stop_ends_the_bearer_at_once():
     world.activate()
     world.carrier.stop(IMSI)
     assert world.deactivations == 1
-    with pytest.raises(ValueError, match="use one of exhausted, manual"):
+    with pytest.raises(ValueError, match="use one of exhausted, capped"):
         world.carrier.stop(IMSI, "whim")
 
 
@@ -390,7 +390,7 @@ def test_stop_comes_a_lag_after_the_packet_that_exhausts(sizes, allowance, lag_s
     ("make", "match"),
     [
         (lambda: Rating(permille=-1), "permille -1 is negative"),
-        (lambda: Enforcement("hope"), "use one of cutoff, overage, none"),
+        (lambda: Enforcement("hope"), "use one of cutoff, overage, throttle, none"),
         (lambda: Enforcement(stop_cause=29), "neither 8 nor 33"),
         (lambda: SimPlan(0), "allowance_octets 0"),
         (lambda: SimPlan(1, 32), "1..31"),

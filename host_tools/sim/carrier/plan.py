@@ -1,0 +1,249 @@
+"""The carrier's rules: how octets become a bill, what a SIM was sold, and what happens at the end of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timezone
+
+from host_tools.sim.carrier.cycles import (
+    CHINA_OFFSET_MIN,
+    CalendarMonths,
+    Cycles,
+    RollingDays,
+    RollingMonths,
+    add_months,
+    zone,
+)
+from host_tools.sim.carrier.stops import NOT_SUBSCRIBED, OPERATOR_DETERMINED_BARRING
+from host_tools.sim.network.packet import MTU
+
+KINDS = ("cutoff", "overage", "throttle", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """How octets become billed octets, and when the platform knows.
+
+    `per_packet_octets` are added to each IP packet, each session is rounded up to `session_round_octets`
+    (0 = not), the sum is raised by `permille`. The platform sees it `lag_s` seconds after it happened; with
+    `daily_figures` it shows no more than there was at the last midnight, though it acts on what it sees.
+    The usage record of `late_permille` of the packets arrives `late_s` after its cycle has closed, and counts there.
+    """
+
+    per_packet_octets: int = 0
+    session_round_octets: int = 0
+    permille: int = 0
+    lag_s: int = 0
+    daily_figures: bool = False
+    late_permille: int = 0
+    late_s: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("per_packet_octets", "session_round_octets", "permille", "lag_s", "late_permille", "late_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} is negative")
+        if self.late_permille > 1000:
+            raise ValueError(f"late_permille {self.late_permille} is more than 1000")
+
+    def session(self, octets: int) -> int:
+        """What a session of so many octets, overhead included, comes to."""
+        unit = self.session_round_octets
+        return -(-octets // unit) * unit if unit else octets
+
+    def billed(self, octets: int) -> int:
+        """What the sum of the sessions comes to on the bill."""
+        return -(-octets * (1000 + self.permille) // 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """From so many octets beyond the plan on, each started block of `block_octets` costs `fen`."""
+
+    from_octets: int
+    block_octets: int
+    fen: int
+
+    def __post_init__(self) -> None:
+        if self.from_octets < 0 or self.block_octets < 1 or self.fen < 0:
+            raise ValueError("a tier has from_octets 0 or more, block_octets 1 or more and fen 0 or more")
+
+
+def check_tiers(tiers: Sequence[Tier]) -> None:
+    """ValueError unless the first tier begins at 0 and each other one higher than the one before."""
+    starts = [tier.from_octets for tier in tiers]
+    if starts and (starts[0] != 0 or starts != sorted(set(starts))):
+        raise ValueError("tiers begin at from_octets 0, and each other one higher than the one before")
+
+
+def cost(tiers: Sequence[Tier], beyond: int) -> int:
+    """Fen for so many octets beyond the plan. Each tier's blocks are counted from its own beginning."""
+    fen = 0
+    for index, tier in enumerate(tiers):
+        end = tiers[index + 1].from_octets if index + 1 < len(tiers) else beyond
+        within = min(beyond, end) - tier.from_octets
+        if within > 0:
+            fen += -(-within // tier.block_octets) * tier.fen
+    return fen
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """What happens when the seen usage reaches the allowance.
+
+    "cutoff" stops data until the next cycle, "overage" bills what is beyond by `tiers`, "throttle" slows the SIM to
+    `rate_octets_s` until the next cycle, "none" only counts; with it no quota stops a SIM, a pool's or a test
+    period's neither. A stopped SIM's activation is rejected with ESM cause `stop_cause`: 33 (not subscribed) or 8
+    (barred). `tiers` are also the tariff of a test period that is charged. A throttled bearer lets `burst_octets`
+    pass at once and keeps up to `queue_octets` waiting, each way.
+    """
+
+    kind: str = "cutoff"
+    stop_cause: int = NOT_SUBSCRIBED
+    tiers: tuple[Tier, ...] = ()
+    rate_octets_s: int = 0
+    burst_octets: int = 2 * MTU
+    queue_octets: int = 64 * 1024
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"enforcement {self.kind!r} is unknown; use one of {', '.join(KINDS)}")
+        if self.stop_cause not in (OPERATOR_DETERMINED_BARRING, NOT_SUBSCRIBED):
+            raise ValueError(f"stop_cause {self.stop_cause} is neither 8 nor 33")
+        check_tiers(self.tiers)
+        if self.kind == "overage" and not self.tiers:
+            raise ValueError("overage needs tiers")
+        if self.rate_octets_s < (1 if self.kind == "throttle" else 0):
+            raise ValueError(f"rate_octets_s {self.rate_octets_s} is no rate; a throttle has 1 or more")
+        if self.burst_octets < MTU or self.queue_octets < MTU:
+            raise ValueError(f"burst_octets and queue_octets must hold a packet: {MTU} or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package of `months`: it never renews itself.
+
+    One allowance for each cycle of the plan ("month"), or one for the whole package ("whole"). It may be renewed up
+    to `renew_months` after its end; then the SIM is cancelled.
+    """
+
+    months: int
+    slice: str = "month"
+    renew_months: int = 3
+
+    def __post_init__(self) -> None:
+        if self.months < 1 or self.renew_months < 0:
+            raise ValueError("a package has months 1 or more and renew_months 0 or more")
+        if self.slice not in ("month", "whole"):
+            raise ValueError(f"slice {self.slice!r} is unknown; use one of month, whole")
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """The balance at the start, the present cycle's fee already taken, and the fee that each later one begins with."""
+
+    balance_fen: int
+    fee_fen: int = 0
+
+    def __post_init__(self) -> None:
+        if self.fee_fen < 0:
+            raise ValueError(f"fee_fen {self.fee_fen} is negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """What comes before the billing period.
+
+    A test period with `test_octets` of its own up to 00:00 of `test_until` (none without one); used up, the SIM is
+    stopped ("stop") or what is beyond is charged ("charge"). Then silence, until the SIM first uses data or 00:00
+    of `billing_from`; by default that is the 1st following `silent_months` of silence.
+    """
+
+    test_octets: int = 0
+    test_until: date | None = None
+    on_test_exhausted: str = "stop"
+    silent_months: int = 6
+    billing_from: date | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.test_octets) != (self.test_until is not None) or self.test_octets < 0:
+            raise ValueError("a test period has both test_octets, 1 or more, and test_until")
+        if self.on_test_exhausted not in ("stop", "charge"):
+            raise ValueError(f"on_test_exhausted {self.on_test_exhausted!r} is unknown; use one of stop, charge")
+        if self.silent_months < 0:
+            raise ValueError(f"silent_months {self.silent_months} is negative")
+        if self.billing_from and self.test_until and self.billing_from < self.test_until:
+            raise ValueError("billing_from is before test_until")
+
+    def forced_on(self, today: date) -> date:
+        """The day on which billing begins at the latest, for a SIM put into service on `today`."""
+        if self.billing_from is not None:
+            return self.billing_from
+        silent_since = self.test_until or today
+        return add_months(add_months(silent_since, self.silent_months).replace(day=1), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SimPlan:
+    """What a SIM was sold: octets of a cycle, the cycle's kind, and what else goes with it.
+
+    Cycles are calendar months from `cycle_start_day`, or every `cycle_days` days, or with a package of slice "whole"
+    as long as the package; the last two run from `activated`. A package ends its months after that day. With a
+    lifecycle `activated` may be left out: it then is the first day of the billing period.
+    In a `pool` the allowance is the pool's, and `allowance_octets` the SIM's own cap, 0 for none.
+    """
+
+    allowance_octets: int
+    cycle_start_day: int = 1
+    cycle_days: int = 0
+    activated: date | None = None
+    package: Package | None = None
+    funds: Funds | None = None
+    lifecycle: Lifecycle | None = None
+    pool: str | None = None
+    utc_offset_min: int = CHINA_OFFSET_MIN
+
+    def __post_init__(self) -> None:
+        if self.allowance_octets < (0 if self.pool else 1):
+            raise ValueError(f"allowance_octets {self.allowance_octets} is not 1 or more")
+        CalendarMonths(self.cycle_start_day)
+        zone(self.utc_offset_min)
+        if self.cycle_days < 0:
+            raise ValueError(f"cycle_days {self.cycle_days} is negative")
+        if self.cycle_days and self.whole:
+            raise ValueError("cycle_days and a whole package exclude each other")
+        if (self.cycle_days or self.package) and self.activated is None and (self.lifecycle is None or self.pool):
+            raise ValueError("cycle_days and a package need the day of activation, activated")
+
+    @property
+    def zone(self) -> timezone:
+        return zone(self.utc_offset_min)
+
+    @property
+    def whole(self) -> bool:
+        """Whether one allowance lasts for a whole package."""
+        return self.package is not None and self.package.slice == "whole"
+
+    def cycles(self, billing_since: date) -> Cycles:
+        """The billing cycles of a SIM that is billed since this day."""
+        activated = self.activated or billing_since
+        if self.package is not None and self.whole:
+            return RollingMonths(self.package.months, activated)
+        return RollingDays(self.cycle_days, activated) if self.cycle_days else CalendarMonths(self.cycle_start_day)
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualMembers:
+    """`count` SIMs of a pool that are not simulated: each uses so many octets an hour.
+
+    They begin `start_s` seconds after the world does, and end at `until_s` (0: never).
+    """
+
+    octets_per_hour: int
+    count: int = 1
+    start_s: int = 0
+    until_s: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.octets_per_hour, self.start_s, self.until_s) < 0 or self.count < 1:
+            raise ValueError("virtual members have a count of 1 or more, and nothing negative")

@@ -1,0 +1,433 @@
+"""One SIM at the carrier: the phase of its life, its cycles, its money, the stops in force, and its bearer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from host_tools.sim.carrier.account import Account, CycleUsage
+from host_tools.sim.carrier.cycles import Cycles, add_months, midnight
+from host_tools.sim.carrier.plan import SimPlan, cost
+from host_tools.sim.carrier.pool import Pool
+from host_tools.sim.carrier.stops import (
+    ARREARS,
+    BY_HAND,
+    CANCELLED,
+    CAPPED,
+    EXHAUSTED,
+    EXPIRED,
+    MANUAL,
+    NEW_CAP,
+    NEXT_CYCLE,
+    NEXT_PHASE,
+    POOL_EXHAUSTED,
+    RENEWAL,
+    STOP_REASONS,
+    TEST_EXHAUSTED,
+)
+from host_tools.sim.clock import S, Timer
+
+if TYPE_CHECKING:
+    from host_tools.sim.carrier.bearer import Bearer
+    from host_tools.sim.carrier.carrier import Carrier
+
+TEST, SILENT, BILLING = "test", "silent", "billing"  # phases; the first two are their periods' labels as well
+REMINDERS = (30, 7, 1)  # days before a package expires
+
+
+class Sim:
+    """Its owner, the carrier, serves the device and the platform by it.
+
+    Nothing that `charge` sets off happens inside it: a device's own send never ends its bearer.
+    """
+
+    def __init__(self, carrier: Carrier, imsi: str, plan: SimPlan, pool: Pool | None) -> None:
+        self.carrier = carrier
+        self.clock = carrier.clock
+        self.imsi = imsi
+        self.plan = plan
+        self.pool = pool
+        self.account = Account(carrier.clock, carrier.rating, plan.zone)
+        self.stops: set[str] = set()
+        self.refusal = 0
+        self.bearer: Bearer | None = None
+        self.cap_octets = plan.allowance_octets  # of the present cycle; without a pool the plan's allowance
+        self.balance_fen = plan.funds.balance_fen if plan.funds else None
+        self.expires: date | None = None
+        self.reminded: tuple[int, ...] = ()
+        self.billing_since: date | None = None
+        self.cycles: Cycles | None = None
+        self._next_cap_octets = self.cap_octets
+        self._rates: dict[str, int] = {}  # why slowed -> octets per second
+        self._first_day = self.today  # of the present cycle
+        self._fee_paid = True  # for the present cycle
+        self._phase_end: Timer | None = None
+        self._expiry: list[Timer] = []
+        if plan.activated and plan.lifecycle is None and plan.activated > self.today:
+            raise ValueError(f"activated {plan.activated} is after the start, {self.today}")
+        if pool is not None:
+            pool.join(self, plan.cycles(self.today), plan.zone)
+        self.phase = BILLING
+        self._begin_life()
+
+    # --- time ---
+
+    @property
+    def today(self) -> date:
+        return self.clock.utc().astimezone(self.plan.zone).date()
+
+    def _at(self, day: date, what: Any, *args: Any) -> Timer:
+        """Schedules `what` for 00:00 of a local day."""
+        return self.clock.at(self.clock.us_of(midnight(day, self.plan.zone)), what, *args)
+
+    # --- life ---
+
+    def _begin_life(self) -> None:
+        life = self.plan.lifecycle
+        if life is None:
+            self._begin_billing(self.today, new=False)
+        elif life.test_until is not None and self.today < life.test_until:
+            self.phase = TEST
+            charged = life.on_test_exhausted == "charge"
+            tiers = self.carrier.enforcement.tiers
+            if charged and not tiers:
+                raise ValueError("a test period that is charged needs the tiers of a tariff")
+            self.account.open(TEST, life.test_octets, tiers if charged else ())
+            self._phase_end = self._at(life.test_until, self._begin_silence)
+            self.log("phase", reason=TEST)
+        else:
+            self._begin_silence()
+
+    def _begin_silence(self) -> None:
+        life = self.plan.lifecycle
+        assert life is not None
+        forced_on = life.forced_on(self.today)
+        if self.today >= forced_on:
+            self._begin_billing(forced_on, new=self.phase == TEST)
+            return
+        self.phase = SILENT
+        self._close(self.account.open(SILENT, 0))
+        self._phase_end = self._at(forced_on, self._begin_billing, forced_on, True)
+        self.log("phase", reason=SILENT)
+        self._turn(NEXT_PHASE, NEXT_CYCLE)
+
+    def _begin_billing(self, since: date, new: bool) -> None:
+        """`since` is the first day that is billed; `new` when it is today, so that the fee is due."""
+        if self._phase_end is not None:
+            self._phase_end.cancel()
+            self._phase_end = None
+        self.phase = BILLING
+        self.billing_since = since
+        self.cycles = self.plan.cycles(since)
+        self._open_cycle(self.cycles.first_day(self.today))
+        if self.plan.lifecycle is not None:
+            self.log("phase", reason=BILLING)
+        self._turn(NEXT_PHASE, NEXT_CYCLE)
+        if self.pool is None:
+            self._at(self.cycles.after(self._first_day), self._new_cycle)
+        elif self.pool.exhausts():
+            self.clock.after(0, self.pool_exhausted)
+        package = self.plan.package
+        if package is not None:
+            self.expires = add_months(self.plan.activated or since, package.months)
+            self._watch_expiry()
+        if new:
+            self._take_fee()
+        self.clock.after(0, self._dun)
+
+    # --- cycles ---
+
+    def _open_cycle(self, first_day: date) -> None:
+        self._first_day = first_day
+        self.cap_octets = self._next_cap_octets
+        allowance, tiers = self.plan.allowance_octets, ()
+        if self.pool is not None:
+            allowance = self.cap_octets or self.pool.allowance_octets
+        elif self.carrier.enforcement.kind == "overage":
+            tiers = self.carrier.enforcement.tiers
+        self._close(self.account.open(first_day.isoformat(), allowance, tiers))
+
+    def _close(self, cycle: CycleUsage | None) -> None:
+        """Sees to what of a closed cycle comes late."""
+        if cycle is not None and not cycle.complete:
+            self.clock.after(self.carrier.rating.late_s * S, self._late_records, cycle)
+
+    def _turn(self, *events: str) -> None:
+        """Lifts the stops that these turns of time end; the others hold on in the new cycle."""
+        for event in events:
+            self.lift_by(event)
+        self._slow(EXHAUSTED.code, None)
+        for code in STOP_REASONS:
+            if code in self.stops:
+                self._mark_stopped(code)
+
+    def _new_cycle(self) -> None:
+        assert self.cycles is not None
+        self._open_cycle(self.cycles.after(self._first_day))
+        self._at(self.cycles.after(self._first_day), self._new_cycle)
+        self._turn(NEXT_CYCLE)
+        self._new_fee()
+
+    def pool_cycle(self, first_day: date) -> None:
+        """The pool's cycle has ended, and this SIM's with it."""
+        if self.phase == BILLING:
+            self._open_cycle(first_day)
+            self._turn(NEXT_CYCLE)
+            self._new_fee()
+
+    def _late_records(self, cycle: CycleUsage) -> None:
+        late = cycle.tally.billed - cycle.in_time.billed
+        cycle.complete = True
+        if late:
+            self.log("late-records", reason="closed", cycle=cycle.label, octets=late)
+            self._post(cycle, cycle.cost_fen)
+
+    # --- usage ---
+
+    def charge(self, octets: int) -> None:
+        """Counts one packet, now."""
+        if self.phase == SILENT:
+            self._begin_billing(self.today, new=True)
+        cycle = self.account.cycle
+        billed, in_time = cycle.billed_octets, cycle.in_time.billed
+        self.account.charge(octets)
+        if self.pool is not None and self.phase == BILLING:
+            self.pool.add(cycle.billed_octets - billed, cycle.in_time.billed - in_time)
+        limit = self._limit(cycle)
+        lag_us = self.carrier.rating.lag_s * S
+        if limit is not None and in_time < limit <= cycle.in_time.billed:
+            self.clock.after(lag_us, self._check_quota)
+        if cycle.tiers and cycle.in_time.billed > cycle.allowance_octets:
+            fen = cost(cycle.tiers, cycle.in_time.billed - cycle.allowance_octets)
+            if fen > cycle.accrued_fen:
+                cycle.accrued_fen = fen
+                self.clock.after(lag_us, self._post, cycle, fen)
+
+    def released(self) -> None:
+        """The bearer is gone."""
+        self.bearer = None
+        self.account.end_session()
+
+    def _limit(self, cycle: CycleUsage) -> int | None:
+        """Octets with which this cycle's quota is used up; None where nothing then happens."""
+        kind = self.carrier.enforcement.kind
+        if self.phase == SILENT or kind == "none" or cycle.tiers:
+            return None
+        if self.phase == TEST:
+            return cycle.allowance_octets
+        if self.pool is not None:
+            return self.cap_octets or None
+        return cycle.allowance_octets
+
+    def _quota_reason(self) -> str:
+        if self.phase == TEST:
+            return TEST_EXHAUSTED.code
+        return EXHAUSTED.code if self.pool is None else CAPPED.code
+
+    def _check_quota(self) -> None:
+        """Acts on what the platform has seen; usage of a cycle that has ended meanwhile stops nothing."""
+        limit = self._limit(self.account.cycle)
+        if limit is None or self.account.seen() < limit:
+            return
+        if self.phase == BILLING and self.carrier.enforcement.kind == "throttle" and self.pool is None:
+            self._slow(EXHAUSTED.code, self.carrier.enforcement.rate_octets_s)
+        else:
+            self.stop(self._quota_reason())
+
+    def pool_exhausted(self) -> None:
+        """The pool is used up; a SIM in its test period has data of its own."""
+        if self.phase == BILLING:
+            self.stop(POOL_EXHAUSTED.code)
+
+    def set_cap(self, octets: int) -> None:
+        """A new cap; one that is exceeded already takes effect with the next cycle. 0 is none."""
+        if self.pool is None:
+            raise ValueError(f"SIM {self.imsi} is in no pool: it has no cap")
+        self._next_cap_octets = octets
+        now = self.phase != BILLING or not octets or self.account.seen() < octets
+        self.log("cap", reason="by_hand", octets=octets, takes_effect="now" if now else "next cycle")
+        if not now:
+            return
+        self.cap_octets = octets
+        if self.phase == BILLING:
+            cycle = self.account.cycle
+            cycle.allowance_octets = octets or self.pool.allowance_octets
+            self.lift_by(NEW_CAP)
+            if octets and cycle.in_time.billed >= octets:  # by what is not seen yet
+                self.clock.after(self.carrier.rating.lag_s * S, self._check_quota)
+
+    # --- money ---
+
+    def _new_fee(self) -> None:
+        """A cycle has begun; one in which the package is over costs nothing."""
+        self._fee_paid = False
+        if self.expires is None or self._first_day < self.expires:
+            self._take_fee()
+            self._dun()
+
+    def _take_fee(self) -> None:
+        self._fee_paid = True
+        if self.balance_fen is not None and self.plan.funds is not None and self.plan.funds.fee_fen:
+            self.balance_fen -= self.plan.funds.fee_fen
+            self.log("charged", reason="fee", fen=self.plan.funds.fee_fen, balance_fen=self.balance_fen)
+
+    def _post(self, cycle: CycleUsage, fen: int) -> None:
+        """Takes what a cycle's out-of-plan usage costs off the balance, up to `fen`."""
+        due = fen - cycle.posted_fen
+        if due <= 0:
+            return
+        cycle.posted_fen = fen
+        if self.balance_fen is not None:
+            self.balance_fen -= due
+            self._dun()
+
+    def _dun(self) -> None:
+        if self.balance_fen is not None and self.balance_fen < 0:
+            self.stop(ARREARS.code)
+
+    def recharge(self, fen: int) -> None:
+        """Adds to the balance. It resumes nothing by itself."""
+        if self.balance_fen is None:
+            raise ValueError(f"SIM {self.imsi} has no balance")
+        self.balance_fen += fen
+        self.log("recharged", reason="by_hand", fen=fen, balance_fen=self.balance_fen)
+
+    def true_balance_fen(self) -> int | None:
+        """The balance if the platform knew of everything that was used."""
+        if self.balance_fen is None:
+            return None
+        cycles = (*self.account.closed, self.account.cycle)
+        return self.balance_fen - sum(cycle.cost_fen - cycle.posted_fen for cycle in cycles)
+
+    # --- expiry ---
+
+    def _watch_expiry(self) -> None:
+        """Schedules the reminders, the end and the cancellation of a package that ends on `expires`."""
+        assert self.expires is not None
+        assert self.plan.package is not None
+        for timer in self._expiry:
+            timer.cancel()
+        self.reminded = ()
+        days = {n: self.expires - timedelta(days=n) for n in REMINDERS}
+        self._expiry = [self._at(day, self._remind, n) for n, day in days.items() if day >= self.today]
+        self._expiry.append(self._at(self.expires, self._expire))
+        over = add_months(self.expires, self.plan.package.renew_months)
+        self._expiry.append(self._at(over, self._cancel))
+
+    def _remind(self, days: int) -> None:
+        assert self.expires is not None
+        self.reminded += (days,)
+        self.log("reminded", reason="expiry", days=days, expires=self.expires.isoformat())
+
+    def _expire(self) -> None:
+        self.stop(EXPIRED.code)
+
+    def _cancel(self) -> None:
+        self.stop(CANCELLED.code)
+
+    def renew(self, months: int) -> bool:
+        """Adds months to the package, from the day on which it ends or ended; False when the SIM is cancelled."""
+        package = self.plan.package
+        if package is None or self.expires is None:
+            raise ValueError(f"SIM {self.imsi} has no package that runs")
+        if CANCELLED.code in self.stops:
+            self.log("refused", reason=CANCELLED.code, order="renew")
+            return False
+        if self.plan.whole and months % package.months:
+            raise ValueError(f"renew {months}: a whole package is renewed by multiples of {package.months} months")
+        expires = add_months(self.expires, months)
+        if expires <= self.today:
+            raise ValueError(f"renew {months}: the package would have ended on {expires} already")
+        self.expires = expires
+        self._watch_expiry()
+        self.log("renewed", reason="by_hand", months=months, expires=expires.isoformat())
+        self.lift_by(RENEWAL)
+        if not self._fee_paid:
+            self._take_fee()
+            self._dun()
+        return True
+
+    # --- stops ---
+
+    def stop(self, reason: str) -> None:
+        if reason in self.stops:
+            return
+        self.stops.add(reason)
+        self._mark_stopped(reason)
+        self.log("stopped", reason=reason, billed_octets=self.account.cycle.billed_octets)
+        if self.bearer is not None:
+            self.bearer.deactivate()
+
+    def lift_by(self, event: str) -> None:
+        """Lifts the stops that this event ends, and no other."""
+        for reason in STOP_REASONS.values():
+            if event in reason.lifted_by:
+                self._lift(reason.code)
+
+    def resume(self, reason: str | None) -> None:
+        """The customer's resume: of one stop, or of all that a person may lift. Arrears are paid first."""
+        for code in (MANUAL.code, ARREARS.code) if reason is None else (reason,):
+            if BY_HAND not in STOP_REASONS[code].lifted_by:
+                raise ValueError(f"stop {code!r} is not lifted by hand")
+            if code == ARREARS.code and code in self.stops and (self.balance_fen or 0) < 0:
+                self.log("refused", reason=ARREARS.code, order="resume", balance_fen=self.balance_fen)
+            else:
+                self._lift(code)
+
+    def _lift(self, reason: str) -> None:
+        if reason in self.stops:
+            self.stops.discard(reason)
+            self.log("restored", reason=reason)
+
+    def _mark_stopped(self, reason: str) -> None:
+        cycle = self.account.cycle
+        if cycle.stopped_at is None:
+            cycle.stopped_at = self.clock.utc()
+            cycle.stop_reason = reason
+
+    def denied(self) -> Iterator[str]:
+        """Why the policy denies data now, had the platform no lag, in the order of the table."""
+        denied = set(self.stops)
+        cycle = self.account.cycle
+        limit = self._limit(cycle)
+        slows = self.carrier.enforcement.kind == "throttle" and self.pool is None and self.phase == BILLING
+        if limit is not None and not slows and cycle.billed_octets >= limit:
+            denied.add(self._quota_reason())
+        if self.pool is not None and self.phase == BILLING and self.pool.used_up:
+            denied.add(POOL_EXHAUSTED.code)
+        if (self.true_balance_fen() or 0) < 0:
+            denied.add(ARREARS.code)
+        if self.expires is not None and self.today >= self.expires:
+            denied.add(EXPIRED.code)
+        return (code for code in STOP_REASONS if code in denied)
+
+    # --- throttle ---
+
+    @property
+    def slowed_to(self) -> int | None:
+        """Octets per second; the slowest of what holds."""
+        return min(self._rates.values(), default=None)
+
+    @property
+    def throttle_by_hand(self) -> int | None:
+        return self._rates.get(MANUAL.code)
+
+    def throttle(self, octets_per_s: int | None) -> None:
+        """The customer's own throttle; None lifts it."""
+        self._slow(MANUAL.code, octets_per_s)
+
+    def _slow(self, reason: str, octets_per_s: int | None) -> None:
+        if self._rates.get(reason) == octets_per_s:
+            return
+        if octets_per_s is None:
+            del self._rates[reason]
+            self.log("unthrottled", reason=reason)
+        else:
+            self._rates[reason] = octets_per_s
+            self.log("throttled", reason=reason, octets_per_s=octets_per_s)
+        if self.bearer is not None:
+            self.bearer.set_rate(self.slowed_to)
+
+    def log(self, what: str, **fields: Any) -> None:
+        self.carrier.log.add("carrier", what, imsi=self.imsi, **fields)
