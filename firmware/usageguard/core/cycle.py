@@ -1,9 +1,24 @@
 """Billing periods. An instant is (day, second): days since 2000-01-01 and seconds of that day, in UTC.
 
-Unix seconds exceed a 31-bit small int; these two never do. Dates are Gregorian.
+Unix seconds exceed a 31-bit small int; these two never do. Dates are Gregorian. Periods begin at 00:00 in a
+zone that is `utc_offset_min` minutes (-720..840) east of UTC all year; a local day is a day number there.
+
+Ids of successive periods are successive integers, but for the step from a SIM's `SILENT` to its billing.
 """
 
+from usageguard.compat import const
+
 DAY_SECONDS = 86400
+
+# Ids of periods
+TEST = const(1)
+SILENT = const(2)
+FIRST_ID = const(16)  # every billed one has this or a greater one: months since 2000-01 passed it in 2001
+
+# Phases of a SIM's life
+PHASE_BILLING = const(0)
+PHASE_SILENT = const(1)
+PHASE_TEST = const(2)
 
 
 def days_from_civil(year, month, day):
@@ -39,42 +54,155 @@ def _day_number(year, month, day):
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month - 457) // 5 + day - 730426
 
 
+def _months_and_date(day):
+    """(months since 2000-01, day of the month) of a day number."""
+    year, month, date = civil_from_days(day)
+    return (year - 2000) * 12 + month - 1, date
+
+
 def _first_of_month(months):
     return _day_number(2000 + months // 12, months % 12 + 1, 1)
 
 
-class Cycle:
-    """Monthly periods that begin at 00:00 of `start_day` in a zone `utc_offset_min` minutes east of UTC.
+def add_months(day, n):
+    """The day number `n` months after `day`: the same day of the month, or the last one of a shorter month."""
+    months, date = _months_and_date(day)
+    months += n
+    return min(_first_of_month(months) + date, _first_of_month(months + 1)) - 1
 
-    `start_day` is 1..31; in a shorter month the period begins on that month's last day. A period's id is
-    the number of months from 2000-01 to the month in which it begins: ids of successive periods are
-    successive integers.
-    """
 
-    def __init__(self, start_day, utc_offset_min):
-        self.start_day = start_day
+def first_of_next_month(day):
+    """Day number of the first 1st after `day`."""
+    return _first_of_month(_months_and_date(day)[0] + 1)
+
+
+def silent_end(day, months):
+    """The day on which a SIM's billing is forced: the first 1st after the day `months` months after `day`."""
+    return first_of_next_month(add_months(day, months))
+
+
+class _Periods:
+    """What all kinds share. Theirs are `_id_on(local_day)` and its inverse, `_first_day_of(cycle_id)`."""
+
+    def __init__(self, length, first_day, utc_offset_min):
+        self.length = length
+        self.first_day = first_day
         self.utc_offset_min = utc_offset_min
 
-    def _local_start(self, cycle_id):
-        """Local day number on which the period begins."""
-        return min(_first_of_month(cycle_id) + self.start_day, _first_of_month(cycle_id + 1)) - 1
-
-    def _start(self, cycle_id):
-        second = -self.utc_offset_min * 60
-        return self._local_start(cycle_id) + second // DAY_SECONDS, second % DAY_SECONDS
+    def local_day(self, day, second):
+        """The local day that holds this instant."""
+        return day + (second + self.utc_offset_min * 60) // DAY_SECONDS
 
     def cycle_id(self, day, second):
         """Id of the period that holds this instant."""
-        day += (second + self.utc_offset_min * 60) // DAY_SECONDS
-        year, month, _ = civil_from_days(day)
-        cycle_id = (year - 2000) * 12 + month - 1
-        return cycle_id if day >= self._local_start(cycle_id) else cycle_id - 1
+        return self._id_on(self.local_day(day, second))
 
     def bounds(self, cycle_id):
         """((day, second), (day, second)): its first instant, and the first one after it."""
         return self._start(cycle_id), self._start(cycle_id + 1)
 
     def seconds_left(self, day, second):
-        """Seconds until the period that holds this instant ends, 1..31 * 86400."""
-        end_day, end_second = self._start(self.cycle_id(day, second) + 1)
+        """Seconds, 1 or more, until the period that holds this instant ends; a small int up to 34 years."""
+        end_day, end_second = self.bounds(self.cycle_id(day, second))[1]
         return (end_day - day) * DAY_SECONDS + end_second - second
+
+    def phase(self, cycle_id):
+        """PHASE_BILLING, PHASE_SILENT or PHASE_TEST."""
+        if cycle_id == TEST:
+            return PHASE_TEST
+        return PHASE_SILENT if cycle_id == SILENT else PHASE_BILLING
+
+    def _midnight(self, local_day):
+        """The instant at which a local day begins."""
+        second = -self.utc_offset_min * 60
+        return local_day + second // DAY_SECONDS, second % DAY_SECONDS
+
+    def _start(self, cycle_id):
+        return self._midnight(self._first_day_of(cycle_id))
+
+
+class Months(_Periods):
+    """Periods of `length` (1 or more) months; the first one, FIRST_ID, begins on the local day `first_day`.
+
+    The others begin on the same day of the month, in a shorter month on its last day. An instant before
+    `first_day` belongs to the first period.
+    """
+
+    _first_id = FIRST_ID
+
+    def _first_day_of(self, cycle_id):
+        return add_months(self.first_day, (cycle_id - self._first_id) * self.length)
+
+    def _id_on(self, local_day):
+        local_day = max(local_day, self.first_day)
+        months = _months_and_date(local_day)[0] - _months_and_date(self.first_day)[0]
+        cycle_id = self._first_id + months // self.length
+        return cycle_id if local_day >= self._first_day_of(cycle_id) else cycle_id - 1
+
+
+class Cycle(Months):
+    """Calendar months from `start_day`, 1..31, in a shorter month from its last day.
+
+    A period's id is the number of months from 2000-01, when the first one begins, to the month in which it begins.
+    """
+
+    _first_id = 0
+
+    def __init__(self, start_day, utc_offset_min):
+        super().__init__(1, start_day - 1, utc_offset_min)
+        self.start_day = start_day
+
+
+class Days(_Periods):
+    """Periods of `length` (1 or more) days; ids and `first_day` are as in Months."""
+
+    def _first_day_of(self, cycle_id):
+        return self.first_day + (cycle_id - FIRST_ID) * self.length
+
+    def _id_on(self, local_day):
+        return FIRST_ID + max(0, local_day - self.first_day) // self.length
+
+
+class Lifecycle(_Periods):
+    """A SIM's life: TEST, then SILENT, then the periods of `cycle`, one of the above.
+
+    The test period ends with the start of the local day `test_end_day`, None if there is none. Billing begins
+    with that of `billing_day` at the latest: the same day if there is no silent period. Where that is inside
+    a calendar month, the first period's nominal start is before it.
+    """
+
+    def __init__(self, cycle, test_end_day, billing_day):
+        self.cycle = cycle
+        self.utc_offset_min = cycle.utc_offset_min
+        self.test_end_day = test_end_day
+        self.billing_day = billing_day
+        self._in_use = False
+
+    def begin_billing(self, day, second):
+        """The SIM's first use: billing begins with the local day of this instant, unless it has begun already.
+
+        Periods counted from activation are counted from that day. Returns whether `billing_day` has changed:
+        it does so once.
+        """
+        local_day = self.local_day(day, second)
+        if self._in_use or local_day >= self.billing_day:
+            return False
+        self._in_use = True
+        self.billing_day = local_day
+        if not isinstance(self.cycle, Cycle):
+            self.cycle.first_day = local_day
+        return True
+
+    def _start(self, cycle_id):
+        if cycle_id >= FIRST_ID:
+            return self.cycle._start(cycle_id)
+        if cycle_id > SILENT:
+            return self._midnight(self.billing_day)
+        if cycle_id == TEST or self.test_end_day is None:
+            return 0, 0
+        return self._midnight(min(self.test_end_day, self.billing_day))
+
+    def _id_on(self, local_day):
+        if local_day >= self.billing_day:
+            return self.cycle._id_on(local_day)
+        return SILENT if self.test_end_day is None or local_day >= self.test_end_day else TEST
