@@ -1,29 +1,43 @@
-"""The HAL on an ESP32 under stock MicroPython >= 1.24. Not yet run on hardware: written against its documentation
-and stubs.
+"""The HAL on an ESP32, S3 or C3 under stock MicroPython >= 1.24. Not yet run on hardware: written against the
+documentation, the stubs and the port's sources.
 
-`board` is the device's `board.json`: {"uart": 1, "tx": 26, "rx": 27, "baud": 115200, "pwrkey": 4, "pwrkey_active": 1,
-"on_pulse_ms": 100, "off_pulse_ms": 3000, "power": 12 or null}. The ledger lies on a data partition named "ledger".
+`board` is the device's `board.json`, which `host_tools.boards` makes of a `board.toml`: GPIO numbers, and levels (0 or
+1) at which a pin does what it is named after. Only the first line must be there, anything else may be missing or null.
+  uart, tx, rx, baud
+  rts, cts                                flow control is on where both are given
+  power, power_active                     the modem's supply, where the board switches it
+  reset, reset_active, reset_pulse_ms
+  pwrkey, pwrkey_active, on_pulse_ms, off_pulse_ms
+  status, status_active                   tells whether the modem is on
+  hold                                    [[pin, level], ...]: levels that the modem needs while it works, such as DTR's
 """
 
 import os
+import select
 import time
 
 import machine
 from esp32 import Partition
 
-_RX_OCTETS = 8192  # an AT+QIRD of 1,500 octets, and an erase's 50 ms at 921,600 baud
-_TX_OCTETS = 2048
-_RETAINED = 64
-_DATA = Partition.TYPE_DATA
+# Octets that the line may bring while nobody reads: 0.7 s at 115,200 baud. One AT+QIRD of 1,500 and an erase fit in.
+_RX_OCTETS = 8192
+_TX_OCTETS = 2048  # an AT+QISEND's 1,460 leave while Python goes on; a longer write waits for the line
+_FLASH_FILE = "/ledger.bin"
 
 
 class Hal:
-    """See `usageguard.hal` for the interface."""
+    """See `usageguard.hal` for the interface.
+
+    `flash` is the partition named "ledger", which a stock image lacks. Where it is None, `flash_file` is the path of
+    a file that may be used instead.
+    """
 
     SLICE_MS = 20  # asyncio's own poll does not pump the guard: the longest that input may lie in the UART's buffer
 
     def __init__(self, board):
-        self._uart = machine.UART(
+        self._board = board
+        self._supply(True)  # at once: some boards reset when it stays off (a battery feeds them through it)
+        self._uart = uart = machine.UART(
             board["uart"],
             baudrate=board["baud"],
             tx=board["tx"],
@@ -33,21 +47,28 @@ class Hal:
             timeout=0,
             timeout_char=0,
         )
-        self._board = board
+        if board.get("rts") is not None and board.get("cts") is not None:
+            uart.init(rts=board["rts"], cts=board["cts"], flow=machine.UART.RTS | machine.UART.CTS)
+        # A poll idles by FreeRTOS ticks, 10 ms in a stock image; time.sleep_ms(1) would burn them.
+        self._poll = select.poll()
+        self._poll.register(uart, select.POLLIN)
+        self._poll.ipoll(0)  # the first one allocates what all share
         self._rtc = machine.RTC()
         self._watchdog = None
-        found = Partition.find(_DATA, label="ledger")
+        found = Partition.find(Partition.TYPE_DATA, label="ledger")
         self.flash = found[0] if found else None
+        self.flash_file = None if found else _FLASH_FILE
         # Bound once: looking a method up allocates, and these run for every octet.
         self.ticks_ms = time.ticks_ms
-        self._any = self._uart.any
-        self._readinto = self._uart.readinto
-        self._write = self._uart.write
+        self._any = uart.any
+        self._readinto = uart.readinto
+        self._write = uart.write
 
     def wait(self, until_ms):
-        """Until ticks `until_ms`, or until the UART has something; the chip idles meanwhile."""
-        while time.ticks_diff(until_ms, time.ticks_ms()) > 0 and not self._any():
-            time.sleep_ms(1)
+        """Until ticks `until_ms`, up to 10 ms late, or until the UART has something; the chip idles meanwhile."""
+        left = time.ticks_diff(until_ms, time.ticks_ms())
+        if left > 0:
+            self._poll.ipoll(left)  # as poll(), without a list of the answers
 
     def uart_readinto(self, buf, n):
         if not self._any():
@@ -59,7 +80,11 @@ class Hal:
         self._write(buf, n)  # pyright: ignore[reportCallIssue]
 
     def uart_baud(self, rate):
+        """What is still to be sent leaves at the old rate; what came in is dropped."""
         self._uart.init(baudrate=rate)
+
+    # RTC().memory() holds up to 2048 octets on each of the three chips and outlives every reset but power-on, brown-out
+    # and EN. It is one value: an application that writes it as well overwrites the guard's, whose CRC then says so.
 
     def retained_read(self, buf):
         stored = self._rtc.memory()[: len(buf)]
@@ -69,7 +94,8 @@ class Hal:
         self._rtc.memory(buf)
 
     def reset_cause(self):
-        return machine.reset_cause()
+        """machine's constants are the interface's, but for 0: a cause unknown to it, such as a reset over USB."""
+        return machine.reset_cause() or machine.HARD_RESET
 
     def unique_id(self):
         return machine.unique_id()
@@ -88,18 +114,48 @@ class Hal:
         self._rtc.datetime((utc[0], utc[1], utc[2], utc[6], utc[3], utc[4], utc[5], 0))
 
     def modem_power(self, on):
-        """The supply, where the board switches it, and a pulse on PWRKEY."""
+        """Switches the modem on or off; takes as long as the board's pulses do, some seconds.
+
+        On: supply, reset pulse, PWRKEY pulse, as the boards' makers do it: a modem that hangs heeds no PWRKEY. PWRKEY
+        toggles, so where a status pin tells that the modem is as wanted already, no pulse is given.
+        """
         board = self._board
-        if board.get("power") is not None and on:
-            machine.Pin(board["power"], machine.Pin.OUT, value=1)
-        if board.get("pwrkey") is not None:
-            active = board["pwrkey_active"]
-            key = machine.Pin(board["pwrkey"], machine.Pin.OUT, value=1 - active)
-            key.value(active)
-            time.sleep_ms(board["on_pulse_ms"] if on else board["off_pulse_ms"])
-            key.value(1 - active)
-        if board.get("power") is not None and not on:
-            machine.Pin(board["power"], machine.Pin.OUT, value=0)
+        if on:
+            self._supply(True)
+            self._pulse("reset", board.get("reset_pulse_ms"))
+            if self._is_on() is not True:
+                self._pulse("pwrkey", board.get("on_pulse_ms"))
+        else:
+            if self._is_on() is not False:
+                self._pulse("pwrkey", board.get("off_pulse_ms"))
+            self._supply(False)
+
+    def _supply(self, on):
+        board = self._board
+        if board.get("power") is not None:
+            active = board["power_active"]
+            machine.Pin(board["power"], machine.Pin.OUT, value=active if on else 1 - active)
+        if on:
+            for pin, level in board.get("hold") or ():
+                machine.Pin(pin, machine.Pin.OUT, value=level)
+
+    def _pulse(self, name, ms):
+        """`ms` of the active level on a pin that rests at the other one; nothing where the board lacks the pin."""
+        board = self._board
+        if board.get(name) is None:
+            return
+        active = board[name + "_active"]
+        pin = machine.Pin(board[name], machine.Pin.OUT, value=1 - active)
+        pin.value(active)
+        time.sleep_ms(ms)
+        pin.value(1 - active)
+
+    def _is_on(self):
+        """What the status pin says; None where there is none."""
+        board = self._board
+        if board.get("status") is None:
+            return None
+        return machine.Pin(board["status"], machine.Pin.IN).value() == board["status_active"]
 
     def reset(self):
         machine.reset()
