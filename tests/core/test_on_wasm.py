@@ -1,0 +1,172 @@
+"""The portable tests of every room on a 32-bit MicroPython, where an int from 2**30 on lives on the heap; and what the
+firmware takes of such a heap.
+
+The VM is MicroPython's WebAssembly build, from npm; skipped where that cannot be had.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from host_tools.targets.image import Image
+from tests.core.wasm import package
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent / "wasm"
+FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/test_*_portable.py"))
+ESP32_FREE = 164_000  # octets of heap after boot, on a stock image without PSRAM
+APPLICATION = 32_000
+HEAP = 128 * 1024  # to begin with: this build takes more when it needs more, and collects only between calls
+
+
+@pytest.fixture(scope="module")
+def vm():
+    """The command that runs a job on the VM: see wasm/run.mjs."""
+    try:
+        node, npm = package.tools()
+        return [*node, str(HERE / "run.mjs"), str(package.micropython(npm))]
+    except package.Missing as missing:
+        pytest.skip(str(missing))
+
+
+def image(form):
+    """The firmware's files in the VM, as source ("py") or as bytecode ("mpy")."""
+    with Image(mpy=form == "mpy") as image:
+        yield {
+            f"/lib/{file.relative_to(image.lib).as_posix()}": str(file)
+            for file in sorted((image.lib / "usageguard").rglob(f"*.{form}"))
+        }
+
+
+@pytest.fixture(scope="module")
+def bytecode():
+    """From a 64-bit compiler, as a board gets it."""
+    yield from image("mpy")
+
+
+@pytest.fixture(scope="module")
+def source():
+    yield from image("py")
+
+
+def run(vm, files, *steps):
+    """Runs `steps` one after the other on a fresh VM, with `files` and the tests in it."""
+    tests = {f"/{file.relative_to(ROOT).as_posix()}": str(file) for file in ROOT.glob("tests/**/*.py")}
+    job = {"heap": HEAP, "files": tests | files, "steps": steps}
+    return subprocess.run(vm, input=json.dumps(job), capture_output=True, text=True, timeout=600, check=False)
+
+
+def run_tests(vm, files, name):
+    return run(vm, files, f"from tests.portable import main\nif main(['{name}']): raise SystemExit(1)")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_on_wasm(vm, bytecode, file):
+    done = run_tests(vm, bytecode, file)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_small_ints_have_31_bits(vm):
+    step = """
+import sys
+from tests.portable import without_heap
+
+def grow(n, by):
+    try:
+        return without_heap(lambda: n + by)
+    except MemoryError:
+        return None
+
+print(sys.maxsize, [grow(2**30 - 2, 1), grow(2**30 - 1, 1), grow(1 - 2**30, -1), grow(-(2**30), -1)])
+"""
+    done = run(vm, {}, step)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{2**31 - 1} [{2**30 - 1}, None, {-(2**30)}, None]\n"
+
+
+def test_what_only_a_wide_small_int_passes_fails_here(vm, tmp_path):
+    file = tmp_path / "test_wide_portable.py"
+    file.write_text(
+        "from tests.portable import without_heap\n"
+        "def test_counts_up():\n    n = (1 << 30) - 1\n    without_heap(lambda: n + 1)\n"
+        "def test_fails():\n    assert False, 'why'\n"
+        "def test_passes():\n    pass\n"
+    )
+    done = run_tests(vm, {f"/wide/{file.name}": str(file)}, f"/wide/{file.name}")
+    assert done.returncode == 1
+    for shown in ("test_counts_up", "MemoryError", "test_fails", "why", "1 passed, 2 failed"):
+        assert shown in done.stdout
+
+
+def test_a_module_that_does_not_load_fails(vm):
+    done = run_tests(vm, {}, FILES[0])  # without the firmware
+    assert done.returncode == 1
+    assert "no module named 'usageguard" in done.stderr
+
+
+CONFIG = {
+    "device": {"id": "tracker-001", "key": "42" * 32},
+    "plan": {"allowance_octets": 10 << 20, "cycle_start_day": 27, "rating": {"per_packet_octets": 54}},
+    "modem": {"family": "quectel", "apn": "cmiot"},
+    "upstream": {"host": "collector.example", "sms_number": "+8613800000000"},
+}
+BOARD = {"uart": 1, "tx": 26, "rx": 27, "baud": 115200, "pwrkey": 4, "pwrkey_active": 1}
+BOARD |= {"on_pulse_ms": 100, "off_pulse_ms": 3000, "power": None}
+
+# As firmware/main.py does it. The board's own modules come before the count: on an ESP32 they are no Python.
+LIVE = [
+    "import gc, json, os, sys, time, esp32, machine\nsizes = []\ngc.collect()",
+    "before = gc.mem_alloc()",
+    "from usageguard import app\nfrom usageguard.guard import Guard\nfrom usageguard.hal.esp32 import Hal",
+    "Hal.random = lambda self, n: bytes(n)\ngc.collect()",  # this build has no os.urandom
+    "sizes.append(gc.mem_alloc() - before)",
+    f"""
+def boot():
+    from usageguard import config
+
+    return Guard(Hal(json.loads('{json.dumps(BOARD)}')), config.load(json.loads('{json.dumps(CONFIG)}')))
+
+guard = boot()
+gc.collect()
+""",
+    "sizes.append(gc.mem_alloc() - before)",
+    "guard.install()\napp.forget_configuration()",
+    "guard.step_now()\ngc.collect()",
+    "sizes.append(gc.mem_alloc() - before)",
+    "print(json.dumps(sizes))",
+]
+
+
+@pytest.mark.parametrize("form", ["py", "mpy"])
+def test_the_firmware_leaves_an_application_its_heap(vm, request, form):
+    files = request.getfixturevalue("source" if form == "py" else "bytecode")
+    board = {f"/{name}": str(HERE / name) for name in ("machine.py", "esp32.py")}
+    done = run(vm, files | board, *LIVE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    imported, booted, running = json.loads(done.stdout.splitlines()[-1])
+    print(f"{form}: {imported} octets live when imported, {booted} with guard and validator, {running} when running")
+    assert 0 < imported < running < booted
+    if form == "mpy":  # source keeps its line numbers, and takes a quarter more: it is not for a board without PSRAM
+        assert booted < ESP32_FREE - APPLICATION
+
+
+def test_another_archive_is_refused(tmp_path):
+    archive = tmp_path / "other.tgz"
+    archive.write_bytes(b"not what was pinned")
+    with pytest.raises(ValueError, match="as pinned"):
+        package.unpack(archive, tmp_path / "unpacked")
+    assert not (tmp_path / "unpacked").exists()
+
+
+def test_offline_it_says_what_is_missing(tmp_path, monkeypatch):
+    try:
+        _, npm = package.tools()
+    except package.Missing as missing:
+        pytest.skip(str(missing))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")  # the discard port, which nobody serves
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
+    with pytest.raises(package.Missing, match=r"pyscript@1\.27\.0 cannot be downloaded: .*ECONNREFUSED"):
+        package.micropython(npm)
