@@ -15,10 +15,11 @@ from host_tools.collector.intake import Collector
 from host_tools.collector.store import Store
 from host_tools.collector.verify import BadMacError, MalformedError
 from host_tools.errors import UsageError
-from host_tools.scenario import Host, Scenario
-from host_tools.sim.board import PWRON, Board, Finished, PowerLoss
+from host_tools.scenario import Fault, Host, PowerCut, Reset, Scenario
+from host_tools.sim.board import CAUSE_NAMES, PWRON, Board, Finished, PowerLoss
 from host_tools.sim.carrier import Carrier, Enforcement, Rating, SimPlan
 from host_tools.sim.clock import Clock, S
+from host_tools.sim.desk import Desk
 from host_tools.sim.events import EventLog
 from host_tools.sim.flash import Flash
 from host_tools.sim.modem.device import SimModem
@@ -38,6 +39,8 @@ LEDGER_SECTORS = 3
 CARRIER_FIGURES = ("ip_octets", "billed_octets", "allowance_octets", "stopped_at", "stop_reason", "overage_cost")
 APPS = {"workload": (), "umqtt-tracker": ("umqtt.simple",)}
 """The applications that ship, and the stock libraries that they import."""
+
+_CAUSES = {name: cause for cause, name in CAUSE_NAMES.items()}
 
 OnEvent = Callable[[dict[str, Any]], None]
 OnProgress = Callable[["World"], None]
@@ -94,8 +97,17 @@ class World:
             bridged |= self._add_host(host, services)
         settle = self.internet.settle if bridged else None
         self.board = Board(self.clock, line, self.flash, self.modem, self._rng("board"), self.log, settle)
+        self.desk = Desk(
+            self.store,
+            self.clock.start,
+            scenario.plan,
+            scenario.orders,
+            scenario.desk,
+            lambda: self.carrier.news(IMSI),
+        )
+        self.collector.orders = self.desk.order
         for fault in scenario.faults:
-            self.clock.at(int(fault.at) * S, self._power_cut, int(fault.off) * S)
+            self.clock.at(int(fault.at) * S, self._strike, fault)
         self.clock.at(self.end_us, self.board.finish)
 
     def _rng(self, part: str) -> random.Random:
@@ -130,9 +142,15 @@ class World:
         except (BadMacError, MalformedError) as error:
             self.log.add("bench", "sms-refused", reason=str(error))
 
-    def _power_cut(self, off_us: int) -> None:
-        self.log.add("bench", "power-cut", off_s=off_us // S)
-        self.board.cut_power(off_us)
+    def _strike(self, fault: Fault) -> None:
+        if isinstance(fault, PowerCut):
+            self.log.add("bench", "power-cut", off_s=int(fault.off))
+            self.board.cut_power(int(fault.off) * S)
+        elif isinstance(fault, Reset):
+            self.log.add("bench", "reset", cause=fault.cause)
+            self.board.reset(_CAUSES[fault.cause])
+        else:
+            self.modem.faults.inject(fault)
 
     @property
     def done(self) -> float:

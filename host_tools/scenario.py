@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args
 
 import msgspec
 
 from host_tools import paths, strict
 from host_tools.errors import UsageError
 from host_tools.expect import Expect, Permille
+from host_tools.sim.desk import LAST_DAY, MAX_RATE, DeskRules, Instruction, day_number
+from host_tools.sim.modem import faults as modem_faults
 from host_tools.sim.modem import profile
 from host_tools.units import Octets, Seconds, quote
 
@@ -98,7 +101,27 @@ class PowerCut(_Table, frozen=True, tag_field="kind", tag="power_cut"):
     off: Seconds = Seconds(10)
 
 
-Fault = PowerCut
+class Reset(_Table, frozen=True, tag_field="kind", tag="reset"):
+    """The board is reset `at` this time; the modem keeps its power."""
+
+    at: Seconds
+    cause: Literal["watchdog", "hard", "soft"] = "watchdog"
+
+
+if TYPE_CHECKING:
+
+    class ModemFault(modem_faults.Fault, frozen=True):
+        at: Seconds
+
+    Fault = PowerCut | Reset | ModemFault
+else:
+
+    def _timed(kind: type[modem_faults.Fault]) -> type[modem_faults.Fault]:
+        """A fault of the modem's with the time `at` which it strikes."""
+        return msgspec.defstruct(kind.__name__, [("at", Seconds)], bases=(kind,), frozen=True, kw_only=True,
+                                 tag_field="kind", tag=kind.__struct_config__.tag)  # fmt: skip
+
+    Fault = Union[(PowerCut, Reset, *map(_timed, get_args(modem_faults.AnyFault)))]
 
 
 class Scenario(_Table, frozen=True, kw_only=True):
@@ -121,6 +144,8 @@ class Scenario(_Table, frozen=True, kw_only=True):
     app: App = App()
     traffic: list[Traffic] = []
     faults: list[Fault] = msgspec.field(name="fault", default=[])
+    desk: DeskRules = DeskRules()
+    orders: list[Instruction] = msgspec.field(name="order", default=[])
     expect: Expect = Expect()
 
     @property
@@ -292,6 +317,27 @@ def _check(where: str, scenario: Scenario) -> None:
     for number, fault in enumerate(scenario.faults, 1):
         if fault.at >= scenario.duration:
             raise wrong(f"fault #{number}, at", "is after the end", "give a time within the duration")
+    for number, order in enumerate(scenario.orders, 1):
+        _check_order(scenario, order, lambda field, *rest, n=number: wrong(f"order #{n}{field}", *rest))
+
+
+def _check_order(scenario: Scenario, order: Instruction, wrong: Callable[[str, str, str], UsageError]) -> None:
+    if not scenario.upstream:
+        raise wrong("", "there is no way to the device", "add [upstream] and its [[host]]")
+    if order.at >= scenario.duration:
+        raise wrong(", at", "is after the end", "give a time within the duration")
+    if order == Instruction(at=order.at):
+        raise wrong("", "orders nothing", 'add what to do, as in limit_octets = "10MB" or stop = true')
+    for day in ("expiry", "billing"):
+        value = getattr(order, day)
+        if value is not None and not 0 <= day_number(value) <= LAST_DAY:
+            raise wrong(f", {day}", f"{value} is out of range", "give a date of 2000 to 2178")
+    if order.throttle_octets_s is not None and order.throttle_octets_s > MAX_RATE:
+        problem = f"{order.throttle_octets_s} octets per second is out of range"
+        raise wrong(", throttle_octets_s", problem, f"give {MAX_RATE} or less")
+    for part, whole in (("cost_fen", "balance_fen"), ("pool_octets", "grant_octets")):
+        if getattr(order, part) is not None and getattr(order, whole) is None:
+            raise wrong(f", {part}", f"means nothing without {whole}", f"add {whole}")
 
 
 _ADDRESS = re.compile(r"[^\s:]+:\d{1,5}")

@@ -22,8 +22,11 @@ _TYPES = {
     "bool": "true or false",
     "array": "a list",
     "object": "a table",
+    "date": "a date",
     "datetime": "a date and time",
 }
+MANY = 6
+"""More choices than these are named only where none is near to what was written."""
 _OR = {">=": "or more", "<=": "or less"}
 
 
@@ -89,9 +92,11 @@ def _explain(where: str, message: str, raw: Any, kind: type, examples: Mapping[s
         return error(f"{quote(value)} is not {wanted}", f"give {wanted}")
     if problem.startswith(("Invalid enum value", "Invalid value")):
         choices = [text for kind in kinds for text in getattr(kind, "values", (getattr(kind, "tag", None),))]
-        return error(
-            f"{quote(value)} is not known here", f"use {' or '.join(quote(text) for text in choices)}"
-        )
+        hint = f"use {' or '.join(quote(text) for text in choices)}"
+        near = difflib.get_close_matches(str(value), map(str, choices), n=1)
+        if len(choices) > MANY:
+            hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(map(str, choices))}"
+        return error(f"{quote(value)} is not known here", hint)
     return error(problem)
 
 
@@ -112,4 +117,11 @@ def _at(path: str, raw: Any, kind: type) -> tuple[list[msgspec.inspect.Type], An
             for kind in kinds
             for each in (kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,))
         ]
+        if isinstance(raw, dict):  # of a union of tables only the one that the tag names
+            kinds = [kind for kind in kinds if _tagged(kind, raw)] or kinds
     return kinds, raw
+
+
+def _tagged(kind: msgspec.inspect.Type, raw: dict[str, Any]) -> bool:
+    field = getattr(kind, "tag_field", None)
+    return field is None or raw.get(field) == getattr(kind, "tag", None)

@@ -75,7 +75,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 
     def fields(self) -> tuple[int, dict[int, Any]]:
         """Counter and map, as an acknowledgement carries them."""
-        known = msgspec.to_builtins(self)
+        known = msgspec.to_builtins(self, enc_hook=int)  # the kinds of int that have units
         return known.pop("counter"), {int(key): value for key, value in known.items()}
 
     def encode(self) -> bytes:

@@ -1,11 +1,13 @@
 """Scenario files: what is right compiles to a device's configuration; what is wrong is one clear line."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
 from host_tools import paths, scenario
 from host_tools.errors import UsageError
+from host_tools.sim.desk import DeskRules, Instruction
+from host_tools.sim.modem import faults
 
 GOOD = """
 title = "A test"
@@ -45,6 +47,23 @@ rx = "2KB"
 [[fault]]
 kind = "power_cut"
 at = "6h"
+[[fault]]
+kind = "reset"
+at = "7h"
+[[fault]]
+kind = "stall_inside"
+at = "8h"
+command = "+QIRD*"
+after_octets = 14
+[desk]
+news_s = "30m"
+push = ["balance", "stop"]
+[[order]]
+at = "1h"
+limit_octets = "10MB"
+expiry = 2026-04-01
+balance_fen = 500
+stop = true
 [expect]
 carrier_stopped = false
 """
@@ -65,6 +84,23 @@ def test_the_good_one_compiles_to_what_the_firmware_takes():
     assert good.start.utcoffset() == timedelta(hours=8)
     assert good.allowance_octets == 30 * 1024 * 1024
     assert [host.listens_on for host in good.hosts] == [5683, 7000, 1883]
+
+
+def test_faults_are_the_boards_and_whatever_the_modem_has():
+    cut, reset, stall = scenario.loads(GOOD, "good.toml").faults
+    assert (cut.at, cut.off, reset.at, reset.cause) == (21_600, 10, 25_200, "watchdog")
+    assert isinstance(stall, faults.StallInside)
+    assert (stall.at, stall.command, stall.after_octets, stall.ms) == (28_800, "+QIRD*", 14, 200)
+
+
+def test_orders_and_the_desk():
+    good = scenario.loads(GOOD, "good.toml")
+    assert good.desk == DeskRules(news_s=1800, valid_s=86_400, push=["balance", "stop"])
+    assert good.orders == [
+        Instruction(at=3600, limit_octets=10 << 20, expiry=date(2026, 4, 1), balance_fen=500, stop=True)
+    ]
+    bare = scenario.loads(GOOD[: GOOD.index("[desk]")], "good.toml")
+    assert (bare.desk, bare.orders) == (DeskRules(), [])
 
 
 def test_observing_changes_only_what_the_device_does():
@@ -125,7 +161,32 @@ BAD = [
     ('rx = "2KB"', "rx = -2", "traffic #1, rx: -2 is negative"),
     ('kind = "request"', 'kind = "publish"', "traffic #1, rx: a publication has no reply"),
     ('at = "6h"', 'at = "6d"', "fault #1, at: is after the end"),
-    ('kind = "power_cut"', 'kind = "meteor"', 'fault #1, kind: "meteor" is not known here; use "power_cut"'),
+    ('kind = "power_cut"', 'kind = "meteor"', 'fault #1, kind: "meteor" is not known here; there are power_cut, '),
+    ('kind = "power_cut"', 'kind = "powercut"', 'fault #1, kind: "powercut" is not known here; did you mean "power_'),
+    ('kind = "power_cut"', 'kind = "reset"\noff = "1s"', "fault #1, off: no such field; there are at, cause"),
+    ('kind = "power_cut"', 'kind = "hang"\nms = 5', "fault #1, ms: no such field; there are at"),
+    ('kind = "power_cut"', 'kind = "slow"', "fault #1, ms: is missing; give one"),
+    ('kind = "power_cut"', 'kind = "signal"\nrsrp_dbm = 5', "fault #1, rsrp_dbm: 5 is out of range; give -44 or less"),
+    ('kind = "reset"\nat = "7h"', 'kind = "hang"', 'fault #2, at: is missing; give the time after the start'),
+    ('kind = "reset"', 'kind = "reset"\ncause = "lightning"', 'fault #2, cause: "lightning" is not known here; use "'),
+    ('at = "8h"', 'at = "8d"', "fault #3, at: is after the end"),
+    ('at = "1h"\n', "", "order #1, at: is missing"),
+    ('at = "1h"', 'at = "1d"', "order #1, at: is after the end"),
+    ("stop = true", "stop = 1", "order #1, stop: 1 is not true or false"),
+    ("stop = true", 'pool_octets = "1MB"', "order #1, pool_octets: means nothing without grant_octets; add"),
+    ("balance_fen = 500", "cost_fen = 5", "order #1, cost_fen: means nothing without balance_fen; add"),
+    ("balance_fen = 500", "balance_fen = 5.5", "order #1, balance_fen: 5.5 is not a whole number"),
+    ("balance_fen = 500", "balance_fen = 2147483648", "order #1, balance_fen: 2147483648 is out of range"),
+    ("balance_fen = 500", "cap = 5", 'order #1, cap: no such field; there are at, stop, limit_octets'),
+    ("balance_fen = 500", 'throttle_octets_s = "1GB"', "order #1, throttle_octets_s: 1073741824 octets per second is"),
+    ("balance_fen = 500", 'grant_octets = "1"', 'order #1, grant_octets: "1" is not a size'),
+    ("expiry = 2026-04-01", "expiry = 2190-04-01", "order #1, expiry: 2190-04-01 is out of range; give a date"),
+    ("expiry = 2026-04-01", "billing = 1999-12-31", "order #1, billing: 1999-12-31 is out of range; give a date"),
+    ("expiry = 2026-04-01", "expiry = 4", "order #1, expiry: 4 is not a date; give a date"),
+    (GOOD[GOOD.index("limit_octets") : GOOD.index("[expect]")], "", "order #1: orders nothing; add what to do, as in"),
+    (GOOD[GOOD.index("[upstream]") : GOOD.index("[[host]]")], "", "order #1: there is no way to the device; add [ups"),
+    ('news_s = "30m"', 'news_s = "30"', 'desk.news_s: "30" is not a duration'),
+    ('push = ["balance", ', 'push = ["weather", ', 'desk.push #1: "weather" is not known here; use "'),
     ("carrier_stopped = false", "carrier_stopped = 0", "expect.carrier_stopped: 0 is not true or false"),
     ("carrier_stopped = false", "used_permille = 1001", "expect.used_permille: 1001 is out of range"),
     ("[expect]", "[expect", "not valid TOML"),
@@ -141,7 +202,7 @@ def test_what_is_wrong_is_one_line_with_file_and_field(old, new, message):
     assert line.startswith("bad.toml: "), line
     assert message in line
     assert "\n" not in line
-    assert len(line) < 300
+    assert len(line) < 500
 
 
 def test_broken_toml_names_its_line():

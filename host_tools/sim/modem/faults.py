@@ -121,15 +121,15 @@ class UrcInside(CommandFault, frozen=True, kw_only=True, tag="urc_inside"):
 
 
 class StallInside(CommandFault, frozen=True, kw_only=True, tag="stall_inside"):
-    """The response stops for `ms` after `at` octets."""
+    """The response stops for `ms` after `after_octets`."""
 
-    at: Count = 1
+    after_octets: Count = 1
     ms: Ms = 200
 
     def response(self, modem: SimModem, out: bytes) -> bytes:
-        modem.write(out[: self.at])
+        modem.write(out[: self.after_octets])
         modem.hold(self.ms)
-        return out[self.at :]
+        return out[self.after_octets :]
 
 
 class SendFail(Fault, frozen=True, kw_only=True, tag="send_fail"):
@@ -162,16 +162,16 @@ class UrcLost(UrcFault, frozen=True, kw_only=True, tag="urc_lost"):
 
 
 class UrcSplit(UrcFault, frozen=True, kw_only=True, tag="urc_split"):
-    """Stops for `ms` after `at` octets."""
+    """Stops for `ms` after `after_octets`."""
 
-    at: Count = 5
+    after_octets: Count = 5
     ms: Ms = 200
 
     def instead(self, modem: SimModem, line: str) -> None:
         framed = modem.frame(line)
-        modem.write(framed[: self.at])
+        modem.write(framed[: self.after_octets])
         modem.hold(self.ms)
-        modem.write(framed[self.at :])
+        modem.write(framed[self.after_octets :])
 
 
 # --- now ---

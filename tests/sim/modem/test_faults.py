@@ -61,7 +61,7 @@ def test_urc_in_the_way(bench, kind, command, reply):
 
 
 def test_stall_inside(bench):
-    inject(bench, "stall_inside", command="+CGMM", at=5, ms=1000)
+    inject(bench, "stall_inside", command="+CGMM", after_octets=5, ms=1000)
     bench.write(b"AT+CGMM\r")
     assert bench.run(0.5) == "\r\nEC2"
     bench.modem.urc("+CREG: 1")
@@ -70,7 +70,7 @@ def test_stall_inside(bench):
 
 def test_urcs_lost_and_split(bench):
     inject(bench, "urc_lost", prefix="+CREG", count=2)
-    inject(bench, "urc_split", prefix="+CGEV", at=6, ms=500)
+    inject(bench, "urc_split", prefix="+CGEV", after_octets=6, ms=500)
     for line in ("+CREG: 1", "+CEREG: 1", "+CREG: 1", "+CREG: 5"):
         bench.modem.urc(line)
     assert bench.run(1) == "\r\n+CEREG: 1\r\n\r\n+CREG: 5\r\n"
