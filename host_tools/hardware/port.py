@@ -123,7 +123,7 @@ class Port:
     def ask(self, expression: str) -> Any:
         """The value of an expression on the board, of literals only."""
         with self._talking():
-            return self._link.eval(expression)
+            return self._link.eval(f"({expression})")
 
     def restart(self) -> None:
         """Resets the board; what it says from then on comes out of `lines`."""

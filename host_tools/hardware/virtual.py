@@ -29,7 +29,7 @@ from host_tools.errors import UsageError
 from host_tools.targets.process import HEAP, micropython
 
 DEVICE_SIDE = Path(__file__).resolve().parent / "device"
-LEDGER_OCTETS = 3 * 4096
+LEDGER_OCTETS, VFS_OCTETS = 3 * 4096, 512 * 1024
 PWRON, HARD, WDT, SOFT = 1, 2, 3, 5
 
 _CTRL_C = 3
@@ -47,12 +47,11 @@ class VirtualBoard:
     """
 
     def __init__(self, folder: Path, repl: str | None = None, uart: str | None = None) -> None:
-        self.root = folder / "flash"
         self._folder = folder
-        self._uart = uart or ""
         self._command = [micropython(), "-X", f"heapsize={HEAP}", "-i", str(DEVICE_SIDE / "power_on.py")]
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._keep("vfs.bin", b"\xff" * VFS_OCTETS)
             self._keep("ledger.bin", b"\xff" * LEDGER_OCTETS)
             self._keep("retained.bin", bytes(2))
             self._id = self._keep("id", secrets.token_hex(6).encode()).decode()
@@ -61,6 +60,12 @@ class VirtualBoard:
             raise UsageError("--dir", str(folder), (error.strerror or str(error)).lower(), hint) from None
         if uart and not os.path.exists(uart):
             raise UsageError("--uart", uart, "is not there", "give the link of `usageguard modem --link`")
+        self._silence = -1  # the far end of a line with nothing on it
+        if not uart:
+            self._silence, self._line = os.openpty()
+            tty.setraw(self._line)
+            uart = os.ttyname(self._line)
+        self._uart = uart
         self._link = Path(repl) if repl else None
         self.boots = 0
         self.cut_after: int | None = None  # octets from the host, from now on, after which `on_cut` happens
@@ -232,20 +237,19 @@ class VirtualBoard:
         self._control, told = os.pipe()
         environment = {
             "MICROPYPATH": f"{DEVICE_SIDE}:.frozen",
-            "BOARD_ROOT": str(self.root.resolve()),
-            "BOARD_FLASH": str(self._folder / "ledger.bin"),
-            "BOARD_RETAINED": str(self._folder / "retained.bin"),
+            "BOARD_FOLDER": str(self._folder.resolve()),
             "BOARD_UART": self._uart,
             "BOARD_ID": self._id,
             "BOARD_CAUSE": str(cause),
             "BOARD_CONTROL": str(told),
-            "BOARD_NO_MAIN": "1" if raw or no_main else "",
         }
+        if raw or no_main:
+            environment["BOARD_NO_MAIN"] = "1"
         self._told = self._tail = b""
         self._mute = self._raw = raw
         self._process = subprocess.Popen(
             self._command,
-            env={name: value for name, value in environment.items() if value or name == "BOARD_UART"},
+            env=environment,
             stdin=inside,
             stdout=inside,
             stderr=inside,
@@ -324,8 +328,8 @@ class VirtualBoard:
             self._detach()
             while not self._calls.empty():
                 self._calls.get()[1].set()
-            os.close(self._wake)
-            os.close(self._waker)
+            for fd in (self._wake, self._waker, *((self._silence, self._line) if self._silence >= 0 else ())):
+                os.close(fd)
 
     def _turn(self) -> None:
         self._pass_input()
@@ -333,6 +337,8 @@ class VirtualBoard:
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         closed = False
+        if self._silence >= 0:
+            poll.register(self._silence, select.POLLIN)
         if self._process:
             poll.register(self._terminal, select.POLLIN)
             poll.register(self._control, select.POLLIN)
@@ -361,6 +367,8 @@ class VirtualBoard:
             self._from_chip()
         elif self._port in ready:
             self._from_host()
+        elif self._silence in ready:
+            os.read(self._silence, 4096)
 
 
 def serve(folder: Path, repl: str | None, uart: str | None, announce: Callable[[str], None]) -> None:

@@ -43,6 +43,13 @@ def read(path):
         return None
 
 
+def versions():
+    """(MicroPython's version, the version of the bytecode that it loads)."""
+    import sys
+
+    return tuple(sys.implementation[1]), getattr(sys.implementation, "_mpy", 0) & 255
+
+
 def has_secrets():
     """Which secrets the board has, by name."""
     import json

@@ -7,6 +7,7 @@ reset, the watchdog) is asked of the supervisor, a line at a time; it takes the 
 it does, as a reset does.
 """
 
+import io
 import os
 import select
 import termios
@@ -19,12 +20,10 @@ _VMIN, _VTIME = 6, 5  # in c_cc, on Linux
 _control = open(int(os.getenv("BOARD_CONTROL")), "wb", 0)
 _cause = int(os.getenv("BOARD_CAUSE"))
 _id = bytes.fromhex(os.getenv("BOARD_ID"))
-_memory = open(os.getenv("BOARD_RETAINED"), "r+b")
+_memory = open(os.getenv("BOARD_FOLDER") + "/retained.bin", "r+b")
 
 
 def _open_line(path):
-    if not path:
-        return None
     line = open(path, "r+b", 0)
     termios.setraw(line.fileno())
     attributes = termios.tcgetattr(line.fileno())
@@ -120,32 +119,39 @@ class Pin:
         self.value(0)
 
 
-class UART:
-    """The line to whatever `--uart` names; silent where it names nothing."""
+class UART(io.IOBase):
+    """The line to whatever `--uart` names. Rate and buffers mean nothing: a pseudo-terminal has neither."""
 
-    def __init__(self, id, *_, **__):
+    RTS, CTS = 1, 2
+    _GET_FILENO = 10  # stream requests of py/stream.h
+    _POLL = 3
+
+    def __init__(self, id, **_):
         self._poll = select.poll()
-        if _line:
-            self._poll.register(_line, select.POLLIN)
+        self._poll.register(_line, select.POLLIN)
 
-    def init(self, *_, **__):
-        """Rate and buffers: a pseudo-terminal has neither."""
+    def init(self, **_):
+        pass
+
+    def ioctl(self, op, arg):
+        if op == self._GET_FILENO:
+            return _line.fileno()
+        return arg if op == self._POLL else 0
 
     def any(self):
-        if _line:
-            for ready in self._poll.ipoll(0):
-                return 1 if ready[1] & select.POLLIN else 0
+        for ready in self._poll.ipoll(0):
+            return ready[1] & select.POLLIN
         return 0
 
     def readinto(self, buf, n=-1):
         try:
-            return _line.readinto(buf, len(buf) if n < 0 else n) or None if _line else None
+            return _line.readinto(buf, len(buf) if n < 0 else n) or None
         except OSError:  # the other end is gone: the line is silent
             return None
 
     def write(self, buf, n=-1):
         n = len(buf) if n < 0 else n
         try:
-            return _line.write(buf, n) if _line else n
+            return _line.write(buf, n)
         except OSError:
             return n

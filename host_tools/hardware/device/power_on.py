@@ -6,7 +6,7 @@ import os
 import sys
 import time as _time
 
-import esp32  # noqa: F401 - here and in `machine`, for they open files of the host
+import esp32
 import machine
 
 _PERIOD = 1 << 30
@@ -58,15 +58,26 @@ def _run(name):
     return True
 
 
-def _boot():
-    root = os.getenv("BOARD_ROOT")
+def _mount():
+    """littlefs over everything, as `_boot.py` of the port does; an empty partition is made one."""
+    flash = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="vfs")[0]
+    try:
+        disk = os.VfsLfs2(flash)
+    except OSError:
+        os.VfsLfs2.mkfs(flash)
+        disk = os.VfsLfs2(flash)
     os.umount("/")
-    os.mount(os.VfsPosix(root), "/")
+    os.mount(disk, "/")
     os.chdir("/")
+
+
+def _boot():
+    no_main = os.getenv("BOARD_NO_MAIN")
+    _mount()
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.modules["time"] = _Time()
     machine.tell("up")
-    if _run("boot.py") and not os.getenv("BOARD_NO_MAIN"):
+    if _run("boot.py") and not no_main:
         _run("main.py")
     machine.tell("repl")
 

