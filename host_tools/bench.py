@@ -15,9 +15,10 @@ from host_tools.collector.intake import Collector
 from host_tools.collector.store import Store
 from host_tools.collector.verify import BadMacError, MalformedError
 from host_tools.errors import UsageError
+from host_tools.rules import schedule
 from host_tools.scenario import Fault, Host, PowerCut, Reset, Scenario
 from host_tools.sim.board import CAUSE_NAMES, PWRON, Board, Finished, PowerLoss
-from host_tools.sim.carrier import Carrier, Enforcement, Rating, SimPlan
+from host_tools.sim.carrier import Carrier
 from host_tools.sim.clock import Clock, S
 from host_tools.sim.desk import Desk
 from host_tools.sim.events import EventLog
@@ -36,6 +37,10 @@ IMSI = "460001234567890"
 ICCID = "89860012345678901234"
 MSISDN = "+861440000000001"
 LEDGER_SECTORS = 3
+UNBILLED_IDS = {"test": 1, "silent": 2}
+"""The device's numbers of the periods before the first bill."""
+FIRST_BILLED_ID = 16
+"""Its number of the first cycle that is counted from the activation; calendar months count from 2000-01."""
 CARRIER_FIGURES = ("ip_octets", "billed_octets", "allowance_octets", "stopped_at", "stop_reason", "overage_cost")
 APPS = {"workload": (), "umqtt-tracker": ("umqtt.simple",)}
 """The applications that ship, and the stock libraries that they import."""
@@ -77,16 +82,9 @@ class World:
         self.internet = Internet(
             self.clock, self._rng("network"), scenario.network.latency_ms, scenario.network.loss_permille
         )
-        rules = scenario.carrier
-        self.carrier = Carrier(
-            self.clock,
-            self.internet,
-            Rating(rules.per_packet_octets, rules.session_round_octets, rules.permille, rules.lag_s),
-            Enforcement(rules.enforcement),
-            self.log,
-        )
+        self.carrier = scenario.rules.build(self.clock, self.internet, self.log, IMSI)
+        schedule(scenario.actions, self.clock, self.carrier, IMSI)
         self.carrier.on_sms = self._sms
-        self.carrier.add_sim(IMSI, SimPlan(scenario.allowance_octets, scenario.plan.get("cycle_start_day", 1)))
         line = SerialLine(self.clock, scenario.baud)
         card = SimCard(ICCID, IMSI, MSISDN)
         profile = load_profile(scenario.modem)
@@ -197,7 +195,7 @@ class Recorder:
         world, last = self._world, self.last
         carrier = world.carrier.figures(IMSI)
         if carrier["closed"]:
-            figures = self.closed.get(_cycle_id(carrier["cycle"]), {})
+            figures = self.closed.get(_cycle_id(world.carrier, carrier["cycle"]), {})
         else:  # the present cycle: the carrier's figures at the instant of the device's
             carrier, figures = self.carrier_then, last
         received = world.store.reports_received(world.device_id)
@@ -243,10 +241,12 @@ class Recorder:
         }
 
 
-def _cycle_id(label: str) -> int:
-    """The device's number of the cycle that the carrier calls by its first day: months since 2000-01."""
-    year, month, _ = label.split("-")
-    return (int(year) - 2000) * 12 + int(month) - 1
+def _cycle_id(carrier: Carrier, label: str) -> int:
+    """The device's number of the cycle that the carrier calls so."""
+    if label in UNBILLED_IDS:
+        return UNBILLED_IDS[label]
+    number = carrier.cycle_number(IMSI, label)
+    return number if carrier.counts_months(IMSI) else FIRST_BILLED_ID + number
 
 
 def _bench_json(world: World) -> dict[str, Any]:

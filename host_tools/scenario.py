@@ -18,6 +18,7 @@ import msgspec
 from host_tools import paths, strict
 from host_tools.errors import UsageError
 from host_tools.expect import Expect, Permille
+from host_tools.rules import Action, Carrier, Rules
 from host_tools.sim.desk import LAST_DAY, MAX_RATE, DeskRules, Instruction, day_number
 from host_tools.sim.modem import faults as modem_faults
 from host_tools.sim.modem import profile
@@ -32,18 +33,6 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A TOML table: immutable, and a key that it does not have is an error."""
-
-
-class Carrier(_Table, frozen=True):
-    """How the simulated carrier bills and stops. `allowance_octets` 0 means the plan's."""
-
-    allowance_octets: Octets = Octets(0)
-    per_packet_octets: Annotated[int, msgspec.Meta(ge=0, le=1_500)] = 0
-    session_round_octets: Octets = Octets(0)
-    permille: Permille = 0
-    lag_s: Annotated[int, msgspec.Meta(ge=0, le=172_800)] = 0
-    enforcement: Literal["cutoff", "none"] = "cutoff"
-    apn: Name = "cmiot"
 
 
 class Network(_Table, frozen=True):
@@ -146,12 +135,19 @@ class Scenario(_Table, frozen=True, kw_only=True):
     faults: list[Fault] = msgspec.field(name="fault", default=[])
     desk: DeskRules = DeskRules()
     orders: list[Instruction] = msgspec.field(name="order", default=[])
+    actions: list[Action] = msgspec.field(name="platform", default=[])
     expect: Expect = Expect()
 
     @property
+    def rules(self) -> Rules:
+        """What the carrier does, with what `[carrier]` leaves to `[plan]`."""
+        return Rules(self.carrier, self.plan)
+
+    @property
     def allowance_octets(self) -> int:
-        """What the carrier grants in a cycle."""
-        return self.carrier.allowance_octets or self.plan["allowance_octets"]
+        """What the carrier grants in a cycle: to the SIM, or to its pool where the SIM has no cap of its own."""
+        pool = self.carrier.pool
+        return self.rules.sim_plan.allowance_octets or (pool.allowance_octets if pool else 0)
 
     def device_config(self) -> dict[str, Any]:
         """The JSON object that the device of this scenario is configured with."""
@@ -250,7 +246,7 @@ def _convert_units(raw: dict[str, Any], where: str) -> None:
             for key, item in value.items():
                 pending.append((f"{path}.{key}", item))
                 try:
-                    if key.endswith("_octets"):
+                    if key.endswith(("_octets", "_octets_s")):
                         value[key] = int(Octets.parse(item))
                     elif key.endswith("_s") and isinstance(item, str):
                         value[key] = int(Seconds.parse(item))
@@ -296,6 +292,14 @@ def _check(where: str, scenario: Scenario) -> None:
     hosts = ", ".join(sorted(names)) or "none; add a [[host]]"
     if scenario.upstream and config.upstream.host not in names:
         raise wrong("upstream.host", f"{quote(config.upstream.host)} is no host here", f"there are {hosts}")
+    rules = Rules(scenario.carrier, scenario.plan, where)
+    rules.check(scenario.start)
+    for number, action in enumerate(scenario.actions, 1):
+        if action.at >= scenario.duration:
+            raise wrong(f"platform #{number}, at", "is after the end", "give a time within the duration")
+        if fault := action.fault(rules.sim_plan):
+            field, problem, hint = fault
+            raise wrong(f"platform #{number}, {field}", problem, hint)
     classes = [each.name for each in config.classes]
     for number, traffic in enumerate(scenario.traffic, 1):
         place = f"traffic #{number}, "

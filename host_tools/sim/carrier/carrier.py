@@ -9,9 +9,10 @@ from typing import Any
 
 from host_tools.sim.carrier import stops
 from host_tools.sim.carrier.bearer import Bearer
+from host_tools.sim.carrier.cycles import CalendarMonths
 from host_tools.sim.carrier.plan import Enforcement, Rating, SimPlan, VirtualMembers
 from host_tools.sim.carrier.pool import Pool
-from host_tools.sim.carrier.sim import BILLING, SILENT, TEST, Sim
+from host_tools.sim.carrier.sim import BILLING, Sim
 from host_tools.sim.carrier.stops import CANCELLED, MANUAL, REQUEST_REJECTED, STOP_REASONS
 from host_tools.sim.clock import Clock
 from host_tools.sim.events import EventLog
@@ -131,7 +132,8 @@ class Carrier:
     def renew(self, imsi: str, months: int) -> bool:
         """Adds months to the package, counted from the day on which it ends or ended. It lifts the stop "expired".
 
-        False when the SIM is cancelled already. ValueError when the package would be over even so.
+        False when it is refused, as the log says: "cancelled" for good, "not_begun" before the billing period,
+        "no_multiple" of a whole package's months, or "too_short", as it would be over even so.
         """
         return self._sim(imsi).renew(_at_least(1, "months", months))
 
@@ -212,12 +214,16 @@ class Carrier:
         account = self._sim(imsi).account
         return [cycle.label for cycle in (*account.closed, account.cycle)]
 
-    def cycle_number(self, imsi: str, label: str) -> int | None:
-        """Calendar months since 2000-01, or cycles since the activation; None for a test or silent period."""
-        sim = self._sim(imsi)
-        if label in (TEST, SILENT) or sim.cycles is None:
-            return None
-        return sim.cycles.number(date.fromisoformat(label))
+    def cycle_number(self, imsi: str, label: str) -> int:
+        """Calendar months since 2000-01, or cycles since the activation. ValueError for no billing cycle's label."""
+        cycles = self._sim(imsi).cycles
+        if cycles is None:
+            raise ValueError(f"SIM {imsi} is not billed yet")
+        return cycles.number(date.fromisoformat(label))
+
+    def counts_months(self, imsi: str) -> bool:
+        """Whether the SIM's billing cycles are calendar months, so that `cycle_number` counts them."""
+        return isinstance(self._sim(imsi).cycles, CalendarMonths)
 
     def daily(self, imsi: str) -> list[tuple[str, int]]:
         """(day in the carrier's zone, IP octets), days without traffic left out."""

@@ -327,18 +327,23 @@ class Sim:
         self.stop(CANCELLED.code)
 
     def renew(self, months: int) -> bool:
-        """Adds months to the package, from the day on which it ends or ended; False when the SIM is cancelled."""
+        """Adds months to the package, from the day on which it ends or ended; False when that is refused."""
         package = self.plan.package
-        if package is None or self.expires is None:
-            raise ValueError(f"SIM {self.imsi} has no package that runs")
+        if package is None:
+            raise ValueError(f"SIM {self.imsi} has no package")
+        refused = ""
+        expires = add_months(self.expires or self.today, months)
         if CANCELLED.code in self.stops:
-            self.log("refused", reason=CANCELLED.code, order="renew")
+            refused = CANCELLED.code
+        elif self.expires is None:
+            refused = "not_begun"
+        elif self.plan.whole and months % package.months:
+            refused = "no_multiple"
+        elif expires <= self.today:
+            refused = "too_short"
+        if refused:
+            self.log("refused", reason=refused, order="renew", months=months)
             return False
-        if self.plan.whole and months % package.months:
-            raise ValueError(f"renew {months}: a whole package is renewed by multiples of {package.months} months")
-        expires = add_months(self.expires, months)
-        if expires <= self.today:
-            raise ValueError(f"renew {months}: the package would have ended on {expires} already")
         self.expires = expires
         self._watch_expiry()
         self.log("renewed", reason="by_hand", months=months, expires=expires.isoformat())
