@@ -191,6 +191,13 @@ def test_periods_from_activation():
             assert cycle.seconds_left(*start) == (end[0] - start[0]) * 86400, (what, i)
 
 
+def test_local_days():
+    for offset, start in ((0, at(2026, 3, 1)), (CHINA, at(2026, 2, 28, 16)), (BAKER, at(2026, 3, 1, 12))):
+        cycle, day = Cycle(1, offset), days_from_civil(2026, 3, 1)
+        assert cycle.midnight(day) == start, offset
+        assert (cycle.local_day(*start), cycle.local_day(*before(start))) == (day, day - 1), offset
+
+
 def test_a_period_not_begun_yet_ends_with_the_first_one():
     cycle = Days(30, days_from_civil(2026, 1, 11), 0)
     assert cycle.seconds_left(*at(2026, 1, 1)) == 40 * 86400

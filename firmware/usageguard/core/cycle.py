@@ -112,13 +112,13 @@ class _Periods:
             return PHASE_TEST
         return PHASE_SILENT if cycle_id == SILENT else PHASE_BILLING
 
-    def _midnight(self, local_day):
+    def midnight(self, local_day):
         """The instant at which a local day begins."""
         second = -self.utc_offset_min * 60
         return local_day + second // DAY_SECONDS, second % DAY_SECONDS
 
     def _start(self, cycle_id):
-        return self._midnight(self._first_day_of(cycle_id))
+        return self.midnight(self._first_day_of(cycle_id))
 
 
 class Months(_Periods):
@@ -197,10 +197,10 @@ class Lifecycle(_Periods):
         if cycle_id >= FIRST_ID:
             return self.cycle._start(cycle_id)
         if cycle_id > SILENT:
-            return self._midnight(self.billing_day)
+            return self.midnight(self.billing_day)
         if cycle_id == TEST or self.test_end_day is None:
             return 0, 0
-        return self._midnight(min(self.test_end_day, self.billing_day))
+        return self.midnight(min(self.test_end_day, self.billing_day))
 
     def _id_on(self, local_day):
         if local_day >= self.billing_day:
