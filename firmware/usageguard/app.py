@@ -66,8 +66,10 @@ def supervise(guard, main):
 
 def forget_configuration():
     """Gives back what only a boot needs, and has the heap collected before it is full: it stays in one piece."""
-    if sys.modules.pop("usageguard.config", None):
-        del sys.modules["usageguard"].config
+    package = sys.modules["usageguard"]
+    for name in ("config", "config_plan", "config_table"):
+        if sys.modules.pop("usageguard." + name, None):
+            delattr(package, name)
     if hasattr(gc, "threshold"):  # MicroPython
         gc.collect()
         gc.threshold(gc.mem_free() // 4)

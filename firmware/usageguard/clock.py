@@ -95,6 +95,11 @@ class Clock:
         guess = None if self.trusted else self.now(now)
         return guess is not None and self._cycle_at(guess) > self.cycle_id
 
+    def recheck(self, now):
+        """The periods are not what they were: finds the present one again."""
+        self._carry(now)
+        self._reckon()
+
     def floor(self, now):
         """The instant that has passed for certain: to be stored. It never goes back."""
         self._carry(now)

@@ -6,6 +6,7 @@ from usageguard.at.channel import Channel
 from usageguard.calendar import Calendar
 from usageguard.compat import const
 from usageguard.core import policy as rules
+from usageguard.core.account import Account
 from usageguard.core.ticks import ticks_add, ticks_diff
 from usageguard.ledger import Ledger
 from usageguard.modem.slot import OPEN, OPENING
@@ -64,7 +65,9 @@ class Guard:
         self.ledger = Ledger(hal, hal.flash, config.plan.lease_max_octets)
         sound = self._open_ledger()
         self.policy = rules.Policy(config.plan, config.classes, config.enforcement == "observe")
+        self.account = Account(config.plan, self.policy, self.ledger.orders)
         self.gate = Gate(hal, config, self.ledger, self.policy)
+        self.gate.meter.learn(self.account.standing.learned)
         self.modem = _driver(config.modem.family)(hal, Channel(hal), config.modem, self)
         self.path = ReportPath(self.modem, self.gate, config)
         self.calendar = Calendar(self, now)
@@ -78,11 +81,19 @@ class Guard:
         self._reading = False  # one was asked for; the driver also takes one every 15 minutes
         self._stepping = False
         self._fed_at = now
+        self.throttle = None  # (octets per second, burst octets) that applications are slowed to
+        self._held_at = self._window_at = now
+        if config.plan.burst:
+            from usageguard.core.burst import Burst
+
+            factor, floor, window_s, _ = config.plan.burst
+            self.gate.burst = Burst(config.classes, factor, floor, window_s)
         self._classes = {c.name: i for i, c in enumerate(config.classes)}
         self._restore(sound)
         self.modem.data_wanted = self.policy.data_wanted()
         self.outbox = Outbox(config, hal, self, self.path, now)
         self.outbox.on_time = self.calendar.server_time
+        self.outbox.on_order = self.order
         hal.event("ledger-" + self.ledger.recovered, self.ledger.charged_rated, self.ledger.charged_carried)
         hal.watchdog_feed(_WATCHDOG_MS)
 
@@ -100,6 +111,7 @@ class Guard:
             self.obey(policy.restore(self.ledger.reasons, self.ledger.warned, self.gate.used))
         except ValueError:
             sound = False
+        self.obey(self.account.restore(self.gate.used, self.ledger.cycle_id))
         if not sound:
             self.obey(policy.apply(rules.LEDGER_FAILED))
 
@@ -184,6 +196,47 @@ class Guard:
         self._urgent = True
         self.hal.event("app-crash", code, self.app_restarts)
 
+    def order(self, counter, orders, now):
+        """Carries out an order from upstream; it and its counter are stored in one record."""
+        account, ledger, gate = self.account, self.ledger, self.gate
+        day, second = self.calendar.clock.floor(now)
+        refused = account.refused
+        actions = account.order(counter, orders, gate.used, ledger.rated, ledger.cycle_id, day, second)
+        if not actions:
+            if account.refused != refused:
+                self.hal.event("order-refused", account.refused)
+            return
+        gate.owe(account.owed)  # before the counter is stored: after a power cut the order comes again
+        gate.meter.learn(account.standing.learned)
+        if account.set_used is not None:
+            self._set_used(account.set_used)
+        if account.late and self.calendar.closed and self.calendar.closed["cycle"] == account.late[0]:
+            self.calendar.closed["billed_octets"] = account.late[1]
+        if account.accepted:
+            ledger.lost = gate.broken = False
+            actions |= self.policy.apply(rules.LEDGER_SET)
+        if account.activated:
+            self.calendar.clock.recheck(now)
+        self.hal.event("order", counter)
+        self.obey(actions | self.policy.cross(gate.used))
+        self.calendar.look_again(now)
+
+    def _set_used(self, octets):
+        """An audited correction of this period's usage: the event says what it was."""
+        used = self.gate.used.value()
+        self.hal.event("set-used", used & 0x3FFFFFFF, octets & 0x3FFFFFFF)
+        if octets >= used:
+            self.gate.owe(octets - used)
+            return
+        self.ledger.correct(octets)
+        self.gate.rebase()
+        self.policy.apply(rules.QUOTA_GRANTED)
+
+    def activate(self):
+        """The application's word that this is the SIM's first use: a silent period ends, its billing begins."""
+        self.calendar.first_use(self.hal.ticks_ms())
+        self.changed()
+
     def accept_loss(self):
         """Somebody's word that the counts are right as they stand, after a ledger fault: data flows again."""
         self.ledger.lost = False
@@ -230,7 +283,14 @@ class Guard:
             if self.gate.crossed:
                 self.judge()
             if self.gate.denied >= 0:
-                self._look_into_denial()
+                self._look_into_denial(now)
+            if self.gate.burst_found:
+                self._hold_burst(now)
+            bucket = self.gate.bucket
+            slow = bucket.wait_ms(now) if bucket is not None else 0
+            if modem.paused != (slow > 0):
+                modem.paused = slow > 0
+                modem.poked = self.work = True
             if not self._reading and self.gate.wants_reading():
                 self._reading = self.work = True
                 modem.read_counter()
@@ -243,6 +303,8 @@ class Guard:
             due = modem.next_ms(now)
             if left < due:
                 due = left
+            if 0 < slow < due:
+                due = slow
             self._due_at = ticks_add(now, due)
             if ticks_diff(now, self._fed_at) >= _FEED_MS:  # here: a guard that fails at each step is to be reset
                 self._fed_at = now
@@ -255,7 +317,7 @@ class Guard:
 
     def received(self, slot, n):
         """Payload arrived. HOT."""
-        self.gate.received(slot.tcp, n)
+        self.gate.received(slot.traffic_class, slot.tcp, n)
 
     def opened(self, slot):
         self.gate.opened(slot.tcp)
@@ -290,12 +352,22 @@ class Guard:
         self.gate.crossed = False
         self.obey(self.policy.cross(self.gate.used))
 
-    def _look_into_denial(self):
+    def _look_into_denial(self, now):
         """A class was refused: where what is left of its quota carries no packet any more, that is a reason."""
         denied = self.gate.denied
         self.gate.denied = -1
         self.gate.denials += 1
         self.obey(self.policy.denied(denied))
+        if self.policy.reasons & rules.GRANT_EXPIRED:  # given back while nobody wanted it
+            self.outbox.ask(now)
+
+    def _hold_burst(self, now):
+        """A class uses many times its usual rate: it is held, and reported."""
+        burst = self.gate.burst
+        self.gate.burst_found = False
+        self._held_at = now
+        self.hal.event("burst", burst.passed)
+        self.obey(self.account.hold(self.policy.held | burst.passed))
 
     def obey(self, actions):
         """Carries out what the policy asks for."""
@@ -306,6 +378,7 @@ class Guard:
             self.hal.event("verdict-" + policy.verdict(), policy.reasons, policy.warned)
             ledger.reasons = policy.reasons
             ledger.warned = policy.warned
+            self.account.standing.store()
             self.gate.commit()
         elif actions & rules.REPORT:
             self.hal.event("verdict-" + policy.verdict(), policy.reasons, policy.warned)
@@ -314,7 +387,20 @@ class Guard:
                 if slot.state in (OPENING, OPEN) and not self.admits(slot.traffic_class):
                     slot.fail(_EDQUOT)
         self.modem.data_wanted = policy.data_wanted()
+        self._throttle()
         self.changed()
+
+    def _throttle(self):
+        """A token bucket stands between applications and a SIM that the carrier slows down."""
+        throttle = self.account.throttle()
+        if throttle != self.throttle:
+            self.throttle = throttle
+            self.gate.bucket = None
+            if throttle and not self.policy.observe:
+                from usageguard.core.bucket import Bucket
+
+                self.gate.bucket = Bucket(*throttle)
+            self.work = True
 
     def changed(self):
         """Something that reports and the status tell of is not what it was."""
@@ -327,6 +413,11 @@ class Guard:
             self.outbox.receive(now, self.path.buffer, n)
             n = self.path.receive()
         due = self.calendar.step(now)  # with the time an acknowledgement brought, before it is reported
+        if self.gate.burst is not None:
+            due = min(due, self._roll_burst(now))
+        if self.account.wants_report:
+            self.account.wants_report = False
+            self.outbox.ask(now)
         self.outbox.step(now)
         if not self.modem.channel.busy:  # an erase would make a busy UART overrun
             self.gate.tidy()
@@ -335,6 +426,18 @@ class Guard:
             self.publish(now)
             left = _STATUS_MS
         return min(due, left, self.outbox.due_ms(now))
+
+    def _roll_burst(self, now):
+        """Ends the burst guard's windows, and its holds; returns milliseconds until the next end of one."""
+        burst = self.gate.burst
+        left = ticks_diff(self._window_at, now)
+        if left <= 0:
+            burst.roll(self.policy.held)
+            left = burst.window_s * 1000
+            self._window_at = ticks_add(now, left)
+        if self.policy.held and ticks_diff(now, self._held_at) >= self.config.plan.burst[3] * 1000:
+            self.obey(self.account.hold(0))
+        return left
 
     # What can be asked
 

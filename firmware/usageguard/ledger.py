@@ -95,7 +95,7 @@ class _Figure:
 
 
 class Ledger:
-    """The counts of one device, on `flash`: a block device as `Ring` needs it, or None for RAM only.
+    """The counts of one device, on `flash`: a block device as `Ring` needs it, a `FileLog`, or None for RAM only.
 
     Octets, to be read only, each of them one object for life: `rated`, `carried` (lifetime), `rated_base`,
     `carried_base` (when the cycle began), `rated_unsure`, `carried_unsure` (what recoveries charged to this
@@ -114,9 +114,9 @@ class Ledger:
     def __init__(self, hal, flash, lease_max=LEASE_MAX):
         """Leases grow up to `lease_max` octets. ValueError for a flash of another shape."""
         self._hal = hal
-        self._ring = Ring(flash) if flash is not None else None
+        self._ring = Ring(flash) if hasattr(flash, "ioctl") else flash
         self._record = self._ring.record if self._ring else None
-        self.backend = "log" if self._ring else "none"
+        self.backend = self._ring.backend if self._ring else "none"
         self._rated = _Figure()
         self._carried = _Figure()
         self.rated = self._rated.used
@@ -168,10 +168,10 @@ class Ledger:
         self._carried.next_base.set(self.carried)
 
     def commit(self):
-        """Stores the state. OSError if the flash does not hold it."""
-        self._rated.target.set(self._rated.ceil)
-        self._carried.target.set(self._carried.ceil)
-        self._store()
+        """Stores the state, twice: what was committed outlives the rot of any one record. OSError if the flash
+        does not hold it."""
+        self._hold()
+        self._hold()
 
     def close(self):
         """Stores the state with nothing leased: before a power-down or a sleep."""
@@ -193,13 +193,19 @@ class Ledger:
             step = other
         if step > self._announced:
             self._announce = step
-            self.commit()
+            self._hold()
             self._rated.lease(lease)
             self._carried.lease(lease)
         doubled = self._lease << 1
         self._lease = doubled if doubled < self._lease_cap else self._lease_cap
         # Whoever needed more than a lease will need it again.
         self._announce = self._lease if self._lease > n else n
+        self._store()
+
+    def _hold(self):
+        """Writes a record with the ceilings as they are."""
+        self._rated.target.set(self._rated.ceil)
+        self._carried.target.set(self._carried.ceil)
         self._store()
 
     def _store(self):
@@ -259,6 +265,13 @@ class Ledger:
         self._rated.mark.set(self.rated)
         self._carried.mark.set(self.carried)
 
+    def correct(self, octets):
+        """Somebody's word that `octets` rated ones were used in this cycle, no more than are counted. To be stored."""
+        self._rated.base.set(self.rated)
+        self._rated.base.sub(Octets(octets))
+        if self._rated.next_base.less(self._rated.base):
+            self._rated.next_base.set(self._rated.base)
+
     def new_cycle(self, cycle_id):
         """Begins a cycle, and stores it: the bases become what was used at the last `within_cycle`.
         ValueError if it is not a later one than the present; OSError if the flash does not hold it."""
@@ -300,6 +313,8 @@ class Ledger:
             self.recovered = "ceiling+lease" if bad else "blank"
         # Each bad slot may have been a boot. An id is never used twice.
         self.boot_id += 1 + max(0, bad)
+        if self.lost:
+            self.close()  # what told of the loss may be erased next: two records tell of it
         self.close()
         self.tidy()
 

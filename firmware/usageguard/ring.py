@@ -22,7 +22,7 @@ _VERSION = const(1)
 _SECTOR = const(4096)
 _SLOTS = const(16)  # in a sector
 _LATE = const(12)
-_ATTEMPTS = const(8)  # slots to try before the flash counts as broken
+_ATTEMPTS = const(20)  # slots to try before the flash counts as broken: more than a sector has
 _AHEAD = const(1)  # flag: the sector after this record's was blank, its erase complete
 _BLANK = b"\xff" * RECORD
 # With 64 sectors of 100,000 erases a sequence stays below 2**30, a small int on every board.
@@ -43,6 +43,25 @@ def get32(buf, at):
     return (top - 256 if top & 128 else top) * 0x1000000 + (buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16)
 
 
+def seal(record, flags, sequence):
+    """Makes the content of `record` a record: head and CRC."""
+    record[0] = 0x55
+    record[1] = 0x47
+    record[2] = _VERSION
+    record[3] = flags
+    put32(record, 4, sequence)
+    crc32_into(record, CRC, record, CRC)
+
+
+def valid(record):
+    """Whether `record` is one. ValueError if a newer firmware wrote it."""
+    if record[0] != 0x55 or record[1] != 0x47 or not crc32_ok(record, CRC, CRC):
+        return False
+    if record[2] != _VERSION:
+        raise ValueError("the flash holds records of version %d, not %d" % (record[2], _VERSION))
+    return True
+
+
 class Ring:
     """`flash` is a block device by MicroPython's protocol: `readblocks`, `writeblocks` with an offset,
     `ioctl`.
@@ -50,6 +69,8 @@ class Ring:
     `record` is the buffer of the record to append, to be filled in [HEAD, CRC); after `open` it holds the
     newest one. Read only: `sequence` of the newest record (0: none), `writes` and `erases` since `open`.
     """
+
+    backend = "log"
 
     def __init__(self, flash):
         """ValueError for a flash of fewer than 3 blocks, or of blocks that are not 4096 octets."""
@@ -65,45 +86,56 @@ class Ring:
         self._total = self._sectors * _SLOTS
         self._tried = 0  # newest sequence that may be on the flash
         self._at = 0  # next slot
+        self._newest = -_SLOTS  # slot of the newest record: its sector is never erased
         self._ahead = True  # the sector after that of the slot before `_at` is blank
+        self._failed = False  # or its erase failed
         self._back = bytearray(RECORD)
 
     def append(self):
-        """Programs `record`. HOT. OSError(EIO) if the flash does not hold it, in any of 8 slots."""
+        """Programs `record`. HOT. OSError(EIO) if the flash does not hold it, in any of 20 slots."""
         record = self.record
         for _ in range(_ATTEMPTS):
-            at = self._at
-            place = at % _SLOTS
-            if not self._ahead and (place == 0 or place >= _LATE):
+            newest = self._newest
+            if self._at <= newest and self._at // _SLOTS == newest // _SLOTS:
+                # Once around without success: once more over the sectors that hold nothing.
+                self._at = (newest // _SLOTS + 1) * _SLOTS % self._total
+                self._ahead = self._failed = False
+            place = self._at % _SLOTS
+            if place == 0 or place >= _LATE:
                 self.tidy()
             if place == 0:
-                self._ahead = False
+                self._ahead = self._failed = False
+            at = self._at
             # Slot and sequence are used up even if the attempt fails: part of it may stand on the flash.
             self._at = (at + 1) % self._total
             self._tried += 1
-            record[0] = 0x55
-            record[1] = 0x47
-            record[2] = _VERSION
-            record[3] = _AHEAD if self._ahead else 0
-            put32(record, 4, self._tried)
-            crc32_into(record, CRC, record, CRC)
+            seal(record, _AHEAD if self._ahead else 0, self._tried)
             self.writes += 1
-            self._flash.writeblocks(at // _SLOTS, record, place * RECORD)
-            self._read(at)
+            try:
+                self._flash.writeblocks(at // _SLOTS, record, place * RECORD)
+                self._read(at)
+            except OSError:
+                continue
             if self._back == record:
                 self.sequence = self._tried
+                self._newest = at
                 return
         raise OSError(EIO, "flash does not hold what was written")
 
     def tidy(self):
-        """Erases the next sector if that is due. HOT, but all else stands still meanwhile. OSError if it
-        fails."""
-        if not self._ahead:
+        """Erases the next sector if that is due. HOT, but all else stands still meanwhile.
+
+        Whether it worked, the records that go there will show.
+        """
+        if not (self._ahead or self._failed):
             sector = ((self._at - 1) // _SLOTS + 1) % self._sectors
-            self.erases += 1
-            if self._flash.ioctl(6, sector):
-                raise OSError(EIO, "flash does not erase")
-            self._ahead = True
+            if sector != self._newest // _SLOTS:
+                self.erases += 1
+                try:
+                    self._failed = bool(self._flash.ioctl(6, sector))
+                except OSError:
+                    self._failed = True
+                self._ahead = not self._failed
 
     def open(self):
         """Finds the newest record; returns how many bad slots follow it, or -1: the flash holds something,
@@ -117,23 +149,25 @@ class Ring:
         for at in range(total - 1, -1, -1):
             if self._read(at):
                 filled[at // _SLOTS] += 1
-                if get32(self._back, 4) > self.sequence and self._valid():
-                    newest = at
-                    self.sequence = self._tried = get32(self._back, 4)
+                if get32(self._back, 4) > self.sequence and valid(self._back):
+                    newest = self._newest = at
+                    self.sequence = get32(self._back, 4)
                     self.record[:] = self._back
         bad = 0
         self._at = (newest + 1) % total
-        while bad < total and self._read(self._at) and not self._valid():
+        while bad < total and self._read(self._at) and not valid(self._back):
             bad += 1
             self._at = (self._at + 1) % total
+        self._tried = self.sequence + bad
         if not self.sequence and (sum(filled) != bad or bad >= _SLOTS):
             # Begin in a blank sector, where there is one: to erase the only other one would hide the loss.
             self._at = filled.index(0) * _SLOTS if 0 in filled else 0
             self._ahead = 0 in filled
             return -1
-        # Blank to the eye may be half erased: only a record that was written after the erase vouches for it.
+        # Blank to the eye may be half erased: only a record that was written after the erase vouches for it, and
+        # only for the sector after its own.
         last = (self._at - 1) % total // _SLOTS
-        vouched = self.record[3] & _AHEAD if self.sequence else True
+        vouched = self.record[3] & _AHEAD and last == newest // _SLOTS if self.sequence else True
         self._ahead = bool(vouched and not filled[(last + 1) % self._sectors])
         return bad
 
@@ -141,11 +175,3 @@ class Ring:
         """Reads a slot; False where it is blank."""
         self._flash.readblocks(at // _SLOTS, self._back, at % _SLOTS * RECORD)
         return self._back != _BLANK
-
-    def _valid(self):
-        back = self._back
-        if back[0] != 0x55 or back[1] != 0x47 or not crc32_ok(back, CRC, CRC):
-            return False
-        if back[2] != _VERSION:
-            raise ValueError("the flash holds records of version %d, not %d" % (back[2], _VERSION))
-        return True

@@ -2,20 +2,36 @@
 
 import gc
 
+from usageguard.core.policy import RESTRICTED
+
+PHASES = ("billing", "silent", "test")
+
 
 def status(guard):
     """The present cycle's figures, in octets; the last complete one's in `closed` (None before)."""
-    ledger, policy, outbox = guard.ledger, guard.policy, guard.outbox
+    ledger, policy, outbox, account = guard.ledger, guard.policy, guard.outbox, guard.account
+    plan = account.plan
     return {
         "cycle": ledger.cycle_id,
         "carried_octets": guard.carried_octets(),
         "rated_octets": guard.gate.used.value(),
         "error_bound_octets": guard.error_bound_octets(),
+        "cost_fen": account.cost_fen(guard.gate.used),
+        "balance_fen": account.balance_fen(guard.gate.used, ledger.cycle_id),
         "unseen_octets": guard.gate.headroom,
         "verdict": policy.verdict(),
         "reasons": policy.names(),
         "shed": [c.name for i, c in enumerate(guard.config.classes) if policy.shed >> i & 1],
-        "stopped": bool(policy.reasons),
+        "held": [c.name for i, c in enumerate(guard.config.classes) if policy.held >> i & 1],
+        "warned": [plan.warning(bit) for bit in range(16) if policy.warned >> bit & 1],
+        "stopped": policy.level >= RESTRICTED,
+        "phase": PHASES[guard.config.plan.cycle.phase(ledger.cycle_id)],
+        "expires_day": account.standing.expiry_day or guard.config.plan.expiry_day or None,
+        "granted_octets": account.standing.granted if guard.config.plan.pool else None,
+        "forecast_day": account.forecast_day,
+        "throttle_octets_s": guard.throttle and guard.throttle[0],
+        "counter": account.standing.counter,
+        "orders_refused": account.refused,
         "time_source": guard.calendar.clock.source,
         "modem": guard.modem.state,
         "boot_id": ledger.boot_id,

@@ -8,7 +8,8 @@ import tomllib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from usageguard.config import CLASSES, MAX_ALLOWANCE, ConfigError, load, load_file
+from usageguard.config import CLASSES, ConfigError, load, load_file
+from usageguard.config_plan import MAX_ALLOWANCE
 from usageguard.core.octets import Octets
 from usageguard.core.policy import Policy
 

@@ -34,7 +34,7 @@ class Meter:
 
     def __init__(self, rating):
         self._per_packet = rating.per_packet_octets
-        self._margin = rating.margin_permille
+        self._margin = self._own_margin = rating.margin_permille
         self._session_round = rating.session_round_octets
         self.carried = 0  # IP octets
         self.rated = 0  # the same by the plan's rating
@@ -55,6 +55,10 @@ class Meter:
         self._crossed_payload = 0  # payload that has crossed for certain and was not yet taken from the headers
         self._datagrams = 0
         self._headers = 0  # octets of headers not yet told apart into packets
+
+    def learn(self, permille):
+        """The carrier was seen to add so much to the plan's rating, 0 or more."""
+        self._margin = self._own_margin + permille
 
     # Prices. HOT: small integers only.
 

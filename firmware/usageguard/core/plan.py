@@ -1,15 +1,21 @@
 """A data plan and what follows from it, as values. All quantities are octets of one billing period.
 
-    0 ........ shed limit of a class ........ local_limit ... report_limit ... allowance
-               that class stops               all stop but    the device is    the carrier
-                                              the reserve     silent           stops the SIM
+    0 ........ shed limit of a class ........ local_limit ... report_limit ... ceiling
+               that class stops               all stop but    the device is    the carrier stops the SIM,
+                                              the reserve     silent           or a cap would be broken
+
+The ceiling is the allowance, or where usage beyond that is billed, what the caps of cost and octets let be used.
 
 Integers here may be big ints on a 32-bit board: they are for set-up; what is compared per packet is made
 into Octets by `usageguard.core.policy`.
 """
 
+from usageguard.core.octets import MAX
+
 WARN_PERMILLE = (500, 800, 900)
+WARN_DAYS = (30, 7, 1)
 LEASE_MIN_OCTETS = 1024
+SHED_STEP_PERMILLE = 50  # between the shed limits of two priorities, where the plan names none
 
 
 class Rating:
@@ -29,22 +35,35 @@ class Rating:
 class TrafficClass:
     """A kind of traffic: the Rating-Group of RFC 8506.
 
-    It stops at `shed_permille` of the allowance, or at the plan's local limit if that comes first. The
-    one class that `uses_reserve` goes on to the report limit.
+    It stops at `shed_permille` of the ceiling (of the allowance where there is none), or at the plan's local limit
+    if that comes first; where it is `paced`, at the day's budget too. The one class that `uses_reserve` goes on
+    to the report limit.
     """
 
-    def __init__(self, name, rating_group, uses_reserve=False, shed_permille=1000):
+    def __init__(self, name, rating_group, uses_reserve=False, shed_permille=1000, paced=True):
         self.name = name
         self.rating_group = rating_group
         self.uses_reserve = uses_reserve
         self.shed_permille = shed_permille
+        self.paced = paced and not uses_reserve
 
 
 class Plan:
-    """`allowance` octets per `cycle` (a Cycle), rated by `rating`; what happens beyond is `exhaustion`.
+    """`allowance` octets per `cycle` (core.cycle), rated by `rating`; what happens beyond is `exhaustion`:
+
+    "cutoff"    the carrier stops the SIM until the next period
+    "overage"   it bills what is beyond by `tariff` (a Tariff); the device stops at its cost cap, or at `cap_octets`
+    "throttle"  it slows the SIM down, and so does the device
+    "none"      nothing
+    "test"      as "cutoff", in the test period
 
     `margin_octets` stays unused for what the carrier sees and the device does not; `reserve_octets` is kept
-    for the class that reports. `warn_permille` are rising thresholds of the allowance.
+    for the class that reports. `warn_permille` are rising thresholds of the allowance, `warn_cost_fen` of the cost.
+
+    The systems beside the quota, None or 0 where the plan has none; see `usageguard.config_plan`: `expiry_day`,
+    `renew_months`, `warn_days`, `warn_forecast`, `pace`, `balance_fen`, `fee_fen`, `throttle` (octets per second,
+    burst octets), `burst` (factor, floor octets, window s, hold s), `pool` (first grant, holding s, on silence),
+    `test` (the Plan of the test period), `hold_silent`.
     """
 
     def __init__(
@@ -56,23 +75,71 @@ class Plan:
         warn_permille=WARN_PERMILLE,
         margin_octets=None,
         reserve_octets=None,
+        tariff=None,
+        cap_octets=None,
+        warn_cost_fen=(),
     ):
-        if margin_octets is None:
-            margin_octets = default_margin(allowance)
-        if reserve_octets is None:
-            reserve_octets = default_reserve(allowance, rating)
         self.allowance = allowance
         self.cycle = cycle
         self.rating = rating
         self.exhaustion = exhaustion
-        self.warn_permille = warn_permille
+        self.tariff = tariff
+        self.ceiling = MAX
+        if exhaustion == "overage":
+            beyond = tariff.octets_for(tariff.cost_cap_fen) if tariff.cost_cap_fen is not None else None
+            self.ceiling = min(cap_octets or MAX, MAX if beyond is None else allowance + beyond)
+        elif exhaustion in ("cutoff", "test"):
+            self.ceiling = allowance
+        if margin_octets is None:
+            margin_octets = default_margin(allowance)
+        if reserve_octets is None:
+            reserve_octets = default_reserve(allowance, rating)
         self.margin_octets = margin_octets
         self.reserve_octets = reserve_octets
-        self.report_limit = allowance - margin_octets
-        self.local_limit = self.report_limit - reserve_octets
+        capped = self.ceiling < MAX
+        self.report_limit = self.ceiling - margin_octets if capped else MAX
+        self.local_limit = self.report_limit - reserve_octets if capped else MAX
+        self.slow_limit = allowance if exhaustion == "throttle" else MAX
+        self.warn_permille = warn_permille
+        self.warn_cost_fen = warn_cost_fen
+        self.warn_marks = [self.share(permille) for permille in warn_permille]
+        for fen in warn_cost_fen:
+            free = tariff.octets_for(fen - 1)
+            self.warn_marks.append(MAX if free is None else allowance + free + 1)
+        self.warn_days = ()
+        self.warn_forecast = False
+        self.expiry_day = self.renew_months = 0
+        self.pace = False
+        self.balance_fen = None
+        self.fee_fen = 0
+        self.throttle = self.burst = self.pool = self.test = None
+        self.hold_silent = False
         # A larger lease wears the flash less, a smaller one loses less in a power cut: a share of a percent
         # either way. 256 KiB keeps a plan of 5 GB a month on 100,000 erases for a century.
         self.lease_max_octets = 262144 if allowance > 1 << 30 else 65536
+
+    @property
+    def days_bit(self):
+        """The number of the first warning of `warn_days`; those of octets and cost come before."""
+        return len(self.warn_marks)
+
+    @property
+    def forecast_bit(self):
+        """The number of the forecast's warning."""
+        return len(self.warn_marks) + len(self.warn_days)
+
+    @property
+    def cycle_warnings(self):
+        """Bitmap of the warnings that a new period takes back."""
+        return (1 << len(self.warn_marks)) - 1 | 1 << self.forecast_bit
+
+    def warning(self, bit):
+        """What warning number `bit` says, in a word."""
+        for kind, thresholds in (("used", self.warn_permille), ("cost", self.warn_cost_fen), ("days", self.warn_days)):
+            if bit < len(thresholds):
+                return "%s-%d" % (kind, thresholds[bit])
+            bit -= len(thresholds)
+        return "forecast"
 
     def share(self, permille):
         """That part of the allowance, in octets."""
@@ -82,7 +149,14 @@ class Plan:
         """Rated octets of the period at which a class stops."""
         if traffic_class.uses_reserve:
             return self.report_limit
-        return min(self.share(traffic_class.shed_permille), self.local_limit)
+        if traffic_class.shed_permille == 1000:
+            return self.local_limit
+        whole = self.ceiling if self.ceiling < MAX else self.allowance
+        return min(whole * traffic_class.shed_permille // 1000, self.local_limit)
+
+    def cost_fen(self, used):
+        """What `used` octets of a period cost beyond the plan, in fen."""
+        return self.tariff.cost(max(0, used - self.allowance)) if self.tariff else 0
 
     def usable_min(self):
         """The least local limit with which anything can be sent: one lease, and one rounded-up session."""

@@ -8,7 +8,10 @@ from usageguard.core.octets import MAX, Octets
 
 # Final-Unit-Action, RFC 8506 section 8.35. REDIRECT (1) has no meaning on a device.
 TERMINATE = 0
-RESTRICT_ACCESS = 2
+RESTRICT_ACCESS = 2  # to the class that reports: whatever upstream can lift must not make the device deaf
+# Ours, which end nothing
+THROTTLE = 16  # all may send, slowly
+HOLD = 17  # some classes wait
 
 # Events
 QUOTA_REACHED = 0x01  # used octets came to the local limit, or so near that not one packet fits
@@ -19,44 +22,90 @@ CARRIER_SERVES = 0x10  # the network gave a data session
 NEW_CYCLE = 0x20  # a billing period began
 LEDGER_FAILED = 0x40  # the ledger does not hold what is used, or has lost it, or a newer firmware wrote it
 LEDGER_SET = 0x80  # somebody who knows what was used has put the ledger right
-EVENTS = (
-    QUOTA_REACHED,
-    RESERVE_REACHED,
-    QUOTA_GRANTED,
-    CARRIER_REFUSED,
-    CARRIER_SERVES,
-    NEW_CYCLE,
-    LEDGER_FAILED,
-    LEDGER_SET,
-)
+STOP_ORDERED = 0x100  # the owner stops the data service,
+RESUME_ORDERED = 0x200  # and lets it go on
+CAP_REACHED = 0x400  # QUOTA_REACHED where usage beyond the plan is billed: at the cap of cost or of octets
+TEST_REACHED = 0x800  # QUOTA_REACHED in the test period
+SLOW_REACHED = 0x1000  # the allowance is used where the carrier then slows the SIM down
+BALANCE_SPENT = 0x2000  # the cost of this period came to what the balance has left, or it is negative
+RECHARGED = 0x4000  # the balance is known anew
+PACKAGE_EXPIRED = 0x8000  # the last day of the package is over,
+WINDOW_CLOSED = 0x10000  # and so is the time in which it could be renewed
+RENEWED = 0x20000  # it ends later
+SILENCE_BEGAN = 0x40000  # the SIM is in its silent period: any use would end it
+BILLING_BEGAN = 0x80000  # the SIM is in its billing period
+GRANT_SPENT = 0x100000  # the share of the pool is used, or the pool is
+GRANT_LAPSED = 0x200000  # its Validity-Time or Quota-Holding-Time is over
+POOL_GRANTED = 0x400000  # there is a new share
+SLOW_ORDERED = 0x800000  # the owner slows the SIM down,
+SPEED_ORDERED = 0x1000000  # and lets it run
+BURST_FOUND = 0x2000000  # a class uses many times its usual rate
+BURST_OVER = 0x4000000  # the hold is over, or the owner ended it
+PACE_REACHED = 0x8000000  # the day's budget is used
+DAY_GRANTED = 0x10000000  # there is a new one
+EVENTS = tuple(1 << n for n in range(29))
 
 # One row per reason, the one to name first on top. Bits are stored and reported: never reuse one.
 #
 # CARRIER_STOP outlives the period: from here a quota cutoff (lifted on the 1st) looks like arrears or a
-# stop by hand (not lifted), so only a data session given proves that the carrier serves again.
+# stop by hand (not lifted), so only a data session given proves that the carrier serves again. Reasons that
+# say why it stopped stand above it.
 CODE, BIT, RAISED_BY, LIFTED_BY, BY_HAND, SURVIVES_CYCLE, RESTRICTION = range(7)
 REASONS = (
-    ("LEDGER_FAULT", 0x0008, LEDGER_FAILED, LEDGER_SET, True, True, TERMINATE),
-    ("CARRIER_STOP", 0x0004, CARRIER_REFUSED, CARRIER_SERVES, False, True, TERMINATE),
-    ("RESERVE_EXHAUSTED", 0x0002, RESERVE_REACHED, QUOTA_GRANTED, False, False, TERMINATE),
-    ("QUOTA_EXHAUSTED", 0x0001, QUOTA_REACHED, QUOTA_GRANTED, False, False, RESTRICT_ACCESS),
+    ("LEDGER_FAULT", 0x000008, LEDGER_FAILED, LEDGER_SET, True, True, TERMINATE),
+    ("SILENT_PERIOD", 0x001000, SILENCE_BEGAN, BILLING_BEGAN, False, True, TERMINATE),
+    ("STOPPED_BY_HAND", 0x000010, STOP_ORDERED, RESUME_ORDERED, True, True, RESTRICT_ACCESS),
+    ("CANCELLED", 0x000080, WINDOW_CLOSED, RENEWED, True, True, RESTRICT_ACCESS),
+    ("EXPIRED", 0x000040, PACKAGE_EXPIRED, RENEWED, True, True, RESTRICT_ACCESS),
+    ("ARREARS", 0x000020, BALANCE_SPENT, RECHARGED, True, True, RESTRICT_ACCESS),
+    ("POOL_EXHAUSTED", 0x000200, GRANT_SPENT, POOL_GRANTED, False, True, RESTRICT_ACCESS),
+    ("GRANT_EXPIRED", 0x000400, GRANT_LAPSED, POOL_GRANTED, False, True, RESTRICT_ACCESS),
+    ("CARRIER_STOP", 0x000004, CARRIER_REFUSED, CARRIER_SERVES, False, True, TERMINATE),
+    ("RESERVE_EXHAUSTED", 0x000002, RESERVE_REACHED, QUOTA_GRANTED, False, False, TERMINATE),
+    ("COST_CAP", 0x000100, CAP_REACHED, QUOTA_GRANTED, False, False, RESTRICT_ACCESS),
+    ("TEST_EXHAUSTED", 0x000800, TEST_REACHED, QUOTA_GRANTED, False, False, RESTRICT_ACCESS),
+    ("QUOTA_EXHAUSTED", 0x000001, QUOTA_REACHED, QUOTA_GRANTED, False, False, RESTRICT_ACCESS),
+    ("THROTTLED_BY_HAND", 0x004000, SLOW_ORDERED, SPEED_ORDERED, True, True, THROTTLE),
+    ("THROTTLED", 0x002000, SLOW_REACHED, QUOTA_GRANTED, False, False, THROTTLE),
+    ("BURST", 0x008000, BURST_FOUND, BURST_OVER, False, True, HOLD),
+    ("PACED", 0x010000, PACE_REACHED, DAY_GRANTED, False, False, HOLD),
 )
+CARRIER_STOP = 0x000004
+ARREARS = 0x000020
+EXPIRED = 0x000040
+CANCELLED = 0x000080
+GRANT_EXPIRED = 0x000400
+SILENT_PERIOD = 0x001000
+THROTTLED = 0x002000
+THROTTLED_BY_HAND = 0x004000
+BURST = 0x008000
+PACED = 0x010000
 
-# What `apply`, `cross` and `restore` ask their caller to do
+# Limits in octets of the period, by what sets them; each with what it raises when used up and what lifts that.
+LOCAL, BALANCE, GRANT, PACE, RESERVE, SLOW = range(6)
+_GRANTS = (QUOTA_GRANTED, RECHARGED, POOL_GRANTED, DAY_GRANTED, QUOTA_GRANTED, QUOTA_GRANTED)
+_AT_CEILING = {"cutoff": QUOTA_REACHED, "overage": CAP_REACHED, "test": TEST_REACHED}
+
+# What the methods of Policy ask their caller to do
 SAVE = 0x01  # reasons or warnings changed: to the ledger, before anything else
 REPORT = 0x02  # worth a report now
 CLOSE = 0x04  # a class lost admission: end its sessions
 RESUME = 0x08  # a class has admission again
 
-VERDICTS = ("open", "warned", "shed", "restricted", "terminated")
-_OPEN, _WARNED, _SHED, _RESTRICTED, _TERMINATED = range(5)
+VERDICTS = ("open", "warned", "shed", "throttled", "restricted", "terminated")
+OPEN, WARNED, SHED, THROTTLED_LEVEL, RESTRICTED, TERMINATED = range(6)
+
+
+def _bits(restriction):
+    return sum(row[BIT] for row in REASONS if row[RESTRICTION] == restriction)
+
 
 _KNOWN = sum(row[BIT] for row in REASONS)
-_TERMINATING = sum(row[BIT] for row in REASONS if row[RESTRICTION] == TERMINATE)
+_TERMINATING = _bits(TERMINATE)
+_RESTRICTING = _bits(RESTRICT_ACCESS)
+_SLOWING = _bits(THROTTLE)
 # Stops that asking the carrier for a data session cannot lift.
-_SILENCING = sum(
-    row[BIT] for row in REASONS if row[RESTRICTION] == TERMINATE and not row[LIFTED_BY] & CARRIER_SERVES
-)
+_SILENCING = sum(row[BIT] for row in REASONS if row[RESTRICTION] == TERMINATE and not row[LIFTED_BY] & CARRIER_SERVES)
 
 _ZERO = Octets()
 _NEVER = Octets(MAX)
@@ -80,32 +129,42 @@ class Policy:
     `used` is always the Octets used in this period by the plan's rating. `classes` are the TrafficClasses,
     in the order by which `admits` knows them. With `observe` everything is judged and nothing held back.
 
-    Read only: `reasons` and `warned` (bitmaps, to be stored: 16 and 8 bits), `shed` (bitmap of classes past
-    their limit), `open` (bitmap of classes that may send), `level` (index of the verdict), `next_mark`
-    (Octets at which `cross` is due).
+    Read only: `reasons` and `warned` (bitmaps, to be stored: 24 and 16 bits), `shed` (bitmap of classes past
+    their limit), `held` (bitmap of classes held by the burst guard), `open` (bitmap of classes that may send),
+    `level` (index of the verdict), `next_mark` (Octets at which `cross` is due).
     """
 
     def __init__(self, plan, classes, observe=False):
         self.reasons = 0
         self.warned = 0
         self.shed = 0
-        self.level = _OPEN
-        self.next_mark = _ZERO
-        self._observe = observe
-        self._warn_marks = [Octets(plan.share(permille)) for permille in plan.warn_permille]
-        self._limits = [Octets(plan.limit(c)) for c in classes]
-        self._local_limit = Octets(plan.local_limit)
-        self._plan = plan
-        self._report_limit = Octets(plan.report_limit)
-        for i, c in enumerate(classes):
-            if c.uses_reserve:
-                self._limits[i] = self._report_limit  # one object: a probe moves both
-        self._marks = self._warn_marks + self._limits + [self._local_limit, self._report_limit]
+        self.held = 0
+        self.level = OPEN
+        self.next_mark = Octets()
+        self.observe = observe
+        self._classes = classes
+        self._limits = [Octets(MAX) for _ in _GRANTS]
+        self._reached = [0, BALANCE_SPENT, GRANT_SPENT, PACE_REACHED, RESERVE_REACHED, SLOW_REACHED]
         self._all = (1 << len(classes)) - 1
         self._reserve = sum(1 << i for i, c in enumerate(classes) if c.uses_reserve)
+        self._paced = sum(1 << i for i, c in enumerate(classes) if c.paced)
         self.open = self._all
+        self._least = [Octets(MAX) for _ in classes]
         # Limit by which each class is admitted, None for one that is not.
-        self._admit = [_NEVER] * len(classes) if observe else list(self._limits)
+        self._admit = list(self._least)
+        self.set_plan(plan)
+
+    def set_plan(self, plan):
+        """Takes the limits of `plan`; `cross` is due. Those of BALANCE, GRANT and PACE stay."""
+        self._plan = plan
+        self._warn_marks = [Octets(min(mark, MAX)) for mark in plan.warn_marks]
+        self._sheds = [Octets(plan.limit(c)) for c in self._classes]
+        self._reached[LOCAL] = _AT_CEILING.get(plan.exhaustion, QUOTA_REACHED)
+        self._limits[LOCAL].set(Octets(plan.local_limit))
+        self._limits[RESERVE].set(Octets(plan.report_limit))
+        self._limits[SLOW].set(Octets(plan.slow_limit))
+        self._find_least()
+        self.next_mark.set(_ZERO)
 
     def admits(self, index, used, cost):
         """Whether class `index` may now spend `cost` rated octets, 0..2**29. Allocates nothing."""
@@ -128,10 +187,36 @@ class Policy:
         reasons = transition(self.reasons, event)
         if event not in (NEW_CYCLE, QUOTA_GRANTED):
             return self._become(reasons, self.warned, self.shed)
-        self.next_mark = _ZERO
+        self.next_mark.set(_ZERO)
         if event == NEW_CYCLE:
-            self._report_limit.set(Octets(self._plan.report_limit))
-        return self._become(reasons, 0 if event == NEW_CYCLE else self.warned, 0)
+            self._limits[RESERVE].set(Octets(self._plan.report_limit))
+            self._find_least()
+        warned = self.warned & ~self._plan.cycle_warnings if event == NEW_CYCLE else self.warned
+        return self._become(reasons, warned, 0)
+
+    def set_limit(self, kind, octets, used):
+        """Moves the limit `kind` (LOCAL to PACE) to `octets` of the period, None for no limit; returns actions."""
+        if kind == LOCAL:
+            octets = min(self._plan.local_limit, MAX if octets is None else octets)
+            self.shed = 0
+        self._limits[kind].set(_NEVER if octets is None else Octets(min(MAX, octets)))
+        self._find_least()
+        return self._judge(transition(self.reasons, _GRANTS[kind]), self.warned, used)
+
+    def limit(self, kind):
+        """Octets of the limit `kind` as an integer, None where there is none."""
+        octets = self._limits[kind].value()
+        return octets if octets < MAX else None
+
+    def warn(self, bit, on=True):
+        """Sets, or clears, a warning that is none of octets, by its number; returns actions."""
+        warned = self.warned | 1 << bit if on else self.warned & ~(1 << bit)
+        return self._become(self.reasons, warned, self.shed)
+
+    def hold(self, classes):
+        """Holds the classes of this bitmap, and no other, by the burst guard; returns actions."""
+        self.held = classes & ~self._reserve
+        return self.apply(BURST_FOUND if self.held else BURST_OVER)
 
     def denied(self, index):
         """Class `index` was not admitted with one packet; returns actions.
@@ -140,20 +225,22 @@ class Policy:
         would be stopped with no reason that says so.
         """
         limit = self._admit[index]
-        if limit is None:  # there is a reason already
+        if limit is None or self.observe:  # there is a reason already
             return 0
         if self._reserve >> index & 1:
             return self.apply(RESERVE_REACHED)
-        if limit.less(self._local_limit):
-            return self._become(self.reasons, self.warned, self.shed | 1 << index)
-        return self.apply(QUOTA_REACHED)
+        for kind in (LOCAL, BALANCE, GRANT, PACE):
+            if not limit.less(self._limits[kind]) and (kind != PACE or self._paced >> index & 1):
+                return self.apply(self._reached[kind])
+        return self._become(self.reasons, self.warned, self.shed | 1 << index)
 
     def allow_probe(self, used, octets):
-        """Moves the report limit to `octets` beyond `used`, but not beyond the allowance; returns actions.
+        """Moves the report limit to `octets` beyond `used`, but not beyond the ceiling; returns actions.
 
         For a question that only a report can answer, as whether a new period has begun. It lasts until NEW_CYCLE.
         """
-        self._report_limit.set(Octets(min(self._plan.allowance, used.value() + octets)))
+        self._limits[RESERVE].set(Octets(min(self._plan.ceiling, used.value() + octets)))
+        self._find_least()
         return self.apply(QUOTA_GRANTED) | self.cross(used)
 
     def restore(self, reasons, warned, used):
@@ -165,7 +252,7 @@ class Policy:
         """
         if reasons & ~_KNOWN:
             raise ValueError("no such reason")
-        warned_still = warned & _passed(self._warn_marks, used)
+        warned_still = warned & (_passed(self._warn_marks, used) | ~((1 << len(self._warn_marks)) - 1))
         self.reasons = reasons
         self.warned = warned
         return self._judge(transition(reasons, QUOTA_GRANTED), warned_still, used)
@@ -183,35 +270,53 @@ class Policy:
 
         Under CARRIER_STOP it is sought, as the carrier does not tell when it serves again.
         """
-        return self._observe or not self.reasons & _SILENCING
+        return self.observe or not self.reasons & _SILENCING
+
+    def _find_least(self):
+        """The limit that binds each class."""
+        limits = self._limits
+        for i, least in enumerate(self._least):
+            if self._reserve >> i & 1:
+                least.set(limits[RESERVE])
+                continue
+            least.set(self._sheds[i])
+            for kind in (LOCAL, BALANCE, GRANT, PACE):
+                if limits[kind].less(least) and (kind != PACE or self._paced >> i & 1):
+                    least.set(limits[kind])
 
     def _judge(self, reasons, warned, used):
-        if not used.less(self._local_limit):
-            reasons = transition(reasons, QUOTA_REACHED)
-        if not used.less(self._report_limit):
-            reasons = transition(reasons, RESERVE_REACHED)
         nearest = _NEVER
-        for mark in self._marks:
-            if used.less(mark) and mark.less(nearest):
-                nearest = mark
-        self.next_mark = nearest
+        for kind, limit in enumerate(self._limits):
+            if used.less(limit):
+                if limit.less(nearest):
+                    nearest = limit
+            else:
+                reasons = transition(reasons, self._reached[kind])
+        for marks in (self._warn_marks, self._sheds):
+            for mark in marks:
+                if used.less(mark) and mark.less(nearest):
+                    nearest = mark
+        self.next_mark.set(nearest)
         warned |= _passed(self._warn_marks, used)
-        return self._become(reasons, warned, self.shed | _passed(self._limits, used))
+        return self._become(reasons, warned, self.shed | _passed(self._sheds, used))
 
     def _become(self, reasons, warned, shed):
-        level = _OPEN
+        waiting = shed | (self.held if reasons & BURST else 0) | (self._paced if reasons & PACED else 0)
+        level = OPEN
         may_send = self._all
         if reasons & _TERMINATING:
-            level = _TERMINATED
+            level = TERMINATED
             may_send = 0
-        elif reasons:
-            level = _RESTRICTED
+        elif reasons & _RESTRICTING:
+            level = RESTRICTED
             may_send = self._reserve
-        elif shed:
-            level = _SHED
+        elif reasons & _SLOWING:
+            level = THROTTLED_LEVEL
+        elif waiting:
+            level = SHED
         elif warned:
-            level = _WARNED
-        may_send = self._all if self._observe else may_send & ~shed
+            level = WARNED
+        may_send = self._all if self.observe else may_send & ~waiting
         actions = 0
         if reasons != self.reasons or warned != self.warned:
             actions = SAVE | REPORT
@@ -226,9 +331,8 @@ class Policy:
         self.shed = shed
         self.level = level
         self.open = may_send
-        if not self._observe:
-            for i, limit in enumerate(self._limits):
-                self._admit[i] = limit if may_send >> i & 1 else None
+        for i, limit in enumerate(self._least):
+            self._admit[i] = _NEVER if self.observe else limit if may_send >> i & 1 else None
         return actions
 
 

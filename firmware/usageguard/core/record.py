@@ -25,10 +25,14 @@ def encode_report(
     app_restarts,
     crash_code,
     reporting_reason,
+    counter,
+    refused,
+    cost_fen,
 ):
     """The octets of a report; all fields are integers.
 
-    `level`, `reasons` and `warned` are those of Policy, `reporting_reason` of TS 32.299 section 7.2.175.
+    `level`, `reasons` and `warned` are those of Policy, `reporting_reason` of TS 32.299 section 7.2.175, `counter` of
+    the last order that was applied, `refused` how many were not.
     """
     return cbor.encode(
         [
@@ -47,18 +51,24 @@ def encode_report(
             app_restarts,
             crash_code,
             reporting_reason,
+            counter,
+            min(refused, 0xFFFF),
+            min(cost_fen, 0xFFFFFFFF),
         ]
     )
 
 
 def decode_ack(octets):
-    """(day, second), the server's time in UTC, out of an acknowledgement. ValueError if it is none."""
+    """(day, second, counter, orders) out of an acknowledgement: the server's time in UTC, and an order that came with
+    it (not yet looked into: core.orders.check); counter 0 and None where there is none. ValueError if it is none."""
     fields = cbor.decode(octets)
-    if type(fields) is not list or len(fields) != 3 or fields[0] != VERSION:
+    if type(fields) is not list or len(fields) not in (3, 5) or fields[0] != VERSION:
         raise ValueError("no acknowledgement")
-    _, day, second = fields
+    day, second = fields[1], fields[2]
     if type(day) is not int or type(second) is not int:
         raise ValueError("no acknowledgement")
     if not 0 <= day < 1 << 16 or not 0 <= second < DAY_SECONDS:
         raise ValueError("acknowledgement: no such time")
-    return day, second
+    if len(fields) == 3:
+        return day, second, 0, None
+    return day, second, fields[3], fields[4]

@@ -37,7 +37,7 @@ class GoneError(Exception):
 
 
 class Modem:
-    """One modem on `channel`. `config`: apn, pin, counter. Set `data_wanted`; read the rest.
+    """One modem on `channel`. `config`: apn, pin, counter. Set `data_wanted`, `paused` (Slot.held_up); read the rest.
 
     `account` is told: opened(slot), closed(slot), received(slot, octets) as payload arrives (HOT),
     counter(tx, rx) with two `Octets` that it must copy, refused(cme), served().
@@ -52,6 +52,7 @@ class Modem:
         self.state = OFF
         self.online = False
         self.data_wanted = False
+        self.paused = False
         self.poked = False  # something was asked for since the last step
         self.counter_epoch = 0  # changes when the modem may have lost what it counted
         self.found_on = False  # the modem outlived our last reset

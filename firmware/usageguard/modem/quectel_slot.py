@@ -121,7 +121,7 @@ class QuectelSlot(Slot):
                 self._sent(self.modem.channel.result)
             elif self._dirty and self.state >= CLOSING and not self._to_send and not self._segment:
                 yield from self._close()
-            elif self.state == OPEN and self.readable_hint and self._room():
+            elif self.state == OPEN and self.readable_hint and self._room() and not self.held_up():
                 self._start_read()
                 yield True
                 self._was_read(self.modem.channel)

@@ -91,11 +91,15 @@ class Slot:
     def uncork(self, gate):
         """Hands what `tx` holds to a modem that is free to take it; False where `gate` does not admit it. HOT."""
         n = self.tx.any()
-        if n and not self.tx_busy and self.state == OPEN:
+        if n and not self.tx_busy and self.state == OPEN and not self.held_up():
             if not gate.transfer(self.traffic_class, self.tcp, n):
                 return False
             self.flush(n)
         return True
+
+    def held_up(self):
+        """Whether the SIM is slowed down, so that what applications send and read has to wait. HOT."""
+        return self.modem.paused and self.owner is not None
 
     def finish(self, gate):
         """Sends all that `tx` holds, behind what is on its way already, then closes."""

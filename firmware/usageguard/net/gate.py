@@ -5,7 +5,7 @@ asks the policy whether the class may (core.policy), has the ledger reserve it a
 """
 
 from usageguard.compat import const
-from usageguard.core.meter import COUNTER_SLACK, Meter, plausible
+from usageguard.core.meter import COUNTER_SLACK, MOST, Meter, plausible
 from usageguard.core.octets import Octets
 from usageguard.core.ticks import ticks_diff
 
@@ -34,6 +34,14 @@ class Gate:
         self.denied = -1  # the class that was last refused, until the guard has looked into it
         self.denials = 0
         self.broken = False  # the ledger failed: nothing is admitted any more
+        self.active = False  # an application has used data since somebody set this to False
+        self.bucket = None  # core.bucket, while the SIM is slowed down
+        self.burst = None  # core.burst, where the plan has it
+        self.burst_found = False
+        self._reserve = 0
+        for i, traffic_class in enumerate(config.classes):
+            if traffic_class.uses_reserve:
+                self._reserve = i
         self.jumps = 0  # implausible jumps of the modem's counter
         self._window_octets = max(1024, min(16_384, config.plan.allowance >> 10))
         self._reading = Octets()
@@ -100,21 +108,35 @@ class Gate:
         if not self._policy.admits(traffic_class, self.used, meter.rated):
             self.denied = traffic_class
             return False
+        self._charge(traffic_class)
+        return not self.broken
+
+    def _charge(self, traffic_class):
+        meter = self.meter
+        if traffic_class != self._reserve:
+            self.active = True
+            if self.bucket is not None:
+                self.bucket.take(meter.carried, self._hal.ticks_ms())
+            if self.burst is not None and self.burst.spent(traffic_class, meter.rated):
+                self.burst_found = True
         meter.charge()
         self._spend(meter.carried, meter.rated)
-        return not self.broken
 
     def transfer(self, traffic_class, tcp, n):
         """Charges `n` octets of payload before they are sent; False as `_take`."""
         self.meter.price_sent(tcp, n)
         return self._take(traffic_class)
 
-    def received(self, tcp, n):
+    def received(self, traffic_class, tcp, n):
         """Counts `n` octets of payload that arrived, allowed or not."""
-        meter = self.meter
-        meter.price_received(tcp, n)
-        meter.charge()
-        self._spend(meter.carried, meter.rated)
+        self.meter.price_received(tcp, n)
+        self._charge(traffic_class)
+
+    def owe(self, rated):
+        """Counts rated octets that the carrier saw and we did not, 0 or more."""
+        while rated > 0:
+            self._spend(0, min(rated, MOST))
+            rated -= MOST
 
     # Cold
 
@@ -139,7 +161,7 @@ class Gate:
 
     def abandoned(self, tcp):
         """A connection ended with what the modem held for it: unseen, and perhaps there."""
-        self.received(tcp, UNSEEN_TCP if tcp else UNSEEN_UDP)
+        self.received(self._reserve, tcp, UNSEEN_TCP if tcp else UNSEEN_UDP)
 
     def session(self):
         """A data session begins."""

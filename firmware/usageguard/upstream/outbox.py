@@ -32,8 +32,8 @@ _WARNED = const(4)
 _STOPPING = const(5)  # from here up at once, without waiting for what was begun before
 _STOPPED = const(6)
 # What a verdict that got worse is worth, by Policy.level.
-_BY_LEVEL = (_CHANGED, _WARNED, _WARNED, _STOPPING, _STOPPED)
-_TERMINATED = const(4)
+_BY_LEVEL = (_CHANGED, _WARNED, _WARNED, _WARNED, _STOPPING, _STOPPED)
+_TERMINATED = const(5)
 
 _MAX_SMS_OCTETS = const(140)  # TP-UD of one 8-bit message, 3GPP TS 23.040 9.2.3.16
 _GAP_MS = const(30000)  # between two reports, so that changes close to each other share one
@@ -72,7 +72,7 @@ class Outbox:
     - `registered`: whether the modem is on the network, so that a short message can go.
     - `sms(number, octets)`: sends 8-bit user data; whether it was taken.
     Datagrams from the collector go to `receive`. `on_time(day, second, now)` gets the collector's time, which
-    is at most as old as the exchange took (93 s).
+    is at most as old as the exchange took (93 s); then `on_order(counter, orders, now)` an order that came with it.
 
     A short message goes only where no datagram gets through: data is stopped, or nothing was acknowledged for
     10 minutes on the network. One tells of each change, none of the interval alone, never two within an hour.
@@ -81,7 +81,7 @@ class Outbox:
     def __init__(self, config, hal, guard, path, now):
         self.reports_sent = 0
         self.reports_acked = 0
-        self.on_time = None
+        self.on_time = self.on_order = None
         self._device = config.device_id.encode()
         self._key = config.key
         self._upstream = config.upstream
@@ -139,6 +139,11 @@ class Outbox:
                 self._failed(now)
             does = coap.step(now)
 
+    def ask(self, now):
+        """Upstream is to be asked, as a report does, without waiting for the interval."""
+        if self._pending == _NONE and self._sending == _NONE:
+            self._raise(now, _WARNED)
+
     def due_ms(self, now):
         """Milliseconds until `step` is wanted next, if nothing changes before."""
         due = self._interval.left_ms(now)
@@ -157,7 +162,7 @@ class Outbox:
             return
         nonce = struct.pack(">II", self._guard.ledger.boot_id, self._seq - 1)
         try:
-            day, second = decode_ack(mac0_open(self._key, b"D" + self._device + nonce, payload))
+            day, second, counter, orders = decode_ack(mac0_open(self._key, b"D" + self._device + nonce, payload))
         except ValueError:
             self._failed(now)
             return
@@ -169,6 +174,8 @@ class Outbox:
         self._unheard.start(now, _UNHEARD_MS)
         if self.on_time:
             self.on_time(day, second, now)
+        if counter and self.on_order:
+            self.on_order(counter, orders, now)
 
     def _notice(self, now):
         policy = self._guard.policy
@@ -184,6 +191,7 @@ class Outbox:
             policy.level != self._level
             or policy.reasons != self._reasons
             or self._guard.ledger.cycle_id != self._cycle_id
+            or self._guard.account.standing.counter != self._counter
         ):
             rank = _CHANGED
         elif not self._interval.left_ms(now):
@@ -200,6 +208,7 @@ class Outbox:
         self._reasons = policy.reasons
         self._warned = policy.warned
         self._cycle_id = self._guard.ledger.cycle_id
+        self._counter = self._guard.account.standing.counter
         self._app_restarts = self._guard.app_restarts
 
     def _raise(self, now, rank):
@@ -278,5 +287,8 @@ class Outbox:
             guard.app_restarts,
             guard.crash_code,
             _RANKS[self._pending],
+            guard.account.standing.counter,
+            guard.account.refused,
+            guard.account.cost_fen(guard.gate.used),
         )
         return mac0_seal(self._key, b"U" + self._device, report, self._device)

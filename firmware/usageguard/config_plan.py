@@ -1,0 +1,204 @@
+"""The plan of a configuration: what the carrier's systems do with the SIM, and how the device is to answer."""
+
+from usageguard.config_table import ConfigError, Table, index
+from usageguard.core.cycle import Cycle, Days, Lifecycle, Months, add_months
+from usageguard.core.plan import WARN_DAYS, WARN_PERMILLE, Plan, Rating
+from usageguard.core.tariff import Tariff
+
+EXHAUSTIONS = ("cutoff", "overage", "throttle", "none")
+SLICES = ("month", "whole")
+SILENCES = ("terminate", "continue", "retry_and_terminate")  # Credit-Control-Failure-Handling, RFC 8506 section 8.14
+
+MAX_ALLOWANCE = 1 << 50  # so that no sum of octets comes near the end of a counter
+MAX_WARNINGS = 5  # of each kind: with the forecast, 16 bits in the ledger
+MAX_FEN = 1 << 30
+MAX_TIERS = 8
+
+_DAY_S = 86400
+
+
+def longest_period_s(cycle):
+    """Seconds of the longest period there can be."""
+    cycle = getattr(cycle, "cycle", cycle)
+    return cycle.length * (1 if isinstance(cycle, Days) else 31) * _DAY_S
+
+
+def read_plan(table):
+    """The Plan for the table `plan`. ConfigError if anything in it is wrong."""
+    allowance = table.integer("allowance_octets", 1, MAX_ALLOWANCE)
+    exhaustion = table.choice("on_exhaustion", EXHAUSTIONS, "cutoff")
+    rating = _rating(table.table("rating", {}))
+    margin = table.integer("margin_octets", 0, MAX_ALLOWANCE, None)
+    reserve = table.integer("reserve_octets", 0, MAX_ALLOWANCE, None)
+    warn_permille = table.steps("warn_permille", WARN_PERMILLE, MAX_WARNINGS, 1, 1000)
+    warn_cost_fen = table.steps("warn_cost_fen", (), MAX_WARNINGS, 1, MAX_FEN)
+    warn_days = table.steps("warn_days", WARN_DAYS, MAX_WARNINGS, 1, 366, falling=True)
+    cycle, expiry_day, renew_months = _cycle(table)
+    tariff, cap_octets = _overage(table, allowance, exhaustion)
+    if warn_cost_fen and not tariff:
+        raise ConfigError(table.field("warn_cost_fen"), "means nothing without overage", "leave it out, or add overage")
+    life = table.table("lifecycle", {}) if table.has("lifecycle") else None
+    test_octets = None
+    charged = hold_silent = False
+    if life:
+        cycle = _lifecycle(life, cycle)
+        test_octets = life.integer("test_octets", 1, MAX_ALLOWANCE, None)
+        charged = life.choice("on_test_exhausted", ("stop", "charge"), "stop") == "charge"
+        hold_silent = life.choice("on_silence", ("hold", "use"), "hold") == "hold"
+        life.end()
+        if charged and not tariff:
+            raise ConfigError(life.field("on_test_exhausted"), "is charged by no tariff", "add plan.overage")
+        if cycle.test_end_day is not None and test_octets is None:
+            raise ConfigError(life.field("test_octets"), "is missing", "give the octets of the test period")
+    common = (warn_permille, margin, reserve)
+    plan = Plan(allowance, cycle, rating, exhaustion, *common, tariff, cap_octets, warn_cost_fen)
+    if test_octets is not None:
+        # Warnings keep their numbers: those of cost too, where the test period costs nothing.
+        kind = "overage" if charged else "test"
+        plan.test = Plan(test_octets, cycle, rating, kind, *common, tariff, None, warn_cost_fen)
+        _usable(life.field("test_octets"), plan.test)
+    if expiry_day:
+        plan.expiry_day = expiry_day
+        plan.renew_months = renew_months
+        plan.warn_days = warn_days
+    plan.hold_silent = hold_silent
+    plan.warn_forecast = table.boolean("warn_forecast", True)
+    plan.pace = table.boolean("pace", False)
+    _account(table, plan)
+    _pool(table, plan)
+    _throttle(table, plan)
+    _burst(table, plan)
+    table.end()
+    _usable(table.field("allowance_octets"), plan)
+    return plan
+
+
+def _usable(field, plan):
+    if plan.local_limit >= plan.usable_min():
+        return
+    needed = plan.margin_octets + plan.reserve_octets + plan.usable_min()
+    raise ConfigError(
+        field,
+        "%d leaves no usable quota beyond margin %d and reserve %d"
+        % (plan.ceiling, plan.margin_octets, plan.reserve_octets),
+        # 2 % more, as defaults of margin and reserve grow by 0.5 % each
+        "give %d or more, or a smaller margin_octets or reserve_octets" % (needed + needed // 50),
+    )
+
+
+def _rating(sub):
+    rating = Rating(
+        sub.integer("per_packet_octets", 0, 1500, 0),
+        sub.integer("session_round_octets", 0, 1 << 20, 0),
+        sub.integer("margin_permille", 0, 1000, 0),
+    )
+    sub.end()
+    return rating
+
+
+def _cycle(table):
+    """(cycle, expiry day or 0, months in which the package can be renewed)."""
+    offset = table.integer("utc_offset_min", -720, 840, 480)  # zones from UTC-12 to UTC+14; UTC+8 is China's
+    start_day = table.integer("cycle_start_day", 1, 31, None)
+    days = table.integer("cycle_days", 1, 3660, None)
+    activated = table.date("activated", None)
+    package = table.table("package", {}) if table.has("package") else None
+    if start_day and days:
+        raise ConfigError(table.field("cycle_days"), "does not go with cycle_start_day", "leave one of the two out")
+    if activated is None and (days or package):
+        needs = "cycle_days" if days else "package"
+        raise ConfigError(table.field("activated"), "is missing", needs + ' counts from it: give "2026-03-15"')
+    cycle = Days(days, activated, offset) if days else Cycle(start_day or 1, offset)
+    if not package:
+        return cycle, 0, 0
+    months = package.integer("months", 1, 120)
+    part = package.choice("slice", SLICES, "month")
+    renew_months = package.integer("renew_months", 0, 120, 3)
+    package.end()
+    if part == "whole":
+        if start_day or days:
+            field = table.field("cycle_start_day" if start_day else "cycle_days")
+            raise ConfigError(field, "does not go with a whole package", 'leave it out, or give slice = "month"')
+        cycle = Months(months, activated, offset)
+    elif not start_day and not days:
+        cycle = Months(1, activated, offset)
+    return cycle, add_months(activated, months), renew_months
+
+
+def _overage(table, allowance, exhaustion):
+    """(Tariff, octets at which the device stops), None for what is not there."""
+    if not table.has("overage"):
+        if exhaustion == "overage":
+            hint = "give tiers, as in [{from_octets: 0, block_octets: 1048576, fen: 29}]"
+            raise ConfigError(table.field("overage"), "is missing", hint)
+        return None, None
+    sub = table.table("overage")
+    tiers = []
+    for i, item in enumerate(sub.array("tiers", (), 0, MAX_TIERS)):
+        tier = Table(item, sub.field("tiers") + index(i))
+        low = tiers[-1][0] + 1 if tiers else 0
+        start = tier.integer("from_octets", low, MAX_ALLOWANCE if tiers else 0, low if not tiers else None)
+        if start is None:
+            raise ConfigError(tier.field("from_octets"), "is missing", "give where beyond the plan this price begins")
+        tiers.append((start, tier.integer("block_octets", 1, MAX_ALLOWANCE), tier.integer("fen", 0, MAX_FEN)))
+        tier.end()
+    if not tiers:
+        raise ConfigError(sub.field("tiers"), "are missing", "give [{from_octets: 0, block_octets: 1048576, fen: 29}]")
+    tariff = Tariff(tuple(tiers), sub.integer("cost_cap_fen", 0, MAX_FEN, None))
+    cap_octets = sub.integer("cap_octets", 1, MAX_ALLOWANCE, None)
+    sub.end()
+    return tariff, cap_octets
+
+
+def _lifecycle(life, cycle):
+    test_until = life.date("test_until", None)
+    billing_from = life.date("billing_from", None)
+    if test_until is None and billing_from is None:
+        raise ConfigError(life.field("billing_from"), "is missing", 'give a date as in "2026-10-01", or test_until')
+    if billing_from is None:
+        billing_from = test_until
+    if test_until is not None and test_until > billing_from:
+        raise ConfigError(life.field("test_until"), "is after billing_from", "give a date before it, or the same")
+    return Lifecycle(cycle, test_until, billing_from)
+
+
+def _account(table, plan):
+    if table.has("account"):
+        sub = table.table("account")
+        plan.balance_fen = sub.integer("balance_fen", -MAX_FEN, MAX_FEN - 1, 0)
+        plan.fee_fen = sub.integer("fee_fen", 0, MAX_FEN, 0)
+        sub.end()
+
+
+def _pool(table, plan):
+    if table.has("pool"):
+        sub = table.table("pool")
+        first = max(plan.usable_min(), min(plan.allowance >> 5, 1 << 20))  # a day's share, 1 MiB at most
+        plan.pool = (
+            sub.integer("first_grant_octets", 0, MAX_ALLOWANCE, first),
+            sub.integer("holding_s", 0, 30 * _DAY_S, 0),
+            sub.choice("on_silence", SILENCES, "retry_and_terminate"),
+        )
+        sub.end()
+
+
+def _throttle(table, plan):
+    if table.has("throttle"):
+        sub = table.table("throttle")
+        rate = sub.integer("rate_octets_s", 1, 1 << 24)
+        plan.throttle = (rate, sub.integer("burst_octets", 1, 1 << 28, max(4096, 4 * rate)))
+        sub.end()
+    elif plan.exhaustion == "throttle":
+        raise ConfigError(table.field("throttle"), "is missing", "give rate_octets_s, the carrier's after exhaustion")
+
+
+def _burst(table, plan):
+    if table.has("burst"):
+        sub = table.table("burst")
+        plan.burst = (
+            sub.integer("factor", 2, 1000, 10),
+            sub.integer("floor_octets", 1, 1 << 28, max(4096, min(plan.allowance >> 8, 1 << 28))),
+            sub.integer("window_s", 60, _DAY_S, 3600),
+            sub.integer("hold_s", 60, 3 * _DAY_S, 21600),
+        )
+        sub.end()

@@ -1,0 +1,103 @@
+"""What upstream says of a SIM (SPEC.md, "Orders"), and what of it is stored.
+
+An order is absolute and carries a counter that only rises: the same one again changes nothing, an older one is refused.
+"""
+
+from usageguard.core.cycle import DAY_SECONDS
+
+# Keys of an order
+STOP = 1
+LIMIT = 2
+THROTTLE = 3
+EXPIRY = 4
+BALANCE = 5
+CARRIER_USED = 6
+GRANT = 7
+SET_USED = 8
+ACCEPT = 9
+RELEASE = 10
+BILLING = 11
+
+_ID = (0, 0xFFFF)
+_DAY = (0, 0xFFFF)
+_OCTETS = (0, 1 << 50)
+_FEN = (-(1 << 30), (1 << 30) - 1)
+# Key: ranges of its values; of more than one it is a list.
+_SHAPES = {
+    STOP: ((0, 1),),
+    LIMIT: (_OCTETS,),
+    THROTTLE: ((0, 1 << 24),),
+    EXPIRY: (_DAY,),
+    BALANCE: (_ID, _FEN, _FEN),
+    CARRIER_USED: (_ID, _OCTETS, _DAY, (0, DAY_SECONDS - 1), _OCTETS),
+    GRANT: (_ID, _OCTETS, (1, 1 << 29), _OCTETS),
+    SET_USED: (_ID, _OCTETS),
+    ACCEPT: ((1, 1),),
+    RELEASE: ((1, 1),),
+    BILLING: (_DAY,),
+}
+COUNTER_MAX = (1 << 30) - 1
+
+
+def check(counter, orders):
+    """ValueError unless these are an order's counter and content: then nothing of it may be applied."""
+    if type(counter) is not int or not 0 < counter <= COUNTER_MAX or type(orders) is not dict:
+        raise ValueError("no order")
+    for key in orders:
+        shape = _SHAPES.get(key) if type(key) is int else None
+        values = orders[key]
+        if shape is None:
+            raise ValueError("order: unknown key")
+        if len(shape) == 1:
+            values = (values,)
+        elif type(values) is not list or len(values) != len(shape):
+            raise ValueError("order: no such value")
+        for i, (low, high) in enumerate(shape):
+            if type(values[i]) is not int or not low <= values[i] <= high:
+                raise ValueError("order: no such value")
+
+
+# Name and octets of what is stored, in this order; integers, little-endian. SPEC.md says what they mean.
+FIELDS = (
+    ("counter", 4),
+    ("limit", 7),
+    ("throttle", 4),
+    ("expiry_day", 2),
+    ("balance_known", 1),
+    ("balance", 4),
+    ("balance_cost", 4),
+    ("balance_cycle", 2),
+    ("grant_cycle", 2),
+    ("granted", 7),
+    ("valid_day", 2),
+    ("valid_second", 3),
+    ("learned", 2),
+    ("held", 1),
+    ("billing_day", 2),
+)
+_SIGNED = ("balance", "balance_cost")
+_BIAS = 1 << 31
+
+
+class Standing:
+    """The FIELDS as attributes; read from `buf` when made, put back by `store`. All zero where nothing was said."""
+
+    def __init__(self, buf):
+        self._buf = buf
+        at = 0
+        for name, octets in FIELDS:
+            value = int.from_bytes(bytes(buf[at : at + octets]), "little")
+            if name in _SIGNED and value:
+                value -= _BIAS
+            setattr(self, name, value)
+            at += octets
+
+    def store(self):
+        """Into `buf`: the ledger stores it with its next record."""
+        at = 0
+        for name, octets in FIELDS:
+            value = getattr(self, name)
+            if name in _SIGNED:
+                value += _BIAS
+            self._buf[at : at + octets] = value.to_bytes(octets, "little")
+            at += octets
