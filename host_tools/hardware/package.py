@@ -70,12 +70,13 @@ def modules(family: str) -> list[str]:
     pending = ["start", HAL, f"usageguard.modem.{family}"]
     while pending:
         name = pending.pop()
-        if name in found or not _source(root, name):
+        source = _source(root, name)
+        if name in found or not source:
             continue
         found.add(name)
         if "." in name:
             pending.append(name.rpartition(".")[0])
-        for node in ast.walk(ast.parse(_source(root, name).read_text("utf-8"))):
+        for node in ast.walk(ast.parse(source.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 pending += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -89,7 +90,7 @@ def _source(root: Path, name: str) -> Path | None:
 
 
 def compiled(source: Path, name: str, lines: bool) -> bytes:
-    """Bytecode that calls itself `name` in tracebacks, with line numbers or without. UsageError: it does not compile."""
+    """Bytecode that calls itself `name` in tracebacks, with `lines` also line numbers. UsageError: it does not."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.mpy"
         level = "-O0" if lines else "-O3"

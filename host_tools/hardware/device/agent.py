@@ -1,9 +1,14 @@
 # type: ignore - MicroPython, which pyright takes for CPython
-"""What `deploy` has a board do at its REPL, sent there as it stands. Paths are absolute; nothing here prints secrets."""
+# ruff: noqa: SIM115, SIM105, PLW0603
+"""What the tools have a board do at its REPL, sent as it stands. Paths are absolute; nothing here prints secrets."""
 
 import binascii
+import gc
 import hashlib
 import os
+
+gc.collect()
+gc.threshold(2048)  # the heap stays whole: unpacking wants 32 KiB in one piece
 
 _stream = None
 
@@ -82,12 +87,11 @@ def remove(paths):
 
 def copy(source, target):
     folders(target)
-    with open(source, "rb") as old:
-        with open(target, "wb") as new:
+    with open(source, "rb") as old, open(target, "wb") as new:
+        block = old.read(512)
+        while block:
+            new.write(block)
             block = old.read(512)
-            while block:
-                new.write(block)
-                block = old.read(512)
 
 
 def begin():
@@ -127,8 +131,9 @@ def feed():
 
 
 def restart():
-    import machine
     import time
+
+    import machine
 
     time.sleep_ms(100)  # what was answered is to leave the chip first
     machine.reset()

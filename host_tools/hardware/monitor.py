@@ -1,0 +1,121 @@
+"""Follows a board: its status, its verdict and what it says, out of the lines that `usageguard.hal.esp32` prints."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from host_tools.hardware.port import Port
+from host_tools.units import size
+from host_tools.words import Teller
+
+LINES = 10
+FOREVER = math.inf
+_STYLES = {"open": "green", "warned": "yellow", "shed": "dark_orange", "restricted": "red", "terminated": "bold red"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a board. `kind`: status (the guard's figures), event (a code and two integers), or text."""
+
+    kind: str
+    text: str
+    status: dict[str, Any] = field(default_factory=dict)
+    code: str = ""
+    a: int = 0
+    b: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        if self.kind == "status":
+            return {"kind": "status", **self.status}
+        if self.kind == "event":
+            return {"kind": "event", "code": self.code, "a": self.a, "b": self.b}
+        return {"kind": "text", "text": self.text}
+
+    def tell(self) -> str:
+        """As a person reads it."""
+        if self.kind == "event":
+            return Teller().tell({"who": "device", "what": self.code, "a": self.a, "b": self.b})
+        if self.kind == "status":
+            return " ".join(f"{key}={_shown(value)}" for key, value in self.status.items())
+        return self.text
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def parse(text: str) -> Line:
+    """A line as the board printed it; what is not the guard's, or was cut short, is text."""
+    head, _, rest = text.partition(" ")
+    if head == "ug":
+        if rest.startswith("{"):
+            try:
+                return Line("status", text, status=json.loads(rest))
+            except ValueError:
+                return Line("text", text)
+        words = rest.split()
+        if len(words) == 3:
+            try:
+                return Line("event", text, code=words[0], a=int(words[1]), b=int(words[2]))
+            except ValueError:
+                pass
+    return Line("text", text)
+
+
+def monitor(port: str, console: Console, as_json: bool = False, seconds: float = FOREVER) -> None:
+    """Shows the board until Ctrl-C, or for that long; does not interrupt it. UsageError: the port is or gets lost.
+
+    On a terminal a live picture, in a pipe plain lines, with `as_json` one object a line.
+    """
+    with Port(port) as device:
+        lines = map(parse, device.lines(seconds, resets=True))
+        if as_json or not console.is_terminal:
+            for line in lines:
+                shown = json.dumps(line.to_json(), ensure_ascii=False) if as_json else line.tell()
+                if shown:
+                    console.print(shown, markup=False, highlight=False, soft_wrap=True)
+        else:
+            _live(port, console, lines)
+
+
+def _live(port: str, console: Console, lines: Iterator[Line]) -> None:
+    status: dict[str, Any] = {}
+    last: deque[str] = deque(maxlen=LINES)
+    with Live(_picture(port, status, last), console=console, refresh_per_second=8) as live:
+        for line in lines:
+            if line.kind == "status":
+                status = line.status
+            elif line.tell():
+                last.append(line.tell())
+            live.update(_picture(port, status, last))
+
+
+def _picture(port: str, status: dict[str, Any], last: deque[str]) -> Group:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", style="dim", min_width=10)
+    table.add_column()
+    if status:
+        verdict = str(status.get("verdict"))
+        reasons = ", ".join(status.get("reasons") or ())
+        table.add_row("verdict", Text(f"{verdict}  {reasons}".rstrip(), style=_STYLES.get(verdict, "default")))
+        for name, key in (("used", "rated_octets"), ("carried", "carried_octets"), ("unsure", "error_bound_octets")):
+            if isinstance(status.get(key), int):
+                table.add_row(name, size(status[key]))
+        table.add_row("modem", str(status.get("modem")))
+        table.add_row("reports", f"{status.get('reports_acked')} of {status.get('reports_sent')} acknowledged")
+        if status.get("heap_octets"):
+            table.add_row("heap", f"{status['heap_octets']:,} octets in use")
+    else:
+        table.add_row("", "waiting for the guard's next status: at a change, else once an hour")
+    return Group(Text(port, style="bold"), table, *(Text(text, style="dim") for text in last))
+
