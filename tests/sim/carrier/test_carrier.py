@@ -1,67 +1,18 @@
 """The carrier's counting, rating and stopping, against sums made anew from the packets that passed."""
 
-import random
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host_tools.sim.carrier import Bearer, Carrier, Enforcement, Rating, SimPlan, Tier
-from host_tools.sim.clock import MS, Clock, S
-from host_tools.sim.events import EventLog
+from host_tools.sim.carrier import Bearer, Enforcement, Rating, SimPlan, Tier
+from host_tools.sim.clock import MS, S
 from host_tools.sim.network import dns
-from host_tools.sim.network.internet import DNS_SERVER, Internet
+from host_tools.sim.network.internet import DNS_SERVER
 from host_tools.sim.network.packet import udp
-
-IMSI = "460040000000001"
-HOST = ("203.0.113.9", 9)
-CHINA = timezone(timedelta(hours=8))
-
-
-class World:
-    def __init__(
-        self, start="2025-03-10T00:00:00+08:00", allowance=10_000, start_day=1, rating=None, **enforcement
-    ):
-        self.clock = Clock(datetime.fromisoformat(start))
-        self.log = EventLog(self.clock)
-        self.internet = Internet(self.clock, random.Random(1), latency_ms=10)
-        self.carrier = Carrier(
-            self.clock, self.internet, rating or Rating(), Enforcement(**enforcement), self.log
-        )
-        self.carrier.add_sim(IMSI, SimPlan(allowance, start_day))
-        self.got = []
-        self.deactivations = 0
-        self.bearer = None
-
-    def activate(self):
-        answer = self.carrier.activate(IMSI, self.got.append, self.deactivated)
-        self.bearer = answer if isinstance(answer, Bearer) else None
-        return answer
-
-    def deactivated(self):
-        self.deactivations += 1
-
-    def up(self, octets):
-        """Sends an IP packet of so many octets."""
-        self.bearer.send(udp((self.bearer.ip, 9), HOST, bytes(octets - 28)))
-
-    def down(self, octets, ip=None):
-        self.internet.send(udp(HOST, (ip or self.bearer.ip, 9), bytes(octets - 28)))
-        self.run(0.01)
-
-    def run(self, seconds):
-        self.clock.run_until(self.clock.now_us + round(seconds * S))
-
-    def run_to(self, instant):
-        self.clock.run_until(self.clock.us_of(datetime.fromisoformat(instant)))
-
-    def events(self):
-        return [(e["what"], e.get("reason"), e["t"]) for e in self.log.events]
-
-    def figures(self, cycle=None):
-        return self.carrier.figures(IMSI, cycle)
+from tests.sim.carrier.world import CHINA, HOST, IMSI, World
 
 
 def test_both_directions_are_counted_headers_included():
