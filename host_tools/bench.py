@@ -102,6 +102,7 @@ class World:
             scenario.orders,
             scenario.desk,
             lambda: self.carrier.news(IMSI),
+            self.cycle_id,
         )
         self.collector.orders = self.desk.order
         for fault in scenario.faults:
@@ -150,6 +151,10 @@ class World:
         else:
             self.modem.faults.inject(fault)
 
+    def cycle_id(self, label: str) -> int:
+        """The device's number of the cycle that the carrier calls so."""
+        return cycle_id(self.carrier, IMSI, label)
+
     @property
     def done(self) -> float:
         """The part of the run that is over, 0 to 1."""
@@ -169,9 +174,13 @@ class Recorder:
         self.closed: dict[int, dict[str, Any]] = {}
         self.peak_heap: int | None = None
         self.stopped_at: dict[int, str] = {}
-        self.under_counts = 0
+        self.reasons_seen: dict[str, None] = {}  # in the order in which they came
+        self.warned: dict[str, None] = {}
+        self.carrier_stops: list[str] = []
+        self._refused: dict[int, int] = {}  # boot -> orders refused in it
         self.sent: set[tuple[int, int]] = set()
         world.board.on_status = self._status
+        world.log.listeners.append(self._event)
 
     def _status(self, status: dict[str, Any]) -> None:
         world = self._world
@@ -187,34 +196,53 @@ class Recorder:
             self.closed[status["closed"]["cycle"]] = status["closed"]
         if status["heap_octets"] is not None:
             self.peak_heap = max(self.peak_heap or 0, status["heap_octets"])
+        self.reasons_seen.update(dict.fromkeys(status["reasons"]))
+        self.warned.update(dict.fromkeys(status.get("warned", ())))
+        self._refused[status["boot_id"]] = status.get("orders_refused", 0)
         self.sent.update((status["boot_id"], seq) for seq in range(status["reports_sent"]))
         if self._on_progress:
             self._on_progress(world)
+
+    def _event(self, event: dict[str, Any]) -> None:
+        if event["who"] == "carrier" and event["what"] == "stopped" and event["reason"] not in self.carrier_stops:
+            self.carrier_stops.append(event["reason"])
+
+    @property
+    def orders_refused(self) -> int:
+        """By all boots together, as far as each told."""
+        return sum(self._refused.values())
 
     def summary(self, target: str, wall_s: float) -> dict[str, Any]:
         world, last = self._world, self.last
         carrier = world.carrier.figures(IMSI)
         if carrier["closed"]:
-            figures = self.closed.get(_cycle_id(world.carrier, carrier["cycle"]), {})
+            figures = self.closed.get(world.cycle_id(carrier["cycle"]), {})
         else:  # the present cycle: the carrier's figures at the instant of the device's
             carrier, figures = self.carrier_then, last
         received = world.store.reports_received(world.device_id)
         sent = max(len(self.sent), received)  # the last status may be older than the last report
         return {
-            "scenario": world.scenario.title,
+            "scenario": world.scenario.name,
+            "title": world.scenario.title,
             "target": target,
             "seed": world.seed,
             "passed": False,
             "failures": [],
             "simulated_s": world.clock.now_us // S,
             "wall_s": round(wall_s, 2),
-            "carrier": {key: carrier.get(key) for key in CARRIER_FIGURES},
+            "carrier": {key: carrier.get(key) for key in CARRIER_FIGURES}
+            | {"stops": self.carrier_stops, "denied_octets": world.carrier.denied_octets(IMSI)},
             "device": {
                 "carried_octets": figures.get("carried_octets"),
                 "rated_octets": figures.get("rated_octets"),
                 "error_bound_octets": figures.get("error_bound_octets"),
                 "verdict": last.get("verdict"),
+                "verdicts_seen": list(dict.fromkeys(verdict for _, verdict in self.verdicts)),
                 "reasons": last.get("reasons"),
+                "reasons_seen": list(self.reasons_seen),
+                "warned": list(self.warned),
+                "cost_fen": figures.get("cost_fen"),
+                "orders_applied": last.get("counter", 0),
                 "stopped_at": self.stopped_at.get(figures.get("cycle", -1)),
                 "cycle": figures.get("cycle"),
                 "boots": world.board.boots,
@@ -227,6 +255,8 @@ class Recorder:
                 "reports_received": received,
                 "reports_lost": sent - received,
                 "octets_per_report": last.get("octets_per_report"),
+                "orders_sent": world.desk.sent,
+                "orders_refused": self.orders_refused,
             },
             "events": world.log.events,
         }
@@ -241,12 +271,12 @@ class Recorder:
         }
 
 
-def _cycle_id(carrier: Carrier, label: str) -> int:
-    """The device's number of the cycle that the carrier calls so."""
+def cycle_id(carrier: Carrier, imsi: str, label: str) -> int:
+    """The device's number of the cycle that the carrier calls by `label`."""
     if label in UNBILLED_IDS:
         return UNBILLED_IDS[label]
-    number = carrier.cycle_number(IMSI, label)
-    return number if carrier.counts_months(IMSI) else FIRST_BILLED_ID + number
+    number = carrier.cycle_number(imsi, label)
+    return number if carrier.counts_months(imsi) else FIRST_BILLED_ID + number
 
 
 def _bench_json(world: World) -> dict[str, Any]:

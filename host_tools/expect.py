@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
+
+from host_tools.units import Octets
 
 Permille = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -27,8 +30,24 @@ class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     reports_received: Count | None = None
     #: Starts of the board, the first included.
     boots: Count | None = None
-    #: The guard's verdict at the end.
+    #: The guard's verdict at the end, the reasons to stop that stand then (all of them, in any order), and what
+    #: of either stood at some time.
     verdict: str | None = None
+    reasons: list[str] | None = None
+    verdicts_seen: list[str] = []
+    reasons_seen: list[str] = []
+    #: Warnings that fired at some time, as "used-800", "cost-500", "days-7" or "forecast".
+    warned: list[str] = []
+    #: The carrier's out-of-plan cost, in fen.
+    cost_fen_at_most: Count | None = None
+    #: The device's cost lies between the carrier's and this much above it.
+    cost_over_fen: Count | None = None
+    #: The carrier's stops at any time (all of them, in any order); [] for none.
+    carrier_stops: list[str] | None = None
+    #: Octets that the carrier carried while its policy, had it known all at once, denied them.
+    denied_octets_at_most: Octets | None = None
+    #: At least so many of the owner's orders were taken.
+    orders_applied: Count | None = None
 
     def failures(self, result: dict[str, Any]) -> list[str]:
         """One line for each expectation that did not hold, given `RunResult.to_json()`."""
@@ -78,4 +97,31 @@ class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             found.append(f"the board started {device['boots']} times, not {self.boots}")
         if self.verdict is not None and device["verdict"] != self.verdict:
             found.append(f'the verdict is "{device["verdict"]}", not "{self.verdict}"')
+        cost, counted = carrier["overage_cost"] or 0, device["cost_fen"]
+        if self.cost_fen_at_most is not None and cost > self.cost_fen_at_most:
+            found.append(f"{cost:,} fen were charged beyond the plan, more than {self.cost_fen_at_most:,}")
+        if self.cost_over_fen is not None and (counted is None or not 0 <= counted - cost <= self.cost_over_fen):
+            told = "no cost" if counted is None else f"a cost of {counted:,} fen"
+            found.append(f"the device told {told}, not {cost:,} to {cost + self.cost_over_fen:,} fen")
+        denied, limit = carrier["denied_octets"], self.denied_octets_at_most
+        if limit is not None and denied > limit:
+            found.append(f"{denied:,} octets were carried against the carrier's policy, more than {limit:,}")
+        if self.orders_applied is not None and device["orders_applied"] < self.orders_applied:
+            found.append(f"{device['orders_applied']} orders were taken, fewer than {self.orders_applied}")
+        for want, have, what in (
+            (self.reasons, device["reasons"], "the reasons to stop"),
+            (self.carrier_stops, carrier["stops"], "the carrier's stops"),
+        ):
+            if want is not None and sorted(want) != sorted(have or ()):
+                found.append(f"{what} are {_words(have)}, not {_words(want)}")
+        for want, have, what in (
+            (self.verdicts_seen, device["verdicts_seen"], "the verdict was never"),
+            (self.reasons_seen, device["reasons_seen"], "there was never the reason"),
+            (self.warned, device["warned"], "there was never the warning"),
+        ):
+            found += [f'{what} "{name}", but {_words(have)}' for name in want if name not in have]
         return found
+
+
+def _words(names: Sequence[str] | None) -> str:
+    return ", ".join(names or ()) or "none"

@@ -14,7 +14,7 @@ from typing import Any
 from amqtt.broker import Broker, BrokerContext
 from amqtt.plugins.base import BasePlugin
 
-from host_tools.collector.intake import Collector
+from host_tools.collector.intake import Collector, Orders
 from host_tools.collector.server import listening
 from host_tools.collector.store import Outcome, Received, Store
 from host_tools.scenario import Scenario
@@ -76,12 +76,18 @@ def mqtt_broker() -> Iterator[Mqtt]:
 
 
 class Reports:
-    """The collector that runs: its `port`, the reports it `received`, the `now` it acknowledges with."""
+    """The collector that runs: its `port`, the reports it `received`, the `now` it acknowledges with.
+
+    `orders` is what it asks for orders, in its own thread; `store` is open there, and there alone.
+    """
+
+    store: Store
 
     def __init__(self) -> None:
         self.port = 0
         self.received = 0
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self.orders: Orders = lambda device, report, now: None
 
     def count(self, received: Received, outcome: Outcome) -> None:
         self.received += outcome is Outcome.NEW
@@ -97,10 +103,11 @@ def collector(keys: Mapping[str, str]) -> Iterator[Reports]:
     reports = Reports()
 
     async def serve(ready: Callable[[], None], stop: asyncio.Event) -> None:
-        store = Store()
+        store = reports.store = Store()
         try:
             secrets = {device: bytes.fromhex(key) for device, key in keys.items()}
-            taker = Collector(store, secrets, lambda: reports.now())  # noqa: PLW0108 - `now` is set later
+            # `now` and `orders` are set later.
+            taker = Collector(store, secrets, lambda: reports.now(), lambda *about: reports.orders(*about))  # noqa: PLW0108
             taker.listeners.append(reports.count)
             async with listening(taker, LOOPBACK) as reports.port:
                 ready()

@@ -20,8 +20,6 @@ from host_tools.units import Octets, Seconds
 if TYPE_CHECKING:
     from host_tools.sim.carrier.carrier import News
 
-TEST_PERIOD, SILENT_PERIOD, FIRST_PERIOD = 1, 2, 16
-"""Cycle ids: of the phases before billing, and of the first period where periods are no calendar months."""
 USED_STEP_PERMILLE = 10
 """Of the cap or allowance: a carrier's figure that grew by less is no news."""
 
@@ -100,7 +98,8 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Desk:
     """Gives a collector the orders of one device (`order`). `sent` counts them.
 
-    `plan` is the device's, `news` reads the platform, `start` is the instant from which `instructions` count.
+    `plan` is the device's, `start` is the instant from which `instructions` count. `news` reads the platform,
+    `cycle_id` gives the device's number for the cycle that the platform calls by a label.
     """
 
     def __init__(
@@ -111,6 +110,7 @@ class Desk:
         instructions: Sequence[Instruction],
         rules: DeskRules,
         news: Callable[[], News],
+        cycle_id: Callable[[str], int],
     ) -> None:
         self.store = store
         self.sent = 0
@@ -119,6 +119,7 @@ class Desk:
         self._open = sorted(instructions, key=lambda instruction: instruction.at)
         self._rules = rules
         self._news = news
+        self._cycle_id = cycle_id
         needed = [push for table, push in _NEEDED_BY.items() if table in plan]
         self._push = frozenset(needed if rules.push is None else rules.push)
         self._read_at: datetime | None = None
@@ -136,7 +137,7 @@ class Desk:
         if self._push and (self._read_at is None or now - self._read_at >= timedelta(seconds=self._rules.news_s)):
             self._read_at = now
             news = self._news()
-            cycle = cycle_id(self._plan, news)
+            cycle = self._cycle_id(news.cycle_label)
             keys.update(self._shown(news, cycle))
             if "carrier_used" in self._push and (used := self._used_news(news, cycle, device)):
                 keys["carrier_used"] = used
@@ -205,30 +206,9 @@ class Desk:
         return grant
 
 
-def cycle_id(plan: Mapping[str, Any], news: News) -> int:
-    """The device's number for the platform's present cycle (SPEC.md, "Report").
-
-    Cycles that are no calendar months count from the plan's `activated`, or else from the first billed day.
-    """
-    if news.phase != "billing":
-        return TEST_PERIOD if news.phase == "test" else SILENT_PERIOD
-    first = date.fromisoformat(news.cycle_label)
-    origin = date.fromisoformat(str(plan.get("activated") or news.billing_since))
-    package = plan.get("package", {})
-    if "cycle_days" in plan:
-        return FIRST_PERIOD + (first - origin).days // plan["cycle_days"]
-    if package.get("slice") == "whole":
-        return FIRST_PERIOD + (_months(first) - _months(origin)) // package["months"]
-    return _months(first)
-
-
 def day_number(day: date) -> int:
     """Days since 2000-01-01, in whatever zone the date is of."""
     return (day - EPOCH.date()).days
-
-
-def _months(day: date) -> int:
-    return (day.year - EPOCH.year) * 12 + day.month - 1
 
 
 def _instant(at: datetime) -> tuple[int, int]:

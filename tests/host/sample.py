@@ -68,6 +68,7 @@ def month(guarded: bool = True) -> SampleRun:
         errors.append((at.isoformat(), over, over, 4_096 if over < 9_000 else 65_536))
     summary = {
         "scenario": "demo",
+        "title": "A month of a tracker's life on 30 MB",
         "target": "micropython",
         "seed": 19,
         "passed": True,

@@ -70,10 +70,10 @@ def test_a_run_gives_json_on_a_pipe_and_a_page(capsys, tmp_path):
     assert status == (0 if result["passed"] else 1)
     assert result["passed"], result["failures"]
     assert set(result) == {
-        "scenario", "target", "seed", "passed", "failures", "simulated_s", "wall_s",
+        "scenario", "title", "target", "seed", "passed", "failures", "simulated_s", "wall_s",
         "carrier", "device", "upstream", "events",
     }  # fmt: skip
-    assert result["target"] == "cpython"
+    assert (result["scenario"], result["target"]) == ("smoke", "cpython")
     assert result["simulated_s"] == 3 * 3600
     assert "smoke" in page.read_text()
     assert "\x1b" not in err, "no progress in a pipe"

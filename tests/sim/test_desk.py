@@ -11,11 +11,12 @@ from host_tools.collector.order import Balance, CarrierUsed, Grant, Order, SetUs
 from host_tools.collector.store import Store
 from host_tools.collector.verify import Report
 from host_tools.sim.carrier.carrier import News
-from host_tools.sim.desk import Desk, DeskRules, Instruction, cycle_id, day_number
+from host_tools.sim.desk import Desk, DeskRules, Instruction, day_number
 from tests.collector.sealed import DEVICE, fields
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 CYCLE = 26 * 12 + 2  # March 2026
+CYCLES = {"2026-03-01": CYCLE, "2026-04-01": CYCLE + 1, "test": 1}
 PLAN = {"allowance_octets": 1_000_000}
 
 NEWS = News(
@@ -50,7 +51,7 @@ class Owner:
         ]
         self.news, self.read = NEWS, 0
         self.store = Store()
-        self.desk = Desk(self.store, START, plan, instructions, rules, self._read)
+        self.desk = Desk(self.store, START, plan, instructions, rules, self._read, CYCLES.get)
         self.seq = 0
         self.sent = []
 
@@ -278,25 +279,6 @@ def test_no_grant_before_the_billing_period():
     owner = Owner(push=["grant"])
     owner.shows(pool_remaining=4000, pool_members=2, phase="test", cycle_label="test", billing_since=None)
     assert owner.report(1) is None
-
-
-@pytest.mark.parametrize(
-    ("plan", "phase", "label", "number"),
-    [
-        ({}, "test", "test", 1),
-        ({}, "silent", "silent", 2),
-        ({}, "billing", "2026-03-27", CYCLE),
-        ({"package": {"months": 3, "slice": "month"}, "activated": "2026-01-15"}, "billing", "2026-03-01", CYCLE),
-        ({"cycle_days": 30, "activated": "2026-03-15"}, "billing", "2026-03-15", 16),
-        ({"cycle_days": 30, "activated": "2026-03-15"}, "billing", "2026-05-14", 18),
-        ({"cycle_days": 10}, "billing", "2026-03-11", 17),
-        ({"package": {"months": 3, "slice": "whole"}, "activated": "2025-11-30"}, "billing", "2026-02-28", 17),
-        ({"package": {"months": 12, "slice": "whole"}, "activated": date(2025, 3, 1)}, "billing", "2026-03-01", 17),
-    ],
-)
-def test_cycle_id(plan, phase, label, number):
-    news = dataclasses.replace(NEWS, phase=phase, cycle_label=label)
-    assert cycle_id(plan, news) == number
 
 
 def test_day_number():

@@ -172,6 +172,10 @@ class Carrier:
         """Why the policy denies data right now: the stops in force, and those of which the platform knows too late."""
         return tuple(self._sim(imsi).denied())
 
+    def denied_octets(self, imsi: str) -> int:
+        """IP octets carried so far while the policy denied them (`denies`): the platform's lag is why they passed."""
+        return self._sim(imsi).denied_octets
+
     def news(self, imsi: str) -> News:
         """What the platform shows now."""
         sim = self._sim(imsi)

@@ -51,6 +51,7 @@ class Sim:
         self.account = Account(carrier.clock, carrier.rating, plan.zone)
         self.stops: set[str] = set()
         self.refusal = 0
+        self.denied_octets = 0  # carried all the same, over all cycles
         self.bearer: Bearer | None = None
         self.cap_octets = plan.allowance_octets  # of the present cycle; without a pool the plan's allowance
         self.balance_fen = plan.funds.balance_fen if plan.funds else None
@@ -187,6 +188,8 @@ class Sim:
 
     def charge(self, octets: int) -> None:
         """Counts one packet, now."""
+        if any(self.denied()):
+            self.denied_octets += octets
         if self.phase == SILENT:
             self._begin_billing(self.today, new=True)
         cycle = self.account.cycle
