@@ -6,14 +6,15 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from host_tools import thirdparty
 from host_tools.collector.intake import Collector
+from host_tools.collector.order import Order
 from host_tools.collector.store import Store
-from host_tools.collector.verify import BadMacError, MalformedError
+from host_tools.collector.verify import BadMacError, MalformedError, Report
 from host_tools.errors import UsageError
 from host_tools.rules import schedule
 from host_tools.scenario import Fault, Host, PowerCut, Reset, Scenario
@@ -39,8 +40,6 @@ MSISDN = "+861440000000001"
 LEDGER_SECTORS = 3
 UNBILLED_IDS = {"test": 1, "silent": 2}
 """The device's numbers of the periods before the first bill."""
-FIRST_BILLED_ID = 16
-"""Its number of the first cycle that is counted from the activation; calendar months count from 2000-01."""
 CARRIER_FIGURES = ("ip_octets", "billed_octets", "allowance_octets", "stopped_at", "stop_reason", "overage_cost")
 APPS = {"workload": (), "umqtt-tracker": ("umqtt.simple",)}
 """The applications that ship, and the stock libraries that they import."""
@@ -104,7 +103,7 @@ class World:
             lambda: self.carrier.news(IMSI),
             self.cycle_id,
         )
-        self.collector.orders = self.desk.order
+        self.collector.orders = self.order
         for fault in scenario.faults:
             self.clock.at(int(fault.at) * S, self._strike, fault)
         self.clock.at(self.end_us, self.board.finish)
@@ -135,6 +134,14 @@ class World:
             self.internet.add_host(host.name, Responder() if host.kind == "responder" else Sink())
         return False
 
+    def order(self, device: str, report: Report, now: datetime) -> Order | None:
+        """What the desk answers a report with; for a collector's `orders`."""
+        order = self.desk.order(device, report, now)
+        if order is not None:
+            names = [name for name in order.__struct_fields__ if getattr(order, name) is not None]
+            self.log.add("desk", "order", counter=order.counter, keys=" ".join(names[1:]))
+        return order
+
     def _sms(self, imsi: str, tpdu: bytes) -> None:
         try:
             self.collector.sms(tpdu)
@@ -153,7 +160,7 @@ class World:
 
     def cycle_id(self, label: str) -> int:
         """The device's number of the cycle that the carrier calls so."""
-        return cycle_id(self.carrier, IMSI, label)
+        return cycle_id(label)
 
     @property
     def done(self) -> float:
@@ -271,12 +278,11 @@ class Recorder:
         }
 
 
-def cycle_id(carrier: Carrier, imsi: str, label: str) -> int:
-    """The device's number of the cycle that the carrier calls by `label`."""
+def cycle_id(label: str) -> int:
+    """The device's number of the cycle that the carrier calls by `label`: its first day, from 2000-01-01."""
     if label in UNBILLED_IDS:
         return UNBILLED_IDS[label]
-    number = carrier.cycle_number(imsi, label)
-    return number if carrier.counts_months(imsi) else FIRST_BILLED_ID + number
+    return (date.fromisoformat(label) - date(2000, 1, 1)).days
 
 
 def _bench_json(world: World) -> dict[str, Any]:

@@ -102,7 +102,9 @@ class Calendar:
 
     def _begin(self, cycle_id, now):
         guard = self._guard
-        if cycle_id == guard.ledger.cycle_id + 1:  # otherwise the clock has only now learnt which period it is
+        before = guard.ledger.cycle_id
+        if before and cycle_id == guard.config.plan.cycle.next_id(before):
+            # Otherwise the clock has only now learnt which period it is.
             self.closed = {
                 "cycle": guard.ledger.cycle_id,
                 "carried_octets": guard.carried_octets(),

@@ -165,6 +165,6 @@ class Clock:
             self._guess = boot
             self.source = "corroborated"
             cycle_id = self._cycle_at(_plus(boot, self._uptime))
-            if self.cycle_id < cycle_id == self._cycle_at(self._bound()) + 1:
+            if self.cycle_id < cycle_id == self._cycle.next_id(self._cycle_at(self._bound())):
                 self.cycle_id = cycle_id
                 self._reckon()

@@ -1,7 +1,7 @@
 """The plan of a configuration: what the carrier's systems do with the SIM, and how the device is to answer."""
 
 from usageguard.config_table import ConfigError, Table, index
-from usageguard.core.cycle import Cycle, Days, Lifecycle, Months, add_months
+from usageguard.core.cycle import Cycle, Days, Lifecycle, Months
 from usageguard.core.plan import WARN_DAYS, WARN_PERMILLE, Plan, Rating
 from usageguard.core.tariff import Tariff
 
@@ -33,15 +33,16 @@ def read_plan(table):
     warn_permille = table.steps("warn_permille", WARN_PERMILLE, MAX_WARNINGS, 1, 1000)
     warn_cost_fen = table.steps("warn_cost_fen", (), MAX_WARNINGS, 1, MAX_FEN)
     warn_days = table.steps("warn_days", WARN_DAYS, MAX_WARNINGS, 1, 366, falling=True)
-    cycle, expiry_day, renew_months = _cycle(table)
+    life = table.table("lifecycle", {}) if table.has("lifecycle") else None
+    periods = _life_days(life) if life else None
+    cycle, package = _cycle(table, periods and periods[1])
     tariff, cap_octets = _overage(table, allowance, exhaustion)
     if warn_cost_fen and not tariff:
         raise ConfigError(table.field("warn_cost_fen"), "means nothing without overage", "leave it out, or add overage")
-    life = table.table("lifecycle", {}) if table.has("lifecycle") else None
     test_octets = None
     charged = hold_silent = False
     if life:
-        cycle = _lifecycle(life, cycle)
+        cycle = Lifecycle(cycle, *periods)
         test_octets = life.integer("test_octets", 1, MAX_ALLOWANCE, None)
         charged = life.choice("on_test_exhausted", ("stop", "charge"), "stop") == "charge"
         hold_silent = life.choice("on_silence", ("hold", "use"), "hold") == "hold"
@@ -57,9 +58,8 @@ def read_plan(table):
         kind = "overage" if charged else "test"
         plan.test = Plan(test_octets, cycle, rating, kind, *common, tariff, None, warn_cost_fen)
         _usable(life.field("test_octets"), plan.test)
-    if expiry_day:
-        plan.expiry_day = expiry_day
-        plan.renew_months = renew_months
+    if package:
+        plan.package_months, plan.activated, plan.renew_months = package
         plan.warn_days = warn_days
     plan.hold_silent = hold_silent
     plan.warn_forecast = table.boolean("warn_forecast", True)
@@ -96,8 +96,8 @@ def _rating(sub):
     return rating
 
 
-def _cycle(table):
-    """(cycle, expiry day or 0, months in which the package can be renewed)."""
+def _cycle(table, billing_from):
+    """(cycle, package or None); a package is (months, local day it counts from, months in which it can be renewed)."""
     offset = table.integer("utc_offset_min", -720, 840, 480)  # zones from UTC-12 to UTC+14; UTC+8 is China's
     start_day = table.integer("cycle_start_day", 1, 31, None)
     days = table.integer("cycle_days", 1, 3660, None)
@@ -105,12 +105,17 @@ def _cycle(table):
     package = table.table("package", {}) if table.has("package") else None
     if start_day and days:
         raise ConfigError(table.field("cycle_days"), "does not go with cycle_start_day", "leave one of the two out")
+    if billing_from and activated is not None:
+        hint = "leave it out: billing_from, or the first use, is the day"
+        raise ConfigError(table.field("activated"), "does not go with lifecycle", hint)
+    if billing_from:
+        activated = billing_from
     if activated is None and (days or package):
         needs = "cycle_days" if days else "package"
         raise ConfigError(table.field("activated"), "is missing", needs + ' counts from it: give "2026-03-15"')
     cycle = Days(days, activated, offset) if days else Cycle(start_day or 1, offset)
     if not package:
-        return cycle, 0, 0
+        return cycle, None
     months = package.integer("months", 1, 120)
     part = package.choice("slice", SLICES, "month")
     renew_months = package.integer("renew_months", 0, 120, 3)
@@ -122,7 +127,7 @@ def _cycle(table):
         cycle = Months(months, activated, offset)
     elif not start_day and not days:
         cycle = Months(1, activated, offset)
-    return cycle, add_months(activated, months), renew_months
+    return cycle, (months, activated, renew_months)
 
 
 def _overage(table, allowance, exhaustion):
@@ -150,7 +155,8 @@ def _overage(table, allowance, exhaustion):
     return tariff, cap_octets
 
 
-def _lifecycle(life, cycle):
+def _life_days(life):
+    """(local day on which the test period ends or None, that on which billing begins at the latest)."""
     test_until = life.date("test_until", None)
     billing_from = life.date("billing_from", None)
     if test_until is None and billing_from is None:
@@ -159,7 +165,7 @@ def _lifecycle(life, cycle):
         billing_from = test_until
     if test_until is not None and test_until > billing_from:
         raise ConfigError(life.field("test_until"), "is after billing_from", "give a date before it, or the same")
-    return Lifecycle(cycle, test_until, billing_from)
+    return test_until, billing_from
 
 
 def _account(table, plan):

@@ -3,17 +3,17 @@
 Unix seconds exceed a 31-bit small int; these two never do. Dates are Gregorian. Periods begin at 00:00 in a
 zone that is `utc_offset_min` minutes (-720..840) east of UTC all year; a local day is a day number there.
 
-Ids of successive periods are successive integers, but for the step from a SIM's `SILENT` to its billing.
+A period's id is the local day on which it begins, so ids only rise, whatever plan a device is given next; those of a
+SIM's test and silent periods are the smallest.
 """
 
 from usageguard.compat import const
 
 DAY_SECONDS = 86400
 
-# Ids of periods
+# Ids of periods that are no days
 TEST = const(1)
 SILENT = const(2)
-FIRST_ID = const(16)  # every billed one has this or a greater one: months since 2000-01 passed it in 2001
 
 # Phases of a SIM's life
 PHASE_BILLING = const(0)
@@ -82,7 +82,8 @@ def silent_end(day, months):
 
 
 class _Periods:
-    """What all kinds share. Theirs are `_id_on(local_day)` and its inverse, `_first_day_of(cycle_id)`."""
+    """What all kinds share. Theirs is `_start_on(local_day)`: the day on which the period that holds it begins, and
+    `_start_after(local_day)`: the first day after it on which one does."""
 
     def __init__(self, length, first_day, utc_offset_min):
         self.length = length
@@ -95,11 +96,15 @@ class _Periods:
 
     def cycle_id(self, day, second):
         """Id of the period that holds this instant."""
-        return self._id_on(self.local_day(day, second))
+        return self._start_on(self.local_day(day, second))
+
+    def next_id(self, cycle_id):
+        """Id of the period after it."""
+        return self._start_after(cycle_id)
 
     def bounds(self, cycle_id):
         """((day, second), (day, second)): its first instant, and the first one after it."""
-        return self._start(cycle_id), self._start(cycle_id + 1)
+        return self.midnight(cycle_id), self.midnight(self._start_after(cycle_id))
 
     def seconds_left(self, day, second):
         """Seconds, 1 or more, until the period that holds this instant ends; a small int up to 34 years."""
@@ -117,36 +122,29 @@ class _Periods:
         second = -self.utc_offset_min * 60
         return local_day + second // DAY_SECONDS, second % DAY_SECONDS
 
-    def _start(self, cycle_id):
-        return self.midnight(self._first_day_of(cycle_id))
-
 
 class Months(_Periods):
-    """Periods of `length` (1 or more) months; the first one, FIRST_ID, begins on the local day `first_day`.
+    """Periods of `length` (1 or more) months; the first one begins on the local day `first_day`.
 
     The others begin on the same day of the month, in a shorter month on its last day. An instant before
     `first_day` belongs to the first period.
     """
 
-    _first_id = FIRST_ID
-
-    def _first_day_of(self, cycle_id):
-        return add_months(self.first_day, (cycle_id - self._first_id) * self.length)
-
-    def _id_on(self, local_day):
-        local_day = max(local_day, self.first_day)
+    def _number(self, local_day):
+        """How many periods began after the first one, up to that day."""
         months = _months_and_date(local_day)[0] - _months_and_date(self.first_day)[0]
-        cycle_id = self._first_id + months // self.length
-        return cycle_id if local_day >= self._first_day_of(cycle_id) else cycle_id - 1
+        number = months // self.length
+        return number if local_day >= add_months(self.first_day, number * self.length) else number - 1
+
+    def _start_on(self, local_day):
+        return add_months(self.first_day, max(0, self._number(local_day)) * self.length)
+
+    def _start_after(self, local_day):
+        return add_months(self.first_day, (max(-1, self._number(local_day)) + 1) * self.length)
 
 
 class Cycle(Months):
-    """Calendar months from `start_day`, 1..31, in a shorter month from its last day.
-
-    A period's id is the number of months from 2000-01, when the first one begins, to the month in which it begins.
-    """
-
-    _first_id = 0
+    """Calendar months from `start_day`, 1..31, in a shorter month from its last day."""
 
     def __init__(self, start_day, utc_offset_min):
         super().__init__(1, start_day - 1, utc_offset_min)
@@ -154,13 +152,15 @@ class Cycle(Months):
 
 
 class Days(_Periods):
-    """Periods of `length` (1 or more) days; ids and `first_day` are as in Months."""
+    """Periods of `length` (1 or more) days; `first_day` is as in Months."""
 
-    def _first_day_of(self, cycle_id):
-        return self.first_day + (cycle_id - FIRST_ID) * self.length
+    def _start_on(self, local_day):
+        return max(self.first_day, local_day - (local_day - self.first_day) % self.length)
 
-    def _id_on(self, local_day):
-        return FIRST_ID + max(0, local_day - self.first_day) // self.length
+    def _start_after(self, local_day):
+        if local_day < self.first_day:
+            return self.first_day
+        return local_day - (local_day - self.first_day) % self.length + self.length
 
 
 class Lifecycle(_Periods):
@@ -193,16 +193,28 @@ class Lifecycle(_Periods):
             self.cycle.first_day = local_day
         return True
 
-    def _start(self, cycle_id):
-        if cycle_id >= FIRST_ID:
-            return self.cycle._start(cycle_id)
-        if cycle_id > SILENT:
-            return self.midnight(self.billing_day)
-        if cycle_id == TEST or self.test_end_day is None:
-            return 0, 0
-        return self.midnight(min(self.test_end_day, self.billing_day))
+    def bounds(self, cycle_id):
+        """((day, second), (day, second)): its first instant, and the first one after it."""
+        start = (0, 0)
+        if cycle_id == SILENT and self.test_end_day is not None:
+            start = self.midnight(min(self.test_end_day, self.billing_day))
+        elif cycle_id > SILENT:
+            start = self.midnight(cycle_id)
+        return start, self.midnight(self._end(cycle_id))
 
-    def _id_on(self, local_day):
+    def next_id(self, cycle_id):
+        """Id of the period after it."""
+        return self._start_on(self._end(cycle_id))
+
+    def _end(self, cycle_id):
+        """The local day with which a period ends."""
+        if cycle_id > SILENT:
+            return self.cycle._start_after(cycle_id)
+        if cycle_id == TEST and self.test_end_day is not None:
+            return min(self.test_end_day, self.billing_day)
+        return self.billing_day
+
+    def _start_on(self, local_day):
         if local_day >= self.billing_day:
-            return self.cycle._id_on(local_day)
+            return self.cycle._start_on(local_day)
         return SILENT if self.test_end_day is None or local_day >= self.test_end_day else TEST

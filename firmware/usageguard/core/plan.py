@@ -10,6 +10,7 @@ Integers here may be big ints on a 32-bit board: they are for set-up; what is co
 into Octets by `usageguard.core.policy`.
 """
 
+from usageguard.core.cycle import add_months
 from usageguard.core.octets import MAX
 
 WARN_PERMILLE = (500, 800, 900)
@@ -60,9 +61,9 @@ class Plan:
     `margin_octets` stays unused for what the carrier sees and the device does not; `reserve_octets` is kept
     for the class that reports. `warn_permille` are rising thresholds of the allowance, `warn_cost_fen` of the cost.
 
-    The systems beside the quota, None or 0 where the plan has none; see `usageguard.config_plan`: `expiry_day`,
-    `renew_months`, `warn_days`, `warn_forecast`, `pace`, `balance_fen`, `fee_fen`, `throttle` (octets per second,
-    burst octets), `burst` (factor, floor octets, window s, hold s), `pool` (first grant, holding s, on silence),
+    The systems beside the quota, None or 0 where the plan has none; see `usageguard.config_plan`: `package_months`,
+    `activated`, `renew_months`, `warn_days`, `warn_forecast`, `pace`, `balance_fen`, `fee_fen`, `throttle` (octets
+    per second, burst octets), `burst` (factor, floor octets, window s, hold s), `pool` (first grant, holding s, on silence),
     `test` (the Plan of the test period), `hold_silent`.
     """
 
@@ -108,7 +109,7 @@ class Plan:
             self.warn_marks.append(MAX if free is None else allowance + free + 1)
         self.warn_days = ()
         self.warn_forecast = False
-        self.expiry_day = self.renew_months = 0
+        self.package_months = self.activated = self.renew_months = 0
         self.pace = False
         self.balance_fen = None
         self.fee_fen = 0
@@ -117,6 +118,12 @@ class Plan:
         # A larger lease wears the flash less, a smaller one loses less in a power cut: a share of a percent
         # either way. 256 KiB keeps a plan of 5 GB a month on 100,000 erases for a century.
         self.lease_max_octets = 262144 if allowance > 1 << 30 else 65536
+
+    @property
+    def expiry_day(self):
+        """The local day with which the package is over, 0 for a plan that is none."""
+        first = getattr(self.cycle, "billing_day", self.activated)
+        return add_months(first, self.package_months) if self.package_months else 0
 
     @property
     def days_bit(self):
