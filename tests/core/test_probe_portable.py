@@ -59,6 +59,13 @@ def test_one_a_day():
     assert attempts(probe, 4320) == [0, 1440, 2880, 4320]
 
 
+def test_a_time_read_before_the_last_attempt():
+    probe = Probe(MIN, 240 * MIN, 1)
+    probe.tried(START)
+    assert probe.due_ms(ticks_add(START, -9 * MIN)) == DAY_MS, "no less than at the attempt"
+    assert probe.due_ms(ticks_add(START, MIN)) == DAY_MS - MIN, "and it is not forgotten"
+
+
 def test_months_of_silence():
     probe = Probe(MIN, 240 * MIN, 2)
     probe.tried(START)
