@@ -90,6 +90,8 @@ def _explain(where: str, message: str, raw: Any, kind: type, examples: Mapping[s
     if match := re.fullmatch(r"Expected `([^`]*)`, got `.*`", problem):
         wanted = " or ".join(_TYPES.get(name, name) for name in match[1].split(" | ") if name != "null")
         return error(f"{quote(value)} is not {wanted}", f"give {wanted}")
+    if problem == "Invalid RFC3339 encoded date":
+        return error(f"{quote(value)} is no date", 'write it as in "2026-03-15"')
     if problem.startswith(("Invalid enum value", "Invalid value")):
         choices = [text for kind in kinds for text in getattr(kind, "values", (getattr(kind, "tag", None),))]
         hint = f"use {' or '.join(quote(text) for text in choices)}"

@@ -9,7 +9,6 @@ from typing import Any
 
 from host_tools.sim.carrier import stops
 from host_tools.sim.carrier.bearer import Bearer
-from host_tools.sim.carrier.cycles import CalendarMonths
 from host_tools.sim.carrier.plan import Enforcement, Rating, SimPlan, VirtualMembers
 from host_tools.sim.carrier.pool import Pool
 from host_tools.sim.carrier.sim import BILLING, Sim
@@ -217,17 +216,6 @@ class Carrier:
         """The labels of all cycles so far, the present one last: first days, ISO 8601, or "test" or "silent"."""
         account = self._sim(imsi).account
         return [cycle.label for cycle in (*account.closed, account.cycle)]
-
-    def cycle_number(self, imsi: str, label: str) -> int:
-        """Calendar months since 2000-01, or cycles since the activation. ValueError for no billing cycle's label."""
-        cycles = self._sim(imsi).cycles
-        if cycles is None:
-            raise ValueError(f"SIM {imsi} is not billed yet")
-        return cycles.number(date.fromisoformat(label))
-
-    def counts_months(self, imsi: str) -> bool:
-        """Whether the SIM's billing cycles are calendar months, so that `cycle_number` counts them."""
-        return isinstance(self._sim(imsi).cycles, CalendarMonths)
 
     def daily(self, imsi: str) -> list[tuple[str, int]]:
         """(day in the carrier's zone, IP octets), days without traffic left out."""

@@ -1,7 +1,6 @@
 """Billing cycles: whole local days of a fixed zone, from 00:00 of a cycle's first day to 00:00 of the next one's.
 
-Three kinds, one interface: `first_day(day)` of the cycle that holds a local day, `after(first)` of the next one, and
-`number(first)`, which rises by 1 from cycle to cycle.
+Three kinds, one interface: `first_day(day)` of the cycle that holds a local day, and `after(first)` of the next one.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def add_months(day: date, months: int) -> date:
 
 @dataclass(frozen=True, slots=True)
 class CalendarMonths:
-    """From a day of the month (1..31) to the same day of the next; `number` counts months since 2000-01."""
+    """From a day of the month (1..31) to the same day of the next; a day that a month lacks means its last one."""
 
     start_day: int = 1
 
@@ -47,13 +46,10 @@ class CalendarMonths:
     def after(self, first: date) -> date:
         return _clamped(first.year, first.month + 1, self.start_day)
 
-    def number(self, first: date) -> int:
-        return (first.year - 2000) * 12 + first.month - 1
-
 
 @dataclass(frozen=True, slots=True)
 class RollingDays:
-    """Every `days` days from the day of activation; `number` counts from 0."""
+    """Every `days` days from the day of activation."""
 
     days: int
     activated: date
@@ -64,13 +60,10 @@ class RollingDays:
     def after(self, first: date) -> date:
         return first + timedelta(days=self.days)
 
-    def number(self, first: date) -> int:
-        return (first - self.activated).days // self.days
-
 
 @dataclass(frozen=True, slots=True)
 class RollingMonths:
-    """Every `months` months from the day of activation, as a package runs; `number` counts from 0."""
+    """Every `months` months from the day of activation, as a package runs."""
 
     months: int
     activated: date
@@ -80,9 +73,6 @@ class RollingMonths:
 
     def after(self, first: date) -> date:
         return self._on(self._index(first) + 1)
-
-    def number(self, first: date) -> int:
-        return self._index(first)
 
     def _on(self, index: int) -> date:
         return add_months(self.activated, index * self.months)

@@ -29,22 +29,16 @@ def test_calendar_months(day, start_day):
     while not is_start(ahead, start_day):
         ahead += timedelta(days=1)
     assert (cycles.first_day(day), cycles.after(back)) == (back, ahead)
-    assert cycles.number(ahead) - cycles.number(back) == 1
-    assert cycles.number(date(2000, 1, min(start_day, 31))) == 0
 
 
 @settings(derandomize=True, deadline=None)
 @given(DAYS, st.integers(1, 400), st.integers(0, 1500))
 def test_rolling_days(activated, length, later):
     cycles, day = RollingDays(length, activated), activated + timedelta(days=later)
-    first, number = activated, 0
+    first = activated
     while (day - first).days >= length:
-        first, number = first + timedelta(days=length), number + 1
-    assert (cycles.first_day(day), cycles.number(first), cycles.after(first) - first) == (
-        first,
-        number,
-        timedelta(days=length),
-    )
+        first += timedelta(days=length)
+    assert (cycles.first_day(day), cycles.after(first) - first) == (first, timedelta(days=length))
 
 
 @settings(derandomize=True, deadline=None)
@@ -59,8 +53,7 @@ def test_rolling_months(activated, length, later):
             if months % length == 0:
                 starts.append(walk)
     held = max(start for start in starts if start <= day)
-    index = starts.index(held)
-    assert (cycles.first_day(day), cycles.number(held), cycles.after(held)) == (held, index, starts[index + 1])
+    assert (cycles.first_day(day), cycles.after(held)) == (held, starts[starts.index(held) + 1])
 
 
 @pytest.mark.parametrize(
@@ -98,8 +91,6 @@ def test_midnight_is_that_of_the_zone(offset_min, before, at):
 def test_rolling_cycle_restores_after_its_days():
     world = World("2025-03-10T00:00:00+08:00", plan={"cycle_days": 30, "activated": date(2025, 1, 31)})
     assert world.news().cycle_label == "2025-03-02"
-    assert world.carrier.cycle_number(IMSI, "2025-03-02") == 1
-    assert not world.carrier.counts_months(IMSI)
     world.use(10_000)
     world.run_to("2025-03-31T23:59:59+08:00")
     assert world.denies() == ("exhausted",)
