@@ -19,7 +19,6 @@ from host_tools.errors import UsageError
 from host_tools.rules import schedule
 from host_tools.scenario import Fault, Host, PowerCut, Reset, Scenario
 from host_tools.sim.board import CAUSE_NAMES, PWRON, Board, Finished, PowerLoss
-from host_tools.sim.carrier import Carrier
 from host_tools.sim.clock import Clock, S
 from host_tools.sim.desk import Desk
 from host_tools.sim.events import EventLog
@@ -101,7 +100,7 @@ class World:
             scenario.orders,
             scenario.desk,
             lambda: self.carrier.news(IMSI),
-            self.cycle_id,
+            cycle_id,
         )
         self.collector.orders = self.order
         for fault in scenario.faults:
@@ -157,10 +156,6 @@ class World:
             self.board.reset(_CAUSES[fault.cause])
         else:
             self.modem.faults.inject(fault)
-
-    def cycle_id(self, label: str) -> int:
-        """The device's number of the cycle that the carrier calls so."""
-        return cycle_id(label)
 
     @property
     def done(self) -> float:
@@ -223,7 +218,7 @@ class Recorder:
         world, last = self._world, self.last
         carrier = world.carrier.figures(IMSI)
         if carrier["closed"]:
-            figures = self.closed.get(world.cycle_id(carrier["cycle"]), {})
+            figures = self.closed.get(cycle_id(carrier["cycle"]), {})
         else:  # the present cycle: the carrier's figures at the instant of the device's
             carrier, figures = self.carrier_then, last
         received = world.store.reports_received(world.device_id)

@@ -31,7 +31,7 @@ def play(scenario: Scenario, target: str, seed: int | None, console: Console, he
 
         def step(world: bench.World) -> None:
             if collector:  # the first status comes before the device is online
-                collector.now, collector.orders = world.clock.utc, world.desk.order
+                collector.now, collector.orders = world.clock.utc, world.order
                 world.desk.store = collector.store
             errors.extend(_error(world))
             progress.step(world)
@@ -54,7 +54,7 @@ def _error(world: bench.World) -> Iterator[tuple[str, int, int, int]]:
     """Time, counted minus carried, rated minus billed, and the device's bound; nothing where their cycles differ."""
     device = world.board.status
     label = world.carrier.cycles(bench.IMSI)[-1]
-    if device["cycle"] == world.cycle_id(label):
+    if device["cycle"] == bench.cycle_id(label):
         carrier = world.carrier.figures(bench.IMSI, label)
         yield (
             world.clock.utc().isoformat(),

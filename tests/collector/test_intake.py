@@ -161,6 +161,41 @@ def test_an_order_is_sent_until_a_report_shows_it(world):
     assert world.asked[-1] == (DEVICE, 4, T0)
 
 
+@given(st.lists(st.sampled_from(["report", "report lost", "answer lost", "again", "new wish", "restart"]), max_size=40))
+def test_whatever_is_lost_a_device_takes_each_order_once_and_ends_with_the_last(story):
+    """Beside a device that goes by the format: a counter it has had changes nothing, a lower one is refused."""
+    world, taken, wishes, told, sent = World(), [], [], [], []
+
+    def wish(device, report, now):
+        if wishes == told:
+            return None
+        told[:] = wishes
+        return Order(counter=world.collector.store.next_counter(device), limit=wishes[-1])
+
+    def report(seq, counter):
+        exchanges.append(seq)
+        return ordered(world.ask(sealed(seq=seq, counter=counter), mid=len(exchanges)))
+
+    exchanges = []
+    world.collector.orders = wish
+    for event in [*story, "report", "report", "report"]:
+        if event == "new wish":
+            wishes.append(len(wishes))
+        elif event == "restart":
+            world.collector = Collector(world.collector.store, KEYS, lambda: world.now, wish)
+        elif event == "again" and sent:
+            report(*sent[-1])  # what answers an old copy is no answer to the report under way
+        elif event in ("report", "report lost", "answer lost"):
+            counter = taken[-1][0] if taken else 0
+            sent.append((len(sent), counter))
+            order = report(*sent[-1]) if event != "report lost" else []
+            if order and event == "report" and order[0] != counter:
+                assert order[0] > counter, "refused"
+                taken.append(order)
+    assert [counter for counter, _ in taken] == sorted({counter for counter, _ in taken})
+    assert [keys for _, keys in taken[-1:]] == [{2: wish} for wish in wishes[-1:]]
+
+
 def test_orders_are_each_devices_own(world):
     world.wanted = 500
     other = sealed(device="tracker-002", key=KEYS["tracker-002"])

@@ -15,7 +15,7 @@ from host_tools.sim.desk import Desk, DeskRules, Instruction, day_number
 from tests.collector.sealed import DEVICE, fields
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
-CYCLE = 26 * 12 + 2  # March 2026
+CYCLE = 9556  # from 2026-03-01
 CYCLES = {"2026-03-01": CYCLE, "2026-04-01": CYCLE + 1, "test": 1}
 PLAN = {"allowance_octets": 1_000_000}
 
