@@ -54,6 +54,8 @@ def test_renewal_in_time_moves_the_end_and_reminds_again():
 
 def test_renewal_within_three_months_resumes_and_counts_from_the_end():
     world = packaged(months=1, funds=Funds(1000, 100))
+    world.run_to("2025-06-15T00:00:00+08:00")
+    assert not world.carrier.renew(IMSI, 2), "it would be over today"
     world.run_to("2025-07-14T12:00:00+08:00")
     assert world.news().stops == ("expired",)
     assert world.news().balance_fen == 900, "April began in the package, May, June and July did not"
@@ -64,6 +66,7 @@ def test_renewal_within_three_months_resumes_and_counts_from_the_end():
     world.run_to("2025-07-15T00:00:00+08:00")
     assert world.denies() == ("expired",)
     assert [event[:2] for event in world.told("refused", "renewed", "restored")] == [
+        ("refused", "too_short"),
         ("refused", "too_short"),
         ("renewed", "by_hand"),
         ("restored", "expired"),

@@ -1,10 +1,13 @@
 """Out-of-plan cost, the balance, arrears: by hand, and against each octet's price looked up one by one."""
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools.sim.carrier import Bearer, Enforcement, Funds, Rating, Tier
+from host_tools.sim.carrier.account import Trail
 from host_tools.sim.carrier.plan import cost
 from tests.sim.carrier.world import IMSI, World
 
@@ -241,3 +244,26 @@ def test_balance_is_what_came_less_what_was_due_by_then(steps, lag_s, balance, f
     assert world.news().balance_fen == balance - months * fee - due
     assert world.news().cost_fen == -(-max(known.get(world.today.replace(day=1), 0) - 10_000, 0) // 1000) * 30
     assert ("arrears" in world.news().stops) == (world.news().balance_fen < 0)
+
+
+def test_sessions_of_records_in_time_are_rounded_too():
+    # Three sessions, of which every other packet is late: 100 octets in time in each, rounded up to 1,000.
+    world = World(rating=Rating(session_round_octets=1_000, late_permille=500, late_s=60))
+    for _ in range(3):
+        world.activate()
+        world.up(100)
+        world.up(100)
+    assert world.news().used_octets == 3_000
+    assert world.figures()["billed_octets"] == 3_000
+
+
+@pytest.mark.parametrize("horizon", [0, 1, 50, 500, 50_000])
+def test_a_trail_forgets_only_what_nobody_asks_for(horizon):
+    trail, rng, now, course = Trail(horizon), random.Random(horizon), 0, []
+    for value in range(1, 4_000):
+        now += rng.randint(0, 9)
+        trail.put(now, value)
+        course.append((now, value))
+        if value % 97 == 0:
+            for then in (now - horizon, now - horizon // 2, now):
+                assert trail.at(then) == max((value for t, value in course if t <= then), default=0)

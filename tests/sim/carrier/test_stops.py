@@ -115,3 +115,29 @@ def test_the_table_is_the_tests_table():
 )
 def test_what_onelink_shows(stops, billing, status, reason):
     assert (card_status(stops, billing), stop_reason(stops)) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("step", "value", "lifts"),
+    [
+        ("resume", 0, {"manual", "arrears"}),
+        ("resume_manual", 0, {"manual"}),
+        ("resume_arrears", 0, {"arrears"}),
+        ("recharge", 100, set()),
+        ("renew", 6, {"expired"}),
+        ("cap", 4_000, {"capped"}),
+        ("top_up", 0, {"pool_exhausted"}),
+        ("wait", 22 * 86_400, {"exhausted", "capped", "pool_exhausted"}),  # to the 1st of April
+    ],
+)
+def test_with_all_stops_in_force_each_event_lifts_its_own(step, value, lifts):
+    world = Busy(0)
+    in_force = set(STOP_REASONS) - {"cancelled"}
+    for code in in_force:
+        world.carrier.stop(IMSI, code)
+    world.do(step, value)
+    assert set(world.carrier.stops(IMSI)) == in_force - lifts
+    world = Busy(0)
+    world.carrier.stop(IMSI, "cancelled")
+    world.do(step, value)
+    assert world.carrier.stops(IMSI) == ["cancelled"]
