@@ -158,12 +158,12 @@ class Ring:
         while bad < total and self._read(self._at) and not valid(self._back):
             bad += 1
             self._at = (self._at + 1) % total
-        self._tried = self.sequence + bad
         if not self.sequence and (sum(filled) != bad or bad >= _SLOTS):
             # Begin in a blank sector, where there is one: to erase the only other one would hide the loss.
             self._at = filled.index(0) * _SLOTS if 0 in filled else 0
             self._ahead = 0 in filled
             return -1
+        self._tried = self.sequence + bad
         # Blank to the eye may be half erased: only a record that was written after the erase vouches for it, and
         # only for the sector after its own.
         last = (self._at - 1) % total // _SLOTS

@@ -361,3 +361,26 @@ def test_hot_path_allocates_nothing():
     expected = 1400 * packets + 300000 * (packets // 25)
     assert ledger.rated.value() == expected, (ledger.rated.value(), expected)
     assert boot(blocks, hal).rated.value() >= expected, "recovered below what was spent"
+
+
+def test_what_was_committed_outlives_the_rot_of_any_record():
+    for back in (1, 2, 3):
+        blocks, hal = Blocks(), Hal()
+        ledger = boot(blocks, hal)
+        ledger.new_cycle(300)
+        ledger.orders[0] = 77
+        ledger.reasons = 0x820001
+        ledger.commit()
+        blocks.cells[(ledger._ring._at - back) * 256 + 40] ^= 4
+        again = boot(blocks, hal)
+        got = (again.cycle_id, again.orders[0], again.reasons)
+        assert got == (300, 77, 0x820001), (back, got)
+
+
+def test_a_loss_outlives_the_rot_of_its_record():
+    blocks, hal = Blocks(), Hal()
+    blocks.litter(4096, 8192)
+    ledger = boot(blocks, hal)
+    assert blocks.erases == 1, "what told of it is gone"
+    blocks.cells[(ledger._ring._at - 1) * 256 + 40] ^= 4
+    assert boot(blocks, hal).lost, "forgotten"

@@ -136,3 +136,74 @@ def test_appending_allocates_nothing():
 
     without_heap(work)
     assert ring.sequence == 4 * SLOTS, ring.sequence
+
+
+def test_the_newest_record_is_not_erased_for_want_of_another():
+    blocks = Blocks()
+    ring = opened(blocks)
+    append(ring, 5)
+    blocks.broken = True
+    for _ in range(6):  # more attempts than the flash has slots
+        try:
+            ring.append()
+        except OSError:
+            pass
+    blocks.broken = False
+    assert opened(blocks).sequence == 5, "what was stored before"
+    append(ring)
+    again = opened(blocks)
+    assert (again.bad, again.sequence) == (0, ring.sequence), again.sequence
+
+
+def test_one_sector_that_takes_nothing_is_passed_over():
+    for kind in (Stuck, Refusing):
+        for sector in range(3):
+            blocks = kind(sector)
+            ring = opened(blocks)
+            append(ring, 5 * SLOTS)
+            again = opened(blocks)
+            assert again.sequence == ring.sequence, (sector, again.sequence, ring.sequence)
+
+
+class Stuck(Blocks):
+    """Programs and erases of one sector have no effect."""
+
+    def __init__(self, sector):
+        super().__init__()
+        self.sector = sector
+        self.writeblocks(sector, b"\x00" * 4096)
+
+    def writeblocks(self, block, buf, off=0):
+        if block != self.sector or len(buf) > RECORD:
+            super().writeblocks(block, buf, off)
+
+    def ioctl(self, op, arg):
+        return 0 if op == 6 and arg == self.sector else super().ioctl(op, arg)
+
+
+class Refusing(Stuck):
+    """They are errors."""
+
+    def writeblocks(self, block, buf, off=0):
+        if block == self.sector and len(buf) == RECORD:
+            raise OSError(5)
+        super().writeblocks(block, buf, off)
+
+    def ioctl(self, op, arg):
+        if op == 6 and arg == self.sector:
+            raise OSError(5)
+        return super().ioctl(op, arg)
+
+
+def test_only_the_sector_after_the_newest_record_is_vouched_for():
+    blocks = Blocks()
+    ring = opened(blocks)
+    append(ring, SLOTS - 1)
+    ring.tidy()
+    append(ring)  # the last slot of a sector, its next one erased ahead
+    blocks.litter(4096, 2 * 4096)
+    ring = opened(blocks)
+    assert (ring.bad, ring.sequence) == (SLOTS, SLOTS), ring.bad
+    erases = blocks.erases
+    append(ring)
+    assert blocks.erases == erases + 1, "the third sector was used on its looks"
