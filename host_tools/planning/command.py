@@ -1,0 +1,105 @@
+"""`usageguard plan FILE` and `usageguard plan fit`."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
+
+from host_tools.errors import UsageError
+
+_DEFAULT = "show"
+
+
+class _Group(TyperGroup):
+    """A group whose first argument may be a file: `plan FILE` is `plan show FILE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = (*self.commands, "--help")
+        if args and args[0] not in known:
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+class _Fit(TyperCommand):
+    """A command whose `--plans` takes as many files as follow it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spread(args, "--plans"))
+
+
+def spread(args: list[str], option: str) -> list[str]:
+    """`option A B` as `option A option B`; what follows the next option is left alone."""
+    told: list[str] = []
+    inside = False
+    for index, each in enumerate(args):
+        if each.startswith("-") and each != "-":
+            if each == option and args[index + 1 : index + 2] and not args[index + 1].startswith("-"):
+                inside = True
+                continue  # each file brings it along
+            inside = False
+        told += [option, each] if inside else [each]
+    return told
+
+
+app = typer.Typer(cls=_Group, no_args_is_help=True, help="What a plan means, and which one a fleet's usage suits.")
+out = Console(highlight=False)
+
+JsonOption = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="as JSON; - is standard output")]
+
+
+@app.command(_DEFAULT)
+def show(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="a device's configuration, a scenario, or a plan")],
+    at: Annotated[str | None, typer.Option(metavar="DATE", help="as of this date or time, not of today")] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Say what a plan means: limits, dates, warnings, costs; `plan FILE` does the same."""
+    from host_tools.planning.doubts import doubts
+    from host_tools.planning.explain import explain, zone
+    from host_tools.planning.show import show as print_facts
+    from host_tools.planning.source import load
+
+    source = load(file)
+    facts = explain(source, _instant(at, zone(source.plan)))
+    found = doubts(source, facts)
+    if json_file:
+        _write_json(json_file, {**facts, "doubts": [each.to_json() for each in found]})
+    if json_file != "-":
+        print_facts(facts, found, out)
+
+
+FIRST, LAST = datetime(2000, 1, 2, tzinfo=UTC), datetime(2178, 1, 1, tzinfo=UTC)
+"""Between these every date of a plan is one that a device can have."""
+
+
+def _instant(text: str | None, zone: Any) -> datetime:
+    """A date (its noon) or a time, in `zone` unless it names its own; now where none is given."""
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        if len(text) == len("2026-03-15"):
+            at = datetime.combine(date.fromisoformat(text), time(12))
+        else:
+            at = datetime.fromisoformat(text)
+        at = at if at.tzinfo else at.replace(tzinfo=zone)
+        if not FIRST <= at < LAST:
+            raise OverflowError
+    except ValueError:
+        raise UsageError("--at", text, "is no date or time", "give it as in 2026-03-15 or 2026-03-15T08:00") from None
+    except OverflowError:
+        raise UsageError("--at", text, "is out of range", "give one of the years 2000 to 2177") from None
+    return at
+
+
+def _write_json(name: str, value: Any) -> None:
+    from host_tools.cli import _write_json as write
+
+    try:
+        write(name, value)
+    except OSError:
+        raise UsageError("--json", name, "cannot be written", "name a file in a folder that exists") from None

@@ -1,0 +1,323 @@
+"""What a plan means on a device: limits, dates, money and what surrounds them, as one JSON-ready object.
+
+Octets are of one billing period, by the plan's rating; null stands for what there is not. Dates are those of the plan's
+zone; the end of a period is the first day after it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from host_tools import paths
+from host_tools.planning.source import Source
+from host_tools.units import size
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+DAY_S = 86_400
+
+
+def zone(plan: Any) -> timezone:
+    """The zone in which the plan's days begin."""
+    return timezone(timedelta(minutes=plan.cycle.utc_offset_min))
+
+
+def day_text(number: int) -> str:
+    """A day number as an ISO 8601 date."""
+    return (_EPOCH.date() + timedelta(days=number)).isoformat()
+
+
+def instant(at: datetime) -> tuple[int, int]:
+    """(day, second) in UTC as the firmware has it."""
+    since = at.astimezone(UTC) - _EPOCH
+    return since.days, since.seconds
+
+
+def yuan(fen: int) -> str:
+    """Money for people: "20.00 yuan"."""
+    return f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02} yuan"
+
+
+def explain(source: Source, at: datetime) -> dict[str, Any]:
+    """Everything that `usageguard plan` tells, as of an instant with a time zone."""
+    paths.use_firmware()
+    plan, config = source.plan, source.config
+    now = instant(at)
+    cycle = _cycle(plan, now)
+    return {
+        "file": source.where,
+        "title": source.title,
+        "at": at.astimezone(zone(plan)).isoformat(),
+        "utc_offset_min": plan.cycle.utc_offset_min,
+        "enforcement": config.enforcement,
+        "kind": plan.exhaustion,
+        "sentence": sentence(plan),
+        "cycle": cycle,
+        "limits": limits(plan),
+        "reserve_reports": plan.reserve_octets // report_octets(plan),
+        "rating": {
+            "per_packet_octets": plan.rating.per_packet_octets,
+            "session_round_octets": plan.rating.session_round_octets,
+            "margin_permille": plan.rating.margin_permille,
+        },
+        "classes": [_class(plan, each) for each in config.classes],
+        "warnings": _warnings(plan),
+        "pace": _pace(plan, now),
+        "lease": _lease(plan),
+        "reports": _reports(source),
+        "cost": _cost(plan),
+        "account": {"balance_fen": plan.balance_fen, "fee_fen": plan.fee_fen} if plan.balance_fen is not None else None,
+        "expiry": _expiry(plan, now),
+        "lifecycle": _lifecycle(plan),
+        "pool": dict(zip(("first_grant_octets", "holding_s", "on_silence"), plan.pool, strict=True))
+        if plan.pool
+        else None,
+        "throttle": dict(zip(("rate_octets_s", "burst_octets"), plan.throttle, strict=True)) if plan.throttle else None,
+        "burst": dict(zip(("factor", "floor_octets", "window_s", "hold_s"), plan.burst, strict=True))
+        if plan.burst
+        else None,
+    }
+
+
+def bounded(octets: int) -> int | None:
+    """A limit, or None where the firmware has the greatest number for none."""
+    from usageguard.core.octets import MAX
+
+    return octets if octets < MAX else None
+
+
+def tiers(plan: Any) -> tuple[tuple[int, int, int], ...]:
+    """The tariff's (from octets, block octets, fen)."""
+    return plan.tariff._tiers
+
+
+def report_octets(plan: Any) -> int:
+    """What one report with its acknowledgement comes to, by the plan's rating: two packets."""
+    from usageguard.config import REPORT_OCTETS
+
+    rating = plan.rating
+    return -(-(REPORT_OCTETS + 2 * rating.per_packet_octets) * (1000 + rating.margin_permille) // 1000)
+
+
+def period_words(plan: Any) -> str:
+    """How long a period is and when it begins: "a calendar month from the 1st"."""
+    from usageguard.core.cycle import Cycle, Days
+
+    cycle = getattr(plan.cycle, "cycle", plan.cycle)
+    if isinstance(cycle, Cycle):
+        return f"a calendar month from the {ordinal(cycle.start_day)}"
+    many = "" if cycle.length == 1 else f"{cycle.length} "
+    unit = ("day" if isinstance(cycle, Days) else "month") + ("" if cycle.length == 1 else "s")
+    return f"{many or 'a '}{unit}, counted from {day_text(cycle.first_day)}"
+
+
+def ordinal(number: int) -> str:
+    """ "1st", "22nd", "13th"."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def sentence(plan: Any) -> str:
+    """The plan in one sentence."""
+    head = f"{size(plan.allowance)} for {period_words(plan)}"
+    if plan.pool:
+        head = f"A share of a pool, at most {head}"
+    return f"{head}; {_beyond(plan)}."
+
+
+def _beyond(plan: Any) -> str:
+    if plan.exhaustion == "cutoff":
+        return "used up, the carrier stops the SIM until the next period"
+    if plan.exhaustion == "throttle":
+        return f"beyond it the carrier slows the SIM to {size(plan.throttle[0])} a second until the next period"
+    if plan.exhaustion == "none":
+        return "beyond it nothing happens"
+    (_, block, fen), *more = tiers(plan)
+    price = f"beyond it each started {size(block)} costs {yuan(fen)}"
+    if more:
+        price += f", in {len(more) + 1} tiers"
+    ceiling = bounded(plan.ceiling)
+    return f"{price}, {'without limit' if ceiling is None else f'and the device stops before {size(ceiling)}'}"
+
+
+def _cycle(plan: Any, now: tuple[int, int]) -> dict[str, Any]:
+    from usageguard.core.cycle import PHASE_BILLING, Cycle
+
+    cycle = plan.cycle
+    here = cycle.cycle_id(*now)
+    present = _period(cycle, here)
+    base = getattr(cycle, "cycle", cycle)
+    begun = cycle.phase(here) != PHASE_BILLING or isinstance(base, Cycle) or cycle.local_day(*now) >= base.first_day
+    after = cycle.cycle_id(*cycle.bounds(here)[1])
+    return {
+        "present": present,
+        "next": _period(cycle, after),
+        "seconds_left": cycle.seconds_left(*now),
+        "begun": bool(begun),
+    }
+
+
+def _period(cycle: Any, cycle_id: int) -> dict[str, Any]:
+    from usageguard.core.cycle import PHASE_SILENT, PHASE_TEST
+
+    start, end = cycle.bounds(cycle_id)
+    return {
+        "id": cycle_id,
+        "phase": {PHASE_TEST: "test", PHASE_SILENT: "silent"}.get(cycle.phase(cycle_id), "billing"),
+        "from": day_text(cycle.local_day(*start)) if start != (0, 0) else None,
+        "until": day_text(cycle.local_day(*end)),
+    }
+
+
+def limits(plan: Any) -> dict[str, int | None]:
+    """The quota line, from the allowance up to where the carrier or a cap ends it."""
+    return {
+        "allowance_octets": plan.allowance,
+        "local_limit_octets": bounded(plan.local_limit),
+        "report_limit_octets": bounded(plan.report_limit),
+        "ceiling_octets": bounded(plan.ceiling),
+        "slow_limit_octets": bounded(plan.slow_limit),
+        "margin_octets": plan.margin_octets,
+        "reserve_octets": plan.reserve_octets,
+    }
+
+
+def _class(plan: Any, traffic_class: Any) -> dict[str, Any]:
+    return {
+        "name": traffic_class.name,
+        "rating_group": traffic_class.rating_group,
+        "reserve": traffic_class.uses_reserve,
+        "shed_permille": None if traffic_class.uses_reserve else traffic_class.shed_permille,
+        "stops_at_octets": bounded(plan.limit(traffic_class)),
+        "paced": plan.pace and traffic_class.paced,
+    }
+
+
+def _warnings(plan: Any) -> list[dict[str, Any]]:
+    """Each warning and where it fires; `fires` is false where the device has stopped before."""
+    found = []
+    for bit, octets in enumerate(plan.warn_marks):
+        kind, _, threshold = plan.warning(bit).partition("-")
+        reached = bounded(octets)
+        row = {"code": plan.warning(bit), "at_octets": reached, "at_fen": int(threshold) if kind == "cost" else None}
+        found.append({**row, "on": None, "fires": reached is not None and reached <= plan.report_limit})
+    for days in plan.warn_days:
+        on = day_text(plan.expiry_day - days)
+        found.append({"code": f"days-{days}", "at_octets": None, "at_fen": None, "on": on, "fires": True})
+    if plan.warn_forecast:
+        found.append({"code": "forecast", "at_octets": None, "at_fen": None, "on": None, "fires": True})
+    return found
+
+
+def _pace(plan: Any, now: tuple[int, int]) -> dict[str, Any]:
+    """The budget as the device sets it, `per_day_octets` of an even pace."""
+    from usageguard.core.forecast import pace_mark
+
+    start, end = plan.cycle.bounds(plan.cycle.cycle_id(*now))
+    if start == (0, 0):  # a life's first period has no beginning
+        start = now
+    period = (end[0] - start[0]) * DAY_S + end[1] - start[1]
+    elapsed = (now[0] - start[0]) * DAY_S + now[1] - start[1]
+    limit = bounded(plan.local_limit)
+    limit = plan.allowance if limit is None else limit
+    days = max(1, -(-period // DAY_S))
+    head = limit * DAY_S // period if period else limit
+    return {
+        "held": plan.pace,
+        "days": days,
+        "per_day_octets": limit // days,
+        "until_end_of_today_octets": pace_mark(limit, max(0, elapsed), period, head) if plan.pace else None,
+    }
+
+
+def _lease(plan: Any) -> dict[str, int]:
+    """The most that a power cut may charge without its being used: a lease, or two where the newest record is torn."""
+    from usageguard.ledger import LEASE_MIN
+
+    remaining = min(1 << 29, plan.report_limit)  # as the guard tells its ledger at a period's start
+    largest = min(max(remaining >> 6, LEASE_MIN), plan.lease_max_octets)
+    return {"largest_octets": largest, "smallest_octets": int(LEASE_MIN), "power_cut_over_count_octets": 2 * largest}
+
+
+def _reports(source: Source) -> dict[str, Any] | None:
+    from usageguard.config_plan import longest_period_s
+
+    plan, upstream = source.plan, source.config.upstream
+    if not upstream.host:
+        return None
+    each = report_octets(plan)
+    count = longest_period_s(plan.cycle) // upstream.interval_s
+    monthly = each * (31 * DAY_S // upstream.interval_s)
+    return {
+        "interval_s": upstream.interval_s,
+        "octets_each": each,
+        "per_month_octets": monthly,
+        "per_period_octets": each * count,
+        "permille_of_plan": round(each * count * 1000 / plan.allowance),
+        "max_sms_per_cycle": upstream.max_sms_per_cycle if upstream.sms_number else 0,
+    }
+
+
+def _cost(plan: Any) -> dict[str, Any] | None:
+    """What a period may cost beyond its fee at the worst; None where nothing is billed beyond the plan."""
+    if plan.exhaustion != "overage":
+        return None
+    from usageguard.core.octets import MAX
+
+    tariff = plan.tariff
+    by_cost = tariff.cap_octets()
+    by_cost = None if by_cost is None else plan.allowance + by_cost
+    ceiling = bounded(plan.ceiling)
+    bites = None
+    if ceiling is not None:
+        bites = "cost" if by_cost == ceiling else "octets"
+    # Without a cap the sum has no end, but for a tariff whose last tier is free.
+    last_is_free = not tiers(plan)[-1][2]
+    worst = None
+    if ceiling is not None:
+        worst = plan.cost_fen(ceiling)
+    elif last_is_free:
+        worst = plan.cost_fen(MAX)
+    return {
+        "tiers": [dict(zip(("from_octets", "block_octets", "fen"), tier, strict=True)) for tier in tiers(plan)],
+        "cost_cap_fen": tariff.cost_cap_fen,
+        "cap_octets": ceiling if bites == "octets" else None,
+        "cap_bites": bites,
+        "cap_bites_at_octets": ceiling,
+        "worst_fen": worst,
+        "worst_with_fee_fen": None if worst is None else worst + plan.fee_fen,
+        "worst_by_device_fen": None if ceiling is None else plan.cost_fen(plan.report_limit),
+    }
+
+
+def _expiry(plan: Any, now: tuple[int, int]) -> dict[str, Any] | None:
+    if not plan.expiry_day:
+        return None
+    from usageguard.core.cycle import add_months
+
+    window = add_months(plan.expiry_day, plan.renew_months)
+    today = plan.cycle.local_day(*now)
+    state = "running" if today < plan.expiry_day else "expired" if today < window else "cancelled"
+    return {
+        "expires_on": day_text(plan.expiry_day),
+        "renewable_until": day_text(window),
+        "reminders": [day_text(plan.expiry_day - days) for days in plan.warn_days],
+        "days_left": plan.expiry_day - today,
+        "state": state,
+    }
+
+
+def _lifecycle(plan: Any) -> dict[str, Any] | None:
+    cycle = plan.cycle
+    if not hasattr(cycle, "billing_day"):
+        return None
+    test_end = cycle.test_end_day
+    silent = test_end is None or test_end < cycle.billing_day
+    return {
+        "test_until": None if test_end is None else day_text(test_end),
+        "silent_until": day_text(cycle.billing_day) if silent else None,
+        "billing_from": day_text(cycle.billing_day),
+        "held_in_silence": plan.hold_silent,
+        "test": {**limits(plan.test), "charged": plan.test.exhaustion == "overage"} if plan.test else None,
+    }
+
