@@ -92,7 +92,7 @@ class QuectelSlot(Slot):
         if self.state != OPEN:
             return FOREVER_MS
         if self.readable_hint:
-            return 0 if self._room() else FOREVER_MS
+            return 0 if self._room() and not self.held_up() else FOREVER_MS
         return min(self._late.left(now), self._soon.left(now)) if self.wanted else self._late.left(now)
 
     def _connect(self, host, port):
