@@ -28,7 +28,7 @@ SLOTS = ("a", "b")
 MAINTENANCE_S = 20
 UP_S = 90
 """From the reset to the guard's first word: some seconds; a set that fails at once does so three times in this time."""
-_PIECE = 768  # octets in one piece: 1,024 characters of base64
+_PIECE = 1536  # octets in one piece: 2,048 characters of base64
 _OURS = ("import slots", "usageguard")  # a main.py with one of them in it may be replaced
 
 
@@ -165,13 +165,16 @@ class _Deployment:
         if stale:
             device.run(f"remove({stale!r})")
         by_digest = {found[path]: path for path in sorted(found, reverse=True) if path not in stale}
+        copies = []
         for name, digest in self._digests.items():
             if found.get(f"/{slot}/{name}") == digest:
                 continue
             if digest in by_digest and by_digest[digest].startswith(f"/{good}/"):
-                device.run(f"copy({by_digest[digest]!r}, '/{slot}/{name}')")
+                copies.append((by_digest[digest], f"/{slot}/{name}"))
             else:
                 report.sent.append(name)
+        if copies:
+            device.run(f"copy({copies!r})")
         if report.sent:
             self._send(report)
         damaged = self._wanting(slot, device.ask(f"survey('/{slot}', {{}})"))
@@ -220,13 +223,13 @@ class _Deployment:
                 self._tell(f"up: set {slot} is in force")
                 return
             if line.startswith("ug back "):
-                raise DeployFailed(f"the new set does not start ({last}); the board went back to the one before")
+                raise DeployFailed(f"the new set does not start{last}; the board went back to the one before")
             if line.startswith("ug down"):
-                raise DeployFailed(f"the new set does not start ({last}), and there is none to go back to")
+                raise DeployFailed(f"the new set does not start{last}, and there is none to go back to")
             if _is_error(line):
-                last = line
+                last = f" ({line})"
         then = "it goes back to the set before, after the third failure" if good else "there is no set to go back to"
-        raise DeployFailed(f"no word of the guard within {UP_S} s ({last or 'no error either'}); {then}")
+        raise DeployFailed(f"no word of the guard within {UP_S} s{last}; {then}")
 
 
 def _is_error(line: str) -> bool:

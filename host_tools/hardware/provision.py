@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from host_tools.collector.intake import load_keys
+from host_tools.collector.server import load_keys
 from host_tools.errors import UsageError
 from host_tools.hardware.deploy import maintain
 from host_tools.hardware.port import Port, Refused

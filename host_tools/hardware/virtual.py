@@ -29,7 +29,7 @@ from host_tools.errors import UsageError
 from host_tools.targets.process import HEAP, micropython
 
 DEVICE_SIDE = Path(__file__).resolve().parent / "device"
-LEDGER_OCTETS, VFS_OCTETS = 3 * 4096, 512 * 1024
+LEDGER_OCTETS, VFS_OCTETS = 3 * 4096, 2 * 1024 * 1024  # the file system as a stock image has it
 PWRON, HARD, WDT, SOFT = 1, 2, 3, 5
 
 _CTRL_C = 3
@@ -285,6 +285,9 @@ class VirtualBoard:
                 return self._boot(SOFT, self._raw)
             if word == "watchdog":
                 self._bites = time.monotonic() + int(rest[0]) / 1000
+            elif word == "again":  # Ctrl-C came where nothing may be interrupted
+                self._input[:0] = bytes((_CTRL_C,))
+                self._interruptible = True
             else:
                 self._interruptible = word == "up"
         return None

@@ -85,13 +85,15 @@ def remove(paths):
         os.remove(path)
 
 
-def copy(source, target):
-    folders(target)
-    with open(source, "rb") as old, open(target, "wb") as new:
-        block = old.read(512)
-        while block:
-            new.write(block)
+def copy(pairs):
+    """Copies files: (from, to) each."""
+    for source, target in pairs:
+        folders(target)
+        with open(source, "rb") as old, open(target, "wb") as new:
             block = old.read(512)
+            while block:
+                new.write(block)
+                block = old.read(512)
 
 
 def begin():

@@ -7,6 +7,8 @@ Imported once per boot by `power_on`, while the host's files can still be reache
 
 import os
 
+import machine
+
 _SECTOR = 4096
 
 
@@ -27,17 +29,13 @@ class Partition:
         return [each for each in cls._all if type == cls.TYPE_DATA and label in (None, each._label)]
 
     def readblocks(self, block, buf, off=0):
-        self._file.seek(block * _SECTOR + off)
-        self._file.readinto(buf)
+        return _whole(self._read, block * _SECTOR + off, buf)
 
     def writeblocks(self, block, buf, off=None):
         if off is None:  # as the port does: the form without an offset erases first
             self.ioctl(6, block)
             off = 0
-        self._file.seek(block * _SECTOR + off)
-        old = int.from_bytes(self._file.read(len(buf)), "little")
-        self._file.seek(block * _SECTOR + off)
-        self._file.write((old & int.from_bytes(buf, "little")).to_bytes(len(buf), "little"))
+        return _whole(self._program, block * _SECTOR + off, buf)
 
     def ioctl(self, op, arg):
         if op == 4:
@@ -45,9 +43,35 @@ class Partition:
         if op == 5:
             return _SECTOR
         if op == 6:
-            self._file.seek(arg * _SECTOR)
-            self._file.write(b"\xff" * _SECTOR)
+            return _whole(self._write, arg * _SECTOR, b"\xff" * _SECTOR)
         return 0
+
+    def _read(self, at, buf):
+        self._file.seek(at)
+        self._file.readinto(buf)
+
+    def _program(self, at, buf):
+        self._file.seek(at)
+        old = int.from_bytes(self._file.read(len(buf)), "little")
+        self._write(at, (old & int.from_bytes(buf, "little")).to_bytes(len(buf), "little"))
+
+    def _write(self, at, data):
+        self._file.seek(at)
+        self._file.write(data)
+
+
+def _whole(action, at, buf):
+    """Does it, Ctrl-C or not: in the port this is C, which nothing interrupts, with littlefs around it."""
+    interrupted = False
+    while True:
+        try:
+            action(at, buf)
+            break
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        machine.tell("again")
+    return 0
 
 
 for _label in ("vfs", "ledger"):
