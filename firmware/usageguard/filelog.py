@@ -30,13 +30,19 @@ class FileLog:
         self._back = bytearray(RECORD)
         self._tried = 0
         self._first = self._second = None
+        self._failed = False
 
     def append(self):
-        """Stores `record` in both files. HOT. OSError if one of them does not hold it."""
+        """Stores `record` in both files. HOT. OSError if one of them does not hold it, and from then on: after an
+        error of its flash a mounted littlefs is not to be trusted."""
+        if self._failed:
+            raise OSError(EIO, "file system failed before")
+        self._failed = True
         self._tried += 1
         seal(self.record, 0, self._tried)
         self._store(self._first)
         self._store(self._second)
+        self._failed = False
         self.sequence = self._tried
 
     def tidy(self):

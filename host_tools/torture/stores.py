@@ -17,6 +17,7 @@ paths.use_firmware()
 
 from usageguard.core.crc import crc32_ok  # noqa: E402 - found only now
 from usageguard.filelog import FileLog  # noqa: E402
+from usageguard.ledger import Ledger  # noqa: E402
 from usageguard.ring import Ring, get32  # noqa: E402
 
 
@@ -173,4 +174,4 @@ class FileStore:
 
 
 STORES: dict[str, type[RawStore | FileStore]] = {"log": RawStore, "file": FileStore}
-__all__ = ["STORES", "FileLog", "FileStore", "RawStore", "Ring", "Store", "Volume", "crc32_ok", "get32"]
+__all__ = ["STORES", "FileLog", "FileStore", "Ledger", "RawStore", "Ring", "Store", "Volume", "crc32_ok", "get32"]

@@ -29,7 +29,7 @@ class Blocks:
             self.erases += 1
             self.last_erased = arg
             return 0
-        return self.sectors if op == 4 else 4096
+        return self.sectors if op == 4 else 4096 if op == 5 else 0
 
     def litter(self, start, stop):
         """Content of somebody else."""
