@@ -9,6 +9,7 @@ Secrets lie apart and are written only where there are none, or where asked for.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import zlib
@@ -87,25 +88,28 @@ class _Deployment:
         self._said = False
 
     def run(self, where: str) -> Report:
+        with maintained(self._device):
+            report, good = self._prepare(where)
+        self._start(report.slot, good)
+        return report
+
+    def _prepare(self, where: str) -> tuple[Report, str]:
+        """Has a set ready to start; returns which, and the one to go back to."""
         device = self._device
-        device.repl()
         self._fits(where)
-        maintain(device)
         slot, boots, good = self._pointer()
         found = device.ask("survey('/a', survey('/b', {}))")
         if boots < 0 and slot and not self._wanting(slot, found) and not self._root() and not self._secrets:
             self._tell(f"{device.name}: up to date, nothing sent")
-            report = Report(slot)
-        else:
-            good = good if boots >= 0 else slot
-            report = Report(SLOTS[good == SLOTS[0]])
-            try:
-                self._bring(report, good, found)
-            except Refused as error:
-                hint = "nothing has changed: it starts the set it had" if good else "deploy again"
-                raise UsageError(device.name, "", f"the board says: {error}", hint) from None
-        self._start(report.slot, good)
-        return report
+            return Report(slot), slot
+        good = good if boots >= 0 else slot
+        report = Report(SLOTS[good == SLOTS[0]])
+        try:
+            self._bring(report, good, found)
+        except Refused as error:
+            hint = "nothing has changed: it starts the set it had" if good else "deploy again"
+            raise UsageError(device.name, "", f"the board says: {error}", hint) from None
+        return report, good
 
     def _tell(self, text: str) -> None:
         self._console.print(text, markup=False)
@@ -238,16 +242,27 @@ def _is_error(line: str) -> bool:
     return name.isidentifier() and name.endswith(("Error", "Exception", "Exit", "Interrupt"))
 
 
-def maintain(device: Port) -> None:
-    """Has a board that runs the guard boot to its REPL: no application, no running watchdog, a heap that is empty."""
-    if not device.ask("read('/slots.py') is not None"):
-        return
-    device.run("replace('/maintenance', '')")
-    device.restart()
-    if "ug maintenance" not in _until(device.lines(MAINTENANCE_S, resets=True), "ug maintenance"):
-        hint = "reset it by hand, then deploy again"
-        raise UsageError(device.name, "", "the board did not come back from a reset", hint)
+@contextlib.contextmanager
+def maintained(device: Port) -> Iterator[None]:
+    """Has a board that runs the guard boot to its REPL: no application, no running watchdog, a heap that is empty.
+
+    If what is done there fails, the board starts again, with the set in force, as far as the port still leads to it.
+    """
     device.repl()
+    if "slots.py" in device.ask("__import__('os').listdir('/')"):
+        device.run("open('/maintenance', 'w').close()")
+        device.restart()
+        if "ug maintenance" not in _until(device.lines(MAINTENANCE_S, resets=True), "ug maintenance"):
+            hint = "reset it by hand, then start again"
+            raise UsageError(device.name, "", "the board did not come back from a reset", hint)
+        device.repl()
+    device.equip()
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(UsageError, Refused):
+            device.restart()
+        raise
 
 
 def _until(lines: Iterator[str], wanted: str) -> list[str]:

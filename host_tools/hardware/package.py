@@ -99,7 +99,7 @@ def _source(root: Path, name: str) -> Path | None:
 
 
 class _NotCompiled(Exception):
-    pass
+    """(place, problem)"""
 
 
 def compiled(source: Path, name: str, lines: bool) -> bytes:
@@ -107,7 +107,8 @@ def compiled(source: Path, name: str, lines: bool) -> bytes:
     try:
         return _bytecode(source.read_bytes(), name, lines)
     except _NotCompiled as error:
-        raise UsageError(str(source), *error.args, "mpy-cross must be able to compile it") from None
+        place, problem = error.args
+        raise UsageError(str(source), place, problem, "mpy-cross must be able to compile it") from None
 
 
 @functools.cache

@@ -27,6 +27,8 @@ BAUD = 115_200
 _ANSWER_S = 15  # the longest that a board may take over one answer: hashing or unpacking a set
 _BACK_S = 5.0  # how long a port may be gone after a reset: a chip with USB of its own comes back as a new device
 _TURN_S = 0.01
+# The answer to the command is to leave the chip first.
+_RESTART = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
 _LOST = (OSError, serial.SerialException, TransportError, termios.error, struct.error, ValueError, SyntaxError)
 
 
@@ -107,12 +109,15 @@ class Port:
         return UsageError("--port", self.name, "the board is gone", "see to the cable, then start again")
 
     def repl(self) -> None:
-        """Interrupts whatever runs, and has the board ready for `run`, with the functions of `agent` there."""
+        """Interrupts whatever runs, and has the board ready for `run`: for little, as what ran fills its heap."""
         with self._talking(), contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it did not understand
             try:
                 self._link.enter_raw_repl(soft_reset=False, timeout_overall=5)
             except TransportError:  # the Ctrl-C came while the board was starting
                 self._link.enter_raw_repl(soft_reset=False)
+
+    def equip(self) -> None:
+        """Gives the board's REPL the functions of `agent`; wants a heap that is not full."""
         self.run(AGENT.read_text(encoding="ascii"))
 
     def run(self, code: str) -> str:
@@ -128,7 +133,7 @@ class Port:
     def restart(self) -> None:
         """Resets the board; what it says from then on comes out of `lines`."""
         with self._talking():
-            self._link.exec_raw_no_follow("restart()")
+            self._link.exec_raw_no_follow(_RESTART)
         self._link.in_raw_repl = False
         self._left = b""
 

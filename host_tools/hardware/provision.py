@@ -15,7 +15,7 @@ from rich.console import Console
 
 from host_tools.collector.server import load_keys
 from host_tools.errors import UsageError
-from host_tools.hardware.deploy import maintain
+from host_tools.hardware.deploy import maintained
 from host_tools.hardware.port import Port, Refused
 
 KEY_OCTETS = 32
@@ -39,24 +39,28 @@ def provision(
         raise UsageError(str(keys), device_id, "has a key already", "give another --id; --force makes a new key")
     key = secrets.token_bytes(KEY_OCTETS)
     with Port(port) as device:
-        device.repl()
-        has = device.ask("has_secrets()")
-        if has and not force:
-            problem = f"it has its {', '.join(has)} already"
-            raise UsageError(port, "secrets.json", problem, "--force gives it a new key; the old one is lost")
-        maintain(device)
-        content = {"id": device_id, "key": key.hex(), **({"pin": pin} if pin else {})}
-        # The collector first: a key that it has and no device uses does no harm.
-        _keep(keys, {**known, device_id: key})
-        try:
-            device.run(f"replace('/secrets.json', {json.dumps(content)!r})")
-            if device.ask("has_secrets()") != sorted(content):
-                raise UsageError(port, "secrets.json", "did not arrive as it was sent", "provision again with --force")
-        except Refused as error:
-            raise UsageError(port, "secrets.json", f"the board says: {error}", "provision again with --force") from None
-        if device.ask("read('/active') is not None"):
-            device.restart()
+        with maintained(device):
+            _give(device, device_id, key, pin, keys, known, force)
+        device.restart()
     console.print(f"{device_id}: provisioned; its key is on the board and in {keys}", markup=False)
+
+
+def _give(
+    device: Port, device_id: str, key: bytes, pin: str | None, keys: Path, known: dict[str, bytes], force: bool
+) -> None:
+    port = device.name
+    has = device.ask("has_secrets()")
+    if has and not force:
+        problem = f"it has its {', '.join(has)} already"
+        raise UsageError(port, "secrets.json", problem, "--force gives it a new key; the old one is lost")
+    content = {"id": device_id, "key": key.hex(), **({"pin": pin} if pin else {})}
+    _keep(keys, {**known, device_id: key})  # first: a key that the collector has and no device uses does no harm
+    try:
+        device.run(f"replace('/secrets.json', {json.dumps(content)!r})")
+        if device.ask("has_secrets()") != sorted(content):
+            raise UsageError(port, "secrets.json", "did not arrive as it was sent", "provision again with --force")
+    except Refused as error:
+        raise UsageError(port, "secrets.json", f"the board says: {error}", "provision again with --force") from None
 
 
 def _keep(path: Path, keys: dict[str, bytes]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from host_tools.errors import UsageError
 from host_tools.hardware import package
-from host_tools.hardware.deploy import DeployFailed
+from host_tools.hardware.deploy import DeployFailed, maintained
 from host_tools.hardware.monitor import parse
 from host_tools.hardware.port import Port
 from host_tools.hardware.virtual import VirtualBoard
@@ -27,8 +27,7 @@ def says(board, wanted):
 
 
 def ask(board, expression):
-    with Port(board.path) as port:
-        port.repl()
+    with Port(board.path) as port, maintained(port):
         return port.ask(expression)
 
 
@@ -115,8 +114,7 @@ def test_an_application_that_crashes_later_is_not_a_bad_set(desk):
 
 def test_a_file_damaged_in_flash_is_sent_again(desk):
     desk.deploy()
-    with Port(desk.board.path) as port:
-        port.repl()
+    with Port(desk.board.path) as port, maintained(port):
         port.run("f = open('/a/usageguard/ring.mpy', 'r+b'); f.seek(99); f.write(b'!'); f.close()")
     repaired = desk.deploy()
     assert repaired.sent == ["usageguard/ring.mpy"]
@@ -160,8 +158,7 @@ def test_a_board_without_identity_is_refused(desk):
 
 
 def test_somebody_elses_program_is_not_overwritten(desk):
-    with Port(desk.board.path) as port:
-        port.repl()
+    with Port(desk.board.path) as port, maintained(port):
         port.run("replace('/main.py', 'print(1)')")
     with pytest.raises(UsageError, match=r"main.py: is somebody else's; save it"):
         desk.deploy()

@@ -130,12 +130,3 @@ def feed():
     import machine
 
     machine.WDT(timeout=300_000).feed()
-
-
-def restart():
-    import time
-
-    import machine
-
-    time.sleep_ms(100)  # what was answered is to leave the chip first
-    machine.reset()

@@ -9,6 +9,7 @@ import time as _time
 import esp32
 import machine
 
+_UNIT = 128  # octets; the port's 32 would be four times as many calls of a block device that is Python here
 _PERIOD = 1 << 30
 _EPOCH = 946_684_800  # the ESP32 port counts from 2000-01-01
 
@@ -62,10 +63,10 @@ def _mount():
     """littlefs over everything, as `_boot.py` of the port does; an empty partition is made one."""
     flash = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="vfs")[0]
     try:
-        disk = os.VfsLfs2(flash)
+        disk = os.VfsLfs2(flash, readsize=_UNIT, progsize=_UNIT)
     except OSError:
-        os.VfsLfs2.mkfs(flash)
-        disk = os.VfsLfs2(flash)
+        os.VfsLfs2.mkfs(flash, readsize=_UNIT, progsize=_UNIT)
+        disk = os.VfsLfs2(flash, readsize=_UNIT, progsize=_UNIT)
     os.umount("/")
     os.mount(disk, "/")
     os.chdir("/")
