@@ -1,0 +1,112 @@
+"""How long the flash lasts: the real ledger, and the real littlefs under its files, over a month's traffic."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from host_tools.torture.life import Hal, fast
+from host_tools.torture.nor import Nor
+from host_tools.torture.stores import FileStore, Ledger, RawStore, Store
+
+PLANS = {"30 MB": 30_000_000, "500 MB": 500_000_000, "5 GB": 5_000_000_000}
+ENDURANCE = 100_000
+"""Erases of a sector that flash vendors promise."""
+BLOCKS = {"log": 3, "file": 512}
+"""Sectors of the default partition: three of the ledger's own; a file system of 2 MiB, that of a 4 MB ESP32 module."""
+LEASE_MAX = {"30 MB": 65_536, "500 MB": 65_536, "5 GB": 262_144}  # by allowance, as `core/plan.py` has it
+MONTH_DAYS = 31
+COMMITS = 40  # verdicts, warnings, orders of a month
+SAMPLE_RECORDS = 1500  # of the files: what they cost is measured on so many, and holds for each of the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Wear:
+    """A month of one plan on one backend. `worst_erases` are those of the most worn sector, `years` until it is worn
+    out."""
+
+    backend: str
+    plan: str
+    records: int
+    erases: int
+    worst_erases: float
+    years: float
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "backend": self.backend,
+            "plan": self.plan,
+            "records_per_month": self.records,
+            "erases_per_month": self.erases,
+            "worst_sector_erases_per_month": round(self.worst_erases, 2),
+            "years_at_100000_erases": round(self.years),
+        }
+
+
+def month(store: Store, nor: Nor, octets: int, lease_max: int, most_records: int = 1 << 30) -> int:
+    """Lives a month of `octets` in packets and answers of all sizes; returns how many records it took."""
+    rng = random.Random(octets)
+    ledger = Ledger(Hal(), store.attach(nor), lease_max)
+    ledger.open()
+    ledger.new_cycle(300)
+    day = octets // MONTH_DAYS
+    used = commits = 0
+    log = ledger._ring
+    while used < octets and log.writes < most_records:
+        n = min(rng.randrange(60, 1500), octets - used)
+        ledger.set_remaining(min(octets - used, 1 << 29))
+        ledger.ensure(n, n)
+        ledger.spend(n, n)
+        used += n
+        if used // day * COMMITS // MONTH_DAYS > commits:
+            commits += 1
+            ledger.commit()
+        ledger.tidy()
+    ledger.close()
+    return log.writes
+
+
+def measure(plan: str) -> list[Wear]:
+    """Both backends under one plan."""
+    octets = PLANS[plan]
+    with fast():
+        raw, nor = RawStore(), Nor(BLOCKS["log"])
+        raw.prepare(nor)
+        records = month(raw, nor, octets, LEASE_MAX[plan])
+        worst = max(nor.sector_erases)
+        rows = [_row("log", plan, records, nor.erases, worst)]
+        files, nor = FileStore(), Nor(BLOCKS["file"])
+        files.prepare(nor)
+        before = nor.erases
+        done = month(files, nor, octets, LEASE_MAX[plan], SAMPLE_RECORDS * 2) / 2  # each record stands in two files
+        erases = round((nor.erases - before) * records / done)
+        # littlefs allocates round its free blocks, but the pairs of metadata stay where they are until block_cycles.
+        share = max(nor.sector_erases) * records / done
+        rows.append(_row("file", plan, records, erases, max(share, erases / BLOCKS["file"])))
+    return rows
+
+
+def _row(backend: str, plan: str, records: int, erases: int, worst: float) -> Wear:
+    return Wear(backend, plan, records, erases, worst, ENDURANCE / max(worst, 1e-9) / 12)
+
+
+def run(each: Callable[[list[Wear]], None] = lambda rows: None) -> list[Wear]:
+    """All plans; `each` is told of every one."""
+    rows: list[Wear] = []
+    for plan in PLANS:
+        rows += measure(plan)
+        each(rows)
+    return rows
+
+
+def markdown(rows: list[Wear]) -> list[str]:
+    """The table for a README."""
+    lines = ["| Plan | Backend | Records a month | Erases a month | Of the most worn sector | Years |"]
+    lines.append("|---|---|---|---|---|---|")
+    for row in rows:
+        lines.append(
+            f"| {row.plan} | {row.backend} | {row.records:,} | {row.erases:,} "
+            f"| {row.worst_erases:,.1f} | {row.years:,.0f} |"
+        )
+    return lines
