@@ -112,7 +112,7 @@ class Port:
         """Interrupts whatever runs, and has the board ready for `run`: for little, as what ran fills its heap."""
         with self._talking(), contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it did not understand
             try:
-                self._link.enter_raw_repl(soft_reset=False, timeout_overall=5)
+                self._link.enter_raw_repl(soft_reset=False, timeout_overall=2)
             except TransportError:  # the Ctrl-C came while the board was starting
                 self._link.enter_raw_repl(soft_reset=False)
 
