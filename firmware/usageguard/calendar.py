@@ -75,9 +75,12 @@ class Calendar:
         account = guard.account
         left = ticks_diff(self._account_at, now)
         if left <= 0:
+            cycle_id = guard.ledger.cycle_id
+            day, second = self.clock.now(now) or self.clock.floor(now)
+            guard.obey(account.expect_silence(day, second, cycle_id))
             day, second = self.clock.floor(now)
             active, guard.gate.active = guard.gate.active, False
-            guard.obey(account.time(day, second, guard.gate.used, guard.ledger.rated, guard.ledger.cycle_id, active))
+            guard.obey(account.time(day, second, guard.gate.used, guard.ledger.rated, cycle_id, active))
             left = min(account.due_s(day, second), _ACCOUNT_S) * 1000
             self._account_at = ticks_add(now, left)
         return left
@@ -85,6 +88,7 @@ class Calendar:
     def _network_time(self, day, second, now):
         """The network's own time: it sets the system clock (for TLS), and is weighed for the period's."""
         self.clock.network(day, second, now)
+        self._account_at = now
         best = None if self.clock.trusted else self.clock.now(now)
         if best:
             self._guard.hal.set_utc(best[0], best[1])

@@ -61,6 +61,8 @@ def read_plan(table):
     if package:
         plan.package_months, plan.activated, plan.renew_months = package
         plan.warn_days = warn_days
+        if plan.test:
+            plan.test.warn_days = warn_days  # so that the warnings behind them keep their numbers
     plan.hold_silent = hold_silent
     plan.warn_forecast = table.boolean("warn_forecast", True)
     plan.pace = table.boolean("pace", False)
@@ -125,8 +127,6 @@ def _cycle(table, billing_from):
             field = table.field("cycle_start_day" if start_day else "cycle_days")
             raise ConfigError(field, "does not go with a whole package", 'leave it out, or give slice = "month"')
         cycle = Months(months, activated, offset)
-    elif not start_day and not days:
-        cycle = Months(1, activated, offset)
     return cycle, (months, activated, renew_months)
 
 

@@ -7,11 +7,13 @@ balance, the share of a pool, the carrier's own figure, pacing and forecasts. Pu
 
 from usageguard.core import orders as o
 from usageguard.core import policy as p
-from usageguard.core.cycle import DAY_SECONDS, PHASE_SILENT, PHASE_TEST, add_months
+from usageguard.core.cycle import DAY_SECONDS, PHASE_BILLING, PHASE_SILENT, PHASE_TEST, SILENT, add_months
 from usageguard.core.octets import MAX
 
 LEARNED_MAX = 500  # permille: what carriers were seen to add is below 300
 _LEAST_TAUGHT = 262144  # octets: a figure of less says more of its rounding than of a ratio
+_CHARGES = 8  # remembered: the carriers' figures are hours late, and come hourly at the most
+_SILENCE_LEAD_S = 600  # twice what a clock may be off
 RETRY_S = 600  # a report with all its repetitions and one back-off: what RETRY_AND_TERMINATE waits for news
 
 
@@ -33,36 +35,49 @@ class Account:
         self.wants_report = False
         self._policy = policy
         self._day = None  # local day that `time` last saw
-        self._recent = []  # lifetime rated octets at the ends of the last days
+        self._recent = []  # (day, second, lifetime rated octets) of the last days
+        self._charged = []  # (lifetime rated octets before, octets owed that were charged then)
         self._idle_from = None  # instant since which no application has used the grant
         self._clear()
         if self.standing.billing_day:
-            self._begin_billing()
+            self._begin_billing(self.standing.billing_day)
 
-    def _begin_billing(self):
+    def _begin_billing(self, local_day):
+        """The first word of it counts: one that changes nothing must change nothing after the next boot either."""
         cycle = self._own.cycle
-        if hasattr(cycle, "begin_billing"):
-            cycle.begin_billing(*cycle.midnight(self.standing.billing_day))
+        if hasattr(cycle, "begin_billing") and cycle.begin_billing(*cycle.midnight(local_day)):
+            self.standing.billing_day = local_day
 
     def _clear(self):
         self.owed = 0
         self.set_used = self.late = None
         self.accepted = self.activated = False
 
-    def restore(self, used, cycle_id):
-        """Takes over what was stored; to be called once, after the policy's own."""
+    def restore(self, reasons, warned, used, cycle_id):
+        """Takes over what was stored, the policy's `reasons` and `warned` too; to be called once, first.
+
+        ValueError, with all but those bitmaps taken over, where the policy does not know them.
+        """
         standing, policy, plan = self.standing, self._policy, self._own
-        actions = self._phase(cycle_id)
         if not standing.balance_known and plan.balance_fen is not None:
             standing.balance_known = 1
             standing.balance = plan.balance_fen
-        if plan.pool and (not standing.grant_cycle or standing.grant_cycle != cycle_id):
+            standing.balance_cycle = cycle_id
+        if plan.pool and standing.grant_cycle != cycle_id:
             self._first_grant(cycle_id)
-        if standing.limit:
-            actions |= policy.set_limit(p.LOCAL, standing.limit, used)
-        if plan.pool:
-            actions |= policy.set_limit(p.GRANT, standing.granted, used)
-        return actions | policy.hold(standing.held) | self._balance_limit(used, cycle_id)
+        self._set_plan(cycle_id)
+        self._set_limits(used, cycle_id)
+        try:
+            policy.restore(reasons, warned, used)
+        finally:
+            self._find_phase(cycle_id)
+            policy.hold(standing.held if plan.burst else 0)
+        if not plan.pool:
+            policy.apply(p.POOL_GRANTED)
+        if not plan.pace:
+            policy.apply(p.DAY_GRANTED)
+        actions = p.REPORT | p.CLOSE if policy.level else 0
+        return actions if policy.reasons == reasons and policy.warned == warned else actions | p.SAVE | p.REPORT
 
     def order(self, counter, orders, used, rated, cycle_id, day, second):
         """Carries out an order at this instant; `rated` is the lifetime's Octets. One that is none, or is older than
@@ -87,6 +102,7 @@ class Account:
             elif key == o.LIMIT:
                 standing.limit = value
                 actions |= policy.set_limit(p.LOCAL, value or None, used)
+                self._day = None  # the days' shares are others now
             elif key == o.THROTTLE:
                 standing.throttle = value
                 actions |= policy.apply(p.SLOW_ORDERED if value else p.SPEED_ORDERED)
@@ -97,10 +113,12 @@ class Account:
             elif key == o.BALANCE:
                 standing.balance_known = 1
                 standing.balance_cycle, standing.balance, standing.balance_cost = value
+                if value[0] < cycle_id:  # nothing of this period's cost was taken off
+                    standing.balance_cycle, standing.balance_cost = cycle_id, 0
                 actions |= self._balance_limit(used, cycle_id)
             elif key == o.CARRIER_USED:
                 self._figure(value, used, rated, cycle_id)
-            elif key == o.GRANT and value[0] == cycle_id:
+            elif key == o.GRANT and self._own.pool and value[0] == cycle_id:
                 actions |= self._grant(value, used, day, second)
             elif key == o.SET_USED and value[0] == cycle_id:
                 self.set_used = value[1]
@@ -110,8 +128,7 @@ class Account:
                 standing.held = 0
                 actions |= policy.hold(0)
             elif key == o.BILLING:
-                standing.billing_day = value
-                self._begin_billing()
+                self._begin_billing(value)
                 self.activated = True
         return actions
 
@@ -122,17 +139,24 @@ class Account:
 
     def first_use(self, day, second):
         """The SIM's first use, at this instant: its billing begins."""
-        self.standing.billing_day = self._own.cycle.local_day(day, second)
-        self._begin_billing()
+        self._begin_billing(self._own.cycle.local_day(day, second))
 
     def close_cycle(self, cycle_id, used):
-        """The period in which `used` was used is over and `cycle_id` begins: what it cost is taken off the balance.
+        """The period in which `used` was used is over and `cycle_id` begins: what it cost is taken off the balance, and
+        the fee of each period that has begun since. Where no period was known there is none that cost anything.
 
         Stored with the record that begins the period.
         """
         standing, plan = self.standing, self._own
-        if standing.balance_known and standing.balance_cycle != cycle_id:
-            standing.balance -= max(0, self.plan.cost_fen(used.value()) - standing.balance_cost) + plan.fee_fen
+        known = standing.balance_cycle
+        if standing.balance_known and known < cycle_id:
+            if known:
+                standing.balance -= max(0, self.plan.cost_fen(used.value()) - standing.balance_cost)
+                while known < cycle_id:
+                    known = plan.cycle.next_id(known)
+                    if plan.cycle.phase(known) == PHASE_BILLING:
+                        standing.balance -= plan.fee_fen
+            standing.balance = max(o.FEN_MIN, standing.balance)
             standing.balance_cost = 0
             standing.balance_cycle = cycle_id
         if plan.pool and standing.grant_cycle != cycle_id:
@@ -142,13 +166,13 @@ class Account:
 
     def begin_cycle(self, cycle_id, used):
         """The limits of the period that has begun; after the policy's NEW_CYCLE."""
-        standing, policy = self.standing, self._policy
-        actions = self._phase(cycle_id)
-        if standing.limit:
-            actions |= policy.set_limit(p.LOCAL, standing.limit, used)
-        if self._own.pool:
-            actions |= policy.set_limit(p.GRANT, standing.granted, used)
-        return actions | self._balance_limit(used, cycle_id)
+        self._set_plan(cycle_id)
+        return self._set_limits(used, cycle_id) | self._find_phase(cycle_id) | self._policy.cross(used)
+
+    def corrected(self, used):
+        """`used` was put right, to less than it was; returns actions."""
+        self._day = None
+        return self._policy.corrected(used)
 
     def time(self, day, second, used, rated, cycle_id, active):
         """What this instant, which has passed for certain, brings; `active`: an application has used data since."""
@@ -166,13 +190,36 @@ class Account:
                 actions |= policy.apply(p.PACKAGE_EXPIRED)
             for i, days in enumerate(plan.warn_days):
                 actions |= policy.warn(plan.days_bit + i, expiry - local <= days)
-        if plan.pace or plan.warn_forecast:
+        if cycle_id and (plan.pace or plan.warn_forecast):
             actions |= self._look_ahead(day, second, used, rated, cycle_id)
         return actions
 
+    def expect_silence(self, day, second, cycle_id):
+        """What this instant, which may be a guess, says of the silent period: any use in it would begin the billing.
+
+        Data stops before it begins, and begins again when it is over by a day for certain: a wrong guess is cheap then.
+        """
+        plan = self._own
+        if not plan.hold_silent or cycle_id > SILENT:
+            return 0
+        phase = plan.cycle.phase
+        if phase(plan.cycle.cycle_id(day, second + _SILENCE_LEAD_S)) == PHASE_SILENT:
+            return self._policy.apply(p.SILENCE_BEGAN)
+        over = phase(plan.cycle.cycle_id(day - 1, second)) == PHASE_BILLING
+        return self._policy.apply(p.BILLING_BEGAN) if over else 0
+
     def due_s(self, day, second):
-        """Seconds until `time` may have something new to say: the next local midnight, or a grant's end."""
+        """Seconds, 1 or more, until `time` may have something new to say: the next local midnight, or a grant's end."""
         due = DAY_SECONDS - (second + self._own.cycle.utc_offset_min * 60) % DAY_SECONDS
+        cycle = self._own.cycle
+        if self._own.hold_silent and cycle.phase(cycle.cycle_id(day, second)) == PHASE_TEST:
+            left = cycle.seconds_left(day, second) - _SILENCE_LEAD_S
+            if left > 0:
+                due = min(due, left)
+        if self._own.pool and self._own.pool[1] and self._idle_from:
+            left = self._own.pool[1] - _gap(day, second, self._idle_from)
+            if left > 0:
+                due = min(due, left)
         standing = self.standing
         if standing.valid_day:
             left = (standing.valid_day - day) * DAY_SECONDS + standing.valid_second - second
@@ -204,15 +251,26 @@ class Account:
             return None
         return (rate, max(burst, 4096)) if rate else None
 
-    def _phase(self, cycle_id):
+    def _set_plan(self, cycle_id):
         """Tells the policy which plan holds: that of the test period, or the SIM's own."""
-        plan, policy = self._own, self._policy
-        phase = plan.cycle.phase(cycle_id)
-        self.plan = plan.test if plan.test and phase == PHASE_TEST else plan
-        policy.set_plan(self.plan)
-        if phase == PHASE_SILENT and plan.hold_silent:
-            return policy.apply(p.SILENCE_BEGAN)
-        return policy.apply(p.BILLING_BEGAN)
+        plan = self._own
+        self.plan = plan.test if plan.test and plan.cycle.phase(cycle_id) == PHASE_TEST else plan
+        self._policy.set_plan(self.plan)
+
+    def _set_limits(self, used, cycle_id):
+        """Those that are not the plan's own."""
+        standing, policy = self.standing, self._policy
+        actions = self._balance_limit(used, cycle_id)
+        if standing.limit:
+            actions |= policy.set_limit(p.LOCAL, standing.limit, used)
+        if self._own.pool:
+            actions |= policy.set_limit(p.GRANT, standing.granted, used)
+        return actions
+
+    def _find_phase(self, cycle_id):
+        plan = self._own
+        silent = plan.hold_silent and plan.cycle.phase(cycle_id) == PHASE_SILENT
+        return self._policy.apply(p.SILENCE_BEGAN if silent else p.BILLING_BEGAN)
 
     def _balance_limit(self, used, cycle_id):
         """Octets at which the balance is spent; where usage costs nothing, whether it is negative."""
@@ -236,8 +294,14 @@ class Account:
                 self.late = (figure_cycle, figure)
             return
         since = max(0, rated.value() - rated_then)
-        own = used.value() - since
+        # What was owed by an earlier figure, and charged after that report, was not used since: it makes good for it.
+        own = used.value() - since + sum(owed for before, owed in self._charged if before >= rated_then)
         self.owed = max(0, figure - own)
+        if self.owed:
+            self._charged.append((rated.value(), self.owed))
+            if len(self._charged) > _CHARGES:
+                (before, owed), (_, more) = self._charged.pop(0), self._charged.pop(0)
+                self._charged.insert(0, (before, owed + more))  # as the older one: never too little
         if own >= _LEAST_TAUGHT:
             learned = -(-figure * (1000 + self.standing.learned) // own) - 1000
             self.standing.learned = max(0, min(LEARNED_MAX, learned))
@@ -270,6 +334,8 @@ class Account:
         if over < 0:
             return 0
         if on_silence == "continue":
+            if not standing.granted:  # upstream's word that there is nothing
+                return 0
             standing.valid_day = standing.valid_second = 0
             standing.granted = MAX >> 4
             return self._policy.set_limit(p.GRANT, None, used) | p.SAVE
@@ -281,8 +347,8 @@ class Account:
 
         plan, policy = self.plan, self._policy
         start, end = plan.cycle.bounds(cycle_id)
-        elapsed = max(0, (day - start[0]) * DAY_SECONDS + second - start[1])
-        period = (end[0] - start[0]) * DAY_SECONDS + end[1] - start[1]
+        elapsed = max(0, _gap(day, second, start))
+        period = _gap(end[0], end[1], start)
         left = period - elapsed
         actions = 0
         limit = policy.limit(p.LOCAL)
@@ -293,15 +359,15 @@ class Account:
             actions |= policy.set_limit(p.PACE, forecast.pace_mark(limit, elapsed, period, head), used)
         if self._own.warn_forecast:
             recent = self._recent
-            recent.append(rated.value())
+            recent.append((day, second, rated.value()))
             if len(recent) > 4:
                 recent.pop(0)
-            days = len(recent) - 1
-            rate = forecast.burn_rate(used.value(), elapsed, recent[-1] - recent[0], days * DAY_SECONDS)
+            first = recent[0]
+            rate = forecast.burn_rate(used.value(), elapsed, recent[-1][2] - first[2], _gap(day, second, first))
             due = forecast.exhausts_in(used.value(), limit, rate)
             soon = due is not None and due < left
             self.forecast_day = plan.cycle.local_day(day, second + due) if soon else None
-            actions |= policy.warn(plan.forecast_bit, soon)
+            actions |= policy.warn(self._own.forecast_bit, soon)
         return actions
 
 
