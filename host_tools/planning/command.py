@@ -73,6 +73,50 @@ def show(
         print_facts(facts, found, out)
 
 
+@app.command(cls=_Fit)
+def fit(
+    usage: Annotated[Path, typer.Argument(metavar="USAGE", help="CSV (time, octets), or the collector's database")],
+    plans: Annotated[list[str], typer.Option("--plans", metavar="FILE...", help="files with a plan each")],
+    json_file: JsonOption = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="a picture: .png, .svg or .html")] = None,
+    stopped_day_fen: Annotated[
+        int | None, typer.Option(min=0, max=1 << 30, help="what a day without data costs you, for the trade-off")
+    ] = None,
+    utc_offset_min: Annotated[
+        int, typer.Option(min=-720, max=840, help="zone of times and dates that name none")
+    ] = 480,
+) -> None:
+    """Find the plan that past usage would have suited best: replays it under each, with and without the guard."""
+    from rich.progress import track
+
+    from host_tools.planning import usage as histories
+    from host_tools.planning.fit import fit as find
+    from host_tools.planning.source import load
+    from host_tools.planning.table import show_fit
+
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".html"):
+        raise UsageError("--plot", str(plot), "is no picture that can be drawn", "name it .png, .svg or .html")
+    sources = [load(each) for each in plans]
+    history = histories.load(usage, utc_offset_min)
+    err = Console(stderr=True)
+
+    def watched(items: Any) -> Any:
+        return track(items, "Replaying", console=err, disable=not err.is_terminal, transient=True)
+
+    found = find(history, sources, stopped_day_fen, watched)
+    if json_file:
+        _write_json(json_file, found.to_json())
+    if json_file != "-":
+        show_fit(found, out)
+    if plot is not None:
+        from host_tools.planning.plot import write
+
+        try:
+            write(plot, found)
+        except OSError:
+            raise UsageError("--plot", str(plot), "cannot be written", "name a file in a folder that exists") from None
+
+
 FIRST, LAST = datetime(2000, 1, 2, tzinfo=UTC), datetime(2178, 1, 1, tzinfo=UTC)
 """Between these every date of a plan is one that a device can have."""
 

@@ -54,7 +54,9 @@ def _margin(source: Source, facts: dict[str, Any]) -> list[Doubt]:
     least, most = _COUNTER_WINDOW
     window = max(least, min(most, plan.allowance >> 10))
     if not source.config.modem.counter:
-        text = "the modem does not count: retransmissions are seen by nobody but the carrier, and the margin covers them"
+        text = (
+            "the modem does not count: retransmissions are seen by nobody but the carrier, and the margin covers them"
+        )
         return [_note("modem.counter", text)]
     if plan.margin_octets < window:
         text = f"{size(plan.margin_octets)} is below the {size(window)} that pass between two readings of the counter"
@@ -122,7 +124,9 @@ def _reports(source: Source, facts: dict[str, Any]) -> list[Doubt]:
         if upstream.sms_number:
             text = "is missing: reports go by SMS alone, and no time comes from the server"
             return [_note("upstream.host", text)]
-        return [_warn("upstream.host", "is missing, and sms_number too: nobody hears from the device, and no order comes")]
+        return [
+            _warn("upstream.host", "is missing, and sms_number too: nobody hears from the device, and no order comes")
+        ]
     share = reports["permille_of_plan"]
     if share < MANY_REPORTS_PERMILLE:
         return []
@@ -188,7 +192,9 @@ def _dates(source: Source, facts: dict[str, Any]) -> list[Doubt]:
     if start_day > 28:
         found.append(_note("plan.cycle_start_day", f"{start_day}: a shorter month's period begins on its last day"))
     if facts["lifecycle"] and cycle["present"]["phase"] == "silent" and source.plan.hold_silent:
-        found.append(_note("plan.lifecycle", "the SIM is silent at that time: the device sends nothing, reports neither"))
+        found.append(
+            _note("plan.lifecycle", "the SIM is silent at that time: the device sends nothing, reports neither")
+        )
     return found
 
 

@@ -320,4 +320,3 @@ def _lifecycle(plan: Any) -> dict[str, Any] | None:
         "held_in_silence": plan.hold_silent,
         "test": {**limits(plan.test), "charged": plan.test.exhaustion == "overage"} if plan.test else None,
     }
-

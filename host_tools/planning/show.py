@@ -151,8 +151,10 @@ def _daily(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         share = reports["permille_of_plan"] / 10
         cost = octets(reports["per_month_octets"])
         yield "Reports", f"{reports['octets_each']} octets every {span(reports['interval_s'])}: {cost} in 31 days"
-        yield "", f"{share:g} % of the plan" + (
-            f"; {reports['max_sms_per_cycle']} SMS a period at most" if reports["max_sms_per_cycle"] else ""
+        yield (
+            "",
+            f"{share:g} % of the plan"
+            + (f"; {reports['max_sms_per_cycle']} SMS a period at most" if reports["max_sms_per_cycle"] else ""),
         )
 
 

@@ -1,0 +1,288 @@
+"""Which plan a fleet's past would have suited: each plan and each way it can end, replayed, priced and ranked.
+
+What a plan file allows: the behaviour that it names; "cutoff", which a carrier does for any SIM on order (流量用尽关停),
+unless it names "none"; "overage" where it has tiers, without a cap and with its own; "throttle" where it has one.
+"unguarded" is the carrier alone; "guarded" is the device with its margin, reserve, caps, pace and the limit of its
+default class, and is there only where it makes a difference.
+
+Every device has the plan for itself. Fees and allowances of a period that the history covers in part count in part.
+Balances, a package's end, the lifecycle and pools are left out; periods that are counted from an activation are
+counted from the local day on which the history begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from host_tools.errors import UsageError
+from host_tools.planning.explain import day_text
+from host_tools.planning.replay import DAY_S, Outcome, Period, periods, replay
+from host_tools.planning.source import Source
+from host_tools.planning.usage import History
+
+MONTH_S = 365.2425 * DAY_S / 12  # the Gregorian mean
+
+
+@dataclass(frozen=True)
+class Way:
+    """One behaviour of one plan: `plan` is the firmware's Plan of it."""
+
+    source: Source
+    behaviour: str
+    guarded: bool
+    plan: Any
+    traffic_class: Any
+
+    @property
+    def name(self) -> str:
+        return f"{self.source.title}: {self.behaviour}{', guarded' if self.guarded else ''}"
+
+
+@dataclass
+class Total:
+    """A way's outcomes over all devices and periods."""
+
+    way: Way
+    seconds: int = 0
+    demand_octets: int = 0
+    through_octets: int = 0
+    stopped_s: int = 0
+    slowed_s: int = 0
+    fee_fen: int = 0
+    overage_fen: int = 0
+    paid_octets: int = 0
+    unused_octets: int = 0
+    devices: int = 0
+    devices_stopped: int = 0
+    by_period: dict[str, list[int]] = field(default_factory=dict)
+    """Demand of each device by the first day of its period."""
+
+    def add(self, seconds: int, parts: list[Period], outcomes: list[Outcome]) -> None:
+        """Takes in one device."""
+        cycle = self.way.plan.cycle
+        self.seconds += seconds
+        self.devices += 1
+        self.devices_stopped += any(each.stopped_s for each in outcomes)
+        for part, each in zip(parts, outcomes, strict=True):
+            self.demand_octets += each.demand_octets
+            self.through_octets += each.through_octets
+            self.stopped_s += each.stopped_s
+            self.slowed_s += each.slowed_s
+            self.fee_fen += each.fee_fen
+            self.overage_fen += each.overage_fen
+            self.paid_octets += each.paid_octets
+            self.unused_octets += each.unused_octets
+            first = day_text(cycle.local_day(*divmod(part.begin, DAY_S)))
+            self.by_period.setdefault(first, []).append(each.demand_octets)
+
+    @property
+    def cost_fen(self) -> int:
+        return self.fee_fen + self.overage_fen
+
+    @property
+    def cost_per_month_fen(self) -> float:
+        """Of one device."""
+        return self.cost_fen * MONTH_S / self.seconds
+
+    @property
+    def lost_octets(self) -> int:
+        return self.demand_octets - self.through_octets
+
+    @property
+    def lost_share(self) -> float:
+        return self.lost_octets / self.demand_octets if self.demand_octets else 0.0
+
+    @property
+    def unused_share(self) -> float:
+        return self.unused_octets / self.paid_octets if self.paid_octets else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        way = self.way
+        names = ("stopped_s", "slowed_s", "fee_fen", "overage_fen", "cost_fen", "demand_octets", "through_octets")
+        return {
+            "name": way.name,
+            "file": way.source.where,
+            "title": way.source.title,
+            "behaviour": way.behaviour,
+            "guarded": way.guarded,
+            **{name: getattr(self, name) for name in names},
+            "lost_octets": self.lost_octets,
+            "lost_share": self.lost_share,
+            "unused_share": self.unused_share,
+            "cost_per_device_month_fen": round(self.cost_per_month_fen, 2),
+            "stopped_share": self.stopped_s / self.seconds,
+            "devices_stopped": self.devices_stopped,
+            "allowance_octets": way.plan.allowance,
+            "periods": {
+                day: {"devices": len(each), "octets": sum(each), "most_octets": max(each)}
+                for day, each in sorted(self.by_period.items())
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Fit:
+    """`totals` from the best to the worst: least cost first, then least stopped, then least lost."""
+
+    history: History
+    totals: list[Total]
+    cheapest: Total
+    least_stopped: Total
+    trade_off: Total
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "usage": self.history.where,
+            "devices": len(self.history.curves),
+            "device_seconds": self.history.seconds,
+            "octets": self.history.total,
+            "ranking": [total.to_json() for total in self.totals],
+            "cheapest": self.cheapest.way.name,
+            "least_stopped": self.least_stopped.way.name,
+            "trade_off": self.trade_off.way.name,
+            "notes": self.notes,
+        }
+
+
+def ways(source: Source) -> list[Way]:
+    """Every behaviour that the file allows. Not the firmware's own refusals: what leaves no usable quota is no way."""
+    from usageguard.config_table import ConfigError
+    from usageguard.core.plan import TrafficClass
+
+    given = source.raw["plan"]
+    own = source.config.classes[0]
+    any_class = TrafficClass("any", 0)
+    found: list[Way] = []
+
+    def add(behaviour: str, guarded: bool, **changes: Any) -> None:
+        common: dict[str, Any] = {"warn_permille": [], "warn_cost_fen": None, "lifecycle": None, "pool": None}
+        if not guarded:
+            common |= {"margin_octets": 0, "reserve_octets": 0, "pace": False}
+        try:
+            plan = source.variant(**common, on_exhaustion=behaviour.partition(",")[0], **changes)
+        except ConfigError:
+            return
+        found.append(Way(source, behaviour, guarded, plan, own if guarded else any_class))
+
+    named = given.get("on_exhaustion", "cutoff")
+    if named != "none":
+        add("cutoff", False)
+        add("cutoff", True)
+    for behaviour in ("overage", "throttle"):
+        if behaviour in given:
+            uncapped = {"overage": {"cost_cap_fen": None, "cap_octets": None}} if behaviour == "overage" else {}
+            add(behaviour, False, **uncapped)
+            if source.plan.pace:
+                add(behaviour, True, **uncapped)
+    overage = given.get("overage", {})
+    if "cost_cap_fen" in overage or "cap_octets" in overage:
+        add("overage, capped", True)
+    if named == "none":
+        add("none", False)
+        if source.plan.pace:
+            add("none", True)
+    return found
+
+
+def fit(
+    history: History,
+    sources: list[Source],
+    stopped_day_fen: int | None = None,
+    each: Callable[[Iterable[Source]], Iterable[Source]] = lambda sources: sources,
+) -> Fit:
+    """Replays the history. `stopped_day_fen` is what a day without data costs its owner: it decides the trade-off.
+
+    `each` may show progress. UsageError for two plans of one title.
+    """
+    titles: dict[str, str] = {}
+    for source in sources:
+        if source.title in titles:
+            problem = f'"{source.title}" is the title of {titles[source.title]} too'
+            raise UsageError(source.where, "title", problem, "give each plan its own")
+        titles[source.title] = source.where
+    totals = [total for source in each(sources) for total in _totals(history, source)]
+    totals.sort(key=lambda total: (total.cost_fen, total.stopped_s, total.lost_octets))
+    return Fit(
+        history,
+        totals,
+        totals[0],
+        min(totals, key=lambda total: (total.stopped_s, total.lost_octets, total.cost_fen)),
+        trade_off(totals, stopped_day_fen),
+        [*history.notes, *(note for source in sources for note in notes(history, source))],
+    )
+
+
+def _totals(history: History, source: Source) -> Iterator[Total]:
+    totals = [Total(way) for way in ways(source)]
+    cycle = totals[0].way.plan.cycle
+    if hasattr(cycle, "first_day") and not hasattr(cycle, "start_day"):
+        first = min(int(curve.times[0]) for curve in history.curves)
+        day = cycle.local_day(*divmod(first, DAY_S))
+        for total in totals:
+            total.way.plan.cycle.first_day = day
+    for curve in history.curves:
+        parts = periods(curve, cycle, source.plan.rating)
+        for total in totals:
+            total.add(curve.seconds, parts, list(replay(parts, total.way.plan, total.way.traffic_class)))
+    yield from totals
+
+
+def trade_off(totals: list[Total], stopped_day_fen: int | None = None) -> Total:
+    """The best balance between cost and loss.
+
+    With a price for a day without data that of the least sum. Else the one nearest to the ideal point, least cost and
+    least share of octets lost, both scaled to 0..1 over those that none other beats in both (Yu and Zeleny's compromise
+    programming); of equals the cheaper one.
+    """
+    if stopped_day_fen is not None:
+        return min(
+            totals, key=lambda total: (total.cost_fen * DAY_S + total.stopped_s * stopped_day_fen, total.cost_fen)
+        )
+    points = [(total.cost_fen, total.lost_share, total) for total in totals]
+    front = [
+        (cost, lost, total)
+        for cost, lost, total in points
+        if not any(c <= cost and s <= lost and (c < cost or s < lost) for c, s, _ in points)
+    ]
+    costs, losses = [cost for cost, _, _ in front], [lost for _, lost, _ in front]
+
+    def distance(point: tuple[int, float, Total]) -> tuple[float, int]:
+        cost, lost, _ = point
+        x = (cost - min(costs)) / ((max(costs) - min(costs)) or 1)
+        y = (lost - min(losses)) / ((max(losses) - min(losses)) or 1)
+        return x * x + y * y, cost
+
+    return min(front, key=distance)[2]
+
+
+def notes(history: History, source: Source) -> Iterator[str]:
+    """What of a plan the replay leaves out."""
+    plan, rating = source.plan, source.plan.rating
+    title = source.title
+    if rating.per_packet_octets and any(curve.packets is None for curve in history.curves):
+        yield f"{title}: per_packet_octets are not counted, as the history has no packets"
+    if rating.session_round_octets:
+        yield f"{title}: sessions are not rounded up, as the history has none"
+    if plan.pool:
+        yield f"{title}: its pool is left out, each device has the allowance for itself"
+    if not plan.fee_fen:
+        yield f"{title}: has no plan.account.fee_fen, so only what is beyond the plan costs"
+    cycle = getattr(plan.cycle, "cycle", plan.cycle)
+    if not hasattr(cycle, "start_day"):
+        yield f"{title}: its periods are counted from the history's first day"
+    if not any(_whole(curve, cycle) for curve in history.curves):
+        yield f"{title}: the history covers no whole period, so that quotas look larger than they are"
+
+
+def _whole(curve: Any, cycle: Any) -> bool:
+    """Whether a period fits; by length, where it is counted from the history's beginning."""
+    begin = int(curve.times[0])
+    start, end = (day * DAY_S + second for day, second in cycle.bounds(cycle.cycle_id(*divmod(begin, DAY_S))))
+    if not hasattr(cycle, "start_day"):
+        return curve.seconds >= end - start
+    if start < begin:
+        end = (lambda until: until[0] * DAY_S + until[1])(cycle.bounds(cycle.cycle_id(*divmod(end, DAY_S)))[1])
+    return int(curve.times[-1]) >= end

@@ -1,0 +1,153 @@
+"""The fit's picture: cost against time without data, and each plan's use by period against its allowance."""
+
+from __future__ import annotations
+
+import html
+import io
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from host_tools.planning.explain import yuan
+from host_tools.planning.fit import Fit, Total
+from host_tools.planning.table import share, stops
+from host_tools.units import SIZE_UNITS
+
+MOST_PLANS = 12
+"""So many plans get an axes of their own; the ranking has them all."""
+_MARKERS = {"cutoff": "o", "overage": "s", "overage, capped": "D", "throttle": "^", "none": "v"}
+_MB = SIZE_UNITS["MB"]
+
+
+def draw(found: Fit) -> Figure:
+    """The figure; colours are by plan, marks by behaviour, filled where guarded."""
+    titles = list(dict.fromkeys(total.way.source.title for total in found.totals))
+    shown = titles[:MOST_PLANS]
+    rows = 2 + -(-len(shown) // 2)
+    figure = Figure(figsize=(10.5, 2.4 * rows), layout="constrained", facecolor="white")
+    grid = figure.add_gridspec(rows, 2)
+    colours = {title: f"C{index % 10}" for index, title in enumerate(titles)}
+    _scatter(figure.add_subplot(grid[:2, :]), found, colours)
+    for index, title in enumerate(shown):
+        total = next(each for each in found.totals if each.way.source.title == title)
+        _usage(figure.add_subplot(grid[2 + index // 2, index % 2]), total, colours[title])
+    return figure
+
+
+def _scatter(axes: Axes, found: Fit, colours: dict[str, str]) -> None:
+    for total in found.totals:
+        way = total.way
+        axes.plot(
+            total.stopped_s / 86_400 / total.devices,
+            total.cost_per_month_fen / 100,
+            _MARKERS[way.behaviour],
+            color=colours[way.source.title],
+            fillstyle="full" if way.guarded else "none",
+            markersize=8,
+            label=way.name,
+        )
+    axes.set_xlabel("days without data, per device")
+    axes.set_ylabel("yuan a month, per device")
+    axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+    axes.grid(linewidth=0.4)
+    best = found.trade_off
+    axes.annotate(
+        "best trade-off",
+        (best.stopped_s / 86_400 / best.devices, best.cost_per_month_fen / 100),
+        xytext=(12, 12),
+        textcoords="offset points",
+        arrowprops={"arrowstyle": "-", "lw": 0.7},
+        fontsize=9,
+    )
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+
+
+def _usage(axes: Axes, total: Total, colour: str) -> None:
+    """Use by period: the mean of the devices, and up to the device that used most."""
+    days = sorted(total.by_period)
+    means = [sum(total.by_period[day]) / len(total.by_period[day]) / _MB for day in days]
+    most = [max(total.by_period[day]) / _MB for day in days]
+    places = range(len(days))
+    axes.bar(places, means, color=colour, alpha=0.75)
+    if total.devices > 1:
+        axes.vlines(places, means, most, color=colour, linewidth=1)
+    axes.axhline(total.way.plan.allowance / _MB, color="#b3261e", linewidth=1.2)
+    axes.set_title(total.way.source.title, fontsize=9, loc="left")
+    axes.set_ylabel("MB")
+    step = max(1, -(-len(days) // 7))
+    axes.set_xticks(list(places)[::step], days[::step], fontsize=7)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+
+
+def write(path: Path, found: Fit) -> None:
+    """To a .png, .svg or .html file, by its name. Raises OSError."""
+    figure = draw(found)
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        picture = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(picture)
+        path.write_bytes(picture.getvalue())
+        return
+    svg = _svg(figure)
+    path.write_text(svg if suffix == ".svg" else _page(found, svg[svg.index("<svg") :]), encoding="utf-8")
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    # Equal input gives equal output.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "usage-guard"}):
+        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
+    return out.getvalue()
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} · Usage Guard</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: #1b2420; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
+th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #dde2de; }}
+td.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
+svg {{ width: 100%; height: auto; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{best}</p>
+{svg}
+<table>
+<thead><tr><th>Plan</th><th>Cost</th><th>A month, per device</th><th>Without data</th><th>Lost</th><th>Unused</th></tr>
+</thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+<ul>{notes}</ul>
+</body>
+</html>
+"""
+
+
+def _page(found: Fit, svg: str) -> str:
+    def row(total: Total) -> str:
+        cells = (yuan(total.cost_fen), f"{total.cost_per_month_fen / 100:.2f} yuan", stops(total))
+        cells = (*cells, share(total.lost_share), share(total.unused_share))
+        rest = "".join(f'<td class="n">{html.escape(cell)}</td>' for cell in cells)
+        return f"<tr><td>{html.escape(total.way.name)}</td>{rest}</tr>"
+
+    best = found.trade_off
+    return _PAGE.format(
+        title=html.escape(f"Plans for {found.history.where}"),
+        best=html.escape(f"Best trade-off: {best.way.name}, {yuan(best.cost_fen)}, {stops(best)}."),
+        svg=svg,
+        rows="\n".join(row(total) for total in found.totals),
+        notes="".join(f"<li>{html.escape(note)}</li>" for note in found.notes),
+    )

@@ -1,0 +1,65 @@
+"""`fit`'s findings for people."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from host_tools.planning.explain import yuan
+from host_tools.planning.fit import Fit, Total
+from host_tools.planning.show import span
+from host_tools.units import size
+
+
+def show_fit(found: Fit, console: Console) -> None:
+    """Prints the ranking, the three that stand out, and what was left out."""
+    history = found.history
+    many = f"{len(history.curves)} device{'' if len(history.curves) == 1 else 's'}"
+    days = history.seconds / 86_400
+    console.print(f"{escape(history.where)}: {many}, {days:,.0f} device days, {size(history.total)}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Plan", min_width=20, overflow="fold")
+    for name in ("Yuan", "a month", "Stopped", "Slowed", "Lost", "Unused"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for total in found.totals:
+        table.add_row(
+            escape(total.way.name),
+            f"{total.cost_fen / 100:.2f}",
+            f"{total.cost_per_month_fen / 100:.2f}",
+            _brief(total.stopped_s),
+            _brief(total.slowed_s),
+            share(total.lost_share),
+            share(total.unused_share),
+        )
+    console.print(table)
+    console.print(
+        "Cost and times are of all devices; a month is of one device. Lost: octets that would not have passed."
+    )
+    for words, total in (
+        ("Least cost", found.cheapest),
+        ("Least stopped", found.least_stopped),
+        ("Best trade-off", found.trade_off),
+    ):
+        console.print(f"[bold]{words}[/]: {escape(total.way.name)}, {yuan(total.cost_fen)}, {stops(total)}")
+    for note in found.notes:
+        console.print(f"[cyan]i[/] {escape(note)}")
+
+
+def stops(total: Total) -> str:
+    """How long data stood still, in words."""
+    if not total.stopped_s:
+        return "never stopped"
+    return f"{span(total.stopped_s)} without data, on {total.devices_stopped} of {total.devices}"
+
+
+def _brief(seconds: int) -> str:
+    """Days with one decimal, hours where they are fewer than two days, "-" for none."""
+    if not seconds:
+        return "-"
+    return f"{seconds / 86_400:.1f} d" if seconds >= 2 * 86_400 else f"{seconds / 3_600:.1f} h"
+
+
+def share(part: float) -> str:
+    """ "-" for none, "<0.1 %" for little."""
+    return "-" if not part else "<0.1 %" if part < 0.001 else f"{part * 100:.1f} %"

@@ -1,0 +1,311 @@
+"""What devices used: from a CSV file, or from the collector's database.
+
+A history is a curve for each device: octets since its beginning, against time, straight between its points.
+
+CSV: a first line of names. `time` (ISO 8601) or `date`, `octets` or `carried_octets`, and if wanted `packets` and
+`device`; other columns are ignored. A row's octets are those from its time on: of that day where only a date is given,
+else up to the device's next row. Where at least half of a device's rows are equally far apart, a row lasts no longer
+than that: after a gap nothing was used in it. The last row lasts as long as the usual one, or the one before it.
+Times without a zone are in the zone that the caller names. Rows may come in any order.
+
+Database: a device's lifetime octets, as reports told them, from the first report that arrived to the last one.
+"""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from host_tools.errors import UsageError
+from host_tools.units import quote
+
+Ints = NDArray[np.int64]
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_DAY_S = 86_400
+MOST_OCTETS = 1 << 44  # of a device, 16 TB: so that what a bill makes of them fits 64 bits
+_LEAST_PACKET = 20  # octets of an IPv4 header, RFC 791 section 3.1
+_LAST_S = 65_536 * _DAY_S  # a device's dates end there, in 2179
+_SQLITE = b"SQLite format 3\0"
+_TIMES = ("time", "date")
+_OCTETS = ("octets", "carried_octets")
+_HINT = "name a CSV file with the columns time and octets, or the collector's database"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A device's use: at `times`, rising seconds since 2000-01-01 UTC, `octets` had been used since the first of them.
+
+    `packets` likewise, None where nobody counted them.
+    """
+
+    device: str
+    times: Ints
+    octets: Ints
+    packets: Ints | None = None
+
+    @property
+    def seconds(self) -> int:
+        return int(self.times[-1] - self.times[0])
+
+    @property
+    def total(self) -> int:
+        return int(self.octets[-1])
+
+
+@dataclass(frozen=True)
+class History:
+    """The curves of a file, by device; `notes` says what in it was left out and why."""
+
+    where: str
+    curves: list[Curve]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(curve.total for curve in self.curves)
+
+    @property
+    def seconds(self) -> int:
+        """Of all devices together."""
+        return sum(curve.seconds for curve in self.curves)
+
+
+def load(path: Path, utc_offset_min: int = 480) -> History:
+    """Reads a file of either kind; UsageError for whatever is wrong with it."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_SQLITE))
+        if head == _SQLITE:
+            return _database(path)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return read_csv(file, path.name, timezone(timedelta(minutes=utc_offset_min)))
+    except UnicodeDecodeError:
+        raise UsageError(path.name, "", "is not UTF-8 text", _HINT) from None
+    except OSError as error:
+        raise UsageError(str(path), "", f"cannot be read: {error.strerror}", _HINT) from None
+
+
+# --- CSV ---
+
+
+class _Rows:
+    """A device's rows as they come; `lengths` are 0 where the next row ends one."""
+
+    def __init__(self) -> None:
+        self.times, self.lengths, self.octets, self.packets, self.lines = (array("q") for _ in range(5))
+
+
+def read_csv(lines: Iterable[str], where: str, zone: timezone) -> History:
+    """`load` for the lines of a CSV file."""
+    reader = csv.reader(lines, strict=True)
+    devices: dict[str, _Rows] = {}
+    try:
+        columns = _columns(next(reader, []), where)
+        for row in reader:
+            if row and any(row):
+                _take(row, reader.line_num, columns, devices, where, zone)
+    except csv.Error as error:
+        raise UsageError(where, f"line {reader.line_num}", f"is no CSV: {error}") from None
+    if not devices:
+        raise UsageError(where, "", "has no rows of usage", _HINT)
+    counted = columns.packets is not None
+    return History(where, [_curve(device, devices[device], where, counted) for device in sorted(devices)])
+
+
+@dataclass(frozen=True)
+class _Columns:
+    time: int
+    octets: int
+    octets_name: str
+    packets: int | None
+    device: int | None
+    many: int
+
+
+def _columns(names: list[str], where: str) -> _Columns:
+    names = [name.strip().lower() for name in names]
+    for name in (*_TIMES, *_OCTETS, "packets", "device"):
+        if names.count(name) > 1:
+            raise UsageError(where, "line 1", f'the column "{name}" is there twice', "keep one of them")
+
+    def one_of(choices: Sequence[str]) -> int:
+        there = [name for name in choices if name in names]
+        if len(there) == 1:
+            return names.index(there[0])
+        problem = "there is no column" if not there else "there are both columns"
+        joined = " or ".join(f'"{name}"' for name in choices)
+        raise UsageError(where, "line 1", f"{problem} {joined}", "name one of them in the first line")
+
+    def optional(name: str) -> int | None:
+        return names.index(name) if name in names else None
+
+    octets = one_of(_OCTETS)
+    return _Columns(one_of(_TIMES), octets, names[octets], optional("packets"), optional("device"), len(names))
+
+
+def _take(row: list[str], line: int, columns: _Columns, devices: dict[str, _Rows], where: str, zone: timezone) -> None:
+    if len(row) != columns.many:
+        problem = f"has {len(row)} fields, the first line {columns.many}"
+        raise UsageError(where, f"line {line}", problem, "give each column a value")
+    device = row[columns.device].strip() if columns.device is not None else ""
+    if columns.device is not None and not device:
+        raise UsageError(where, f"line {line}, device", "is empty", "name the device")
+    at, length = _time(row[columns.time].strip(), line, where, zone)
+    rows = devices.get(device)
+    if rows is None:
+        rows = devices[device] = _Rows()
+    rows.times.append(at)
+    rows.lengths.append(length)
+    octets = _count(row[columns.octets], columns.octets_name, line, where)
+    packets = 0 if columns.packets is None else _count(row[columns.packets], "packets", line, where)
+    if packets * _LEAST_PACKET > octets:
+        problem = f"{packets} packets in {octets} octets"
+        raise UsageError(where, f"line {line}, packets", problem, f"a packet has {_LEAST_PACKET} octets or more")
+    rows.octets.append(octets)
+    rows.packets.append(packets)
+    rows.lines.append(line)
+
+
+def _count(text: str, name: str, line: int, where: str) -> int:
+    try:
+        count = int(text)
+    except ValueError:
+        problem = "is empty" if not text.strip() else f"{quote(text)} is not a whole number"
+        raise UsageError(where, f"line {line}, {name}", problem, "give octets, as in 1048576") from None
+    if not 0 <= count <= MOST_OCTETS:
+        problem = f"{count} is negative" if count < 0 else f"{quote(text)} is more than 2^44"
+        raise UsageError(where, f"line {line}, {name}", problem, "give a number from 0 to 2^44")
+    return count
+
+
+def _time(text: str, line: int, where: str, zone: timezone) -> tuple[int, int]:
+    """(second, length): that of a date is a day, that of a time 0, which is not known yet."""
+    try:
+        at = datetime.fromisoformat(text)
+        length = _DAY_S if len(text) == len("2026-03-15") else 0
+        since = (at if at.tzinfo else at.replace(tzinfo=zone)) - _EPOCH
+    except (ValueError, OverflowError):
+        hint = "give it as in 2026-03-15 or 2026-03-15T08:00:00+08:00"
+        raise UsageError(where, f"line {line}, time", f"{quote(text)} is no date or time", hint) from None
+    second = since.days * _DAY_S + since.seconds
+    if not _DAY_S <= second < _LAST_S:
+        raise UsageError(where, f"line {line}, time", f"{quote(text)} is out of range", "give a time of 2000 to 2178")
+    return second, length
+
+
+def _curve(device: str, rows: _Rows, where: str, counted: bool) -> Curve:
+    columns = (rows.times, rows.lengths, rows.octets, rows.packets, rows.lines)
+    arrays = [np.frombuffer(column, np.int64) for column in columns]
+    order = np.argsort(arrays[0], kind="stable")
+    times, lengths, octets, packets, lines = (column[order] for column in arrays)
+    steps = np.diff(times)
+    if len(steps) and not steps.all():
+        twin = int(np.argmin(steps))
+        of = f" of {quote(device)}" if device else ""
+        problem = f"the time is that of line {lines[twin]}{of}"
+        raise UsageError(where, f"line {lines[twin + 1]}", problem, "give each time once, or add a column device")
+    total = int(octets.sum(dtype=object)), int(packets.sum(dtype=object))
+    if max(total) > MOST_OCTETS:
+        raise UsageError(
+            where, "", "the sum is more than 2^44 octets", "octets are those of each row, not running sums"
+        )
+    ends = times + np.where(lengths > 0, lengths, _usual(steps, len(times)))
+    if not lengths[-1] and len(steps) == 0:
+        hint = "give two rows or more, or dates"
+        raise UsageError(where, f"line {lines[0]}, time", "one time alone has no length", hint)
+    ends[:-1] = np.minimum(ends[:-1], times[1:])
+    return Curve(device, *_points(times, ends, octets, packets if counted else None))
+
+
+def _usual(steps: Ints, rows: int) -> Ints:
+    """How long rows last, were there no next one: the usual step if there is one, else that to the next row."""
+    if not len(steps):
+        return np.zeros(rows, np.int64)
+    values, counts = np.unique(steps, return_counts=True)
+    most = int(np.argmax(counts))
+    if 2 * counts[most] >= len(steps):
+        return np.full(rows, values[most])
+    return np.append(steps, steps[-1])
+
+
+def _points(times: Ints, ends: Ints, octets: Ints, packets: Ints | None) -> tuple[Ints, Ints, Ints | None]:
+    """The curve through rows that do not overlap."""
+    at = np.empty(2 * len(times), np.int64)
+    at[0::2], at[1::2] = times, ends
+    keep = np.append(True, np.diff(at) > 0)
+
+    def running(counts: Ints) -> Ints:
+        sums = np.zeros(2 * len(counts), np.int64)
+        np.cumsum(counts, out=sums[1::2])
+        sums[2::2] = sums[1:-1:2]
+        return sums[keep]
+
+    return at[keep], running(octets), None if packets is None else running(packets)
+
+
+# --- the collector's database ---
+
+_QUERY = "SELECT device, received_at, carried_octets FROM report ORDER BY device"
+
+
+def _database(path: Path) -> History:
+    curves, notes = [], []
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            for device, rows in _by_device(db.execute(_QUERY)):
+                _from_reports(device, rows, path.name, curves, notes)
+    except sqlite3.Error as error:
+        raise UsageError(path.name, "", f"is no collector's database: {error}", _HINT) from None
+    if not curves:
+        problem = "; ".join(notes) or "has no reports"
+        raise UsageError(path.name, "", problem, "two reports of a device are the least that tell a use")
+    return History(path.name, curves, notes)
+
+
+def _by_device(rows: Iterator[Any]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    device, found = None, []
+    for name, at, octets in rows:
+        if name != device:
+            if device is not None:
+                yield device, found
+            device, found = name, []
+        found.append((at, octets))
+    if device is not None:
+        yield device, found
+
+
+def _from_reports(device: str, rows: list[tuple[str, int]], where: str, curves: list[Curve], notes: list[str]) -> None:
+    """What was known when: a report that comes late, with less than is known already, adds nothing."""
+    arrived = []
+    for at, octets in rows:
+        try:
+            since = datetime.fromisoformat(at) - _EPOCH
+        except (TypeError, ValueError):
+            raise UsageError(where, f"device {quote(device)}", f"{quote(at)} is no time of a report") from None
+        arrived.append((since.days * _DAY_S + since.seconds, octets))
+    known: dict[int, int] = {}
+    most = 0
+    for second, octets in sorted(arrived):
+        most = max(most, octets)
+        known[second] = most
+    points = list(known.items())
+    if len(points) < 2:
+        notes.append(f"{device} is left out: one report tells no use")
+        return
+    times, octets = (np.array(column, np.int64) for column in zip(*points, strict=True))
+    if octets[-1] > MOST_OCTETS:
+        raise UsageError(where, f"device {quote(device)}", "reports more than 2^44 octets")
+    if octets[0]:
+        notes.append(f"{device}: {int(octets[0]):,} octets before its first report are in no period")
+    curves.append(Curve(device, times, octets - octets[0]))
