@@ -112,8 +112,8 @@ class Table:
             return default
         value = self._obj[name]
         try:
-            year, month, day = [int(part) for part in value.split("-")] if len(value) == 10 else ()
-            if year >= 2000:
+            year, month, day = [int(part) for part in value.split("-")]
+            if year >= 2000 and value == "%04d-%02d-%02d" % (year, month, day):
                 return days_from_civil(year, month, day)
         except (AttributeError, TypeError, ValueError):
             pass

@@ -106,14 +106,13 @@ class Guard:
 
     def _restore(self, sound):
         """Takes over the stops that stood. What cannot be known is a stop itself: it fails closed."""
-        policy = self.policy
+        ledger = self.ledger
         try:
-            self.obey(policy.restore(self.ledger.reasons, self.ledger.warned, self.gate.used))
+            self.obey(self.account.restore(ledger.reasons, ledger.warned, self.gate.used, ledger.cycle_id))
         except ValueError:
             sound = False
-        self.obey(self.account.restore(self.gate.used, self.ledger.cycle_id))
         if not sound:
-            self.obey(policy.apply(rules.LEDGER_FAILED))
+            self.obey(self.policy.apply(rules.LEDGER_FAILED))
 
     # For applications
 
@@ -199,6 +198,7 @@ class Guard:
     def order(self, counter, orders, now):
         """Carries out an order from upstream; it and its counter are stored in one record."""
         account, ledger, gate = self.account, self.ledger, self.gate
+        self.calendar.step(now)  # the order may be for the period that the time beside it begins
         day, second = self.calendar.clock.floor(now)
         refused = account.refused
         actions = account.order(counter, orders, gate.used, ledger.rated, ledger.cycle_id, day, second)
@@ -230,7 +230,7 @@ class Guard:
             return
         self.ledger.correct(octets)
         self.gate.rebase()
-        self.policy.apply(rules.QUOTA_GRANTED)
+        self.account.corrected(self.gate.used)
 
     def activate(self):
         """The application's word that this is the SIM's first use: a silent period ends, its billing begins."""

@@ -63,7 +63,7 @@ class Account:
             standing.balance_known = 1
             standing.balance = plan.balance_fen
             standing.balance_cycle = cycle_id
-        if plan.pool and standing.grant_cycle != cycle_id:
+        if plan.pool and (standing.grant_cycle != cycle_id or not cycle_id):
             self._first_grant(cycle_id)
         self._set_plan(cycle_id)
         self._set_limits(used, cycle_id)

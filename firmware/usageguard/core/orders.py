@@ -21,7 +21,8 @@ BILLING = 11
 _ID = (0, 0xFFFF)
 _DAY = (0, 0xFFFF)
 _OCTETS = (0, 1 << 50)
-_FEN = (-(1 << 30), (1 << 30) - 1)
+FEN_MIN = -(1 << 30)
+_FEN = (FEN_MIN, (1 << 30) - 1)
 # Key: ranges of its values; of more than one it is a list.
 _SHAPES = {
     STOP: ((0, 1),),
@@ -34,7 +35,7 @@ _SHAPES = {
     SET_USED: (_ID, _OCTETS),
     ACCEPT: ((1, 1),),
     RELEASE: ((1, 1),),
-    BILLING: (_DAY,),
+    BILLING: ((1, 0xFFFF),),
 }
 COUNTER_MAX = (1 << 30) - 1
 

@@ -84,7 +84,8 @@ PACED = 0x010000
 # Limits in octets of the period, by what sets them; each with what it raises when used up and what lifts that.
 LOCAL, BALANCE, GRANT, PACE, RESERVE, SLOW = range(6)
 _GRANTS = (QUOTA_GRANTED, RECHARGED, POOL_GRANTED, DAY_GRANTED, QUOTA_GRANTED, QUOTA_GRANTED)
-_AT_CEILING = {"cutoff": QUOTA_REACHED, "overage": CAP_REACHED, "test": TEST_REACHED}
+_REACHED = (QUOTA_REACHED, BALANCE_SPENT, GRANT_SPENT, PACE_REACHED, RESERVE_REACHED, SLOW_REACHED)
+_AT_CEILING = {"overage": CAP_REACHED, "test": TEST_REACHED}  # in place of QUOTA_REACHED
 
 # What the methods of Policy ask their caller to do
 SAVE = 0x01  # reasons or warnings changed: to the ledger, before anything else
@@ -106,6 +107,8 @@ _RESTRICTING = _bits(RESTRICT_ACCESS)
 _SLOWING = _bits(THROTTLE)
 # Stops that asking the carrier for a data session cannot lift.
 _SILENCING = sum(row[BIT] for row in REASONS if row[RESTRICTION] == TERMINATE and not row[LIFTED_BY] & CARRIER_SERVES)
+
+_OF_LIMITS = sum(row[BIT] for row in REASONS if row[RAISED_BY] in _REACHED + (CAP_REACHED, TEST_REACHED))
 
 _ZERO = Octets()
 _NEVER = Octets(MAX)
@@ -144,7 +147,7 @@ class Policy:
         self.observe = observe
         self._classes = classes
         self._limits = [Octets(MAX) for _ in _GRANTS]
-        self._reached = [0, BALANCE_SPENT, GRANT_SPENT, PACE_REACHED, RESERVE_REACHED, SLOW_REACHED]
+        self._reached = list(_REACHED)
         self._all = (1 << len(classes)) - 1
         self._reserve = sum(1 << i for i, c in enumerate(classes) if c.uses_reserve)
         self._paced = sum(1 << i for i, c in enumerate(classes) if c.paced)
@@ -235,11 +238,12 @@ class Policy:
         return self._become(self.reasons, self.warned, self.shed | 1 << index)
 
     def allow_probe(self, used, octets):
-        """Moves the report limit to `octets` beyond `used`, but not beyond the ceiling; returns actions.
+        """Moves the report limit up to `octets` beyond `used`, but not beyond the ceiling; returns actions.
 
         For a question that only a report can answer, as whether a new period has begun. It lasts until NEW_CYCLE.
         """
-        self._limits[RESERVE].set(Octets(min(self._plan.ceiling, used.value() + octets)))
+        plan = self._plan
+        self._limits[RESERVE].set(Octets(max(plan.report_limit, min(plan.ceiling, used.value() + octets))))
         self._find_least()
         return self.apply(QUOTA_GRANTED) | self.cross(used)
 
@@ -248,14 +252,21 @@ class Policy:
 
         ValueError, and nothing changed, for a reason this table does not know: dropping it would lift a stop.
 
-        The plan may be another one than when they were stored, so what follows from `used` is judged anew.
+        The plan may be another one than when they were stored, so what follows from `used` is judged anew by all
+        limits but PACE, which nobody can have set yet; and a warning that the plan does not have is dropped.
         """
         if reasons & ~_KNOWN:
             raise ValueError("no such reason")
-        warned_still = warned & (_passed(self._warn_marks, used) | ~((1 << len(self._warn_marks)) - 1))
+        marks = (1 << len(self._warn_marks)) - 1
+        warned_still = warned & ((2 << self._plan.forecast_bit) - 1) & (_passed(self._warn_marks, used) | ~marks)
         self.reasons = reasons
         self.warned = warned
-        return self._judge(transition(reasons, QUOTA_GRANTED), warned_still, used)
+        return self._judge(reasons & (~_OF_LIMITS | PACED), warned_still, used)
+
+    def corrected(self, used):
+        """`used` is less than it was: judges anew what limits have raised; returns actions."""
+        self.shed = 0
+        return self._judge(self.reasons & ~_OF_LIMITS, self.warned, used)
 
     def verdict(self):
         """The strongest of what holds, one of VERDICTS."""
