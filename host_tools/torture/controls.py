@@ -232,9 +232,8 @@ class _OneFile(FileLog):
         if file is self._first:
             super()._store(file)
 
-    def open(self) -> int:
-        super().open()
-        return 0
+    def _load(self, file: Any) -> int:
+        return super()._load(self._first)
 
 
 class OneFile(Subject):
