@@ -1,9 +1,9 @@
 """Which plan a fleet's past would have suited: each plan and each way it can end, replayed, priced and ranked.
 
-What a plan file allows: the behaviour that it names; "cutoff", which a carrier does for any SIM on order (流量用尽关停),
-unless it names "none"; "overage" where it has tiers, without a cap and with its own; "throttle" where it has one.
-"unguarded" is the carrier alone; "guarded" is the device with its margin, reserve, caps, pace and the limit of its
-default class, and is there only where it makes a difference.
+What a plan file allows: the behaviour that it names; "cutoff" (流量用尽关停), which a carrier does for any SIM on
+order, unless it names "none"; "overage" where it has tiers, without a cap and with its own; "throttle" where it has
+one. "unguarded" is the carrier alone; "guarded" is the device with its margin, reserve, caps, pace and the limit of
+its default class, and is there only where it makes a difference.
 
 Every device has the plan for itself. Fees and allowances of a period that the history covers in part count in part.
 Balances, a package's end, the lifecycle and pools are left out; periods that are counted from an activation are

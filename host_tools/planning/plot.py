@@ -64,7 +64,7 @@ def _scatter(axes: Axes, found: Fit, colours: dict[str, str]) -> None:
         arrowprops={"arrowstyle": "-", "lw": 0.7},
         fontsize=9,
     )
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3, frameon=False, fontsize=8)
 
 
 def _usage(axes: Axes, total: Total, colour: str) -> None:
@@ -79,7 +79,7 @@ def _usage(axes: Axes, total: Total, colour: str) -> None:
     axes.axhline(total.way.plan.allowance / _MB, color="#b3261e", linewidth=1.2)
     axes.set_title(total.way.source.title, fontsize=9, loc="left")
     axes.set_ylabel("MB")
-    step = max(1, -(-len(days) // 7))
+    step = max(1, -(-len(days) // 5))
     axes.set_xticks(list(places)[::step], days[::step], fontsize=7)
     axes.yaxis.set_major_locator(MaxNLocator(4))
 

@@ -1,0 +1,249 @@
+"""The replay against paper, and against a meter that runs octet by octet; the ranking."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from host_tools.planning import fit as fitting
+from host_tools.planning.replay import periods, replay
+from host_tools.planning.source import load
+from host_tools.planning.usage import Curve, History
+
+DAY = 86_400
+MARCH = 9556 * DAY  # 2026-03-01 in UTC, seconds since 2000-01-01
+
+
+@pytest.fixture(scope="module")
+def plan_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plans")
+
+    def write(text, title="P"):
+        path = folder / f"{abs(hash(text))}.toml"
+        path.write_text(f'title = "{title}"\n[plan]\nutc_offset_min = 0\n{text}')
+        return load(path)
+
+    return write
+
+
+def curve(octets, step=DAY, begin=MARCH, device="a", packets=None):
+    times = begin + step * np.arange(len(octets) + 1)
+    running = [np.append(0, np.cumsum(each)) if each is not None else None for each in (octets, packets)]
+    return Curve(device, times, *running)
+
+
+def by_way(found):
+    return {(total.way.behaviour, total.way.guarded): total for total in found.totals}
+
+
+TWO_TIERS = """allowance_octets = 100000
+margin_octets = 1000
+reserve_octets = 1000
+[plan.account]
+fee_fen = 310
+[plan.overage]
+tiers = [{from_octets = 0, block_octets = 10000, fen = 5}, {from_octets = 20000, block_octets = 10000, fen = 100}]
+cost_cap_fen = 10
+[plan.throttle]
+rate_octets_s = 1
+"""
+
+
+def test_a_month_on_paper(plan_file):
+    # 31 days of 8640 octets, one every 10 s: 267,840 in all, of which 167,840 are beyond the plan.
+    found = fitting.fit(History("x", [curve([8640] * 31)]), [plan_file(TWO_TIERS)])
+    ways = by_way(found)
+    assert set(ways) == {
+        ("cutoff", False), ("cutoff", True), ("overage", False), ("overage, capped", True), ("throttle", False),
+    }  # fmt: skip
+    cut = ways["cutoff", False]
+    assert (cut.fee_fen, cut.overage_fen, cut.through_octets) == (310, 0, 100_000)
+    assert cut.stopped_s == 31 * DAY - 1_000_000
+    assert cut.unused_octets == 0
+    guarded = ways["cutoff", True]
+    assert guarded.through_octets == 98_000
+    assert guarded.stopped_s == 31 * DAY - 980_000
+    assert guarded.unused_share == pytest.approx(0.02)
+    free = ways["overage", False]
+    # 2 blocks at 5 fen, then 147,840 octets: 15 started blocks at 100 fen.
+    assert (free.overage_fen, free.stopped_s, free.lost_octets) == (10 + 1500, 0, 0)
+    capped = ways["overage, capped", True]
+    # 10 fen buy 20,000 octets; margin and reserve are below that ceiling, and in its second block.
+    assert (capped.through_octets, capped.overage_fen) == (118_000, 10)
+    slow = ways["throttle", False]
+    # 1 octet a second is more than the one in 10 that is wanted.
+    assert (slow.lost_octets, slow.stopped_s) == (0, 0)
+    assert slow.slowed_s == 31 * DAY - 1_000_000
+    assert found.cheapest is slow  # of equal cost that which stops least
+    assert found.least_stopped is slow
+    assert found.totals[-1] is free
+
+
+def test_a_throttled_line_loses_what_does_not_fit(plan_file):
+    # The allowance is gone after one day; of the second day's 200,000 octets 86,400 fit.
+    found = fitting.fit(History("x", [curve([100_000, 200_000])]), [plan_file(TWO_TIERS)])
+    slow = by_way(found)["throttle", False]
+    assert slow.through_octets == 100_000 + 86_400
+    assert slow.slowed_s == DAY
+
+
+def test_a_period_that_is_covered_in_part_costs_in_part(plan_file):
+    # 10 of March's 31 days, 15 of April's 30.
+    begin = MARCH + 21 * DAY
+    found = fitting.fit(History("x", [curve([10_000] * 25, begin=begin)]), [plan_file(TWO_TIERS)])
+    cut = by_way(found)["cutoff", False]
+    assert cut.fee_fen == 100 + 155
+    assert cut.paid_octets == 100_000 * 10 // 31 + 50_000
+    assert cut.by_period == {"2026-03-01": [100_000], "2026-04-01": [150_000]}
+    assert cut.through_octets == 200_000
+    assert cut.stopped_s == 5 * DAY
+    assert any("no whole period" in note for note in found.notes)
+
+
+def test_packets_and_margin_are_billed(plan_file):
+    source = plan_file("allowance_octets = 100000\n[plan.rating]\nper_packet_octets = 50\nmargin_permille = 100\n")
+    # 31 days of 4,000 octets in 10 packets: (4,000 + 500) * 1.1 = 4,950 a day; the plan lasts 20.2 days.
+    found = fitting.fit(History("x", [curve([4_000] * 31, packets=[10] * 31)]), [source])
+    cut = by_way(found)["cutoff", False]
+    assert cut.stopped_s == 31 * DAY - -(-100_000 * DAY // 4_950)
+    assert cut.through_octets == 100_000 * 4_000 // 4_950
+    assert not any("per_packet" in note for note in found.notes)
+    without = fitting.fit(History("x", [curve([4_000] * 31)]), [source])
+    assert any("per_packet" in note for note in without.notes)
+
+
+def test_a_paced_plan_holds_what_is_beyond_the_day(plan_file):
+    source = plan_file("allowance_octets = 310000\nmargin_octets = 0\nreserve_octets = 0\npace = true\n")
+    # Each day has 10,000 octets; one day's share may be used at any time, the rest is spread over the other days.
+    octets = [40_000] + [0] * 30
+    found = fitting.fit(History("x", [curve(octets)]), [source])
+    paced = by_way(found)["cutoff", True]
+    head = 310_000 // 31
+    mark = head + (310_000 - head) * 1 // 31
+    assert paced.through_octets == mark
+    assert paced.stopped_s == DAY - -(-mark * DAY // 40_000)
+    assert by_way(found)["cutoff", False].lost_octets == 0
+
+
+def test_a_package_is_bought_on_the_first_day(plan_file):
+    source = plan_file(
+        'allowance_octets = 100000\nactivated = "2020-01-31"\n[plan.package]\nmonths = 3\nslice = "whole"\n'
+    )
+    found = fitting.fit(History("x", [curve([1_000] * 92)]), [source])  # March, April and May
+    assert by_way(found)["cutoff", False].by_period == {"2026-03-01": [92_000]}
+
+
+def test_a_plan_without_limits(plan_file):
+    source = plan_file('allowance_octets = 100000\non_exhaustion = "none"\n')
+    found = fitting.fit(History("x", [curve([10_000] * 31)]), [source])
+    assert set(by_way(found)) == {("none", False)}
+    assert found.totals[0].lost_octets == 0
+
+
+def test_the_trade_off_follows_the_price_of_a_stopped_day(plan_file):
+    source = plan_file(TWO_TIERS.replace("[plan.throttle]\nrate_octets_s = 1\n", ""))
+    history = History("x", [curve([8640] * 31)])
+    assert fitting.fit(history, [source], 0).trade_off.way.behaviour == "cutoff"
+    assert fitting.fit(history, [source], 1_000).trade_off.way.behaviour == "overage"
+
+
+# --- against a meter that runs second by second, octet by octet ---
+
+
+def brute(octets, step, plan, limit):
+    """(through, stopped seconds, cost) of one period whose rows are octets that come one by one, evenly in `step`."""
+    through = stopped = 0
+    for row in octets:
+        arrivals = [-(-(n + 1) * step // row) for n in range(row)]  # the second by which each is there
+        for second in range(1, step + 1):
+            due = sum(1 for at in arrivals if at == second)
+            if limit is not None and through >= limit:
+                stopped += 1
+                continue
+            for _ in range(due):
+                if limit is None or through < limit:
+                    through += 1
+    beyond = max(0, through - plan["allowance"])
+    room = cost = 0
+    for octet in range(beyond):
+        for start, block, fen in plan["tiers"]:
+            if octet == start:
+                room, price, size = 0, fen, block
+        if not room:
+            room = size
+            cost += price
+        room -= 1
+    return through, stopped, cost
+
+
+@given(
+    st.lists(st.integers(0, 60), min_size=1, max_size=8),
+    st.integers(0, 60),
+    st.lists(st.tuples(st.integers(1, 20), st.integers(1, 9), st.sampled_from([0, 1, 7])), min_size=1, max_size=3),
+)
+@settings(derandomize=True, deadline=None, max_examples=150)
+def test_octet_by_octet(octets, extra, widths):
+    from usageguard.core.cycle import Cycle
+    from usageguard.core.plan import Plan, Rating, TrafficClass
+    from usageguard.core.tariff import Tariff
+
+    starts = [0]
+    for width, _, _ in widths[:-1]:
+        starts.append(starts[-1] + width)
+    tiers = tuple((start, block, fen) for start, (_, block, fen) in zip(starts, widths, strict=True))
+    allowance, step = 40, 30
+    rating = Rating()
+    (part,) = periods(curve(octets, step), Cycle(1, 0), rating)
+    common = {"margin_octets": 0, "reserve_octets": 0, "warn_permille": ()}
+    figures = {"allowance": allowance, "tiers": tiers}
+    for limit, plan in (
+        (allowance, Plan(allowance, Cycle(1, 0), rating, "cutoff", **common)),
+        (None, Plan(allowance, Cycle(1, 0), rating, "overage", **common, tariff=Tariff(tiers))),
+        (
+            allowance + extra,
+            Plan(
+                allowance, Cycle(1, 0), rating, "overage", **common, tariff=Tariff(tiers), cap_octets=allowance + extra
+            ),
+        ),
+    ):
+        (outcome,) = replay([part], plan, TrafficClass("any", 0))
+        through, stopped, cost = brute(octets, step, figures, limit)
+        assert outcome.through_octets == through
+        assert outcome.lost_octets == sum(octets) - through
+        assert outcome.overage_fen == cost
+        assert outcome.stopped_s == stopped
+
+
+@st.composite
+def histories(draw):
+    """Rows of any length, gaps among them, over some years at the most."""
+    steps = draw(st.lists(st.tuples(st.integers(1, 90 * DAY), st.integers(0, 1 << 30)), min_size=1, max_size=12))
+    times, octets = [draw(st.integers(MARCH - 400 * DAY, MARCH + 400 * DAY))], [0]
+    for seconds, used in steps:
+        times.append(times[-1] + seconds)
+        octets.append(octets[-1] + used)
+    return Curve("a", np.array(times), np.array(octets))
+
+
+@given(histories(), st.booleans())
+@settings(derandomize=True, deadline=None, max_examples=60)
+def test_octets_and_time_are_conserved(plan_file, history, pace):
+    text = TWO_TIERS.replace("= 100000\n", f"= 100000000\npace = {str(pace).lower()}\n").replace(
+        "rate_octets_s = 1", "rate_octets_s = 100"
+    )
+    source = plan_file(text)
+    for way in fitting.ways(source):
+        parts = periods(history, way.plan.cycle, way.plan.rating)
+        outcomes = list(replay(parts, way.plan, way.traffic_class))
+        assert sum(each.demand_octets for each in outcomes) == history.total
+        assert sum(part.covered_s for part in parts) == history.seconds
+        for part, each in zip(parts, outcomes, strict=True):
+            assert 0 <= each.through_octets <= each.demand_octets
+            assert 0 <= each.stopped_s + each.slowed_s <= part.covered_s
+            if way.behaviour == "cutoff":
+                limit = way.plan.limit(way.traffic_class)
+                assert each.through_octets <= limit
+                if not way.plan.pace:
+                    assert each.through_octets == min(each.demand_octets, limit)
+            if not each.stopped_s and not each.slowed_s:
+                assert each.lost_octets == 0
