@@ -1,7 +1,18 @@
 from usageguard.core.cycle import Cycle
 from usageguard.core.octets import Octets
 from usageguard.core.plan import Plan, Rating, TrafficClass
-from usageguard.core.policy import CARRIER_REFUSED, NEW_CYCLE, SAVE, Policy
+from usageguard.core.policy import (
+    BIT,
+    CARRIER_REFUSED,
+    EVENTS,
+    NEW_CYCLE,
+    PACE,
+    RAISED_BY,
+    REASONS,
+    SAVE,
+    Policy,
+    transition,
+)
 
 from tests.portable import without_heap
 
@@ -31,13 +42,41 @@ def test_a_plan_of_5_gb():
 def test_illegal_event():
     policy = make(1 << 20)
     policy.apply(CARRIER_REFUSED)
-    for event in (0, 3, 0x100, None, "NEW_CYCLE"):
+    for event in (0, 3, 1 << 29, None, "NEW_CYCLE"):
         try:
             policy.apply(event)
         except ValueError:
             assert policy.names() == ["CARRIER_STOP"], event
             continue
         raise AssertionError(event)
+
+
+def test_the_table_here_too():
+    every = 0
+    for row in REASONS:
+        every = transition(every, row[RAISED_BY])
+        assert every & row[BIT], row
+    for row in REASONS:
+        own = 0
+        for event in EVENTS:
+            own |= 0 if transition(row[BIT], event) else event
+        for event in EVENTS:
+            if event & own:
+                assert not transition(every, event) & row[BIT], row
+        assert own, "a way back"
+
+
+def test_a_days_budget():
+    policy = make(5 << 30)
+    used = Octets(3 << 30)
+    policy.set_limit(PACE, (3 << 30) + 100, used)
+    assert policy.admits(0, used, 100), "up to the mark"
+    assert not policy.admits(0, used, 101), "and no further"
+    policy.set_limit(PACE, 3 << 30, used)
+    assert policy.names() == ["PACED"], policy.names()
+    assert policy.admits(1, used, 1 << 20), "reports go"
+    policy.set_limit(PACE, None, used)
+    assert policy.verdict() == "warned", policy.verdict()
 
 
 def test_hot_path_without_heap():

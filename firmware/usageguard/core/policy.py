@@ -161,7 +161,8 @@ class Policy:
         """Takes the limits of `plan`; `cross` is due. Those of BALANCE, GRANT and PACE stay."""
         self._plan = plan
         self._warn_marks = [Octets(min(mark, MAX)) for mark in plan.warn_marks]
-        self._sheds = [Octets(plan.limit(c)) for c in self._classes]
+        # The reserve has a limit of its own, which moves.
+        self._sheds = [_NEVER if c.uses_reserve else Octets(plan.limit(c)) for c in self._classes]
         self._reached[LOCAL] = _AT_CEILING.get(plan.exhaustion, QUOTA_REACHED)
         self._limits[LOCAL].set(Octets(plan.local_limit))
         self._limits[RESERVE].set(Octets(plan.report_limit))
