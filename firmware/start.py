@@ -10,8 +10,6 @@ import sys
 
 import slots
 from usageguard import app
-from usageguard.guard import Guard
-from usageguard.hal.esp32 import Hal
 
 
 def _load(path):
@@ -31,12 +29,21 @@ def _settings(path):
     return settings
 
 
-def boot():
-    from usageguard import config  # a local name: nothing holds the validator when `app.run` lets it go
+def _configuration(prefix):
+    from usageguard import config  # a local name: nothing holds the validator after this
 
+    return config.load(_settings(prefix + "config.json"))
+
+
+def boot():
     folder = __file__.rpartition("/")[0]
     prefix = folder + "/" if folder else ""
-    return Guard(Hal(_load(prefix + "board.json")), config.load(_settings(prefix + "config.json")))
+    configuration = _configuration(prefix)
+    app.forget_configuration()  # before the rest is loaded: a heap does not hold both with much to spare
+    from usageguard.guard import Guard
+    from usageguard.hal.esp32 import Hal
+
+    return Guard(Hal(_load(prefix + "board.json")), configuration)
 
 
 class _Unfit(BaseException):

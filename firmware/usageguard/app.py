@@ -65,20 +65,20 @@ def supervise(guard, main):
 
 
 def forget_configuration():
-    """Gives back what only a boot needs, and has the heap collected before it is full: it stays in one piece."""
+    """Gives back what only the reading of a configuration needs."""
     package = sys.modules["usageguard"]
     for name in ("config", "config_plan", "config_table"):
         if sys.modules.pop("usageguard." + name, None):
             delattr(package, name)
-    if hasattr(gc, "threshold"):  # MicroPython
-        gc.collect()
-        gc.threshold(gc.mem_free() // 4)
+    gc.collect()
 
 
 def run(guard, main):
     """What a device does from boot on: guards, runs `main` under supervision, and guards on when it has returned."""
     guard.install()
     forget_configuration()
+    if hasattr(gc, "threshold"):  # MicroPython: has the heap collected before it is full, so it stays in one piece
+        gc.threshold(gc.mem_free() // 4)
     supervise(guard, main)
     while True:
         guard.pump(ticks_add(guard.hal.ticks_ms(), LONGEST_BACKOFF_MS))

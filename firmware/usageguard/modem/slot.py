@@ -44,6 +44,9 @@ class Deadline:
         return max(ticks_diff(self._at, now), 0) if self.armed else FOREVER_MS
 
 
+_UNUSED = RingIO(1)  # what a slot has that was never open: an application with one socket pays for one
+
+
 class Slot:
     """States: FREE -open-> OPENING -> OPEN -> PEER_CLOSED; any of them -> FAILED; -close-> CLOSING -> FREE.
 
@@ -55,8 +58,7 @@ class Slot:
     def __init__(self, modem, index):
         self.modem = modem
         self.index = index
-        self.rx = RingIO(RX_OCTETS)
-        self.tx = RingIO(TX_OCTETS)
+        self.rx = self.tx = _UNUSED
         self.state = FREE
         self.errno = 0
         self.tcp = True
@@ -78,6 +80,9 @@ class Slot:
         """
         if self.state != FREE:
             raise OSError(EALREADY, "slot in use")
+        if self.rx is _UNUSED:
+            rx, self.tx = RingIO(RX_OCTETS), RingIO(TX_OCTETS)
+            self.rx = rx  # last: it says that both are there
         self.tcp = tcp
         online = self.modem.online
         if online:

@@ -4,8 +4,6 @@ import json
 import os
 
 from usageguard import app
-from usageguard.guard import Guard
-from usageguard.hal import host, virtual
 
 
 def _load(name):
@@ -13,13 +11,21 @@ def _load(name):
         return json.load(file)
 
 
+def _configuration():
+    from usageguard import config  # a local name: nothing holds the validator after this
+
+    return config.load(_load("config.json"))
+
+
 def main():
-    from usageguard import config  # a local name, as in `main.py`
+    configuration = _configuration()
+    app.forget_configuration()  # as in `start.py`
+    from usageguard.guard import Guard
+    from usageguard.hal import host, virtual
 
     hal = host.HostHal(host.FdLink(int(os.getenv("USAGEGUARD_FD"))))
     bench = _load("bench.json")
-    guard = Guard(hal, config.load(_load("config.json")))
+    guard = Guard(hal, configuration)
     virtual.install(guard)
-    del config
     # Imported late, as on a board: `import socket` inside the application is to find the guard's.
     app.run(guard, lambda guard: __import__(bench["app"]).main(guard))
