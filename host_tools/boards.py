@@ -346,18 +346,21 @@ def to_json() -> list[dict[str, Any]]:
 
 def table() -> Table:
     """The boards that ship, for people; those that the firmware can drive come first."""
-    out = Table(box=None, pad_edge=False)
-    for column in ("board", "MCU", "modem", "bearers", "driver", "run", "pins from"):
+    out = Table(
+        box=None,
+        pad_edge=False,
+        caption=f"{NOT_RUN}, unless it says so; where the pins are from: --json, or the board's README.md",
+        caption_justify="left",
+    )
+    for column in ("board", "MCU", "modem", "driver"):
         out.add_column(column, overflow="fold", no_wrap=column in ("board", "MCU"))
     for board in sorted(map(load, names()), key=lambda board: (not board.has_driver, board.name)):
         driver = board.modem.family if board.has_driver else f"no driver yet ({board.modem.family})"
+        driver += ", run on hardware" * (board.confirmed == "hardware")
         out.add_row(
             f"[bold]{escape(board.name)}[/]",
             board.chip.title,
             escape(board.modem.model),
-            ", ".join(board.modem.bearers),
             escape(f"{driver}; needs {board.needs}" if board.needs else driver),
-            "on hardware" if board.confirmed == "hardware" else NOT_RUN,
-            escape(board.source[0].partition(", ")[0]),
         )
     return out

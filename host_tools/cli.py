@@ -74,7 +74,7 @@ def sim(
 
     if not scenarios:
         for name in scenario.shipped():
-            out.print(f"[bold]{name:14}[/] {escape(scenario.load(name).title)}")
+            out.print(f"[bold]{name:18}[/] {escape(scenario.load(name).title)}")
         return
     if json_file and json_file != "-":
         _writable("--json", Path(json_file))
@@ -123,6 +123,96 @@ def collector(
     from host_tools.collector.server import serve
 
     serve(port, db, keys, host)
+
+
+BoardOption = Annotated[str, typer.Option(help="a board that ships (`usageguard boards`), or a folder")]
+PortOption = Annotated[
+    str, typer.Option(help="a serial port, socket:// or rfc2217:// URL, or serial:NUMBER of a USB device")
+]
+
+
+@app.command()
+def boards(
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE|-", help="the list as JSON; - is standard output")
+    ] = None,
+) -> None:
+    """List the boards: where their pins are from, their modem, and whether there is a driver for it."""
+    from host_tools import boards as listed
+
+    if json_file:
+        _write_json(json_file, listed.to_json())
+    else:
+        Console(highlight=False).print(listed.table())
+
+
+@app.command()
+def flash(
+    board: BoardOption,
+    port: PortOption,
+    image: Annotated[Path, typer.Option(metavar="FILE", help="MicroPython for this board, a .bin")],
+    image_out: Annotated[Path, typer.Option("--out", metavar="FILE", help="where the image with a ledger goes")],
+    erase: Annotated[bool, typer.Option(help="erase the whole flash first, the ledger too")] = False,
+) -> None:
+    """Give a MicroPython image a partition for the ledger, and write it to a board. Not yet run on hardware."""
+    from host_tools import boards
+    from host_tools.hardware.flash import flash
+
+    flash(boards.load(board), port, image, image_out, out, erase=erase)
+
+
+@app.command()
+def provision(
+    port: PortOption,
+    device: Annotated[str, typer.Option("--id", help="the device's id, 1 to 16 letters, digits, '.', '_' or '-'")],
+    keys: Annotated[Path, typer.Option(metavar="FILE", help="the collector's keys, TOML or JSON: it gets the new one")],
+    pin: Annotated[str | None, typer.Option(help="the SIM's PIN")] = None,
+    force: Annotated[bool, typer.Option(help="replace what the device has")] = False,
+) -> None:
+    """Give a device its id and a new key, which is never shown."""
+    from host_tools.hardware.provision import provision
+
+    provision(port, device, keys, out, pin=pin, force=force)
+
+
+@app.command()
+def deploy(
+    board: BoardOption,
+    port: PortOption,
+    config: Annotated[Path, typer.Option(metavar="FILE", help="the device's configuration, JSON or TOML")],
+    application: Annotated[Path, typer.Option("--app", metavar="FILE", help="your application, with main(guard)")],
+    secrets: Annotated[bool, typer.Option(help="take id, key and PIN from the configuration too")] = False,
+    line_numbers: Annotated[bool, typer.Option(help="keep the firmware's line numbers for its tracebacks")] = False,
+    force: Annotated[bool, typer.Option(help="send everything")] = False,
+) -> None:
+    """Put firmware, configuration and application on a board; goes back to what it had if they do not start."""
+    from host_tools import boards
+    from host_tools.hardware.deploy import deploy
+
+    deploy(boards.load(board), port, config, application, out, secrets=secrets, lines=line_numbers, force=force)
+
+
+@app.command()
+def monitor(
+    port: PortOption,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+) -> None:
+    """Watch a board: its status, its verdict and its log. Ends with Ctrl-C."""
+    from host_tools.hardware.monitor import monitor
+
+    monitor(port, out, as_json)
+
+
+@app.command("virtual-board")
+def virtual_board(
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="what it keeps: flash, files")],
+    repl: Annotated[str | None, typer.Option(metavar="PATH", help="a symbolic link to make to its port")] = None,
+    uart: Annotated[str | None, typer.Option(metavar="PATH", help="the modem's port, as of `usageguard modem`")] = None,
+) -> None:
+    """A board without hardware, behind a port: MicroPython, a REPL, files, flash. Ends with Ctrl-C."""
+    from host_tools.hardware.virtual import serve
+
+    serve(folder, repl, uart, out.print)
 
 
 def _say(result: dict[str, Any], console: Console = out) -> None:
@@ -193,11 +283,13 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return HELD
     except Exception as error:
+        from host_tools.hardware.deploy import DeployFailed
         from host_tools.targets.link import Crashed
 
-        if not isinstance(error, Crashed):
+        if not isinstance(error, Crashed | DeployFailed):
             raise
-        print(f"usageguard: the device's program failed: {error}", file=sys.stderr)
+        what = "the device's program failed: " if isinstance(error, Crashed) else ""
+        print(f"usageguard: {what}{error}", file=sys.stderr)
         return FAILED
     if problem:  # none where help was the answer
         print(f"usageguard: {' '.join(problem.split())}", file=sys.stderr)
