@@ -159,6 +159,8 @@ def ways(source: Source) -> list[Way]:
 
     def add(behaviour: str, guarded: bool, **changes: Any) -> None:
         common: dict[str, Any] = {"warn_permille": [], "warn_cost_fen": None, "lifecycle": None, "pool": None}
+        if "lifecycle" in given:  # which said from when on periods count; here it is the history that does
+            common["activated"] = "2026-01-01"
         if not guarded:
             common |= {"margin_octets": 0, "reserve_octets": 0, "pace": False}
         try:

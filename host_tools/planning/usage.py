@@ -143,15 +143,17 @@ def _columns(names: list[str], where: str) -> _Columns:
         there = [name for name in choices if name in names]
         if len(there) == 1:
             return names.index(there[0])
-        problem = "there is no column" if not there else "there are both columns"
-        joined = " or ".join(f'"{name}"' for name in choices)
-        raise UsageError(where, "line 1", f"{problem} {joined}", "name one of them in the first line")
+        both = [f'"{name}"' for name in choices]
+        if there:
+            raise UsageError(where, "line 1", f"there are both columns {' and '.join(both)}", "keep one of them")
+        problem = f"there is no column {' or '.join(both)}"
+        raise UsageError(where, "line 1", problem, "name one of them in the first line")
 
     def optional(name: str) -> int | None:
         return names.index(name) if name in names else None
 
-    octets = one_of(_OCTETS)
-    return _Columns(one_of(_TIMES), octets, names[octets], optional("packets"), optional("device"), len(names))
+    time, octets = one_of(_TIMES), one_of(_OCTETS)
+    return _Columns(time, octets, names[octets], optional("packets"), optional("device"), len(names))
 
 
 def _take(row: list[str], line: int, columns: _Columns, devices: dict[str, _Rows], where: str, zone: timezone) -> None:

@@ -133,6 +133,19 @@ def test_a_package_is_bought_on_the_first_day(plan_file):
     assert by_way(found)["cutoff", False].by_period == {"2026-03-01": [92_000]}
 
 
+def test_a_life_before_the_plan_is_left_out(plan_file):
+    source = plan_file(
+        "allowance_octets = 100000\ncycle_days = 10\n"
+        '[plan.lifecycle]\ntest_octets = 50000\ntest_until = "2026-03-05"\nbilling_from = "2026-04-01"\n'
+    )
+    found = fitting.fit(History("x", [curve([1_000] * 25)]), [source])
+    assert by_way(found)["cutoff", False].by_period == {
+        "2026-03-01": [10_000],
+        "2026-03-11": [10_000],
+        "2026-03-21": [5_000],
+    }
+
+
 def test_a_plan_without_limits(plan_file):
     source = plan_file('allowance_octets = 100000\non_exhaustion = "none"\n')
     found = fitting.fit(History("x", [curve([10_000] * 31)]), [source])
