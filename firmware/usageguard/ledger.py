@@ -28,6 +28,7 @@ _LOST = const(1)
 _COUNTER = const(2)
 _RETAINED = const(16)
 _POWER_ON = const(1)
+_PIECE = const(1 << 28)
 
 
 class _Figure:
@@ -81,6 +82,9 @@ class _Figure:
         self.next_base.pack_into(buf, at + 18)
         self.mark.pack_into(buf, at + 25)
         self._stored.set(self.unsure)
+        while surplus > _PIECE:  # of a modem that does not count, it grows for a whole period
+            self._stored.add(_PIECE)
+            surplus -= _PIECE
         self._stored.add(surplus)
         self._stored.pack_into(buf, at + 32)
 
@@ -175,6 +179,14 @@ class Ledger:
 
     def close(self):
         """Stores the state with nothing leased: before a power-down or a sleep."""
+        step = self.rated.diff(self._rated.ceil)
+        other = self.carried.diff(self._carried.ceil)
+        if other > step:
+            step = other
+        if step > self._announced:  # retained memory told of more than a lease
+            self._announce = step
+            self._hold()
+            self._announce = self._lease
         self._rated.target.set(self.rated)
         self._carried.target.set(self.carried)
         self._store()

@@ -384,3 +384,17 @@ def test_a_loss_outlives_the_rot_of_its_record():
     assert blocks.erases == 1, "what told of it is gone"
     blocks.cells[(ledger._ring._at - 1) * 256 + 40] ^= 4
     assert boot(blocks, hal).lost, "forgotten"
+
+
+def test_what_retained_memory_told_outlives_the_rot_of_the_boots_record():
+    blocks, hal = Blocks(), Hal(3)
+    ledger = boot(blocks, hal)
+    ledger.ensure(10, 10)
+    ledger._extend = lambda n: None  # reset before what came unasked was stored
+    ledger.spend(30000, 30000)
+    hal.cause = 3
+    again = boot(blocks, hal)
+    assert (again.recovered, again.rated.value()) == ("exact", 30000), again.rated.value()
+    blocks.cells[(again._ring._at - 1) * 256 + 40] ^= 4
+    hal.cause = 1
+    assert boot(blocks, hal).rated.value() >= 30000, "more was stored than had been announced"
