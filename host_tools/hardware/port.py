@@ -132,29 +132,48 @@ class Port:
 
     def restart(self) -> None:
         """Resets the board; what it says from then on comes out of `lines`."""
+        self.start(_RESTART)
+
+    def start(self, code: str) -> None:
+        """Has the board run `code` and does not wait for its end; what it says comes out of `take` and `lines`."""
         with self._talking():
-            self._link.exec_raw_no_follow(_RESTART)
+            self._link.exec_raw_no_follow(code)
         self._link.in_raw_repl = False
         self._left = b""
+
+    def fileno(self) -> int | None:
+        """What to select for reading; None for a port that has nothing of the kind."""
+        try:
+            return self._link.serial.fileno()
+        except (OSError, AttributeError):
+            return None
+
+    def take(self) -> list[str]:
+        """The lines that have come whole by now; waits for nothing. UsageError when the port is gone."""
+        try:
+            return self._take()
+        except _LOST as error:
+            raise self._gone(error) from None
+
+    def _take(self) -> list[str]:
+        waiting = self._link.serial.inWaiting()  # pyright: ignore - pyserial's name for it since ever
+        *whole, self._left = (self._left + (self._link.serial.read(waiting) if waiting else b"")).split(b"\n")
+        return [line.decode(errors="replace").strip("\r\x04>") for line in whole]
 
     def lines(self, seconds: float, resets: bool = False) -> Iterator[str]:
         """What the board prints, line by line, for that long; with `resets`, the port may be gone for a moment."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             try:
-                waiting = self._link.serial.inWaiting()  # pyright: ignore - pyserial's name for it since ever
-                data = self._link.serial.read(waiting) if waiting else b""
+                whole = self._take()
             except _LOST as error:
                 if not resets:
                     raise self._gone(error) from None
                 self._again(error)
                 continue
-            if not data:
+            if not whole:
                 time.sleep(_TURN_S)
-                continue
-            *whole, self._left = (self._left + data).split(b"\n")
-            for line in whole:
-                yield line.decode(errors="replace").strip("\r\x04>")
+            yield from whole
 
     def _again(self, error: Exception) -> None:
         """Opens a port that vanished with the reset, once it is back."""
