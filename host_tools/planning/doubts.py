@@ -200,7 +200,7 @@ def _dates(source: Source, facts: dict[str, Any]) -> list[Doubt]:
 
 def _money(source: Source, facts: dict[str, Any]) -> list[Doubt]:
     account = facts["account"]
-    if account is None:
+    if account is None or "balance_fen" not in source.raw["plan"]["account"]:
         return []
     balance, fee = account["balance_fen"], account["fee_fen"]
     field = "plan.account.balance_fen"

@@ -113,8 +113,8 @@ def period_words(plan: Any) -> str:
 
 def ordinal(number: int) -> str:
     """ "1st", "22nd", "13th"."""
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")  # codespell:ignore nd
+    return f"{number}th" if number % 100 in (11, 12, 13) else f"{number}{ending}"
 
 
 def sentence(plan: Any) -> str:

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -194,16 +195,21 @@ def _count(text: str, name: str, line: int, where: str) -> int:
 def _time(text: str, line: int, where: str, zone: timezone) -> tuple[int, int]:
     """(second, length): that of a date is a day, that of a time 0, which is not known yet."""
     try:
-        at = datetime.fromisoformat(text)
-        length = _DAY_S if len(text) == len("2026-03-15") else 0
-        since = (at if at.tzinfo else at.replace(tzinfo=zone)) - _EPOCH
+        second, length = _second(text, zone)
     except (ValueError, OverflowError):
         hint = "give it as in 2026-03-15 or 2026-03-15T08:00:00+08:00"
         raise UsageError(where, f"line {line}, time", f"{quote(text)} is no date or time", hint) from None
-    second = since.days * _DAY_S + since.seconds
     if not _DAY_S <= second < _LAST_S:
         raise UsageError(where, f"line {line}, time", f"{quote(text)} is out of range", "give a time of 2000 to 2178")
     return second, length
+
+
+@lru_cache(maxsize=65_536)  # a fleet's devices are counted at the same times
+def _second(text: str, zone: timezone) -> tuple[int, int]:
+    at = datetime.fromisoformat(text)
+    length = _DAY_S if len(text) == len("2026-03-15") else 0
+    since = (at if at.tzinfo else at.replace(tzinfo=zone)) - _EPOCH
+    return since.days * _DAY_S + since.seconds, length
 
 
 def _curve(device: str, rows: _Rows, where: str, counted: bool) -> Curve:
