@@ -63,8 +63,8 @@ class Plan:
 
     The systems beside the quota, None or 0 where the plan has none; see `usageguard.config_plan`: `package_months`,
     `activated`, `renew_months`, `warn_days`, `warn_forecast`, `pace`, `balance_fen`, `fee_fen`, `throttle` (octets
-    per second, burst octets), `burst` (factor, floor octets, window s, hold s), `pool` (first grant, holding s, on silence),
-    `test` (the Plan of the test period), `hold_silent`.
+    per second, burst octets), `burst` (factor, floor octets, window s, hold s), `pool` (first grant, holding s, on
+    silence), `test` (the Plan of the test period), `hold_silent`.
     """
 
     def __init__(

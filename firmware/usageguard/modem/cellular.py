@@ -3,6 +3,7 @@
 from usageguard.at.channel import Command
 from usageguard.at.digest import OK, TIMEOUT, int_field
 from usageguard.compat import const
+from usageguard.core.probe import Probe
 from usageguard.modem.base import (
     BOOTING,
     NO_SIM,
@@ -33,6 +34,7 @@ _RADIO_OFF_MS = const(10_000)
 _REOPEN_MS = const(1_000)  # after the network ended the session: why shows only when we try again
 _RETRY_MS = const(30_000)
 _LONGEST_RETRY_MS = const(3_600_000)
+_REFUSALS_A_DAY = const(32)  # as many as the back-off makes by itself: those of a SIM that comes and goes count too
 _EVIDENCE_MS = const(900_000)
 _FIRST_TIME_MS = const(60_000)
 
@@ -108,7 +110,7 @@ class Cellular(Modem):
         raise NotImplementedError
 
     def __init__(self, hal, channel, config, account):
-        self._retry = Backoff(_RETRY_MS, _LONGEST_RETRY_MS)
+        self._tries = Probe(_RETRY_MS, _LONGEST_RETRY_MS, _REFUSALS_A_DAY)
         self._stuck = Backoff(_STUCK_MS, _LONGEST_RETRY_MS)
         self._boot_retry = Backoff(_BOOT_RETRY_MS, _LONGEST_RETRY_MS)
         self._pin_tried = False
@@ -269,10 +271,11 @@ class Cellular(Modem):
             self.online = True
             self.state = ONLINE
             self.cme = 0
-            self._retry.reset()
+            self._tries.succeeded(self.now)
             self.account.served()
         else:
-            self._retry_due.set(self.now, self._retry.next())
+            self._tries.tried(self.now)
+            self._retry_due.set(self.now, self._tries.due_ms(self.now))
             self._evidence_due.set(self.now, 0)
             self.account.refused(self.cme)
 
