@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from host_tools.errors import UsageError
+from host_tools.planning.command import app as plan
 
 # The simulator and matplotlib take their time to import; a command takes only what it needs.
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Usage Guard: keeps a cellular IoT device inside its data plan.",
 )
+app.add_typer(plan, name="plan")
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
