@@ -27,6 +27,9 @@ from host_tools.units import Octets, Seconds, quote
 MIN_REQUEST, MAX_REQUEST = 8, 65_535
 """A request begins with a header of 8 octets, which holds its own length in 16 bits."""
 
+REAL_TIME_S = 600
+"""The longest that a scenario for real boards may take."""
+
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
 
@@ -121,6 +124,7 @@ class Scenario(_Table, frozen=True, kw_only=True):
     seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] = 1
     start: datetime
     duration: Seconds
+    real_time: bool = False  # short enough for the bench of a real board
     modem: Name = "quectel-ec200u"
     baud: Annotated[int, msgspec.Meta(ge=1_200, le=3_000_000)] = 115_200
     device: dict[str, Any] = {}
@@ -221,8 +225,12 @@ def load(name: str | Path, modem: str | None = None) -> Scenario:
 
 def loads(text: str, where: str, modem: str | None = None) -> Scenario:
     """`load` for text; `where` names it in messages."""
-    raw = strict.parse(text, where)
-    _convert_units(raw, where)
+    return read(strict.parse(text, where), where, modem)
+
+
+def read(raw: dict[str, Any], where: str, modem: str | None = None) -> Scenario:
+    """`load` for the tables that a file would have; changes `raw`."""
+    convert_units(raw, where)
     if modem is not None:
         raw["modem"] = modem
     scenario = strict.convert(raw, Scenario, where, _EXAMPLES)
@@ -235,7 +243,7 @@ def modem_family(name: str) -> str:
     return profile.load(name).manufacturer.lower()
 
 
-def _convert_units(raw: dict[str, Any], where: str) -> None:
+def convert_units(raw: dict[str, Any], where: str) -> None:
     """Turns `*_octets` and `*_s` of the device's tables into the integers a device is given, in place."""
     pending: list[tuple[str, Any]] = [(f".{key}", raw.get(key)) for key in ("plan", "class", "upstream")]
     while pending:
@@ -266,6 +274,8 @@ def _check(where: str, scenario: Scenario) -> None:
         )
     if not scenario.duration:
         raise wrong("duration", "is zero", 'give the time to simulate, as in "35d"')
+    if scenario.real_time and scenario.duration > REAL_TIME_S:
+        raise wrong("duration", "is long for real time", f"give {REAL_TIME_S} s or less, or leave real_time out")
     if scenario.modem not in profile.names():
         raise wrong("modem", f"{quote(scenario.modem)} is unknown", f"there are {', '.join(profile.names())}")
     config = settings(scenario, where)

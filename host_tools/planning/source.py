@@ -121,7 +121,7 @@ def _toml(text: str, path: Path) -> Source:
         scenario = scenarios.load(path)
         config = scenarios.settings(scenario, where)
         return Source(where, scenario.title, scenario.device_config(), config, scenario.rules)
-    scenarios._convert_units(raw, where)
+    scenarios.convert_units(raw, where)
     given = strict.convert(raw, _PlanFile, where, _EXAMPLES)
     scenario = Scenario(
         title=given.title or path.stem,
