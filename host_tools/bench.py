@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ from host_tools.sim.network.bridge import BridgeHost
 from host_tools.sim.network.hosts import Responder, Sink, UdpHandlerHost
 from host_tools.sim.network.internet import Internet
 from host_tools.sim.serial import SerialLine
+from host_tools.targets import board as onboard
 from host_tools.targets.image import Image
 from host_tools.targets.process import TARGETS, ProcessTarget
 
@@ -47,6 +49,7 @@ _CAUSES = {name: cause for cause, name in CAUSE_NAMES.items()}
 
 OnEvent = Callable[[dict[str, Any]], None]
 OnProgress = Callable[["World"], None]
+OnOutput = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -67,7 +70,9 @@ class RunResult:
 class World:
     """A scenario's board, modem, carrier, network and collector under one clock."""
 
-    def __init__(self, scenario: Scenario, seed: int, services: Mapping[str, tuple[str, int]]) -> None:
+    def __init__(
+        self, scenario: Scenario, seed: int, services: Mapping[str, tuple[str, int]], board: type[Board] = Board
+    ) -> None:
         self.scenario = scenario
         self.seed = seed
         self.clock = Clock(scenario.start)
@@ -92,7 +97,7 @@ class World:
         for host in scenario.hosts:
             bridged |= self._add_host(host, services)
         settle = self.internet.settle if bridged else None
-        self.board = Board(self.clock, line, self.flash, self.modem, self._rng("board"), self.log, settle)
+        self.board = board(self.clock, line, self.flash, self.modem, self._rng("board"), self.log, settle)
         self.desk = Desk(
             self.store,
             self.clock.start,
@@ -222,6 +227,7 @@ class Recorder:
         else:  # the present cycle: the carrier's figures at the instant of the device's
             carrier, figures = self.carrier_then, last
         received = world.store.reports_received(world.device_id)
+        simulated = type(world.board) is Board
         sent = max(len(self.sent), received)  # the last status may be older than the last report
         return {
             "scenario": world.scenario.name,
@@ -248,8 +254,8 @@ class Recorder:
                 "stopped_at": self.stopped_at.get(figures.get("cycle", -1)),
                 "cycle": figures.get("cycle"),
                 "boots": world.board.boots,
-                "flash_writes": world.flash.programs,
-                "flash_erases": world.flash.erases,
+                "flash_writes": world.flash.programs if simulated else None,
+                "flash_erases": world.flash.erases if simulated else None,
                 "peak_heap_octets": self.peak_heap,
             },
             "upstream": {
@@ -324,38 +330,58 @@ def run(
     services: Mapping[str, tuple[str, int]] | None = None,
     files: Mapping[str, bytes] | None = None,
     libraries: Sequence[str] = (),
+    on_start: OnProgress | None = None,
+    on_output: OnOutput | None = None,
+    modem_port: str | None = None,
+    pins: str | None = None,
 ) -> RunResult:
     """Runs `scenario` on `target` and holds the outcome against its expectations.
 
     `files` lie on the device beside its program, stock `libraries` (host_tools.thirdparty) among its modules.
-    `services` names the addresses of what was started for the scenario's bridges.
+    `services` names the addresses of what was started for the scenario's bridges. `on_start` gets the world before its
+    device starts, `on_output` what the program of each boot printed, when that boot is over.
+    `modem_port` and `pins` are for a target that is a board: `host_tools.targets.board.Rig`.
     Raises UsageError for bad input, `Crashed` when the device's program ended by itself.
     """
-    if target not in TARGETS:
-        raise UsageError("--target", "", f'"{target}" is not a target', f"use one of {', '.join(TARGETS)}")
+    wired = target.startswith(onboard.PREFIX)
+    if target not in TARGETS and not wired:
+        hint = f"use one of {', '.join(TARGETS)}, {onboard.PREFIX}PORT"
+        raise UsageError("--target", "", f'"{target}" is not a target', hint)
     started = time.monotonic()
-    world = World(scenario, scenario.seed if seed is None else seed, services or {})
+    seed = scenario.seed if seed is None else seed
+    world = World(scenario, seed, services or {}, onboard.WiredBoard if wired else Board)
     if on_event:
         world.log.listeners.append(on_event)
     recorder = Recorder(world, on_progress)
     module, file = _app_module(scenario)
-    with Image(mpy=target == "micropython") as image:
-        image.write_json("config.json", scenario.device_config())
-        image.add_libraries(thirdparty.library(name) for name in (*APPS.get(scenario.app.name, ()), *libraries))
-        if file:
-            image.add(file, f"{module}.py")
-        for name, content in (files or {}).items():
-            (image.root / name).write_bytes(content)
-        process = ProcessTarget(target, image)
+    folders = [thirdparty.library(name) for name in (*APPS.get(scenario.app.name, ()), *libraries)]
+    with contextlib.ExitStack() as stack:
+        stack.callback(world.internet.close)
+        if wired:
+            rig = stack.enter_context(onboard.rig(target, modem_port, pins))
+            bench = stack.enter_context(onboard.Bench(rig, scenario))
+            brought = onboard.device_files(scenario, {module: file} if file else {}, folders)
+            bench.bring(brought | dict(files or {}), _bench_json(world))
+            if on_start:
+                on_start(world)
+            bench.live(world)
+        else:
+            image = stack.enter_context(Image(mpy=target == "micropython"))
+            image.write_json("config.json", scenario.device_config())
+            image.add_libraries(folders)
+            if file:
+                image.add(file, f"{module}.py")
+            for name, content in (files or {}).items():
+                (image.root / name).write_bytes(content)
+            process = ProcessTarget(target, image, on_output)
 
-        def boot(board: Board) -> None:
-            image.write_json("bench.json", _bench_json(world))
-            process.boot(board)
+            def boot(board: Board) -> None:
+                image.write_json("bench.json", _bench_json(world))
+                process.boot(board)
 
-        try:
+            if on_start:
+                on_start(world)
             live(world, boot)
-        finally:
-            world.internet.close()
     summary = recorder.summary(target, time.monotonic() - started)
     summary["failures"] = scenario.expect.failures(summary)
     summary["passed"] = not summary["failures"]

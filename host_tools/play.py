@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 
@@ -20,8 +21,10 @@ class Outcome:
     publications: int | None
 
 
-def play(scenario: Scenario, target: str, seed: int | None, console: Console, heading: str = "") -> Outcome:
-    """Runs `scenario`. Raises UsageError for bad input."""
+def play(
+    scenario: Scenario, target: str, seed: int | None, console: Console, heading: str = "", **options: Any
+) -> Outcome:
+    """Runs `scenario`; further `options` are those of `bench.run`. Raises UsageError for bad input."""
     with (
         services.for_scenario(scenario) as started,
         Progress(scenario, console, heading) as progress,
@@ -43,6 +46,7 @@ def play(scenario: Scenario, target: str, seed: int | None, console: Console, he
             on_event=progress.event,
             on_progress=step,
             services=started.addresses,
+            **options,
         )
         run.series["error"] = errors
         if collector:

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from host_tools.errors import UsageError
 from host_tools.sim.board import Board
@@ -19,6 +21,9 @@ HEAP = "128wK"
 """What a stock ESP32 without PSRAM has to give, in words of the VM: 128 Ki words, 259,072 octets where a word has 8."""
 STALL_S = 60.0
 """Wall seconds that a program may compute without waiting in hal.wait."""
+
+OUTPUT_OCTETS = 20_000
+"""Of what a program prints in one boot, the end is kept."""
 
 _MAIN = "import device; device.main()"
 _PACK = "import gc; gc.threshold(2048)"
@@ -49,16 +54,20 @@ def micropython() -> str:
 
 
 class ProcessTarget:
-    """Runs the program of `image` on `target`, one process for each boot of the board."""
+    """Runs the program of `image` on `target`, one process for each boot of the board.
 
-    def __init__(self, target: str, image: Image) -> None:
+    `on_output` gets the end of what the program printed in a boot, when that boot is over.
+    """
+
+    def __init__(self, target: str, image: Image, on_output: Callable[[str], None] | None = None) -> None:
         self._image = image
+        self._on_output = on_output
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MICROPY"))}
         if target == "micropython":
             self._command = [micropython(), "-X", f"heapsize={HEAP}", "-c", f"{_PACK}; {_MAIN}"]
             self._environment["MICROPYPATH"] = f"{image.lib}:.frozen"
         else:
-            self._command = [sys.executable, "-S", "-B", "-c", _MAIN]
+            self._command = [sys.executable, "-S", "-B", "-u", "-c", _MAIN]
             self._environment["PYTHONPATH"] = str(image.lib)
 
     def boot(self, board: Board) -> None:
@@ -80,9 +89,15 @@ class ProcessTarget:
                 serve(board, bench, process, STALL_S)
             except (Crashed, Stalled) as error:
                 process.kill()
-                output.seek(0)
-                said = output.read()[-2000:].decode(errors="replace").strip()
+                said = _end_of(output)[-2000:]
                 raise Crashed(f"{error}; it printed:\n{said}" if said else str(error)) from None
             finally:
                 process.kill()
                 process.wait()
+                if self._on_output:
+                    self._on_output(_end_of(output))
+
+
+def _end_of(output: IO[bytes]) -> str:
+    output.seek(max(0, output.seek(0, os.SEEK_END) - OUTPUT_OCTETS))
+    return output.read().decode(errors="replace").strip()
