@@ -53,7 +53,7 @@ def test_a_bad_file_is_named_with_its_field(capsys, tmp_path):
 def test_without_a_scenario_they_are_listed(capsys):
     status, out, _ = run(capsys, "sim")
     assert status == 0
-    assert out.splitlines()[0].startswith("cutoff-month ")
+    assert out.splitlines()[0].startswith("arrears ")
     assert {line.split()[0] for line in out.splitlines()} >= {"cutoff-month", "demo", "smoke"}
 
 
