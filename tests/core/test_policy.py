@@ -617,7 +617,7 @@ class TestLimits:
         assert set(policy.names()) == set(EXPECTED) - by_limits, "but ARREARS, which still holds"
         policy.corrected(Octets(MB))
         assert "ARREARS" not in policy.names()
-        assert policy.shed == 0
+        assert (policy.shed, policy.warned) == (0, 0)
 
 
 def test_set_plan_changes_what_ends_the_period():

@@ -338,7 +338,7 @@ class Account:
                 return 0
             standing.valid_day = standing.valid_second = 0
             standing.granted = MAX >> 4
-            return self._policy.set_limit(p.GRANT, None, used) | p.SAVE
+            return self._policy.set_limit(p.GRANT, standing.granted, used) | p.SAVE
         self.wants_report = on_silence == "retry_and_terminate" and over < RETRY_S
         return 0 if self.wants_report else self._policy.apply(p.GRANT_LAPSED)
 

@@ -258,16 +258,14 @@ class Policy:
         """
         if reasons & ~_KNOWN:
             raise ValueError("no such reason")
-        marks = (1 << len(self._warn_marks)) - 1
-        warned_still = warned & ((2 << self._plan.forecast_bit) - 1) & (_passed(self._warn_marks, used) | ~marks)
         self.reasons = reasons
         self.warned = warned
-        return self._judge(reasons & (~_OF_LIMITS | PACED), warned_still, used)
+        return self._judge(reasons & (~_OF_LIMITS | PACED), self._still_warned(used), used)
 
     def corrected(self, used):
-        """`used` is less than it was: judges anew what limits have raised; returns actions."""
+        """`used` is less than it was: judges anew what limits and marks have raised; returns actions."""
         self.shed = 0
-        return self._judge(self.reasons & ~_OF_LIMITS, self.warned, used)
+        return self._judge(self.reasons & ~_OF_LIMITS, self._still_warned(used), used)
 
     def verdict(self):
         """The strongest of what holds, one of VERDICTS."""
@@ -283,6 +281,10 @@ class Policy:
         Under CARRIER_STOP it is sought, as the carrier does not tell when it serves again.
         """
         return self.observe or not self.reasons & _SILENCING
+
+    def _still_warned(self, used):
+        marks = (1 << len(self._warn_marks)) - 1
+        return self.warned & ((2 << self._plan.forecast_bit) - 1) & (_passed(self._warn_marks, used) | ~marks)
 
     def _find_least(self):
         """The limit that binds each class."""
