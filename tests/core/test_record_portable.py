@@ -5,15 +5,15 @@ from usageguard.core.record import decode_ack, encode_report
 
 KEY = bytes(range(32))
 ID = b"tracker-00000001"  # the longest there is
-TYPICAL = (3, 70, 318, 12_000_000, 12_600_000, 9_000_000, 9_500_000, 40_000, 1, 0, 1, 0, 0, 0)
-LARGEST = ((1 << 32) - 1, (1 << 32) - 1, 0xFFFF) + ((1 << 54) - 1,) * 5 + (4, 0xFFFF, 255)
-LARGEST += ((1 << 32) - 1, -(1 << 31), 255)
+TYPICAL = (3, 70, 9678, 12_000_000, 12_600_000, 9_000_000, 9_500_000, 40_000, 1, 0, 1, 0, 0, 0, 12, 0, 290)
+LARGEST = ((1 << 32) - 1, (1 << 32) - 1, 0xFFFF) + ((1 << 54) - 1,) * 5 + (5, 0x01FFFF, 0xFFFF)
+LARGEST += ((1 << 32) - 1, -(1 << 31), 255, (1 << 30) - 1, 0xFFFF, 0xFFFFFFFF)
 
 # The typical report as cbor2 and pycose make it
 GOLDEN = (
-    "8443a10104a10450747261636b65722d303030303030303158258f0103184619"
-    "013e1a00b71b001a00c042c01a008954401a0090f560199c4001000100000048"
-    "aa44db8f0e950584"
+    "8443a10104a10450747261636b65722d3030303030303031582a920103184619"
+    "25ce1a00b71b001a00c042c01a008954401a0090f560199c400100010000000c"
+    "0019012248dcb50e7e7da5d600"
 )
 
 
@@ -30,6 +30,11 @@ def test_report_is_its_fields_in_order():
         stored = cbor.decode(encode_report(*fields))
         assert stored.pop(0) == 1, "version"
         assert tuple(stored) == fields, fields
+
+
+def test_what_counts_up_stops_at_its_fields_end():
+    fields = LARGEST[:15] + (0x10000, 1 << 40)
+    assert cbor.decode(encode_report(*fields))[16:] == [0xFFFF, 0xFFFFFFFF]
 
 
 def test_golden_report():
@@ -49,9 +54,31 @@ def test_the_largest_report_fits_an_sms_and_the_estimate():
     assert cost <= REPORT_OCTETS, cost
 
 
+# As the collector seals one: a balance, and a stop
+ORDER = [1, 9827, 60, 7, {1: 1, 5: [9801, -350, 29]}]
+
+
+def test_an_acknowledgement_with_an_order():
+    assert cbor.encode(ORDER).hex() == "8501192663183c07a20101058319264939015d181d", cbor.encode(ORDER).hex()
+    assert decode_ack(cbor.encode(ORDER)) == (9827, 60, 7, {1: 1, 5: [9801, -350, 29]})
+    assert decode_ack(cbor.encode([1, 9827, 60])) == (9827, 60, 0, None), "none"
+    assert decode_ack(cbor.encode([1, 9827, 60, -3, "x"])) == (9827, 60, -3, "x"), (
+        "whether it is one, orders.check says"
+    )
+
+
 def test_ack():
-    assert decode_ack(cbor.encode([1, 9827, 86399])) == (9827, 86399), "day and second"
-    for wrong in ({}, [1, 9827], [1, 9827, 0, 0], [2, 9827, 0], [1, 9827, 86400], [1, 9827, -1], [1, -1, 0]):
+    assert decode_ack(cbor.encode([1, 9827, 86399])) == (9827, 86399, 0, None), "day and second"
+    for wrong in (
+        {},
+        [1, 9827],
+        [1, 9827, 0, 0],
+        [1, 9827, 0, 1, {}, 0],
+        [2, 9827, 0],
+        [1, 9827, 86400],
+        [1, 9827, -1],
+        [1, -1, 0],
+    ):
         assert raises(decode_ack, cbor.encode(wrong)), wrong
     for wrong in ([1, 65536, 0], [1, None, 0], [1, 1, True], [1, "1", 0]):
         assert raises(decode_ack, cbor.encode(wrong)), wrong
