@@ -1,0 +1,111 @@
+"""Makes a scenario that fails as short as it can be while the same invariant fails: delta debugging."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from host_tools.errors import UsageError
+from host_tools.soak.life import Outcome, live, read
+from host_tools.soak.plans import span
+
+Table = dict[str, Any]
+LISTS = ("fault", "order", "platform", "traffic")
+OPTIONAL = (
+    ("network",), ("desk",), ("upstream", "sms_number"), ("plan", "burst"), ("plan", "pace"), ("plan", "account"),
+    ("plan", "overage", "cost_cap_fen"), ("carrier", "lag_s"), ("carrier", "pool", "members"),
+)  # fmt: skip
+PAIRS = ("per_packet_octets", "session_round_octets", "permille")
+"""Of the rating: in the plan and at the carrier alike."""
+STEPS = (3600, 600, 60)
+
+
+class Shrinker:
+    """`keeps(table)` says whether a table still fails. `runs` counts the lives that it took, `most` bounds them."""
+
+    def __init__(self, invariant: str, most: int = 400, run: Callable[[Table], Outcome] | None = None) -> None:
+        self.runs = 0
+        self._invariant = invariant
+        self._most = most
+        self._run = run or (lambda table: live(read(table)))
+
+    def shrink(self, table: Table) -> Table:
+        """The smallest one found."""
+        before = None
+        while before != table and self.runs < self._most:
+            before = table
+            for name in LISTS:
+                table = self._shorten(table, name)
+            for step in (self._sooner, self._without, self._simpler):
+                table = step(table)
+        return table
+
+    def keeps(self, table: Table) -> bool:
+        if self.runs >= self._most:
+            return False
+        self.runs += 1
+        try:
+            return self._run(table).invariant == self._invariant
+        except UsageError:  # no scenario any more
+            return False
+
+    def _shorten(self, table: Table, name: str) -> Table:
+        """ddmin over a list: halves first, single items last."""
+        size = len(table.get(name, ()))
+        while size:
+            at = 0
+            while at < len(table.get(name, ())):
+                items = table[name]
+                candidate = {**table, name: items[:at] + items[at + size :]}
+                if not candidate[name]:
+                    del candidate[name]
+                if self.keeps(candidate):
+                    table = candidate
+                else:
+                    at += size
+            size //= 2
+        return table
+
+    def _first(self, table: Table, candidates: Iterator[Table]) -> Table:
+        return next((candidate for candidate in candidates if self.keeps(candidate)), table)
+
+    def _sooner(self, table: Table) -> Table:
+        """A shorter life."""
+        seconds = int(table["duration"][:-1])
+        least = max((int(each["at"][:-1]) for name in LISTS[:3] for each in table.get(name, ())), default=0) + 1
+        shares = (least + (seconds - least) * n // 8 for n in range(1, 8))
+        return self._first(table, ({**table, "duration": span(max(60, each))} for each in shares))
+
+    def _without(self, table: Table) -> Table:
+        for path in OPTIONAL:
+            candidate = copy.deepcopy(table)
+            *parents, last = path
+            inside: Any = candidate
+            for key in parents:
+                inside = inside.get(key, {})
+            if inside.pop(last, None) is not None and self.keeps(candidate):
+                table = candidate
+        for name in PAIRS:
+            candidate = copy.deepcopy(table)
+            own = "margin_permille" if name == "permille" else name
+            if candidate["plan"].get("rating", {}).get(own):
+                candidate["plan"]["rating"][own] = candidate["carrier"][name] = 0
+                if self.keeps(candidate):
+                    table = candidate
+        return table
+
+    def _simpler(self, table: Table) -> Table:
+        """Rounder times."""
+        for name in LISTS[:3]:
+            for at, item in enumerate(table.get(name, ())):
+                seconds = int(item["at"][:-1])
+                rounded = (each for step in STEPS if (each := seconds // step * step) not in (0, seconds))
+
+                def moved(to: int, name: str = name, at: int = at, item: Table = item) -> Table:
+                    items = list(table[name])  # noqa: B023 - used before the loop goes on
+                    items[at] = {**item, "at": span(to)}
+                    return {**table, name: items}  # noqa: B023
+
+                table = self._first(table, map(moved, rounded))
+        return table
