@@ -17,6 +17,7 @@ from usageguard.upstream.outbox import (
     VALIDITY_TIME,
 )
 
+from host_tools.collector.order import Order
 from tests.upstream.world import (
     DAY,
     DEVICE,
@@ -27,6 +28,7 @@ from tests.upstream.world import (
     RESTRICTED,
     SHED,
     TERMINATED,
+    THROTTLED,
     WARNED,
     World,
 )
@@ -88,13 +90,26 @@ def test_interval_near_the_horizon_of_ticks():
         (lambda w: vars(w.policy).update(level=WARNED, warned=1), THRESHOLD),
         (lambda w: vars(w.policy).update(warned=1), THRESHOLD),
         (lambda w: vars(w.policy).update(level=SHED), THRESHOLD),
+        (lambda w: vars(w.policy).update(level=THROTTLED, reasons=0x2000), THRESHOLD),
         (lambda w: vars(w.policy).update(level=RESTRICTED, reasons=1), QUOTA_EXHAUSTED),
         (lambda w: vars(w.policy).update(level=TERMINATED, reasons=4), FINAL),
         (lambda w: setattr(w.ledger, "cycle_id", 306), RATING_CONDITION_CHANGE),
+        (lambda w: setattr(w.guard.account.standing, "counter", 1), RATING_CONDITION_CHANGE),
         (lambda w: setattr(w.guard, "app_restarts", 1), APPLICATION_CRASH),
         (lambda w: (setattr(w.guard, "app_restarts", 1), setattr(w.policy, "warned", 1)), THRESHOLD),
     ],
-    ids=["warned", "warning alone", "shed", "restricted", "terminated", "new cycle", "crash", "two at once"],
+    ids=[
+        "warned",
+        "warning alone",
+        "shed",
+        "throttled",
+        "restricted",
+        "terminated",
+        "new cycle",
+        "order",
+        "crash",
+        "two at once",
+    ],
 )
 def test_a_change_is_reported_at_once(world, change, reason):
     change(world)
@@ -384,18 +399,67 @@ def test_the_longest_report_fits_into_one_sms():
     for name in ("carried", "rated", "carried_base", "rated_base"):
         setattr(world.ledger, name, Octets((1 << 54) - 1))
     world.ledger.boot_id = world.guard.app_restarts = world.outbox._seq = (1 << 32) - 2
-    world.ledger.cycle_id = world.policy.reasons = 0xFFFF
-    world.policy.warned = 0xFF
+    world.ledger.cycle_id = world.policy.warned = 0xFFFF
+    world.policy.reasons = 0xFFFFFF
+    world.policy.level = TERMINATED
+    world.guard.account.standing.counter = (1 << 30) - 1
+    world.guard.account.refused = 1 << 20
+    world.guard.account.cost_fen = lambda used: 1 << 40
     world.guard.error_bound_octets = lambda: (1 << 54) - 1
     world.guard.crash_code = (1 << 31) - 1
     world.outbox._device = b"0123456789abcdef"
     assert len(world.outbox._sealed()) <= 140
 
 
+def test_an_order_comes_with_the_acknowledgement_and_is_told_at_once(world):
+    world.collector.orders = lambda device, report, now: None if world.orders else Order(counter=1, limit=5, stop=1)
+    world.policy.warned = 1
+    world.run(200)
+    assert [(counter, orders) for counter, orders, _ in world.orders] == [(1, {1: 1, 2: 5})]
+    assert world.orders[0][2] == world.times[-1][2], "after the time beside it"
+    world.run(MINUTE)
+    assert world.reasons() == [BOOT, THRESHOLD, RATING_CONDITION_CHANGE]
+    report = world.reports()[-1]
+    assert (report.counter, report.refused) == (1, 0)
+    world.run(3 * HOUR)
+    assert len(world.orders) == 1, "shown to be taken, it is not sent again"
+
+
+def test_an_order_whose_acknowledgement_is_lost_comes_again(world):
+    world.collector.orders = lambda device, report, now: None if world.orders else Order(counter=1, limit=5)
+    world.path.replies = False
+    world.policy.warned = 1
+    world.run(HOUR)
+    assert world.orders == []
+    world.path.replies = True
+    world.run(2 * HOUR)
+    assert {counter for counter, _, _ in world.orders} == {1}
+    assert world.reports()[-1].counter == 1
+
+
+def test_what_a_period_costs_is_reported(world):
+    world.spend(29_000)
+    world.guard.account.refused = 3
+    world.run(HOUR)
+    assert (world.reports()[-1].cost_fen, world.reports()[-1].refused) == (29, 3)
+
+
+def test_asking_does_not_wait_for_the_interval(world):
+    world.outbox.ask(world.ticks())
+    world.outbox.ask(world.ticks())
+    world.run(200)
+    assert world.reasons() == [BOOT, THRESHOLD]
+    world.path.requests = False
+    world.policy.warned = 1
+    world.run(1)
+    for _ in range(100):
+        world.outbox.ask(world.ticks())
+        world.run(1000)
+    assert world.outbox.reports_sent <= 4, "one that is under way is asking already"
+
+
 TOGGLES = ("up", "registered", "requests", "replies", "sms_taken")
-EVENTS = st.tuples(
-    st.sampled_from((*TOGGLES, "spend", "warn", "stop", "cycle")), st.integers(1, 8 * HOUR)
-)
+EVENTS = st.tuples(st.sampled_from((*TOGGLES, "spend", "warn", "stop", "cycle")), st.integers(1, 8 * HOUR))
 
 
 @settings(deadline=None, max_examples=40)

@@ -6,7 +6,7 @@ from usageguard.upstream.outbox import BOOT, FINAL, VALIDITY_TIME, Outbox
 from tests.portable import without_heap
 
 KEY = bytes(range(32))
-TERMINATED = 4
+TERMINATED = 5
 
 
 class Record:
@@ -45,7 +45,10 @@ def outbox(now=0):
     guard = Record(
         {
             "ledger": Record(ledger),
-            "gate": Record({"commit": lambda: None}),
+            "gate": Record({"commit": lambda: None, "used": used}),
+            "account": Record(
+                {"standing": Record({"counter": 21}), "refused": 2, "cost_fen": lambda used: used.value() >> 30}
+            ),
             "policy": Record({"level": 0, "reasons": 0, "warned": 0}),
             "app_restarts": 0,
             "crash_code": -3,
@@ -58,8 +61,8 @@ def outbox(now=0):
     return Outbox(config, Record({"random": random}), guard, path, now), guard, path
 
 
-def acknowledge(box, path, now, seq):
-    ack = mac0_seal(KEY, b"Ddev" + bytes([0, 0, 0, 7, 0, 0, 0, seq]), cbor.encode([1, 9000, 60]))
+def acknowledge(box, path, now, seq, *order):
+    ack = mac0_seal(KEY, b"Ddev" + bytes([0, 0, 0, 7, 0, 0, 0, seq]), cbor.encode([1, 9000, 60] + list(order)))
     reply = b"\x62\x44" + path.sent[-1][2:6] + b"\xff" + ack
     box.receive(now, reply, len(reply))
 
@@ -73,14 +76,26 @@ def test_report_and_acknowledgement():
     times = []
     box.on_time = lambda day, second, now: times.append((day, second, now))
     box.step(0)
-    expected = [1, 7, 0, 305, (1 << 34) + 5, (1 << 34) + 5, 9, 9, 4096, 0, 0, 0, 0, -3, BOOT]
+    expected = [1, 7, 0, 305, (1 << 34) + 5, (1 << 34) + 5, 9, 9, 4096, 0, 0, 0, 0, -3, BOOT, 21, 2, 16]
     assert report(path.sent[0][9:]) == expected, report(path.sent[0][9:])
     acknowledge(box, path, 70, 0)
     assert times == [(9000, 60, 70)], times
     assert box.due_ms(70) == 3600000 - 70, box.due_ms(70)
     box.step(3600000)
-    assert report(path.sent[1][9:])[-1] == VALIDITY_TIME
+    assert report(path.sent[1][9:])[14] == VALIDITY_TIME
     assert report(path.sent[1][9:])[2] == 1, "the next sequence number"
+
+
+def test_an_order():
+    box, _, path = outbox()
+    got = []
+    box.on_order = lambda counter, orders, now: got.append((counter, orders, now))
+    box.step(0)
+    acknowledge(box, path, 70, 0, 22, {2: 1 << 33, 5: [9801, -7, 0]})
+    assert got == [(22, {2: 1 << 33, 5: [9801, -7, 0]}, 70)], got
+    box.step(3600000)
+    acknowledge(box, path, 3600070, 1)
+    assert len(got) == 1, "none"
 
 
 def test_stop_by_sms():
@@ -91,7 +106,7 @@ def test_stop_by_sms():
     guard.policy.level = TERMINATED
     guard.policy.reasons = 2
     box.step(100)
-    assert report(path.messages[0])[-1] == FINAL
+    assert report(path.messages[0])[14] == FINAL
     assert len(path.messages[0]) <= 140
 
 

@@ -16,7 +16,7 @@ KEY = bytes(range(32))
 T0 = datetime(2025, 6, 1, tzinfo=UTC)
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 SMS = {"sms_number": "+8613800000000", "max_sms_per_cycle": 10}
-OPEN, WARNED, SHED, RESTRICTED, TERMINATED = range(5)
+OPEN, WARNED, SHED, THROTTLED, RESTRICTED, TERMINATED = range(6)
 
 
 class Path:
@@ -72,13 +72,17 @@ class World:
         self.policy = SimpleNamespace(level=level, reasons=0, warned=0)
         self.guard = SimpleNamespace(
             ledger=self.ledger,
-            gate=SimpleNamespace(commit=lambda: None),
+            gate=SimpleNamespace(commit=lambda: None, used=self.ledger.rated),
             policy=self.policy,
+            account=SimpleNamespace(
+                standing=SimpleNamespace(counter=0), refused=0, cost_fen=lambda used: used.value() // 1000
+            ),
             app_restarts=0,
             crash_code=0,
             error_bound_octets=lambda: 65_536,
         )
         self.times = []
+        self.orders = []
         config = SimpleNamespace(
             device_id=DEVICE,
             key=KEY,
@@ -87,6 +91,7 @@ class World:
         hal = SimpleNamespace(random=random.Random(seed).randbytes)
         self.outbox = Outbox(config, hal, self.guard, self.path, self.ticks())
         self.outbox.on_time = lambda day, second, now: self.times.append((day, second, now))
+        self.outbox.on_order = self.obey
 
     def ticks(self):
         return (self.ticks_at_start + self.ms) % TICKS_PERIOD
@@ -97,6 +102,14 @@ class World:
     def spend(self, n):
         self.ledger.carried.add(n)
         self.ledger.rated.add(n)
+
+    def obey(self, counter, orders, now):
+        """What comes out of an account: the counter of the last order taken, and how many were not."""
+        self.orders.append((counter, orders, now))
+        account = self.guard.account
+        if counter < account.standing.counter:
+            account.refused += 1
+        account.standing.counter = max(account.standing.counter, counter)
 
     def run(self, ms):
         """Lets `ms` pass; the outbox is stepped when it is due and when a datagram arrives."""
