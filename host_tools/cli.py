@@ -127,6 +127,32 @@ def collector(
     serve(port, db, keys, host)
 
 
+@app.command()
+def torture(
+    wear: Annotated[bool, typer.Option(help="measure the flash's wear instead")] = False,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE|-", help="the rows as JSON; - is standard output")
+    ] = None,
+) -> None:
+    """Cut the power at every flash operation, rot every record, wear the flash out: does the ledger lose anything?"""
+    from host_tools.torture import show
+
+    if json_file and json_file != "-":
+        _writable("--json", Path(json_file))
+    say = err if json_file == "-" else out
+    if wear:
+        worn = show.run_wear(err)
+        show.tell_wear(say, worn)
+        rows, held = [row.to_json() for row in worn], True
+    else:
+        tried = show.run(err)
+        show.tell(say, tried)
+        rows, held = [row.to_json() for row in tried], all(row.passed for row in tried)
+    if json_file:
+        _write_json(json_file, rows)
+    raise typer.Exit(HELD if held else FAILED)
+
+
 BoardOption = Annotated[str, typer.Option(help="a board that ships (`usageguard boards`), or a folder")]
 PortOption = Annotated[
     str, typer.Option(help="a serial port, socket:// or rfc2217:// URL, or serial:NUMBER of a USB device")

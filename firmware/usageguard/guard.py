@@ -62,7 +62,7 @@ class Guard:
         self.crash_code = 0
         self.in_force = {}  # by task, the traffic class of new sockets where it is not the default one
         self._current_task = None
-        self.ledger = Ledger(hal, hal.flash, config.plan.lease_max_octets)
+        self.ledger = Ledger(hal, _storage(hal), config.plan.lease_max_octets)
         sound = self._open_ledger()
         self.policy = rules.Policy(config.plan, config.classes, config.enforcement == "observe")
         self.account = Account(config.plan, self.policy, self.ledger.orders)
@@ -456,6 +456,15 @@ class Guard:
         self.calendar.note_floor(now)
         self.ledger.set_remaining(max(0, min(1 << 29, self.config.plan.report_limit - self.gate.used.value())))
         self.hal.status(json.dumps(status(self)))
+
+
+def _storage(hal):
+    """Where the ledger lies: a partition, or else files; None for RAM only."""
+    if hal.flash is None and hal.files:
+        from usageguard.filelog import FileLog
+
+        return FileLog()
+    return hal.flash
 
 
 def _driver(family):

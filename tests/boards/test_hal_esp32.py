@@ -92,10 +92,10 @@ def test_reset_causes_are_the_interfaces(cause, told, monkeypatch):
 
 def test_the_ledger_lies_on_its_partition_or_may_lie_in_a_file(monkeypatch):
     hal = boot(UART, monkeypatch, Bench(partitions=("nvs", "ledger")))[1]
-    assert (hal.flash, hal.flash_file) == ("ledger", None)
+    assert hal.flash == "ledger"
     hal = boot(UART, monkeypatch, Bench(partitions=("nvs",)))[1]
     assert hal.flash is None
-    assert hal.flash_file.startswith("/")
+    assert hal.files
 
 
 @pytest.mark.parametrize(

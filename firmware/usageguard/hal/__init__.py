@@ -6,6 +6,7 @@
     uart_write(buf, n)             sends buf[0:n]
     uart_baud(rate)
     flash                          block device of the ledger (MicroPython's protocol, 4096-octet blocks), or None
+    files                          whether files outlive a power cut: the ledger lies in two where `flash` is None
     retained_read(buf), retained_write(buf)   RTC memory: survives every reset but power-on
     reset_cause()                  1 power-on, 2 hard, 3 watchdog, 4 deep sleep, 5 soft (machine's constants)
     unique_id(), random(n)         octets

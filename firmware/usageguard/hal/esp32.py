@@ -22,16 +22,12 @@ from esp32 import Partition
 # Octets that the line may bring while nobody reads: 0.7 s at 115,200 baud. One AT+QIRD of 1,500 and an erase fit in.
 _RX_OCTETS = 8192
 _TX_OCTETS = 2048  # an AT+QISEND's 1,460 leave while Python goes on; a longer write waits for the line
-_FLASH_FILE = "/ledger.bin"
 
 
 class Hal:
-    """See `usageguard.hal` for the interface.
+    """See `usageguard.hal` for the interface. `flash` is the partition named "ledger", which a stock image lacks."""
 
-    `flash` is the partition named "ledger", which a stock image lacks. Where it is None, `flash_file` is the path of
-    a file that may be used instead.
-    """
-
+    files = True  # littlefs
     SLICE_MS = 20  # asyncio's own poll does not pump the guard: the longest that input may lie in the UART's buffer
 
     def __init__(self, board):
@@ -57,7 +53,6 @@ class Hal:
         self._watchdog = None
         found = Partition.find(Partition.TYPE_DATA, label="ledger")
         self.flash = found[0] if found else None
-        self.flash_file = None if found else _FLASH_FILE
         # Bound once: looking a method up allocates, and these run for every octet.
         self.ticks_ms = time.ticks_ms
         self._any = uart.any

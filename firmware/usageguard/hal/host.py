@@ -102,6 +102,7 @@ class HostHal:
     """See `usageguard.hal` for the interface; `link` has `send(buf, n)` and `receive(buf, n)`."""
 
     SLICE_MS = 60_000  # virtual time: every wait pumps the guard
+    files = False  # a boot's folder is a new one
 
     def __init__(self, link):
         # In the simulator's own process `import socket` must stay the system's.
