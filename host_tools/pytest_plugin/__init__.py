@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption("--guard-target", **options)
     says = "with board:PORT: the serial port, or tty, that is wired to the board's modem UART"
     group.addoption("--modem-port", metavar="PORT", dest="usageguard_modem_port", help=says)
-    says = "with board:PORT: the board's name, as `usageguard boards` lists it"
+    says = "with board:PORT: its name, as `usageguard boards` lists it; without, the board knows its own pins"
     group.addoption("--board", metavar="NAME", dest="usageguard_board", help=says)
 
 
@@ -62,11 +62,11 @@ def bench(request: pytest.FixtureRequest, usageguard_target: str) -> Iterator[Be
     """The bench: starts worlds, lets their time pass, says how it went."""
     from host_tools.errors import UsageError
     from host_tools.pytest_plugin.bench import Bench
-    from host_tools.pytest_plugin.target import choose
+    from host_tools.pytest_plugin.target import Target
 
     option = request.config.getoption
     try:
-        target = choose(usageguard_target, option("usageguard_modem_port"), option("usageguard_board"))
+        target = Target(usageguard_target, option("usageguard_modem_port"), option("usageguard_board"))
     except UsageError as missing:
         pytest.skip(str(missing))
     with Bench(target, Path(request.path).parent) as made:

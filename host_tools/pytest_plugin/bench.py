@@ -18,6 +18,7 @@ from host_tools.pytest_plugin.target import Target
 from host_tools.scenario import Scenario, settings
 from host_tools.sim.board import CAUSE_NAMES
 from host_tools.sim.clock import S
+from host_tools.targets.board import WiredBoard
 from host_tools.units import quote
 from host_tools.words import Teller
 
@@ -25,6 +26,7 @@ TAIL_EVENTS = 25
 ROUTINE = ("set-utc",)
 """Events that tell nothing about a failure."""
 TAIL_LINES = 40
+_ELSEWHERE = "run this test on cpython or micropython"
 _CAUSES = {name: cause for cause, name in CAUSE_NAMES.items()}
 
 
@@ -213,8 +215,11 @@ class Bench:
         off = worlds.seconds(span)
 
         def cut() -> None:
+            board = self._world.board
+            if isinstance(board, WiredBoard) and not board.relay:
+                raise UsageError("--target", self.target, "nothing here can cut a board's power", _ELSEWHERE)
             self._world.log.add("bench", "power-cut", off_s=off)
-            self._world.board.cut_power(off * S, modem_too)
+            board.cut_power(off * S, modem_too)
 
         self._next(cut)
 
@@ -222,6 +227,8 @@ class Bench:
         """Resets the board, not the modem: "watchdog", "hard" or "soft"; it happens as soon as time passes."""
         if cause not in _CAUSES:
             raise UsageError(worlds.WHERE, "reset", f"{quote(cause)} is no cause", f"use {', '.join(_CAUSES)}")
+        if isinstance(self._world.board, WiredBoard):
+            raise UsageError("--target", self.target, "is reset by faults of the scenario only", _ELSEWHERE)
 
         def reset() -> None:
             self._world.log.add("bench", "reset", cause=cause)

@@ -63,11 +63,10 @@ def test_a_vm_that_is_missing_skips_and_says_what_to_install(project, monkeypatc
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--target", "board:"], "--port: is missing; ports found: *"),
-        (["--target", "board:/dev/gone"], "--port: /dev/gone: is not there; ports found: *"),
-        (["--target", f"board:{os.devnull}"], "--modem-port: is missing; *"),
-        (["--target", f"board:{os.devnull}", "--modem-port", "/dev/gone"], "--modem-port: /dev/gone: is not there; *"),
-        (["--target", f"board:{os.devnull}", "--modem-port", os.devnull], "--board: is missing; there are *"),
+        (["--target=board:"], "--target: is missing; ports found: *"),
+        (["--target=board:/dev/gone"], "--target: /dev/gone: is not there; ports found: *"),
+        ([f"--target=board:{os.devnull}"], "--modem-port: is missing; name the serial port*"),
+        ([f"--target=board:{os.devnull}", "--modem-port=/dev/gone"], "--modem-port: /dev/gone: is not there; *"),
     ],
 )
 def test_hardware_that_is_missing_skips_and_says_what(project, options, words):
