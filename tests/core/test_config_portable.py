@@ -40,3 +40,32 @@ def test_one_line_for_what_is_wrong():
     for good, bad, line in WRONG:
         said = refusal((TEXT % ("0a" * 32)).replace(good, bad))
         assert said.startswith(line), said
+
+
+PLAN = """{"allowance_octets": 1073741824, "on_exhaustion": "overage", "activated": "2026-01-31",
+"overage": {"tiers": [{"block_octets": 1048576, "fen": 29}, {"from_octets": 4294967296, "block_octets": 1, "fen": 1}],
+"cost_cap_fen": 290}, "package": {"months": 1}, "account": {"fee_fen": 900}, "pool": {}, "pace": true, "burst": {},
+"throttle": {"rate_octets_s": 16000}, "warn_cost_fen": [100]}"""
+
+
+def test_a_plan_of_every_system():
+    obj = json.loads(TEXT % ("0a" * 32))
+    obj["plan"] = json.loads(PLAN)
+    plan = load(obj).plan
+    assert plan.ceiling == 1073741824 + 10 * 1048576, plan.ceiling
+    assert plan.cost_fen(1073741824 + 1) == 29, plan.cost_fen(1073741825)
+    assert plan.cost_fen(1073741824 + 4294967296 + 1) == 4096 * 29 + 1, "a big int on a board"
+    assert plan.expiry_day == 9555, plan.expiry_day  # 2026-02-28
+    assert (plan.balance_fen, plan.fee_fen, plan.pace) == (0, 900, True), "account"
+    assert plan.pool == (1 << 20, 0, "retry_and_terminate"), plan.pool
+    assert plan.throttle == (16000, 64000), plan.throttle
+    assert plan.burst == (10, 1 << 22, 3600, 21600), plan.burst
+    warnings = " ".join([plan.warning(bit) for bit in range(8)])
+    assert warnings == "used-500 used-800 used-900 cost-100 days-30 days-7 days-1 forecast", warnings
+
+
+def test_dates():
+    for wrong in ("2026-02-30", "2026-2-030", "x"):
+        plan = '5368709120, "cycle_days": 30, "activated": "%s"' % wrong
+        said = refusal((TEXT % ("0a" * 32)).replace("5368709120", plan))
+        assert said == "plan.activated: '" + wrong + '\' is no date; give a date as in "2026-03-15"', said

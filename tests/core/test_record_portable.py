@@ -33,8 +33,8 @@ def test_report_is_its_fields_in_order():
 
 
 def test_what_counts_up_stops_at_its_fields_end():
-    fields = LARGEST[:15] + (0x10000, 1 << 40)
-    assert cbor.decode(encode_report(*fields))[16:] == [0xFFFF, 0xFFFFFFFF]
+    report = encode_report(*LARGEST[:15], 0x10000, 1 << 40)
+    assert cbor.decode(report)[16:] == [0xFFFF, 0xFFFFFFFF]
 
 
 def test_golden_report():

@@ -62,7 +62,9 @@ def outbox(now=0):
 
 
 def acknowledge(box, path, now, seq, *order):
-    ack = mac0_seal(KEY, b"Ddev" + bytes([0, 0, 0, 7, 0, 0, 0, seq]), cbor.encode([1, 9000, 60, *order]))
+    fields = [1, 9000, 60]
+    fields.extend(order)
+    ack = mac0_seal(KEY, b"Ddev" + bytes([0, 0, 0, 7, 0, 0, 0, seq]), cbor.encode(fields))
     reply = b"\x62\x44" + path.sent[-1][2:6] + b"\xff" + ack
     box.receive(now, reply, len(reply))
 
