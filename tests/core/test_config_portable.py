@@ -66,6 +66,6 @@ def test_a_plan_of_every_system():
 
 def test_dates():
     for wrong in ("2026-02-30", "2026-2-030", "x"):
-        plan = '5368709120, "cycle_days": 30, "activated": "%s"' % wrong
+        plan = '5368709120, "cycle_days": 30, "activated": "' + wrong + '"'
         said = refusal((TEXT % ("0a" * 32)).replace("5368709120", plan))
         assert said == "plan.activated: '" + wrong + '\' is no date; give a date as in "2026-03-15"', said
