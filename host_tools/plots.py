@@ -38,8 +38,9 @@ COLOURS = {
     "shed": "#01010b",
     "restricted": "#01010c",
     "terminated": "#01010d",
+    "throttled": "#01010e",
 }
-VERDICTS = ("open", "warned", "shed", "restricted", "terminated")
+VERDICTS = ("open", "warned", "shed", "throttled", "restricted", "terminated")
 
 Point = tuple[datetime, float]
 Span = tuple[datetime, datetime]

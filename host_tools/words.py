@@ -6,15 +6,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from host_tools.paths import use_firmware
 from host_tools.units import size
 
 VERDICTS = {
     "open": "Data flows freely",
     "warned": "Data flows, past a warning level",
     "shed": "Some traffic classes are held back",
+    "throttled": "Data flows slowly",
     "restricted": "Only reports may pass",
     "terminated": "Nothing may pass",
 }
+REASONS = {
+    "LEDGER_FAULT": "the counts are lost",
+    "SILENT_PERIOD": "the SIM is in its silent period",
+    "STOPPED_BY_HAND": "the owner stopped it",
+    "CANCELLED": "the package was not renewed in time",
+    "EXPIRED": "the package is over",
+    "ARREARS": "the balance is spent",
+    "POOL_EXHAUSTED": "the share of the pool is used",
+    "GRANT_EXPIRED": "the share of the pool has lapsed",
+    "CARRIER_STOP": "the carrier refuses the data session",
+    "RESERVE_EXHAUSTED": "the reserve is used up",
+    "COST_CAP": "the cap of what may be spent is reached",
+    "TEST_EXHAUSTED": "the test period's octets are used",
+    "QUOTA_EXHAUSTED": "the quota is used",
+    "THROTTLED_BY_HAND": "the owner slowed it down",
+    "THROTTLED": "the allowance is used",
+    "BURST": "a class uses many times its usual rate",
+    "PACED": "the day's budget is used",
+}
+"""Why, by the reason's code; in the order in which the firmware names them."""
 LEDGER = {
     "blank": "Ledger is new",
     "exact": "Ledger recovered to the octet",
@@ -38,16 +60,18 @@ class Teller:
         if (teller := _TELLERS.get((event["who"], what))) is not None:
             return teller(event)
         if event["who"] == "device" and head == "verdict":
-            return self._verdict(rest, event.get("b", 0))
+            return self._verdict(rest, event.get("a", 0), event.get("b", 0))
         if event["who"] == "device" and head == "ledger" and rest in LEDGER:
             return LEDGER[rest]
         figures = ", ".join(f"{key} {value}" for key, value in event.items() if key not in _NOT_FIGURES and value)
         text = what.replace("-", " ").capitalize()
         return f"{text} ({figures})" if figures else text
 
-    def _verdict(self, verdict: str, warned: int) -> str:
+    def _verdict(self, verdict: str, reasons: int, warned: int) -> str:
         passed = [level for i, level in enumerate(self.warn_permille) if warned >> i & 1]
         text = VERDICTS.get(verdict, verdict)
+        if code := _first_reason(reasons):
+            return f"{text}: {REASONS[code]}"
         if verdict == "warned" and passed:
             return f"Warning: {passed[-1] / 10:g} % of the plan is used"
         if verdict == "shed" and passed:
@@ -55,6 +79,39 @@ class Teller:
             if held:
                 return f"{passed[-1] / 10:g} % used: {', '.join(held)} is held back, the rest goes on"
         return text
+
+
+def _first_reason(reasons: int) -> str | None:
+    use_firmware()
+    from usageguard.core import policy
+
+    return next((str(code) for code, bit, *_ in policy.REASONS if int(bit) & reasons), None)
+
+
+_NOT_FIGURES and value)
+        text = what.replace("-", " ").capitalize()
+        return f"{text} ({figures})" if figures else text
+
+    def _verdict(self, verdict: str, reasons: int, warned: int) -> str:
+        passed = [level for i, level in enumerate(self.warn_permille) if warned >> i & 1]
+        text = VERDICTS.get(verdict, verdict)
+        if code := _first_reason(reasons):
+            return f"{text}: {REASONS[code]}"
+        if verdict == "warned" and passed:
+            return f"Warning: {passed[-1] / 10:g} % of the plan is used"
+        if verdict == "shed" and passed:
+            held = [name for name, permille in self.classes if permille <= passed[-1]]
+            if held:
+                return f"{passed[-1] / 10:g} % used: {', '.join(held)} is held back, the rest goes on"
+        return text
+
+
+def _first_reason(reasons: int) -> str | None:
+    use_firmware()
+    from usageguard.core.policy import BIT, CODE
+    from usageguard.core.policy import REASONS as TABLE
+
+    return next((row[CODE] for row in TABLE if row[BIT] & reasons), None)
 
 
 _NOT_FIGURES = ("t", "who", "what", "imsi")
