@@ -171,6 +171,16 @@ def test_a_world_that_is_left_early_ends_with_its_device(bench):
         bench.advance("1h")
 
 
+def test_a_world_that_runs_on_when_the_test_is_interrupted_ends(bench):
+    """As with Ctrl-C while a test waits: nobody is paused then."""
+    bench.start(APP, hosts=HOSTS, duration="3000d")
+    bench.advance("1h")
+    bench.stage._paused = False
+    bench.stage._orders.put(None)
+    bench.close()
+    assert "usageguard-bench" not in [thread.name for thread in threading.enumerate()]
+
+
 def test_a_condition_that_does_not_come_true_fails_the_test(bench):
     bench.start(APP, hosts=HOSTS, duration="2h")
     with pytest.raises(pytest.fail.Exception, match="it did not come true within 30m"):
