@@ -88,32 +88,6 @@ def _first_reason(reasons: int) -> str | None:
     return next((str(code) for code, bit, *_ in policy.REASONS if int(bit) & reasons), None)
 
 
-_NOT_FIGURES and value)
-        text = what.replace("-", " ").capitalize()
-        return f"{text} ({figures})" if figures else text
-
-    def _verdict(self, verdict: str, reasons: int, warned: int) -> str:
-        passed = [level for i, level in enumerate(self.warn_permille) if warned >> i & 1]
-        text = VERDICTS.get(verdict, verdict)
-        if code := _first_reason(reasons):
-            return f"{text}: {REASONS[code]}"
-        if verdict == "warned" and passed:
-            return f"Warning: {passed[-1] / 10:g} % of the plan is used"
-        if verdict == "shed" and passed:
-            held = [name for name, permille in self.classes if permille <= passed[-1]]
-            if held:
-                return f"{passed[-1] / 10:g} % used: {', '.join(held)} is held back, the rest goes on"
-        return text
-
-
-def _first_reason(reasons: int) -> str | None:
-    use_firmware()
-    from usageguard.core.policy import BIT, CODE
-    from usageguard.core.policy import REASONS as TABLE
-
-    return next((row[CODE] for row in TABLE if row[BIT] & reasons), None)
-
-
 _NOT_FIGURES = ("t", "who", "what", "imsi")
 _TELLERS: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
     ("device", "set-utc"): lambda e: "The system clock is set",
