@@ -31,7 +31,6 @@ from host_tools.sim.network.bridge import BridgeHost
 from host_tools.sim.network.hosts import Responder, Sink, UdpHandlerHost
 from host_tools.sim.network.internet import Internet
 from host_tools.sim.serial import SerialLine
-from host_tools.targets import board as onboard
 from host_tools.targets.image import Image
 from host_tools.targets.process import TARGETS, ProcessTarget
 
@@ -42,6 +41,8 @@ LEDGER_SECTORS = 3
 UNBILLED_IDS = {"test": 1, "silent": 2}
 """The device's numbers of the periods before the first bill."""
 CARRIER_FIGURES = ("ip_octets", "billed_octets", "allowance_octets", "stopped_at", "stop_reason", "overage_cost")
+ON_BOARD = "board:"
+"""A target that begins so is a board at the port that follows (`host_tools.targets.board`)."""
 APPS = {"workload": (), "umqtt-tracker": ("umqtt.simple",)}
 """The applications that ship, and the stock libraries that they import."""
 
@@ -321,6 +322,13 @@ def _app_module(scenario: Scenario) -> tuple[str, Path | None]:
     return path.stem, path
 
 
+def _wired_board() -> type[Board]:
+    """Imported late: only those who have a board need what drives a serial port."""
+    from host_tools.targets.board import WiredBoard
+
+    return WiredBoard
+
+
 def run(
     scenario: Scenario,
     target: str = "micropython",
@@ -343,13 +351,13 @@ def run(
     `modem_port` and `pins` are for a target that is a board: `host_tools.targets.board.Rig`.
     Raises UsageError for bad input, `Crashed` when the device's program ended by itself.
     """
-    wired = target.startswith(onboard.PREFIX)
+    wired = target.startswith(ON_BOARD)
     if target not in TARGETS and not wired:
-        hint = f"use one of {', '.join(TARGETS)}, {onboard.PREFIX}PORT"
+        hint = f"use one of {', '.join(TARGETS)}, {ON_BOARD}PORT"
         raise UsageError("--target", "", f'"{target}" is not a target', hint)
     started = time.monotonic()
     seed = scenario.seed if seed is None else seed
-    world = World(scenario, seed, services or {}, onboard.WiredBoard if wired else Board)
+    world = World(scenario, seed, services or {}, _wired_board() if wired else Board)
     if on_event:
         world.log.listeners.append(on_event)
     recorder = Recorder(world, on_progress)
@@ -358,6 +366,8 @@ def run(
     with contextlib.ExitStack() as stack:
         stack.callback(world.internet.close)
         if wired:
+            from host_tools.targets import board as onboard
+
             rig = stack.enter_context(onboard.rig(target, modem_port, pins))
             bench = stack.enter_context(onboard.Bench(rig, scenario))
             brought = onboard.device_files(scenario, {module: file} if file else {}, folders)

@@ -144,7 +144,7 @@ class Port:
     def fileno(self) -> int | None:
         """What to select for reading; None for a port that has nothing of the kind."""
         try:
-            return self._link.serial.fileno()
+            return self._link.serial.fileno()  # pyright: ignore - mpremote wraps it only to mount folders
         except (OSError, AttributeError):
             return None
 

@@ -26,17 +26,21 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from host_tools.errors import UsageError
-from host_tools.targets.process import HEAP, micropython
+from host_tools.targets.process import micropython
 
 DEVICE_SIDE = Path(__file__).resolve().parent / "device"
+HEAP = f"{128 * 1024 + 2200}w"
+"""Words of the VM: as `targets.process` gives, and 17 KB for `device/`, which on a chip is C and frozen modules."""
 LEDGER_OCTETS, VFS_OCTETS = 3 * 4096, 2 * 1024 * 1024  # the file system as a stock image has it
 PWRON, HARD, WDT, SOFT = 1, 2, 3, 5
 
-_CTRL_C = 3
+_CTRL_C, _CTRL_D = 3, 4
+_DONE = b"\x04>"  # the raw REPL's, after a program
 _RAW = b"raw REPL; CTRL-B to exit\r\n>"
 _FRIENDLY = b'Type "help()" for more information.\r\n'
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 _BACKLOG = 65_536  # octets kept for a host that reads slowly
+_RUNS_ON_S = 0.1
 _LOOK_S = 0.005  # how often the VM's terminal and a port that nobody has opened are looked at
 
 
@@ -78,8 +82,9 @@ class VirtualBoard:
         self._told = b""
         self._tail = b""
         self._before = b""
-        self._interruptible = self._raw = self._mute = False
+        self._interruptible = self._raw = self._mute = self._executing = False
         self._bites: float | None = None
+        self._asked: float | None = None  # when Ctrl-C came for a program that was started at the raw REPL
         self._calls: SimpleQueue[tuple[Callable[[], None], threading.Event]] = SimpleQueue()
         self._wake, self._waker = os.pipe()
         self._stopped = False
@@ -190,6 +195,8 @@ class VirtualBoard:
                 return
             self._mute = False
             data = seen[raw_at:]
+        if seen.endswith(_DONE):
+            self._executing, self._asked = False, None
         self._tail = b"" if raw_at != friendly_at else seen[-len(_FRIENDLY) :]
         self._output += data
         del self._output[:-_BACKLOG]
@@ -220,8 +227,8 @@ class VirtualBoard:
             self._process = None
             os.close(self._terminal)
             os.close(self._control)
-        self._bites = None
-        self._interruptible = False
+        self._bites = self._asked = None
+        self._interruptible = self._executing = False
         self._input.clear()
 
     def _boot(self, cause: int, raw: bool = False, no_main: bool = False) -> None:
@@ -298,16 +305,34 @@ class VirtualBoard:
             self._from_chip()
 
     def _pass_input(self) -> None:
-        """Ctrl-C interrupts a program; anything else waits for the REPL, which has its terminal raw while it reads."""
+        """Ctrl-C interrupts a program; anything else waits for the REPL. The terminal is raw while that reads, and all
+        the time where it is the raw one."""
         if not self._input or not self._process:
             return
         running = termios.tcgetattr(self._terminal)[3] & termios.ISIG
-        if not running:
-            del self._input[: os.write(self._terminal, self._input[:1024])]
-        elif self._interruptible and _CTRL_C in self._input:
+        held = _CTRL_C in self._input
+        if not running and held and self._executing:
+            interrupts = self._runs_on()
+        elif not running:
+            passed = bytes(self._input[:1024])
+            passed = passed[: os.write(self._terminal, passed)]
+            del self._input[: len(passed)]
+            self._executing |= self._raw and _CTRL_D in passed
+            interrupts = False
+        else:
+            interrupts = held and self._interruptible
+        if interrupts:
             del self._input[: self._input.index(_CTRL_C) + 1]
             self._interruptible = False  # the next one is for the REPL
+            self._asked = None
             self._process.send_signal(signal.SIGINT)
+
+    def _runs_on(self) -> bool:
+        """Whether what was started at the raw REPL goes on after Ctrl-C came: at its very end it must not be hit, for
+        between a program and the REPL that reads again a SIGINT ends the VM."""
+        now = time.monotonic()
+        self._asked = self._asked or now
+        return now - self._asked >= _RUNS_ON_S
 
     def _from_chip(self) -> None:
         try:

@@ -34,11 +34,11 @@ class Habit:
 
 
 class Elapsed:
-    """Seconds since the scenario's beginning, carried by ticks from what they were at boot."""
+    """Seconds since the scenario's beginning, carried by ticks from what they were at `ticks`."""
 
-    def __init__(self, guard, elapsed_ms):
+    def __init__(self, guard, elapsed_ms, ticks=0):
         self._hal = guard.hal
-        self._ticks = 0
+        self._ticks = ticks
         self._s, self._ms = divmod(elapsed_ms, 1000)
 
     def seconds(self):
@@ -76,7 +76,7 @@ def live(guard, carry):
     """Calls carry(guard, habit) for each habit whenever it is due; returns when none is left."""
     with open("bench.json") as file:
         bench = json.load(file)
-    elapsed = Elapsed(guard, bench["elapsed_ms"])
+    elapsed = Elapsed(guard, bench["elapsed_ms"], bench.get("ticks", 0))
     habits = [Habit(entry, elapsed.seconds()) for entry in bench["traffic"]]
     while habits:
         habit = habits[0]
