@@ -63,7 +63,13 @@ def sim(
         list[str] | None,
         typer.Argument(metavar="[SCENARIO]...", help="names that ship, or files; none: lists those that ship"),
     ] = None,
-    target: TargetOption = Target.MICROPYTHON,
+    target: Annotated[
+        str, typer.Option(help="cpython, micropython, board:PORT, or board:virtual for one without hardware")
+    ] = Target.MICROPYTHON,
+    modem_port: Annotated[
+        str | None, typer.Option(metavar="PORT", help="the port that is wired to the board's UART for the modem")
+    ] = None,
+    board: Annotated[str | None, typer.Option(help="the board's name, where nothing was deployed to it yet")] = None,
     modem: Annotated[str | None, typer.Option(help="modem profile instead of the scenario's")] = None,
     seed: Annotated[int | None, typer.Option(help="seed instead of the scenario's", min=0, max=2**32 - 1)] = None,
     json_file: Annotated[
@@ -86,7 +92,7 @@ def sim(
     say = err if json_file == "-" else out
     runs = []
     for each in todo:
-        run = play.play(each, target, seed, err).run
+        run = play.play(each, target, seed, err, modem_port=modem_port, pins=board).run
         _say(run.to_json(), say)
         runs.append(run)
     results = [run.to_json() for run in runs]
@@ -125,6 +131,27 @@ def collector(
     from host_tools.collector.server import serve
 
     serve(port, db, keys, host)
+
+
+@app.command()
+def soak(
+    runs: Annotated[int, typer.Option(help="how many lives", min=1)] = 200,
+    seed: Annotated[int, typer.Option(help="of the first life; the others follow", min=0, max=2**32 - 1)] = 1,
+    target: TargetOption = Target.CPYTHON,
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="where short scenarios of failures go")] = Path(),
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE|-", help="the result as JSON; - is standard output")
+    ] = None,
+) -> None:
+    """Live random lives with random faults, and hold each against the carrier; a failure becomes a short scenario."""
+    from host_tools.soak import command
+
+    if json_file and json_file != "-":
+        _writable("--json", Path(json_file))
+    found = command.run(runs, seed, target, folder, err if json_file == "-" else out, err)
+    if json_file:
+        _write_json(json_file, found)
+    raise typer.Exit(FAILED if found["failures"] else HELD)
 
 
 @app.command()
