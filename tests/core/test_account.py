@@ -192,6 +192,14 @@ class TestMoney:
         sim.pass_time(0)
         assert (sim.cycle_id, sim.balance()) == (MARCH, 100)
 
+    def test_a_package_that_is_over_takes_no_fee(self):
+        sim = Sim(**PREPAID, **PACKAGE)
+        sim.until("2026-08-02")
+        assert sim.balance() == 100 - 2 * 30, "April's and May's"
+        sim.order({4: number("2026-12-01")})
+        sim.until("2026-09-01")
+        assert sim.balance() == 100 - 3 * 30
+
     def test_a_silent_period_has_no_fee(self):
         sim = Sim(lifecycle=LIFE, **PREPAID)
         sim.until("2026-03-10")
@@ -303,10 +311,15 @@ class TestPool:
         sim.order({7: [MARCH, 9 * MB, 3600, 0]})
         assert (sim.names(), sim.may(REPORTS)) == (["POOL_EXHAUSTED"], True), "the whole pool is used up"
 
-    def test_another_periods_share_is_none(self):
+    def test_an_earlier_periods_share_is_none_and_the_next_ones_is_kept_for_it(self):
         sim = self.sim()
-        sim.order({7: [APRIL, 5 * MB, 3600, MB]})
+        sim.order({7: [MARCH - 28, 5 * MB, 3600, MB]})
         assert sim.policy.limit(GRANT) == self.FIRST
+        sim.until("2026-03-31", 23)
+        sim.order({7: [APRIL, 5 * MB, 7200, MB]})
+        sim.boot()
+        sim.pass_time(hours=1)
+        assert (sim.cycle_id, sim.names(), sim.policy.limit(GRANT)) == (APRIL, [], 5 * MB)
 
     def test_without_a_pool_there_is_no_share(self):
         sim = Sim()
