@@ -13,7 +13,7 @@ Instants are (day, second): days since 2000-01-01, and seconds of that day, in U
 """
 
 from usageguard.compat import const
-from usageguard.core.cycle import DAY_SECONDS
+from usageguard.core.cycle import DAY_SECONDS, PHASE_SILENT
 from usageguard.core.ticks import ticks_diff
 
 RELEASED_DAY = const(9132)  # 2025-01-01: no later than the day on which this firmware first ran
@@ -71,9 +71,12 @@ class Clock:
             self._reckon()
 
     def within_cycle(self, now):
-        """Whether the period charged has for certain not ended. HOT."""
+        """Whether the period charged has for certain not ended. HOT.
+
+        Of a silent period nobody here knows: the first use ends it, and what is used then belongs to the next.
+        """
         self._carry(now)
-        return self.trusted and self._uptime < self._switch_at - DELAY - TOLERANCE
+        return self.trusted and not self._silent and self._uptime < self._switch_at - DELAY - TOLERANCE
 
     def next_ms(self, now):
         """Milliseconds, 3 days at the most, until `within_cycle` or `cycle_id` may change by themselves."""
@@ -136,6 +139,7 @@ class Clock:
 
     def _reckon(self):
         self.cycle_id = max(self.cycle_id, self._cycle_at(self._bound()))
+        self._silent = self._cycle.phase(self.cycle_id) == PHASE_SILENT
         self._switch_at = _gap(self._cycle.bounds(self.cycle_id)[1], self._boot) + DELAY
 
     def _hear(self, who, instant, now):

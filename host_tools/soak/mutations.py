@@ -72,8 +72,8 @@ def model_alone() -> contextlib.AbstractContextManager[Any]:
     """The modem's counter is read, and what it shows beyond the model is ignored."""
     reading = meter.Meter.reading
 
-    def deaf(self: Any, delta: int, shift: bool) -> None:
-        reading(self, min(delta, max(0, self.excess)), shift)
+    def deaf(self: Any, delta: int, *how: Any) -> None:
+        reading(self, min(delta, self.excess), *how)
 
     return mock.patch.object(meter.Meter, "reading", deaf)
 

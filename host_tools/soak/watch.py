@@ -54,6 +54,8 @@ INVARIANTS = {
 }
 """Name -> what it says."""
 
+SILENCING = {"LEDGER_FAULT", "SILENT_PERIOD", "RESERVE_EXHAUSTED"}
+"""Under these the device does not even try whether the carrier serves."""
 QUOTA_STOPS = ("exhausted", "test_exhausted", "capped")
 PERIODS = {1: "test", 2: "silent"}
 
@@ -88,6 +90,7 @@ class Watch:
         self._struck_s = 0.0  # the last disturbance
         self._stopped_s = float("-inf")  # the carrier last stopped the SIM
         self._deaf_s = 0.0  # the device could not report
+        self._silent_s = float("-inf")  # the device had a reason not even to try the carrier
         self._cause_s: dict[str, float] = {}  # a reason's cause last held
         self._corrected: set[int] = set()  # periods whose usage an order has set
         self._jumped = 0  # octets that faults have put on the modem's counter
@@ -160,6 +163,8 @@ class Watch:
             self._stopped_s = self.now_s
         if status["verdict"] == "terminated" or status["modem"] != "online" or self.world.carrier.stops(IMSI):
             self._deaf_s = self.now_s
+        if SILENCING & set(status["reasons"]):
+            self._silent_s = self.now_s
         self._apply(status["counter"])
         self._rising(status)
         label = self.world.carrier.cycles(IMSI)[-1]
@@ -321,7 +326,7 @@ class Watch:
         "SILENT_PERIOD": (lambda w, s: s["phase"] == "silent" or w._silence_is_near(), 60),
         "BURST": (lambda w, s: w.now_s - max(w._burst_s, w._struck_s) <= 1_800 + HOUR_S, 60),
         "PACED": (lambda w, s: w.plan.get("pace", False), 60),
-        "CARRIER_STOP": (lambda w, s: w.now_s - max(w._stopped_s, w._struck_s) < CARRIER_DELAY_S, 60),
+        "CARRIER_STOP": (lambda w, s: w.now_s - max(w._stopped_s, w._struck_s, w._silent_s) < CARRIER_DELAY_S, 60),
         "LEDGER_FAULT": (lambda w, s: False, 0),
     }  # fmt: skip
     """Reason -> (whether its cause holds at a status, seconds for which the reason may outlive it)."""

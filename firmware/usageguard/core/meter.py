@@ -43,6 +43,7 @@ class Meter:
         self.counted = False  # the modem's counter is anchored and followed
         self.slack = 0  # charged by the model alone and perhaps not carried, since `slack` was last set to 0
         self.forfeited = 0  # pending at the last `forfeit`: what of it crosses after that is charged again
+        self._read_since = True  # `forfeit`
         self._forget()
 
     def _forget(self):
@@ -89,6 +90,11 @@ class Meter:
         self._later_rated = self._rate(self._later, segments)
         self._payload = n
         self._payload_later = 0
+
+    def price_unseen(self, tcp, n):
+        """`n` octets of payload that perhaps arrived."""
+        self.price_sent(tcp, n)
+        self._payload_later = 0  # no payload that is known: all of it may be surplus, or headers
 
     def price_open(self, tcp, name_octets):
         """A handshake and the close that will follow; `name_octets` of a host name to look up, 0 for an address."""
@@ -151,11 +157,11 @@ class Meter:
         self.slack += self.excess
         self._forget()
 
-    def reading(self, delta, shift):
+    def reading(self, delta, shift, doubtful=False):
         """The counter grew by `delta` octets since its last reading; `carried`, `rated` become what is to be spent now.
 
         `shift`: so much time has passed since the last reading with a shift that what was to be sent before that one
-        has left the modem, or never will.
+        has left the modem, or never will. `doubtful`: the counter was wrong, or began anew.
         """
         # Headers tell how many packets the octets were. Payload is held against them once it has crossed for certain.
         self._headers += delta - self._crossed_payload - self._datagrams * IP_UDP
@@ -166,6 +172,11 @@ class Meter:
         self._datagrams = 0
         late = max(0, delta - self.excess)
         late_rated = max(0, rated - self._excess_rated)
+        if doubtful:
+            self.slack += delta
+        elif not self._read_since:  # beyond what was forfeited, the model did not know of it: it may be as old
+            self.slack += max(0, late - self.forfeited)
+        self._read_since = True
         self.excess += late - delta
         self._excess_rated += late_rated - rated
         self.window = 0
@@ -187,9 +198,15 @@ class Meter:
         """What was charged until now pays for nothing that comes: that may belong to another cycle."""
         self.slack += self.excess
         self.forfeited = self._pending
+        self._read_since = False
         self.excess = self._excess_rated = 0
         self._pending = self._pending_rated = 0
         self._sent = self._sent_rated = self._waiting = self._waiting_rated = 0
+
+    def keep(self, carried, rated):
+        """A period began in which so much of what was charged counts: a surplus beyond it pays for nothing there."""
+        if self.excess > carried or self._excess_rated > rated:
+            self.forfeit()
 
     def worst(self, octets):
         """Rated octets of `octets` if every packet of them were the smallest."""

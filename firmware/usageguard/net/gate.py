@@ -5,7 +5,7 @@ asks the policy whether the class may (core.policy), has the ledger reserve it a
 """
 
 from usageguard.compat import const
-from usageguard.core.meter import COUNTER_SLACK, MOST, Meter, plausible
+from usageguard.core.meter import COUNTER_SLACK, Meter, plausible
 from usageguard.core.octets import Octets
 from usageguard.core.ticks import ticks_diff
 
@@ -18,6 +18,7 @@ _DEEP_SLEEP = const(4)  # machine.DEEPSLEEP_RESET: entered in good order, no soc
 _POWER_ON = const(1)  # machine.PWRON_RESET: the whole lease was charged
 _ZERO = Octets()
 MOST_CREDIT = const(1 << 24)
+_PIECE = const(1 << 28)  # with what is leased ahead of it, below what the ledger takes at once
 SHIFT_MS = const(20_000)  # a segment has left the modem by then: its socket's retransmissions are the counter's to show
 
 
@@ -48,6 +49,7 @@ class Gate:
         self._total = Octets()
         self._reading_at = self._shifted_at = 0
         self._epoch = -1
+        self._fell = False  # the last reading was lower than the one before
         self.headroom = self._headroom_rated = 0  # leased beyond what is spent, for what may come unasked
         cause = hal.reset_cause()
         self._unseen = cause not in (_POWER_ON, _DEEP_SLEEP)  # by us, in the reset that we come from
@@ -69,8 +71,11 @@ class Gate:
         try:
             ledger.new_cycle(cycle_id)
             self.rebase()
-            self.meter.slack = ledger.carried.diff(ledger.carried_base) + self.meter.forfeited
+            carried = ledger.carried.diff(ledger.carried_base)
+            self.meter.keep(carried, ledger.rated.diff(ledger.rated_base))
+            self.meter.slack = carried + self.meter.forfeited
             ledger.surplus = self.meter.bound()
+            self.session()  # one that runs on is rounded up in both periods
             ledger.commit()
         except OSError:
             self.broken = True
@@ -135,8 +140,8 @@ class Gate:
     def owe(self, rated):
         """Counts rated octets that the carrier saw and we did not, 0 or more."""
         while rated > 0:
-            self._spend(0, min(rated, MOST))
-            rated -= MOST
+            self._spend(0, min(rated, _PIECE))
+            rated -= _PIECE
 
     # Cold
 
@@ -161,7 +166,8 @@ class Gate:
 
     def abandoned(self, tcp):
         """A connection ended with what the modem held for it: unseen, and perhaps there."""
-        self.received(self._reserve, tcp, UNSEEN_TCP if tcp else UNSEEN_UDP)
+        self.meter.price_unseen(tcp, UNSEEN_TCP if tcp else UNSEEN_UDP)
+        self._charge(self._reserve)
 
     def session(self):
         """A data session begins."""
@@ -187,10 +193,13 @@ class Gate:
                 meter.lose()
             self._epoch = epoch
             self._anchor(total, found_on)
-        elif total.less(self._reading):  # it was reset: the reading is what has crossed since
-            self._spend_reading(total.diff(_ZERO), now)
+        elif total.less(self._reading):  # it was reset: the reading is what has crossed since; or it is wrong
+            meter.forfeit()  # what crossed before that it will never show: our charges for it pay for nothing else
+            self._spend_reading(total.diff(_ZERO), now, True)
+            self._fell = True
         else:
-            self._spend_reading(total.diff(self._reading), now)
+            self._spend_reading(total.diff(self._reading), now, self._fell)
+            self._fell = False  # were it wrong, it would have come back by now
         self._reading.set(total)
         self._reading_at = now
         self._ledger.counter_read(total)
@@ -200,20 +209,22 @@ class Gate:
         ledger = self._ledger
         credit = credit_rated = 0
         if found_on and ledger.counter_known and not total.less(ledger.modem_counter):
-            crossed = total.diff(ledger.modem_counter)
-            late = min(crossed, ledger.lost_carried + COUNTER_SLACK) - ledger.lost_carried
+            crossed = min(total.diff(ledger.modem_counter), ledger.lost_carried + COUNTER_SLACK)
+            late = crossed - ledger.lost_carried
             if late > 0:
                 self._spend(late, max(late, self.meter.worst(crossed) - ledger.lost_rated))
             else:
-                credit = min(MOST_CREDIT, -late)
-                credit_rated = max(0, min(MOST_CREDIT, ledger.lost_rated - self.meter.worst(crossed)))
+                # Only what was charged in this period pays for anything in it.
+                credit = min(MOST_CREDIT, -late, ledger.carried.diff(ledger.carried_base))
+                credit_rated = ledger.lost_rated - self.meter.worst(crossed)
+                credit_rated = max(0, min(MOST_CREDIT, credit_rated, ledger.rated.diff(ledger.rated_base)))
         elif self._unseen:
             self.abandoned(True)
         self._unseen = False
         ledger.lost_carried = ledger.lost_rated = 0
         self.meter.anchor(credit, credit_rated)
 
-    def _spend_reading(self, delta, now):
+    def _spend_reading(self, delta, now, doubtful):
         allowed = plausible(delta, max(0, ticks_diff(now, self._reading_at)))
         if allowed != delta:
             self.jumps += 1
@@ -221,6 +232,9 @@ class Gate:
         shift = not 0 <= ticks_diff(now, self._shifted_at) < SHIFT_MS  # below 0: days ago, beyond the ticks' horizon
         if shift:
             self._shifted_at = now
-        self.meter.reading(allowed, shift)
-        if self.meter.carried or self.meter.rated:
-            self._spend(self.meter.carried, self.meter.rated)
+        self.meter.reading(allowed, shift, doubtful or allowed != delta)
+        carried, rated = self.meter.carried, self.meter.rated
+        while carried or rated:  # of a jump, the rating makes more than the ledger takes at once
+            self._spend(min(carried, _PIECE), min(rated, _PIECE))
+            carried -= min(carried, _PIECE)
+            rated -= min(rated, _PIECE)
