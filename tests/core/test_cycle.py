@@ -9,7 +9,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from usageguard.core.cycle import (
     DAY_SECONDS,
-    FIRST_ID,
     PHASE_BILLING,
     PHASE_SILENT,
     PHASE_TEST,
@@ -91,7 +90,7 @@ def first_date(kind, k):
 
 def numbered(kind, k):
     """The id that is due to it."""
-    return k if kind[0] == "calendar" else FIRST_ID + k
+    return number(first_date(kind, k))
 
 
 @given(st.dates(date(1900, 1, 1), date(2600, 1, 1)))
@@ -106,7 +105,8 @@ def test_a_period_is_bounded_by_the_calendar(kind, k):
     cycle, cycle_id = make(kind), numbered(kind, k)
     start, end = (utc(first_date(kind, i), kind[3]) for i in (k, k + 1))
     assert cycle.bounds(Small(cycle_id)) == (instant(start), instant(end))
-    assert cycle.cycle_id(*instant(start - SECOND)) == cycle_id - 1
+    assert cycle.cycle_id(*instant(start - SECOND)) == numbered(kind, k - 1)
+    assert cycle.next_id(Small(cycle_id)) == numbered(kind, k + 1)
     assert cycle.cycle_id(*instant(start)) == cycle.cycle_id(*instant(end - SECOND)) == cycle_id
     assert cycle.seconds_left(*instant(start - SECOND)) == 1
     assert seconds_left(cycle, start) == end - start
@@ -136,8 +136,8 @@ def test_periods_abut_and_ids_never_go_back(kind, day, second, later, offset):
     when = utc(day, offset) + second * SECOND
     cycle_id = cycle.cycle_id(*instant(when))
     following = cycle.bounds(cycle_id)[1]
-    assert cycle.cycle_id(*following) == cycle_id + 1
-    assert cycle.bounds(cycle_id + 1)[0] == following
+    assert cycle.cycle_id(*following) == cycle.next_id(cycle_id) > cycle_id
+    assert cycle.bounds(cycle.next_id(cycle_id))[0] == following
     after = instant(when + later * SECOND)
     assert (cycle.cycle_id(*after) > cycle_id) == (after >= following)
     assert cycle.cycle_id(*after) >= cycle_id
@@ -147,8 +147,8 @@ def test_periods_abut_and_ids_never_go_back(kind, day, second, later, offset):
 def test_monthly_slices_fill_a_package(kind, k):
     _, length, first, offset = kind
     slices = Months(1, number(first), offset)
-    starts = [slices.bounds(FIRST_ID + k * length + i)[0] for i in range(length + 1)]
-    assert (starts[0], starts[-1]) == make(kind).bounds(FIRST_ID + k)
+    starts = [slices.bounds(number(month_after(first, k * length + i)))[0] for i in range(length + 1)]
+    assert (starts[0], starts[-1]) == make(kind).bounds(numbered(kind, k))
     assert all(28 <= b[0] - a[0] <= 31 and a[1] == b[1] for a, b in pairwise(starts))
 
 
@@ -204,7 +204,7 @@ def test_a_life(life, data, span):
     assert when + seconds_left(cycle, when) == EPOCH + timedelta(days=int(end[0]), seconds=int(end[1]))
     after = cycle.cycle_id(*end)
     if phase == PHASE_BILLING:
-        assert after == cycle_id + 1
+        assert after == cycle.next_id(cycle_id)
     elif phase == PHASE_TEST and test_end < billing:
         assert (after, cycle.bounds(after)[0]) == (SILENT, end)
     else:
@@ -236,4 +236,18 @@ def test_the_first_use_begins_billing(life, ago, later):
         (begun, test_end, today), start - SECOND
     )
     assert cycle.cycle_id(*instant(use)) > before
-    assert cycle.cycle_id(*instant(use)) == FIRST_ID or kind[0] == "calendar"
+    assert cycle.cycle_id(*instant(use)) == number(today) or kind[0] == "calendar"
+
+
+@given(kinds, kinds, dates, st.integers(0, DAY_SECONDS - 1))
+def test_another_plan_neither_lowers_an_id_nor_grants_a_period_twice(before, after, day, second):
+    """A device that is given another plan goes on with the old period until one of the new plan begins after it."""
+    when = instant(utc(day, before[3]) + second * SECOND)
+    old, new = make(before), make(after)
+    assume(old.bounds(old.cycle_id(*when))[0] <= when)  # it has begun
+    cycle_id = old.cycle_id(*when)
+    begins = new.bounds(cycle_id)[1]
+    assert new.next_id(cycle_id) > cycle_id
+    assert new.bounds(new.next_id(cycle_id))[0] == begins
+    if new.bounds(new.cycle_id(*when))[0] <= when:
+        assert (new.cycle_id(*when) > cycle_id) == (when >= begins)

@@ -1,7 +1,6 @@
 """Billing periods worked out by hand, with a calendar."""
 
 from usageguard.core.cycle import (
-    FIRST_ID,
     PHASE_BILLING,
     PHASE_SILENT,
     PHASE_TEST,
@@ -63,7 +62,7 @@ def test_no_such_date():
         raise AssertionError(date)
 
 
-# start day, offset, last second of one period in UTC, month (year, month) the next one is named after
+# start day, offset, last second of one period in UTC, month (year, month) in which the next one begins
 BOUNDARIES = (
     # The 1st in China begins at 16:00 UTC of the day before.
     (1, CHINA, at(2026, 1, 31, 15, 59, 59), (2026, 2)),
@@ -71,7 +70,7 @@ BOUNDARIES = (
     (1, CHINA, at(2024, 2, 29, 15, 59, 59), (2024, 3)),
     (1, CHINA, at(2023, 2, 28, 15, 59, 59), (2023, 3)),
     (1, 0, at(2026, 4, 30, 23, 59, 59), (2026, 5)),
-    # Unicom's 27th, between the month it is named after and the next one
+    # Unicom's 27th
     (27, CHINA, at(2026, 2, 26, 15, 59, 59), (2026, 2)),
     # Start day 31: the last day of a shorter month
     (31, 0, at(2026, 1, 30, 23, 59, 59), (2026, 1)),
@@ -102,14 +101,17 @@ BOUNDARIES = (
 def test_boundaries():
     for start_day, offset, last, month in BOUNDARIES:
         cycle = Cycle(start_day, offset)
-        named = (month[0] - 2000) * 12 + month[1] - 1
         day, second = last
+        named = day + (second + 1 + offset * 60) // 86400
+        assert civil_from_days(named)[:2] == month, month
         first = (day, second + 1) if second < 86399 else (day + 1, 0)
         what = (start_day, offset, civil_from_days(day), second)
-        assert cycle.cycle_id(*last) == named - 1, what
+        earlier = cycle.cycle_id(*last)
+        assert 28 <= named - earlier <= 31, what
+        assert cycle.next_id(earlier) == named, what
         assert cycle.cycle_id(*first) == named, what
         assert cycle.bounds(named)[0] == first, what
-        assert cycle.bounds(named - 1)[1] == first, what
+        assert cycle.bounds(earlier)[1] == first, what
         assert cycle.seconds_left(*last) == 1, what
 
 
@@ -146,7 +148,7 @@ def days(length, first, offset):
 
 
 ANCHORED = (
-    # kind, first instants in UTC of successive periods from FIRST_ID on
+    # kind, first instants in UTC of successive periods from the first one on
     (
         months(1, (2026, 1, 31), 0),  # the 31st comes back after each shorter month
         (at(2026, 1, 31), at(2026, 2, 28), at(2026, 3, 31), at(2026, 4, 30), at(2026, 5, 31), at(2026, 6, 30)),
@@ -180,13 +182,15 @@ ANCHORED = (
 def test_periods_from_activation():
     for (kind, cycle), starts in ANCHORED:
         what = (kind, cycle.length, civil_from_days(cycle.first_day), cycle.utc_offset_min)
-        assert cycle.cycle_id(*before(starts[0])) == FIRST_ID, what
-        assert cycle.cycle_id(9132, 0) == FIRST_ID or cycle.first_day < 9132, what
+        ids = [cycle.local_day(*start) for start in starts]
+        assert ids[0] == cycle.first_day, what
+        assert cycle.cycle_id(*before(starts[0])) == ids[0], what
+        assert cycle.cycle_id(9132, 0) == ids[0] or ids[0] < 9132, what
         for i in range(len(starts) - 1):
             start, end = starts[i], starts[i + 1]
-            assert cycle.bounds(FIRST_ID + i) == (start, end), (what, i, cycle.bounds(FIRST_ID + i))
-            assert cycle.cycle_id(*start) == cycle.cycle_id(*before(end)) == FIRST_ID + i, (what, i)
-            assert cycle.cycle_id(*end) == FIRST_ID + i + 1, (what, i)
+            assert cycle.bounds(ids[i]) == (start, end), (what, i, cycle.bounds(ids[i]))
+            assert cycle.cycle_id(*start) == cycle.cycle_id(*before(end)) == ids[i], (what, i)
+            assert cycle.cycle_id(*end) == cycle.next_id(ids[i]) == ids[i + 1], (what, i)
             assert cycle.seconds_left(*before(end)) == 1, (what, i)
             assert cycle.seconds_left(*start) == (end[0] - start[0]) * 86400, (what, i)
 
@@ -251,7 +255,7 @@ def a_life(cycle=None):
 
 TEST_END = at(2026, 3, 9, 16)
 FORCED = at(2026, 9, 30, 16)
-OCTOBER = 26 * 12 + 9
+OCTOBER = days_from_civil(2026, 10, 1)
 
 
 def test_life_of_a_sim():
@@ -266,7 +270,7 @@ def test_life_of_a_sim():
         (TEST_END, SILENT, FORCED),
         (before(FORCED), SILENT, FORCED),
         (FORCED, OCTOBER, at(2026, 10, 31, 16)),
-        (at(2026, 10, 31, 16), OCTOBER + 1, at(2026, 11, 30, 16)),
+        (at(2026, 10, 31, 16), OCTOBER + 31, at(2026, 11, 30, 16)),
     ):
         assert life.cycle_id(*instant) == cycle_id, instant
         left = (end[0] - instant[0]) * 86400 + end[1] - instant[1]
@@ -276,7 +280,7 @@ def test_life_of_a_sim():
 def test_phases():
     life = a_life()
     assert (PHASE_BILLING, PHASE_SILENT, PHASE_TEST) == (0, 1, 2)
-    assert [life.phase(i) for i in (TEST, SILENT, FIRST_ID, OCTOBER)] == [2, 1, 0, 0]
+    assert [life.phase(i) for i in (TEST, SILENT, OCTOBER)] == [2, 1, 0]
     assert life.cycle.phase(OCTOBER) == PHASE_BILLING
 
 
@@ -291,8 +295,8 @@ def test_life_without_a_silent_period():
     end = days_from_civil(2026, 3, 10)
     life = Lifecycle(Months(3, end, CHINA), end, end)
     assert life.cycle_id(*before(TEST_END)) == TEST
-    assert life.cycle_id(*TEST_END) == FIRST_ID
-    assert life.bounds(TEST)[1] == life.bounds(FIRST_ID)[0] == TEST_END
+    assert life.cycle_id(*TEST_END) == life.next_id(TEST) == end
+    assert life.bounds(TEST)[1] == life.bounds(end)[0] == TEST_END
     assert life.bounds(SILENT) == (TEST_END, TEST_END), "empty"
 
 
@@ -313,24 +317,25 @@ def test_first_use_begins_billing():
             life = a_life(cycle)
             assert life.begin_billing(*use), use
             assert life.billing_day == cycle.first_day == start[0] + 1, use
-            assert life.cycle_id(*start) == life.cycle_id(*use) == FIRST_ID, use
+            first = life.billing_day
+            assert life.cycle_id(*start) == life.cycle_id(*use) == first, use
             assert life.cycle_id(*before(start)) == (SILENT if start > TEST_END else TEST), use
-            assert life.bounds(FIRST_ID)[0] == start, use
+            assert life.bounds(first)[0] == start, use
             assert life.bounds(SILENT) == (min(start, TEST_END), start), use
             assert life.bounds(TEST) == ((0, 0), min(start, TEST_END)), use
-            end = life.bounds(FIRST_ID)[1]
+            end = life.bounds(first)[1]
             assert not life.begin_billing(*end), use
             assert not life.begin_billing(*before(start)), use  # a clock that was set back
-            assert life.bounds(FIRST_ID) == (start, end), use
+            assert life.bounds(first) == (start, end), use
 
 
 def test_first_use_leaves_calendar_months_alone():
     life = a_life(Cycle(27, CHINA))
     assert life.begin_billing(*at(2026, 5, 20))
-    april = 26 * 12 + 3
+    april = days_from_civil(2026, 4, 27)
     assert life.cycle_id(*at(2026, 5, 20)) == april
     assert life.bounds(april) == (at(2026, 4, 26, 16), at(2026, 5, 26, 16)), "nominal"
-    assert life.cycle_id(*at(2026, 5, 26, 16)) == april + 1
+    assert life.cycle_id(*at(2026, 5, 26, 16)) == days_from_civil(2026, 5, 27)
     assert life.cycle_id(*at(2026, 5, 19, 15, 59, 59)) == SILENT
 
 
