@@ -1,0 +1,183 @@
+"""A board on the bench when something is wrong: one line says what, and the board starts what it ran before."""
+
+import io
+import os
+import shutil
+
+import pytest
+from rich.console import Console
+
+from host_tools import bench, boards, scenario
+from host_tools.errors import UsageError
+from host_tools.hardware.deploy import deploy
+from host_tools.hardware.port import Port
+from host_tools.targets import board as onboard
+from host_tools.targets.link import Crashed
+from tests.hardware.conftest import APP, CONFIG
+from tests.targets.wired import PINS, bench_with
+
+SHORT = """
+title = "A board"
+start = 2026-03-01T08:00:00+08:00
+duration = "{duration}"
+real_time = true
+[plan]
+allowance_octets = "30MB"
+[app]
+name = "{app}"
+"""
+
+
+def short(duration="3s", app="workload"):
+    return scenario.loads(SHORT.format(duration=duration, app=app), "test.toml")
+
+
+@pytest.fixture(scope="module")
+def flash(tmp_path_factory):
+    """The flash of a board that runs what was deployed to it."""
+    folder = tmp_path_factory.mktemp("deployed")
+    (folder / "config.toml").write_text(CONFIG)
+    (folder / "app.py").write_text(APP)
+    with bench_with(folder / "board") as desk:
+        console = Console(file=io.StringIO())
+        deploy(boards.load(PINS), desk.board.path, folder / "config.toml", folder / "app.py", console)
+    return folder / "board"
+
+
+@pytest.fixture
+def desk(flash, tmp_path):
+    shutil.copytree(flash, tmp_path / "board")
+    with bench_with(tmp_path / "board") as desk:
+        desk.ledger = tmp_path / "board" / "ledger.bin"
+        yield desk
+
+
+def starts(desk, boots):
+    """Whether the deployed set runs in one of so many boots, by its first word; each begins with the power."""
+    for _ in range(boots):
+        desk.board.power_off()
+        desk.board.power_on()
+        with Port(desk.board.path) as port:
+            words = (line for line in port.lines(20, resets=True) if line in ("ug up a", "ug maintenance"))
+            if next(words) == "ug up a":
+                return True
+    return False
+
+
+def test_the_board_ends_as_it_began(desk):
+    """Its own pins, no second upload, the ledger of its own as it was, and the deployed set runs."""
+    before = desk.ledger.read_bytes()
+    sent = desk.board.octets_in
+    first = desk.run(short(), pins=None)
+    sent, first_sent = desk.board.octets_in, desk.board.octets_in - sent
+    second = desk.run(short(), pins=None)
+    for result in (first, second):
+        assert result["failures"] == []
+        assert [event["what"] for event in result["events"]].count("ledger-blank") == 1, "nothing of an earlier bench"
+    assert desk.board.octets_in - sent < first_sent
+    assert before != b"\xff" * len(before), "the deployed set wrote nothing: this test shows nothing"
+    assert starts(desk, boots=1)
+    assert desk.ledger.read_bytes()[:32] == before[:32]
+
+
+@pytest.mark.parametrize("octets", [100, 5000, 9000])
+def test_a_cable_pulled_while_files_are_sent(desk, octets):
+    desk.board.cut_after = octets
+    with pytest.raises(UsageError) as caught:
+        desk.run(short())
+    assert str(caught.value) == f"--target: {desk.board.path}: the board is gone; see to the cable, then start again"
+    desk.board.plug()
+    assert starts(desk, boots=2)
+
+
+def test_a_cable_pulled_in_the_run(desk):
+    def pull(event):
+        if event["what"].startswith("ledger-"):
+            desk.board.unplug()
+
+    with pytest.raises(UsageError) as caught:
+        desk.run(short("60s"), on_event=pull)
+    assert str(caught.value) == f"--target: {desk.board.path}: the board is gone; see to the cable, then start again"
+    desk.board.plug()
+    assert starts(desk, boots=2)
+
+
+def test_a_modem_line_that_is_gone_in_the_run(desk, monkeypatch):
+    class Gone:
+        """`os`, but for a serial port whose adapter was pulled."""
+
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def read(self, fd, n):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(onboard, "os", Gone())
+    with pytest.raises(UsageError) as caught:
+        desk.run(short("60s"))
+    assert str(caught.value) == f"--modem-port: {desk.modem_port}: is gone; see to the cable, then start again"
+    assert starts(desk, boots=1)
+
+
+def test_an_application_that_cannot_be_imported_keeps_the_bench_going(desk, tmp_path):
+    """As in the field, the guard runs on; the event says that the application does not."""
+    app = tmp_path / "broken.py"
+    app.write_text("import nowhere\n")
+    result = desk.run(short(app=app))
+    assert "app-crash" in [event["what"] for event in result["events"]]
+    assert starts(desk, boots=1)
+
+
+def test_a_program_that_ends_is_told_with_what_it_printed(desk, tmp_path):
+    app = tmp_path / "leaving.py"
+    app.write_text('def main(guard):\n    print("so long")\n    raise BaseException("enough")\n')
+    with pytest.raises(Crashed, match=r"(?s)ended; it printed:.*so long.*BaseException: enough"):
+        desk.run(short(app=app))
+    assert starts(desk, boots=1)
+
+
+@pytest.mark.parametrize(
+    ("target", "modem_port", "pins", "words"),
+    [
+        ("board:/nowhere", "/dev/null", PINS, "--target: /nowhere: is not there; ports found: none"),
+        ("board:{port}", None, PINS, "--modem-port: is missing, and --target board:{port} needs it; name the port"),
+        ("board:{port}", "/nowhere", PINS, "--modem-port: /nowhere: is not there; ports found: none"),
+        ("board:{port}", "/dev/null", PINS, "--modem-port: /dev/null: cannot be opened; see that no other"),
+        ("board:{port}", "socket://x:1", PINS, "--modem-port: socket://x:1: is on a network, and"),
+        ("board:{port}", "{modem}", None, "--target: {port}: the board does not know its own pins; name it with"),
+        ("board:{port}", "{modem}", "nothing", 'board: "nothing" is not known'),
+        ("bord:x", None, None, '--target: "bord:x" is not a target; use one of cpython, micropython, board:PORT'),
+    ],
+)
+def test_bad_ports_are_one_line(tmp_path, target, modem_port, pins, words):
+    with bench_with(tmp_path / "board") as desk:
+        names = {"port": desk.board.path, "modem": desk.modem_port}
+        port = modem_port and modem_port.format(**names)
+        with pytest.raises(UsageError) as caught:
+            bench.run(short(), target.format(**names), modem_port=port, pins=pins)
+    assert str(caught.value).startswith(words.format(**names))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("real_time", "fault", "words"),
+    [
+        ("false", "", "test: does not run in real time; run it with --target micropython"),
+        (
+            "true",
+            '[[fault]]\nat = "1s"\nkind = "power_cut"',
+            "test: fault #1: nothing here can cut a board's power; run it with --target board:virtual",
+        ),
+    ],
+)
+def test_scenarios_that_no_board_can_run(real_time, fault, words):
+    """Said before a port is opened: there is none here."""
+    text = SHORT.format(duration="3s", app="workload").replace("real_time = true", f"real_time = {real_time}") + fault
+    with pytest.raises(UsageError) as caught:
+        bench.run(scenario.loads(text, "test.toml"), "board:/nowhere", modem_port="/nowhere")
+    assert str(caught.value).startswith(words)
+
+
+def test_a_scenario_for_boards_is_short():
+    with pytest.raises(UsageError, match="duration: is long for real time; give 600 s or less"):
+        short("11m")
