@@ -184,15 +184,17 @@ class Watch:
     def _apply(self, counter: int) -> None:
         """The orders up to `counter` are taken: what stands by them."""
         for number in range(self._applied + 1, counter + 1):
-            order, _ = self._orders[number]
+            order, ordered_s = self._orders[number]
             for name in self._standing:
                 given = getattr(order, name)
                 if given is not None:
                     self._standing[name] = given
             if order.set_used is not None:
                 self._corrected.add(order.set_used.cycle_id)
+                if order.set_used.cycle_id in PERIODS:  # silence is counted in the period that its end begins, too
+                    self._corrected.add(cycle_id(self.world.carrier.cycles(IMSI)[-1]))
             if order.grant is not None:
-                self._granted_until = self.now_s + order.grant.valid_s
+                self._granted_until = ordered_s + order.grant.valid_s
         self._applied = max(self._applied, counter)
 
     def _rising(self, now: dict[str, Any]) -> None:
@@ -306,7 +308,7 @@ class Watch:
         return ends is not None and ahead.date() >= date.fromisoformat(ends)
 
     def _lapsed(self, status: dict[str, Any]) -> bool:
-        return "pool" in self.plan and (self.plan["pool"]["holding_s"] > 0 or self.now_s >= self._granted_until)
+        return "pool" in self.plan and (self.plan["pool"]["holding_s"] > 0 or self.now_s >= self._granted_until - 60)
 
     _causes: ClassVar[dict[str, tuple[Callable[[Watch, dict[str, Any]], bool], float]]] = {
         "QUOTA_EXHAUSTED": (lambda w, s: s["rated_octets"] + PACKET_OCTETS >= w._limit(s), 60),
