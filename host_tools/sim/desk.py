@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 USED_STEP_PERMILLE = 10
 """Of the cap or allowance: a carrier's figure that grew by less is no news."""
 
+GRANT_EXPIRED = 0x0400
+"""The report's reason of a device that gave its share of a pool back, or outlived it, and wants another."""
+
 LAST_DAY = (1 << 16) - 1
 MAX_RATE = (1 << 30) - 1
 """The last day number, and the most octets per second, that an order can say."""
@@ -134,7 +137,8 @@ class Desk:
     def order(self, device: str, report: Report, now: datetime) -> Order | None:
         """What to tell the device now, if anything; the owner's own word counts before the platform's."""
         keys: dict[str, Any] = {}
-        if self._push and (self._read_at is None or now - self._read_at >= timedelta(seconds=self._rules.news_s)):
+        due = self._read_at is None or now - self._read_at >= timedelta(seconds=self._rules.news_s)
+        if self._push and (due or report.reasons & GRANT_EXPIRED):
             self._read_at = now
             news = self._news()
             cycle = self._cycle_id(news.cycle_label)
@@ -197,6 +201,7 @@ class Desk:
         if (
             last is not None
             and last.cycle_id == cycle
+            and not report.reasons & GRANT_EXPIRED
             and bool(last.pool_octets) == bool(grant.pool_octets)
             and 4 * abs(granted - last.granted_octets) <= share
             and now - self._granted_at < timedelta(seconds=self._rules.valid_s) / 2

@@ -11,7 +11,7 @@ from host_tools.collector.order import Balance, CarrierUsed, Grant, Order, SetUs
 from host_tools.collector.store import Store
 from host_tools.collector.verify import Report
 from host_tools.sim.carrier.carrier import News
-from host_tools.sim.desk import Desk, DeskRules, Instruction, day_number
+from host_tools.sim.desk import GRANT_EXPIRED, Desk, DeskRules, Instruction, day_number
 from tests.collector.sealed import DEVICE, fields
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -227,6 +227,15 @@ def test_carrier_used_waits_for_a_report_of_its_own_cycle():
     owner.shows(used_as_of=START + timedelta(hours=2))
     told = owner.report(2, rated_octets=600, cycle_id=CYCLE + 1)
     assert told == {"carrier_used": CarrierUsed(CYCLE + 1, 70_000, 9556, 7200, 600)}
+
+
+def test_a_device_whose_share_has_lapsed_is_given_one_at_once():
+    owner = Owner(push=["grant"])
+    owner.shows(pool_remaining=4000, pool_members=2)
+    share = Grant(CYCLE, 1000, 86_400, 4000)
+    assert owner.report(1) == {"grant": share}
+    assert owner.report(1.1) is None
+    assert owner.report(1.2, reasons=GRANT_EXPIRED) == {"grant": share}
 
 
 def test_grants_of_all_members_fit_into_the_pool():
