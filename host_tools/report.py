@@ -136,8 +136,12 @@ class _Story:
                 "reports received",
                 f"{upstream['reports_lost']} lost · {_or_dash(upstream['octets_per_report'])} octets each",
             ),
-            (f"{device['flash_writes']:,}", "flash writes", f"{device['flash_erases']:,} erases · {starts}"),
         ]
+        if device["flash_writes"] is None:  # nobody counts a real board's
+            cards.append((_or_dash(device["boots"]), "starts of the board", f"on {self.result['target']}"))
+        else:
+            erases = f"{device['flash_erases']:,} erases · {starts}"
+            cards.append((f"{device['flash_writes']:,}", "flash writes", erases))
         if heap := device["peak_heap_octets"]:
             cards.append((size(heap), "live heap at most", "on the MicroPython VM"))
         items = "".join(

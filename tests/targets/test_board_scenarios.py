@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from host_tools import scenario
+from host_tools import bench, report, scenario
 from tests.targets.both import check
 from tests.targets.wired import live
 
@@ -65,3 +65,14 @@ def test_a_month_begins_when_its_boundary_is_5_minutes_past(lives):
     late = datetime.fromisoformat(begun["t"]) - datetime.fromisoformat("2026-04-01T00:05:00+08:00")
     assert begun["a"] == (datetime(2026, 4, 1) - datetime(2000, 1, 1)).days
     assert 0 <= late.total_seconds() < 10, "as late as the acknowledgement that told the time, no later"
+
+
+def test_a_page_tells_no_flash_writes_of_a_board():
+    loaded = scenario.load("rt-bring-up")
+    run = bench.run(loaded, "cpython")
+    assert "flash writes" in report.render([report.Part(loaded, run)])
+    run.summary["target"] = "board:/dev/ttyUSB0"
+    run.summary["device"] |= {"flash_writes": None, "flash_erases": None}
+    page = report.render([report.Part(loaded, run)])
+    assert "flash writes" not in page
+    assert "on board:/dev/ttyUSB0" in page
