@@ -146,7 +146,7 @@ def test_a_program_that_ends_is_told_with_what_it_printed(desk, tmp_path):
         ("board:{port}", "socket://x:1", PINS, "--modem-port: socket://x:1: is on a network, and"),
         ("board:{port}", "{modem}", None, "--target: {port}: the board does not know its own pins; name it with"),
         ("board:{port}", "{modem}", "nothing", 'board: "nothing" is not known'),
-        ("bord:x", None, None, '--target: "bord:x" is not a target; use one of cpython, micropython, board:PORT'),
+        ("port:x", None, None, '--target: "port:x" is not a target; use one of cpython, micropython, board:PORT'),
     ],
 )
 def test_bad_ports_are_one_line(tmp_path, target, modem_port, pins, words):
