@@ -68,6 +68,7 @@ class Calendar:
         day, second = self.clock.now(now) or self.clock.floor(now)
         self._guard.account.first_use(day, second)
         self.clock.recheck(now)
+        self._account_at = now
 
     def _account(self, now):
         """Tells the account the time that has passed for certain; returns milliseconds until it is to hear it again."""
@@ -76,8 +77,9 @@ class Calendar:
         left = ticks_diff(self._account_at, now)
         if left <= 0:
             cycle_id = guard.ledger.cycle_id
-            day, second = self.clock.now(now) or self.clock.floor(now)
-            guard.obey(account.expect_silence(day, second, cycle_id))
+            told = self.clock.now(now)
+            day, second = told or self.clock.floor(now)
+            guard.obey(account.expect_silence(day, second, cycle_id, told is not None))
             day, second = self.clock.floor(now)
             active, guard.gate.active = guard.gate.active, False
             guard.obey(account.time(day, second, guard.gate.used, guard.ledger.rated, cycle_id, active))
@@ -120,7 +122,7 @@ class Calendar:
         guard.account.close_cycle(cycle_id, guard.gate.used)
         guard.gate.begin_cycle(cycle_id)
         guard.hal.event("cycle", cycle_id)
-        guard.obey(guard.policy.apply(rules.NEW_CYCLE))
+        guard.obey(guard.policy.apply(rules.NEW_CYCLE) | rules.SAVE)  # the warnings that outlast it too
         guard.obey(guard.account.begin_cycle(cycle_id, guard.gate.used))
         guard.judge()
         self._account_at = now

@@ -47,6 +47,7 @@ class Account:
         cycle = self._own.cycle
         if hasattr(cycle, "begin_billing") and cycle.begin_billing(*cycle.midnight(local_day)):
             self.standing.billing_day = local_day
+            self._day = None  # a package ends with another day now
 
     def _clear(self):
         self.owed = 0
@@ -63,14 +64,16 @@ class Account:
             standing.balance_known = 1
             standing.balance = plan.balance_fen
             standing.balance_cycle = cycle_id
-        if plan.pool and (standing.grant_cycle != cycle_id or not cycle_id):
+        if plan.pool and (standing.grant_cycle < cycle_id or not cycle_id):
             self._first_grant(cycle_id)
         self._set_plan(cycle_id)
         self._set_limits(used, cycle_id)
         try:
             policy.restore(reasons, warned, used)
         finally:
-            self._find_phase(cycle_id)
+            # Ahead of the silent period's id its stop may stand already, and no clock says yet that it should not.
+            if cycle_id >= SILENT or not plan.hold_silent:
+                self._find_phase(cycle_id)
             policy.hold(standing.held if plan.burst else 0)
         if not plan.pool:
             policy.apply(p.POOL_GRANTED)
@@ -118,7 +121,7 @@ class Account:
                 actions |= self._balance_limit(used, cycle_id)
             elif key == o.CARRIER_USED:
                 self._figure(value, used, rated, cycle_id)
-            elif key == o.GRANT and self._own.pool and value[0] == cycle_id:
+            elif key == o.GRANT and self._own.pool and value[0] >= cycle_id:  # upstream's clock is ahead by DELAY
                 actions |= self._grant(value, used, day, second)
             elif key == o.SET_USED and value[0] == cycle_id:
                 self.set_used = value[1]
@@ -143,7 +146,8 @@ class Account:
 
     def close_cycle(self, cycle_id, used):
         """The period in which `used` was used is over and `cycle_id` begins: what it cost is taken off the balance, and
-        the fee of each period that has begun since. Where no period was known there is none that cost anything.
+        the fee of each period that has begun since, but of none that the package is over for. Where no period was known
+        there is none that cost anything.
 
         Stored with the record that begins the period.
         """
@@ -152,9 +156,10 @@ class Account:
         if standing.balance_known and known < cycle_id:
             if known:
                 standing.balance -= max(0, self.plan.cost_fen(used.value()) - standing.balance_cost)
+                expiry = standing.expiry_day or plan.expiry_day
                 while known < cycle_id:
                     known = plan.cycle.next_id(known)
-                    if plan.cycle.phase(known) == PHASE_BILLING:
+                    if plan.cycle.phase(known) == PHASE_BILLING and not 0 < expiry <= known:
                         standing.balance -= plan.fee_fen
             standing.balance = max(o.FEN_MIN, standing.balance)
             standing.balance_cost = 0
@@ -194,18 +199,21 @@ class Account:
             actions |= self._look_ahead(day, second, used, rated, cycle_id)
         return actions
 
-    def expect_silence(self, day, second, cycle_id):
+    def expect_silence(self, day, second, cycle_id, told=False):
         """What this instant, which may be a guess, says of the silent period: any use in it would begin the billing.
 
         Data stops before it begins, and begins again when it is over by a day for certain: a wrong guess is cheap then.
+        One that stopped data before its time is taken back by an instant that somebody `told` this boot.
         """
         plan = self._own
         if not plan.hold_silent or cycle_id > SILENT:
             return 0
         phase = plan.cycle.phase
-        if phase(plan.cycle.cycle_id(day, second + _SILENCE_LEAD_S)) == PHASE_SILENT:
+        soon = phase(plan.cycle.cycle_id(day, second + _SILENCE_LEAD_S))
+        if soon == PHASE_SILENT:
             return self._policy.apply(p.SILENCE_BEGAN)
         over = phase(plan.cycle.cycle_id(day - 1, second)) == PHASE_BILLING
+        over = over or (told and cycle_id < SILENT and soon == PHASE_TEST)
         return self._policy.apply(p.BILLING_BEGAN) if over else 0
 
     def due_s(self, day, second):
