@@ -1,0 +1,143 @@
+"""Random lives of a SIM under random plans: 10,000 steps and more, the same ones each time."""
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from usageguard import config_plan
+from usageguard.core import orders
+from usageguard.core import policy as p
+from usageguard.core.account import Account
+from usageguard.core.octets import MAX
+from usageguard.core.tariff import Tariff
+
+from tests.policy.machine import Machine
+from tests.policy.plans import FAMILIES
+
+LIVES = 100
+STEPS = 2_000  # of a family at least; six of them
+# A failure prints the plan and the steps that lead to it, as few as can be; the same run finds it again.
+SETTINGS = settings(
+    max_examples=LIVES,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def lives(of):
+    return type(f"Machine_{of}", (Machine,), {"family": of, "steps": 0, "runs": 0})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_guard_and_carrier_through_random_lives(family):
+    machine = lives(family)
+    run_state_machine_as_test(machine, settings=SETTINGS)
+    print(f"{machine.steps} steps in {machine.runs} lives")
+    assert machine.steps >= STEPS
+    assert STEPS * len(FAMILIES) >= 10_000
+
+
+def row(monkeypatch, code, column, value):
+    """Changes one cell of the table of reasons."""
+    rows = [list(each) for each in p.REASONS]
+    for each in rows:
+        if each[p.CODE] == code:
+            each[column] = value
+    monkeypatch.setattr(p, "REASONS", tuple(map(tuple, rows)))
+
+
+def a_period_lifts_the_stop_by_hand(monkeypatch):
+    row(monkeypatch, "STOPPED_BY_HAND", p.SURVIVES_CYCLE, False)
+
+
+def a_recharge_lifts_the_stop_by_hand(monkeypatch):
+    row(monkeypatch, "STOPPED_BY_HAND", p.LIFTED_BY, p.RECHARGED | p.RESUME_ORDERED)
+
+
+def the_cost_cap_is_ignored(monkeypatch):
+    monkeypatch.setattr(config_plan, "Tariff", lambda tiers, cost_cap_fen=None: Tariff(tiers, None))
+
+
+def a_package_never_expires(monkeypatch):
+    row(monkeypatch, "EXPIRED", p.RAISED_BY, 0)
+
+
+def any_word_of_the_balance_lifts_arrears(monkeypatch):
+    def limit(self, used, cycle_id):
+        return self._policy.set_limit(p.BALANCE, None, used)
+
+    monkeypatch.setattr(Account, "_balance_limit", limit)
+
+
+def fees_are_forgotten(monkeypatch):
+    read = config_plan._account
+
+    def forget(table, plan):
+        read(table, plan)
+        plan.fee_fen = 0
+
+    monkeypatch.setattr(config_plan, "_account", forget)
+
+
+def a_grant_is_no_limit(monkeypatch):
+    grant = Account._grant
+
+    def unlimited(self, value, *instant):
+        return grant(self, [value[0], MAX >> 5, *value[2:]], *instant)
+
+    monkeypatch.setattr(Account, "_grant", unlimited)
+
+
+def the_standing_is_not_restored(monkeypatch):
+    read = orders.Standing.__init__
+
+    def forget(self, buf):
+        read(self, bytes(len(buf)))
+        self._buf = buf
+
+    monkeypatch.setattr(orders.Standing, "__init__", forget)
+
+
+def reasons_are_not_restored(monkeypatch):
+    restore = Account.restore
+    monkeypatch.setattr(Account, "restore", lambda self, reasons, *rest: restore(self, 0, *rest))
+
+
+def the_silent_period_is_used(monkeypatch):
+    monkeypatch.setattr(Account, "expect_silence", lambda *_: 0)
+    row(monkeypatch, "SILENT_PERIOD", p.RAISED_BY, 0)
+
+
+def a_test_period_has_the_plans_octets(monkeypatch):
+    def own(self, cycle_id):
+        self._policy.set_plan(self._own)
+
+    monkeypatch.setattr(Account, "_set_plan", own)
+
+
+BROKEN = (
+    ("quota", a_period_lifts_the_stop_by_hand),
+    ("account", a_recharge_lifts_the_stop_by_hand),
+    ("overage", the_cost_cap_is_ignored),
+    ("package", a_package_never_expires),
+    ("account", any_word_of_the_balance_lifts_arrears),
+    ("account", fees_are_forgotten),
+    ("pool", a_grant_is_no_limit),
+    ("quota", the_standing_is_not_restored),
+    ("quota", reasons_are_not_restored),
+    ("lifecycle", the_silent_period_is_used),
+    ("lifecycle", a_test_period_has_the_plans_octets),
+)
+
+
+@pytest.mark.parametrize(("family", "broken"), BROKEN, ids=lambda each: getattr(each, "__name__", each))
+def test_a_broken_guard_is_found(family, broken, monkeypatch):
+    broken(monkeypatch)
+    machine = lives(family)
+    with pytest.raises(AssertionError) as found:
+        run_state_machine_as_test(machine, settings=settings(SETTINGS, phases=[Phase.generate]))
+    print(f"found in step {machine.steps}: {found.value}")
