@@ -273,6 +273,15 @@ class TestPackage:
         sim.pass_time(hours=1)
         assert sim.names() == ["EXPIRED"]
 
+    def test_a_longer_package_that_was_configured_since_counts(self):
+        sim = Sim(**PACKAGE)
+        sim.order({4: number("2026-06-02")})
+        sim.until("2026-06-02")
+        assert sim.names() == ["EXPIRED"]
+        sim.boot(PACKAGE | {"package": PACKAGE["package"] | {"months": 12}})
+        sim.pass_time(0)
+        assert (sim.names(), sim.may()) == ([], True)
+
     def test_without_a_window(self):
         sim = Sim(activated="2026-03-01", package={"months": 1, "renew_months": 0})
         sim.until("2026-04-01")
@@ -696,3 +705,30 @@ def test_after_a_reset_all_is_as_it_was(plan, steps):
         sim.pass_time(0)
         assert (sim.admission(), sim.balance(), sim.account.throttle()) == (before, balance, throttle)
         assert refused == 0 <= sim.policy.next_mark.value() <= MAX
+
+
+class TestSilence:
+    """What a clock that proves nothing may do to a silent period."""
+
+    LIFE = {"lifecycle": {"test_until": "2026-03-10", "test_octets": 2 * MB, "billing_from": "2026-10-01"}}
+
+    @pytest.mark.parametrize(
+        ("guess", "names"),
+        [
+            ("2026-03-09 23:49", []),  # told this boot: not yet
+            ("2026-03-09 23:50", ["SILENT_PERIOD"]),
+            ("2026-10-01 23:59", ["SILENT_PERIOD"]),
+            ("2026-10-02 00:00", []),
+            ("2029-10-01 00:00", []),
+            ("2029-10-03 00:00", ["SILENT_PERIOD"]),
+            ("2036-02-07 14:28", ["SILENT_PERIOD"]),
+            ("2080-01-06 00:00", ["SILENT_PERIOD"]),
+        ],
+    )
+    def test_a_guess(self, guess, names):
+        sim = Sim(datetime(2026, 3, 9, 12), **self.LIFE)
+        day, second = utc(datetime(2026, 5, 1))
+        sim.obey(sim.account.expect_silence(day, second, sim.cycle_id))
+        assert sim.names() == ["SILENT_PERIOD"]
+        sim.obey(sim.account.expect_silence(*utc(datetime.fromisoformat(guess)), sim.cycle_id, True))
+        assert sim.names() == names

@@ -13,6 +13,7 @@ from usageguard.core.octets import MAX
 LEARNED_MAX = 500  # permille: what carriers were seen to add is below 300
 _LEAST_TAUGHT = 262144  # octets: a figure of less says more of its rounding than of a ratio
 _CHARGES = 8  # remembered: the carriers' figures are hours late, and come hourly at the most
+_SILENCE_OVER_DAYS = 1096  # three years; a device that lay for longer is told (Guard.activate)
 _SILENCE_LEAD_S = 600  # twice what a clock may be off
 RETRY_S = 600  # a report with all its repetitions and one back-off: what RETRY_AND_TERMINATE waits for news
 
@@ -187,8 +188,10 @@ class Account:
         if local == self._day:
             return actions
         self._day = local
-        expiry = self.standing.expiry_day or plan.expiry_day
+        expiry = max(self.standing.expiry_day, plan.expiry_day)  # one that was put in by hand since counts too
         if expiry:
+            if local < expiry and policy.reasons & (p.EXPIRED | p.CANCELLED):
+                actions |= policy.apply(p.RENEWED)
             if local >= add_months(expiry, plan.renew_months):
                 actions |= policy.apply(p.WINDOW_CLOSED)
             elif local >= expiry:
@@ -202,7 +205,8 @@ class Account:
     def expect_silence(self, day, second, cycle_id, told=False):
         """What this instant, which may be a guess, says of the silent period: any use in it would begin the billing.
 
-        Data stops before it begins, and begins again when it is over by a day for certain: a wrong guess is cheap then.
+        Data stops before it begins, and begins again when it is over by a day, though not by years: so far off lie the
+        defaults of clocks that were never set.
         One that stopped data before its time is taken back by an instant that somebody `told` this boot.
         """
         plan = self._own
@@ -213,6 +217,7 @@ class Account:
         if soon == PHASE_SILENT:
             return self._policy.apply(p.SILENCE_BEGAN)
         over = phase(plan.cycle.cycle_id(day - 1, second)) == PHASE_BILLING
+        over = over and day <= plan.cycle.billing_day + _SILENCE_OVER_DAYS
         over = over or (told and cycle_id < SILENT and soon == PHASE_TEST)
         return self._policy.apply(p.BILLING_BEGAN) if over else 0
 
