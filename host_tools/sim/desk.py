@@ -24,7 +24,9 @@ USED_STEP_PERMILLE = 10
 """Of the cap or allowance: a carrier's figure that grew by less is no news."""
 
 GRANT_EXPIRED = 0x0400
-"""The report's reason of a device that gave its share of a pool back, or outlived it, and wants another."""
+ASKS = 0
+"""The reason to stop of a device that gave its share of a pool back, or outlived it; and the Reporting-Reason
+(THRESHOLD) by which it wants another: one that tells of the end alone has no use for a share."""
 
 LAST_DAY = (1 << 16) - 1
 MAX_RATE = (1 << 30) - 1
@@ -138,7 +140,7 @@ class Desk:
         """What to tell the device now, if anything; the owner's own word counts before the platform's."""
         keys: dict[str, Any] = {}
         due = self._read_at is None or now - self._read_at >= timedelta(seconds=self._rules.news_s)
-        if self._push and (due or report.reasons & GRANT_EXPIRED):
+        if self._push and (due or _asks(report)):
             self._read_at = now
             news = self._news()
             cycle = self._cycle_id(news.cycle_label)
@@ -197,11 +199,11 @@ class Desk:
         used = max(news.used_octets, report.cycle_rated_octets if report.cycle_id == cycle else 0)
         granted = used + share if news.sim_cap is None else min(used + share, news.sim_cap)
         grant = Grant(cycle, granted, self._rules.valid_s, news.pool_remaining)
-        last = self._grant
+        last, asked = self._grant, _asks(report)
         if (
             last is not None
             and last.cycle_id == cycle
-            and not report.reasons & GRANT_EXPIRED
+            and not asked
             and bool(last.pool_octets) == bool(grant.pool_octets)
             and 4 * abs(granted - last.granted_octets) <= share
             and now - self._granted_at < timedelta(seconds=self._rules.valid_s) / 2
@@ -209,6 +211,10 @@ class Desk:
             return None
         self._grant, self._granted_at = grant, now
         return grant
+
+
+def _asks(report: Report) -> bool:
+    return bool(report.reasons & GRANT_EXPIRED) and report.reporting_reason == ASKS
 
 
 def day_number(day: date) -> int:

@@ -258,5 +258,6 @@ def test_octets_and_time_are_conserved(plan_file, history, pace):
                 assert each.through_octets <= limit
                 if not way.plan.pace:
                     assert each.through_octets == min(each.demand_octets, limit)
-            if not each.stopped_s and not each.slowed_s:
-                assert each.lost_octets == 0
+            if not each.stopped_s and not each.slowed_s:  # not for a whole second
+                fastest = int((np.diff(history.octets) / np.diff(history.times)).max())
+                assert each.lost_octets <= fastest + 1

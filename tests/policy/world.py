@@ -25,6 +25,7 @@ PACKET = 1_500  # the largest; all that an application sends but its last
 REPORT_OCTETS = 60
 REPORT_S = 21_600
 VALID_S = 86_400
+THRESHOLD, VALIDITY_TIME = 0, 4  # Reporting-Reason of a device that asks, and of one that only tells
 PUSH = ["balance", "expiry", "grant", "stop", "billing"]
 
 
@@ -69,6 +70,7 @@ class World:
         self.denied_since = {}  # reason of the carrier -> virtual us
         self.read_us = 0  # when the desk last looked
         self.reported = 0
+        self.reason = VALIDITY_TIME
         self.faulty = False  # somebody has to put the ledger right
         self.refused = False  # what the carrier last answered
         self.boot(None)
@@ -135,6 +137,7 @@ class World:
             state = self.device.policy.reasons, self.device.policy.warned
             if not (self.device.asked or self.clock.now_us >= self.report_us or state != self.told):
                 return
+            self.reason = THRESHOLD if self.device.asked else VALIDITY_TIME
             self.device.asked = False
             if not self.report():
                 return
@@ -191,6 +194,7 @@ class World:
         now = self.clock.utc()
         report = SimpleNamespace(
             reasons=device.policy.reasons,
+            reporting_reason=self.reason,
             cycle_id=ledger.cycle_id,
             rated_octets=ledger.rated.value(),
             cycle_rated_octets=device.gate.used.value(),

@@ -229,13 +229,14 @@ def test_carrier_used_waits_for_a_report_of_its_own_cycle():
     assert told == {"carrier_used": CarrierUsed(CYCLE + 1, 70_000, 9556, 7200, 600)}
 
 
-def test_a_device_whose_share_has_lapsed_is_given_one_at_once():
+def test_a_device_whose_share_has_lapsed_is_given_one_when_it_asks():
     owner = Owner(push=["grant"])
     owner.shows(pool_remaining=4000, pool_members=2)
     share = Grant(CYCLE, 1000, 86_400, 4000)
     assert owner.report(1) == {"grant": share}
     assert owner.report(1.1) is None
-    assert owner.report(1.2, reasons=GRANT_EXPIRED) == {"grant": share}
+    assert owner.report(1.2, reasons=GRANT_EXPIRED, reporting_reason=3) is None, "it gave its share back"
+    assert owner.report(1.3, reasons=GRANT_EXPIRED, reporting_reason=0) == {"grant": share}
 
 
 def test_grants_of_all_members_fit_into_the_pool():
