@@ -61,7 +61,7 @@ def demo(
 def sim(
     scenarios: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SCENARIO]...", help="names that ship, or files; none: lists those that ship"),
+        typer.Argument(metavar="SCENARIO", help="names that ship, or files; none: lists those that ship"),
     ] = None,
     target: Annotated[
         str, typer.Option(help="cpython, micropython, board:PORT, or board:virtual for one without hardware")
@@ -198,7 +198,8 @@ def boards(
     if json_file:
         _write_json(json_file, listed.to_json())
     else:
-        Console(highlight=False).print(listed.table())
+        # A line each for `grep`; a terminal has a width of its own.
+        Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(listed.table())
 
 
 @app.command()
@@ -304,7 +305,10 @@ def _write_json(name: str, value: Any) -> None:
     if name == "-":
         sys.stdout.write(text)
     else:
-        Path(name).write_text(text, encoding="utf-8")
+        try:
+            Path(name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError("--json", name, f"cannot be written: {error.strerror}", "name another file") from None
 
 
 def _writable(option: str, path: Path) -> None:

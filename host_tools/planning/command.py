@@ -96,6 +96,10 @@ def fit(
 
     if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".html"):
         raise UsageError("--plot", str(plot), "is no picture that can be drawn", "name it .png, .svg or .html")
+    if plot is not None:
+        from host_tools.cli import _writable
+
+        _writable("--plot", plot)
     sources = [load(each) for each in plans]
     history = histories.load(usage, utc_offset_min)
     err = Console(stderr=True)

@@ -47,7 +47,7 @@ def explain(source: Source, at: datetime) -> dict[str, Any]:
     return {
         "file": source.where,
         "title": source.title,
-        "at": at.astimezone(zone(plan)).isoformat(),
+        "at": at.astimezone(zone(plan)).isoformat(timespec="seconds"),
         "utc_offset_min": plan.cycle.utc_offset_min,
         "enforcement": config.enforcement,
         "kind": plan.exhaustion,

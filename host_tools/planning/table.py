@@ -17,7 +17,8 @@ def show_fit(found: Fit, console: Console) -> None:
     history = found.history
     many = f"{len(history.curves)} device{'' if len(history.curves) == 1 else 's'}"
     days = history.seconds / 86_400
-    console.print(f"{escape(history.where)}: {many}, {days:,.0f} device days, {size(history.total)}")
+    passed = f"{days:,.0f} device day{'' if round(days) == 1 else 's'}"
+    console.print(f"{escape(history.where)}: {many}, {passed}, {size(history.total)}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Plan", min_width=20, overflow="fold")
     for name in ("Yuan", "a month", "Stopped", "Slowed", "Lost", "Unused"):
