@@ -450,6 +450,20 @@ def test_asking_does_not_wait_for_the_interval(world):
     assert world.outbox.reports_sent <= 4, "one that is under way is asking already"
 
 
+def test_who_asks_in_vain_asks_less_and_less_often_until_there_is_another_reason(world):
+    def ask_for(minutes):
+        sent = world.outbox.reports_sent
+        for _ in range(minutes * 60):
+            world.outbox.ask(world.ticks())
+            world.run(1000)
+        return world.outbox.reports_sent - sent
+
+    assert ask_for(60) == 6, "at once, and 1, 3, 7, 15, 31 minutes later"
+    assert ask_for(24 * 60) <= 2 * 24, "one an interval, beside the interval's own"
+    world.policy.reasons, world.policy.level = 0x400, RESTRICTED
+    assert ask_for(30) == 1 + 5, "the news itself; then as before"
+
+
 TOGGLES = ("up", "registered", "requests", "replies", "sms_taken")
 EVENTS = st.tuples(st.sampled_from((*TOGGLES, "spend", "warn", "stop", "cycle")), st.integers(1, 8 * HOUR))
 

@@ -93,14 +93,15 @@ class Outbox:
         self._seq = 0  # of the next report; (boot_id, seq) never comes twice
         self._sending = _NONE  # rank of the report under way
         self._pending = _BOOTED  # rank of what waits to be reported
-        self._backoff_ms = _BACKOFF_MS
+        self._backoff_ms = self._ask_ms = _BACKOFF_MS
         self._sms_sent = False
         self._told_by_sms = False
         self._interval = _Countdown()
         self._hold = _Countdown()
         self._unheard = _Countdown()
         self._sms_hold = _Countdown()
-        self._countdowns = (self._interval, self._hold, self._unheard, self._sms_hold)
+        self._ask_hold = _Countdown()
+        self._countdowns = (self._interval, self._hold, self._unheard, self._sms_hold, self._ask_hold)
         self._interval.start(now, self._interval_ms)
         self._unheard.start(now, _UNHEARD_MS)
         # A device that boots over and over must not send one each time.
@@ -140,9 +141,17 @@ class Outbox:
             does = coap.step(now)
 
     def ask(self, now):
-        """Upstream is to be asked, as a report does, without waiting for the interval."""
-        if self._pending == _NONE and self._sending == _NONE:
-            self._raise(now, _WARNED)
+        """Upstream is to be asked, as a report does, without waiting for the interval; whether it will be.
+
+        Who asks in vain waits twice as long each time, up to the interval, until another reason to stop stands: an
+        application that is denied asks with each packet.
+        """
+        if self._pending != _NONE or self._sending != _NONE or self._ask_hold.left_ms(now):
+            return False
+        self._ask_hold.start(now, self._ask_ms)
+        self._ask_ms = min(self._ask_ms << 1, self._interval_ms)
+        self._raise(now, _WARNED)
+        return True
 
     def due_ms(self, now):
         """Milliseconds until `step` is wanted next, if nothing changes before."""
@@ -180,6 +189,9 @@ class Outbox:
     def _notice(self, now):
         policy = self._guard.policy
         crashes = self._guard.app_restarts
+        if policy.reasons & ~self._reasons:
+            self._ask_ms = _BACKOFF_MS
+            self._ask_hold.start(now, 0)
         if policy.level > self._level or policy.reasons & ~self._reasons:
             rank = _BY_LEVEL[policy.level]
         elif policy.warned & ~self._warned:
