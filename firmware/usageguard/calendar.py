@@ -50,6 +50,7 @@ class Calendar:
         """The collector's time, authenticated and fresh."""
         if not self.clock.trusted:
             self._guard.hal.event("time-trusted", day, second)
+            self._guard.obey(self._guard.account.told_time(day, second))
         self.clock.server(day, second, now)
         self._guard.hal.set_utc(day, second)
         self._account_at = now
@@ -65,8 +66,8 @@ class Calendar:
 
     def first_use(self, now):
         """The SIM begins its billing period with this day, if it has not."""
-        day, second = self.clock.now(now) or self.clock.floor(now)
-        self._guard.account.first_use(day, second)
+        day, second = self.clock.floor(now)
+        self._guard.obey(self._guard.account.first_use(day, second, 0 if self.clock.trusted else 1))
         self.clock.recheck(now)
         self._account_at = now
 

@@ -18,6 +18,7 @@ from usageguard.upstream.path import ReportPath
 
 _WATCHDOG_MS = const(300_000)
 _STATUS_MS = const(3_600_000)
+_ASK_MS = const(30_000)  # while upstream should be asked, and cannot be yet
 _WAIT_MS = const(180_000)  # the longest single wait, and
 _FEED_MS = const(60_000)  # how old the last feeding may be before it: together below the watchdog's time
 _EDQUOT = const(122)
@@ -88,6 +89,7 @@ class Guard:
 
             factor, floor, window_s, _ = config.plan.burst
             self.gate.burst = Burst(config.classes, factor, floor, window_s)
+            self._window_at = ticks_add(now, window_s * 1000)
         self._classes = {c.name: i for i, c in enumerate(config.classes)}
         self._restore(sound)
         self.modem.data_wanted = self.policy.data_wanted()
@@ -225,6 +227,7 @@ class Guard:
         """An audited correction of this period's usage: the event says what it was."""
         used = self.gate.used.value()
         self.hal.event("set-used", used & 0x3FFFFFFF, octets & 0x3FFFFFFF)
+        self.account.put_right(self.ledger.rated, abs(octets - used))
         if octets >= used:
             self.gate.owe(octets - used)
             return
@@ -246,6 +249,11 @@ class Guard:
     def admits(self, traffic_class):
         """Whether that class (by index) may send at all now."""
         return self.policy.admits(traffic_class, self.gate.used, 0)
+
+    def slowed_ms(self):
+        """Milliseconds until applications may send, on a SIM that is slowed down; else 0."""
+        bucket = self.gate.bucket
+        return bucket.wait_ms(self.hal.ticks_ms()) if bucket is not None else 0
 
     # The loop. HOT: while nothing but traffic happens, `pump` allocates nothing.
 
@@ -358,8 +366,8 @@ class Guard:
         self.gate.denied = -1
         self.gate.denials += 1
         self.obey(self.policy.denied(denied))
-        if self.policy.reasons & rules.GRANT_EXPIRED:  # given back while nobody wanted it
-            self.outbox.ask(now)
+        if self.policy.reasons & rules.GRANT_EXPIRED and self.outbox.ask(now):  # given back while nobody wanted it
+            self._urgent = True
 
     def _hold_burst(self, now):
         """A class uses many times its usual rate: it is held, and reported."""
@@ -416,8 +424,8 @@ class Guard:
         if self.gate.burst is not None:
             due = min(due, self._roll_burst(now))
         if self.account.wants_report:
-            self.account.wants_report = False
-            self.outbox.ask(now)
+            self.account.wants_report = not self.outbox.ask(now)
+            due = min(due, _ASK_MS)
         self.outbox.step(now)
         if not self.modem.channel.busy:  # an erase would make a busy UART overrun
             self.gate.tidy()
@@ -435,7 +443,10 @@ class Guard:
             burst.roll(self.policy.held)
             left = burst.window_s * 1000
             self._window_at = ticks_add(now, left)
-        if self.policy.held and ticks_diff(now, self._held_at) >= self.config.plan.burst[3] * 1000:
+        if self.policy.held:
+            hold = self.config.plan.burst[3] * 1000 - ticks_diff(now, self._held_at)
+            if hold > 0:
+                return min(left, hold)
             self.obey(self.account.hold(0))
         return left
 

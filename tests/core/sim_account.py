@@ -118,6 +118,8 @@ class Sim:
             self.used += owed
             self.rated += owed
             if self.account.set_used is not None:
+                self.account.put_right(Octets(self.rated), abs(self.account.set_used - self.used))
+                self.rated += max(0, self.account.set_used - self.used)
                 self.used = self.account.set_used
                 actions |= self.account.corrected(Octets(self.used))
             self.obey(actions | self.policy.cross(Octets(self.used)))

@@ -432,6 +432,35 @@ class TestCarriersFigure:
                 # behind by what the carrier added in the 6 hours that it has not told of, never ahead
                 assert 0 <= billed - sim.used <= 6 * 1000, hour
 
+    @pytest.mark.parametrize("boot", [False, True])
+    def test_the_same_figure_again_charges_nothing_more(self, boot):
+        sim = Sim()
+        sim.spend(MB)
+        then = sim.rated
+        sim.order({6: [MARCH, 5 * MB, 9500, 0, then]})
+        sim.spend(1000)
+        if boot:
+            sim.boot()
+        sim.order({6: [MARCH, 5 * MB + 1, 9500, 0, then]})
+        assert sim.used == 5 * MB + 1001
+
+    @pytest.mark.parametrize("boot", [False, True])
+    @pytest.mark.parametrize(
+        ("audited", "figure", "used"),
+        [(3 * MB, 2 * MB, 3 * MB), (12 * MB, 4 * MB, 12 * MB), (MB, 2 * MB, 2 * MB), (12 * MB, 13 * MB, 21 * MB)],
+    )
+    def test_an_audit_outlives_the_figures_from_before_it(self, boot, audited, figure, used):
+        """What an audit added or took off was not used since the figure; one above what was known then is charged."""
+        sim = Sim()
+        sim.spend(2 * MB)
+        then = sim.rated
+        sim.spend(8 * MB)
+        sim.order({8: [MARCH, audited]})
+        if boot:
+            sim.boot()
+        sim.order({6: [MARCH, figure, 9500, 0, then]})
+        assert sim.used == used
+
     @pytest.mark.parametrize(
         ("figure", "own", "permille"),
         [
@@ -549,6 +578,33 @@ class TestLife:
             assert (sim.cycle_id, sim.plan.cycle.bounds(day)) == (day, bounds)
         sim.until("2026-05-05")
         assert sim.cycle_id == day + 30
+
+    @pytest.mark.parametrize("boot", [False, True])
+    def test_a_first_use_at_an_unknown_time_begins_on_the_day_that_is_told_next(self, boot):
+        sim = self.sim()
+        sim.until("2026-04-05")
+        guess = number("2025-01-01")
+        for day in (guess, guess + 3):  # the application says so at each boot
+            sim.obey(sim.account.first_use(day, 0, 1))
+            assert sim.plan.cycle.billing_day == guess
+            if boot:
+                sim.boot()
+        sim.obey(sim.account.told_time(*utc(sim.now)))
+        assert sim.plan.cycle.billing_day == number("2026-04-05")
+        sim.until("2026-04-20")
+        sim.boot()
+        sim.obey(sim.account.told_time(*utc(sim.now)))
+        sim.obey(sim.account.first_use(guess, 0, 1))
+        assert sim.plan.cycle.bounds(sim.cycle_id)[0] == utc(datetime(2026, 4, 5)), "only the first time that is told"
+
+    def test_a_guess_of_the_first_use_is_told_to_have_been_after_its_latest_day(self):
+        sim = self.sim()
+        latest = sim.plan.cycle.billing_day
+        sim.obey(sim.account.first_use(number("2025-01-01"), 0, 1))
+        sim.obey(sim.account.told_time(latest + 40, 0))
+        assert sim.plan.cycle.billing_day == sim.plan.cycle.cycle.first_day == latest
+        sim.boot()
+        assert sim.plan.cycle.billing_day == latest
 
     def test_using_the_silence(self):
         sim = Sim(lifecycle=LIFE | {"on_silence": "use"})

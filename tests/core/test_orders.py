@@ -103,6 +103,8 @@ EXTREMES = {
     "learned": (0, 500),
     "held": (0, 255),
     "billing_day": DAY,
+    "billing_guessed": (0, 1),
+    "charged": (0, (1 << 448) - 1),
 }
 
 

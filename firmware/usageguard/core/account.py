@@ -37,17 +37,17 @@ class Account:
         self._policy = policy
         self._day = None  # local day that `time` last saw
         self._recent = []  # (day, second, lifetime rated octets) of the last days
-        self._charged = []  # (lifetime rated octets before, octets owed that were charged then)
+        self._charged = o.pairs(self.standing.charged)  # (lifetime rated octets before, octets charged then)
         self._idle_from = None  # instant since which no application has used the grant
         self._clear()
         if self.standing.billing_day:
-            self._begin_billing(self.standing.billing_day)
+            self._begin_billing(self.standing.billing_day, self.standing.billing_guessed)
 
-    def _begin_billing(self, local_day):
+    def _begin_billing(self, local_day, guessed=0):
         """The first word of it counts: one that changes nothing must change nothing after the next boot either."""
         cycle = self._own.cycle
-        if hasattr(cycle, "begin_billing") and cycle.begin_billing(*cycle.midnight(local_day)):
-            self.standing.billing_day = local_day
+        if hasattr(cycle, "begin_billing") and cycle.begin_billing(*cycle.midnight(local_day), guessed):
+            self.standing.billing_day, self.standing.billing_guessed = local_day, guessed
             self._day = None  # a package ends with another day now
 
     def _clear(self):
@@ -141,9 +141,15 @@ class Account:
         self.standing.held = classes
         return self._policy.hold(classes) | p.SAVE
 
-    def first_use(self, day, second):
-        """The SIM's first use, at this instant: its billing begins."""
-        self._begin_billing(self._own.cycle.local_day(day, second))
+    def first_use(self, day, second, guessed=0):
+        """The SIM's first use, at this instant, or at one that is `guessed` (1): its billing begins."""
+        self._begin_billing(self._own.cycle.local_day(day, second), guessed)
+        return p.SAVE
+
+    def told_time(self, day, second):
+        """The first time since the boot that can be relied upon: takes the place of a guess."""
+        self._idle_from = None
+        return self.first_use(day, second) if self.standing.billing_guessed else 0
 
     def close_cycle(self, cycle_id, used):
         """The period in which `used` was used is over and `cycle_id` begins: what it cost is taken off the balance, and
@@ -309,15 +315,20 @@ class Account:
         since = max(0, rated.value() - rated_then)
         # What was owed by an earlier figure, and charged after that report, was not used since: it makes good for it.
         own = used.value() - since + sum(owed for before, owed in self._charged if before >= rated_then)
-        self.owed = max(0, figure - own)
+        self.owed = max(0, figure - min(own, used.value()))
         if self.owed:
-            self._charged.append((rated.value(), self.owed))
-            if len(self._charged) > _CHARGES:
-                (before, owed), (_, more) = self._charged.pop(0), self._charged.pop(0)
-                self._charged.insert(0, (before, owed + more))  # as the older one: never too little
+            self.put_right(rated, self.owed)
         if own >= _LEAST_TAUGHT:
             learned = -(-figure * (1000 + self.standing.learned) // own) - 1000
             self.standing.learned = max(0, min(LEARNED_MAX, learned))
+
+    def put_right(self, rated, octets):
+        """A word from upstream adds `octets` to this period's usage, or takes them off: they are not used since."""
+        self._charged.append((rated.value(), octets))
+        if len(self._charged) > _CHARGES:
+            (before, owed), (_, more) = self._charged.pop(0), self._charged.pop(0)
+            self._charged.insert(0, (before, owed + more))  # as the older one: never too little
+        self.standing.charged = o.packed(self._charged)
 
     def _first_grant(self, cycle_id):
         standing = self.standing
@@ -339,6 +350,7 @@ class Account:
         """A grant's Quota-Holding-Time and Validity-Time: what comes after that without news is the plan's choice."""
         standing = self.standing
         _, holding_s, on_silence = self._own.pool
+        self.wants_report = False
         if active or self._idle_from is None:
             self._idle_from = day, second
         elif holding_s and _gap(day, second, self._idle_from) >= holding_s:

@@ -175,19 +175,20 @@ class Lifecycle(_Periods):
         self.cycle = cycle
         self.utc_offset_min = cycle.utc_offset_min
         self.test_end_day = test_end_day
-        self.billing_day = billing_day
+        self.billing_day = self._latest = billing_day
         self._in_use = False
 
-    def begin_billing(self, day, second):
+    def begin_billing(self, day, second, guessed=False):
         """The SIM's first use: billing begins with the local day of this instant, unless it has begun already.
 
-        Periods counted from activation are counted from that day. Returns whether `billing_day` has changed:
-        it does so once.
+        Periods counted from activation are counted from that day. Returns whether anything has changed: it does so
+        once; and where the day was `guessed`, once more, with the first one that is not.
         """
-        local_day = self.local_day(day, second)
-        if self._in_use or local_day >= self.billing_day:
+        local_day = min(self.local_day(day, second), self._latest)
+        begun = self.billing_day < self._latest  # by a guess, where it is not in use
+        if self._in_use or (guessed if begun else local_day == self._latest):
             return False
-        self._in_use = True
+        self._in_use = not guessed
         self.billing_day = local_day
         if not isinstance(self.cycle, Cycle):
             self.cycle.first_day = local_day

@@ -75,9 +75,32 @@ FIELDS = (
     ("learned", 2),
     ("held", 1),
     ("billing_day", 2),
+    ("billing_guessed", 1),
+    ("charged", 56),
 )
 _SIGNED = ("balance", "balance_cost")
 _BIAS = 1 << 31
+
+
+_PAIRS = 4  # of two limbs of 7 octets each: the field `charged`
+_LIMB = (1 << 56) - 1
+
+
+def pairs(number):
+    """The pairs that `packed` made a number of."""
+    found = []
+    while number:
+        found.append((number & _LIMB, number >> 56 & _LIMB))
+        number >>= 112
+    return found
+
+
+def packed(items):
+    """The last pairs of `items` as one number, the oldest of them lowest."""
+    number = 0
+    for first, second in reversed(items[-_PAIRS:]):
+        number = (number << 56 | second) << 56 | first
+    return number
 
 
 class Standing:

@@ -138,10 +138,12 @@ class Gate:
         self._charge(traffic_class)
 
     def owe(self, rated):
-        """Counts rated octets that the carrier saw and we did not, 0 or more."""
-        while rated > 0:
-            self._spend(0, min(rated, _PIECE))
-            rated -= _PIECE
+        """Counts rated octets that the carrier saw and we did not, 0..2**50: however many, in a few records."""
+        if rated > _PIECE:
+            self._ledger.rated.add_octets(Octets(rated - _PIECE))
+            self.used.add_octets(Octets(rated - _PIECE))
+            rated = _PIECE
+        self._spend(0, rated)
 
     # Cold
 
@@ -234,6 +236,8 @@ class Gate:
             self._shifted_at = now
         self.meter.reading(allowed, shift, doubtful or allowed != delta)
         carried, rated = self.meter.carried, self.meter.rated
+        if self.bucket is not None:
+            self.bucket.take(min(carried, self._window_octets), now)  # no more: of a wrong jump it would not recover
         while carried or rated:  # of a jump, the rating makes more than the ledger takes at once
             self._spend(min(carried, _PIECE), min(rated, _PIECE))
             carried -= min(carried, _PIECE)

@@ -134,6 +134,7 @@ class socket(Reading):  # noqa: N801 - the name that applications know
         """Connects to (host, port); a host name is resolved by the modem. OSError: EDQUOT, ETIMEDOUT, the modem's
         error.
 
+        On a SIM that is slowed down it waits until something may be sent, if non-blocking a minute at the most.
         While the modem is not online it waits for that, a minute at the most (ENETDOWN), on a non-blocking socket too;
         so it does for a connection that is still being closed, where no other is free (ENOBUFS).
         """
@@ -147,6 +148,7 @@ class socket(Reading):  # noqa: N801 - the name that applications know
         guard = self._guard
         self._begin()
         patience = ticks_add(guard.hal.ticks_ms(), _PATIENCE_MS)
+        self._keep_pace(patience)
         while not guard.modem.online:
             if not guard.admits(self._class):
                 raise OSError(EDQUOT, "EDQUOT")
@@ -179,6 +181,18 @@ class socket(Reading):  # noqa: N801 - the name that applications know
             error = slot.errno
             slot.close()
             raise OSError(error, "connect")
+
+    def _keep_pace(self, patience):
+        """Waits while the SIM is slowed down: who closes sends at once, and would not be slowed by that alone."""
+        guard = self._guard
+        while guard.slowed_ms():
+            now = guard.hal.ticks_ms()
+            if not guard.admits(self._class):
+                raise OSError(EDQUOT, "EDQUOT")
+            if self._timeout == 0 and ticks_diff(patience, now) <= 0:
+                raise OSError(ENETDOWN, "ENETDOWN")
+            if not self._wait_until(ticks_add(now, min(guard.slowed_ms(), _PATIENCE_MS))):
+                raise OSError(ETIMEDOUT, "ETIMEDOUT")
 
     # The cork
 

@@ -1,0 +1,195 @@
+"""The account's part of a whole device, in this process and in virtual time: what an application makes of it."""
+
+import contextlib
+
+import pytest
+
+from host_tools import bench, scenario
+from host_tools.sim.desk import day_number
+from host_tools.sim.network.hosts import VirtualHost
+from host_tools.targets.direct import DirectTarget, sockets
+
+TEXT = """
+title = "an account"
+start = 2026-03-10T12:00:00+08:00
+duration = "{duration}"
+[plan]
+allowance_octets = "30MB"
+{plan}
+[upstream]
+host = "collector"
+interval_s = "{interval}"
+{more}
+[[host]]
+name = "collector"
+kind = "collector"
+"""
+POOL = """
+[carrier.pool]
+allowance_octets = "1GB"
+members = [{ octets_per_hour = "4KB", count = 9 }]
+"""
+
+
+class Sink(VirtualHost):
+    def on_datagram(self, payload, source, port):
+        pass
+
+
+class Life:
+    """`app(guard)` on a device, to the end of the scenario."""
+
+    def __init__(self, app, plan, more="", duration="1d", interval="1h"):
+        text = TEXT.format(plan=plan, more=more, duration=duration, interval=interval)
+        self.world = bench.World(scenario.loads(text, "test.toml"), 1, {})
+        self.world.internet.add_host("sink", Sink())
+        self.target = DirectTarget(self.world.scenario.device_config(), app)
+        bench.live(self.world, self.target.boot)
+        assert self.target.guard
+        self.guard = self.target.guard
+
+    def events(self, *names):
+        return [event["what"] for event in self.world.log.events if event["what"] in names]
+
+
+def idle(guard):
+    while True:
+        guard.sleep(600_000)
+
+
+def send(octets):
+    """One datagram, over a socket of its own."""
+    with sockets.socket(sockets.AF_INET, sockets.SOCK_DGRAM) as sock:
+        sock.sendto(bytes(octets), ("sink", 7))
+
+
+def denied_each_second(denied):
+    def app(guard):
+        guard.sleep(2_000_000)
+        while True:
+            guard.sleep(1000)
+            try:
+                send(10)
+            except OSError:
+                denied.append(guard.policy.reasons)
+
+    return app
+
+
+HOLDING = '[plan.pool]\nholding_s = 600\non_silence = "terminate"'
+
+
+def test_a_share_that_was_given_back_is_there_again_soon_after_somebody_wants_it():
+    denied = []
+    life = Life(denied_each_second(denied), HOLDING, POOL, "2h")
+    assert life.events("verdict-restricted"), "given back"
+    assert 0 < len(denied) < 60, "seconds"
+
+
+def test_upstream_that_gives_nothing_is_asked_less_and_less_often():
+    denied = []
+    life = Life(denied_each_second(denied), HOLDING, POOL + "[desk]\npush = []")
+    assert len(denied) > 50_000
+    assert life.guard.outbox.reports_sent <= 24 + 12, "the hourly ones, and those that double"
+
+
+def test_the_time_in_which_nobody_knew_the_time_is_no_holding_time():
+    life = Life(idle, '[plan.pool]\nholding_s = "2h"\non_silence = "terminate"', POOL + "[desk]\npush = []", "1h")
+    assert life.events("time-trusted")
+    assert not life.events("verdict-restricted")
+
+
+@pytest.mark.parametrize("after_ms", [0, 60_000])
+def test_activated_before_the_time_is_known_it_counts_from_the_day_that_is_told(after_ms):
+    def app(guard):
+        guard.sleep(after_ms)
+        assert guard.calendar.clock.now(guard.hal.ticks_ms()) is None
+        guard.activate()
+        idle(guard)
+
+    today = day_number(scenario.loads(TEXT.format(plan="", more="", duration="1d", interval="1h"), "t").start.date())
+    guard = Life(app, 'cycle_days = 30\n[plan.lifecycle]\nbilling_from = "2026-10-01"', duration="2h").guard
+    assert (guard.ledger.cycle_id, guard.policy.names()) == (today, [])
+    assert guard.config.plan.cycle.bounds(today + 30)[0] == guard.config.plan.cycle.midnight(today + 30)
+
+
+def test_sockets_that_are_closed_at_once_are_slowed_down_too():
+    """By the balance of octets: the burst, the rate times the time, and the debt of one datagram and its connection."""
+    spent = []
+
+    def app(guard):
+        guard.sleep(600_000)
+        assert guard.policy.names() == ["THROTTLED_BY_HAND"]
+        before, began = guard.carried_octets(), guard.hal.ticks_ms()
+        while guard.hal.ticks_ms() - began < 600_000:
+            send(1000)
+        spent.append((guard.carried_octets() - before, guard.hal.ticks_ms() - began))
+        idle(guard)
+
+    Life(app, "", '[[order]]\nat = "1m"\nthrottle_octets_s = 100', "1h", "5m")
+    octets, ms = spent[0]
+    assert octets <= 4096 + ms // 10 + 3000, "of reports too"
+
+
+def test_a_slowed_socket_that_may_not_wait_so_long_says_so():
+    errors = []
+
+    def app(guard):
+        guard.sleep(600_000)
+        for timeout in (5, 0):
+            guard.gate.bucket.take(20_000, guard.hal.ticks_ms())
+            sock, began = sockets.socket(), guard.hal.ticks_ms()
+            sock.settimeout(timeout)
+            with pytest.raises(OSError) as caught:
+                sock.connect(("sink", 7))
+            errors.append((caught.value.errno, (guard.hal.ticks_ms() - began) // 1000))
+        idle(guard)
+
+    Life(app, "", '[[order]]\nat = "1m"\nthrottle_octets_s = 100', "1h", "5m")
+    assert errors == [(sockets.ETIMEDOUT, 5), (sockets.ENETDOWN, 60)]
+
+
+BURST = '[plan.burst]\nfactor = 2\nfloor_octets = "16KB"\nwindow_s = 3600\nhold_s = 120'
+
+
+def test_the_usual_is_learned_from_whole_windows_and_a_hold_ends_in_time():
+    seen = []
+
+    def app(guard):
+        burst = guard.gate.burst
+        for _ in range(8 * 60):
+            before = burst._sums[0]
+            send(200)
+            seen[:] = [burst._sums[0] - before]
+            guard.sleep(60_000)
+        guard.sleep(120_000)
+        seen.append(burst.usual(0))
+        with contextlib.suppress(OSError):
+            while True:
+                send(1000)
+                guard.sleep(100)
+        began = guard.hal.ticks_ms()
+        assert guard.policy.names() == ["BURST"]
+        while guard.policy.held:
+            guard.sleep(1000)
+        seen.append(guard.hal.ticks_ms() - began)
+        idle(guard)
+
+    Life(app, BURST, duration="10h")
+    each, usual, held_ms = seen
+    assert 57 * each <= usual <= 60 * each, "60 an hour, less what is waited for"
+    assert held_ms <= 121_000
+
+
+def test_what_is_owed_beyond_all_bounds_is_stored_in_a_few_records():
+    def app(guard):
+        guard.sleep(60_000)
+        ledger, used = guard.ledger, guard.gate.used
+        writes, expected = ledger._ring.writes, used.value() + (1 << 50)
+        guard.gate.owe(1 << 50)
+        assert used.value() == expected == ledger.rated.value() - ledger.rated_base.value()
+        assert ledger._ring.writes - writes <= 4
+        assert not ledger._rated.ceil.less(ledger.rated)
+        idle(guard)
+
+    assert Life(app, "", duration="10m").events("verdict-terminated")
