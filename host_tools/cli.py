@@ -80,6 +80,11 @@ def sim(
     """Run scenarios; without one, list those that ship."""
     from host_tools import play, scenario
 
+    if not target.startswith("board:"):
+        for option, given in (("--modem-port", modem_port), ("--board", board)):
+            if given:
+                hint = "use it with --target board:PORT"
+                raise UsageError(option, given, f"means nothing with --target {target}", hint)
     if not scenarios:
         for name in scenario.shipped():
             out.print(f"[bold]{name:18}[/] {escape(scenario.load(name).title)}")

@@ -13,6 +13,7 @@ from string import Template
 from typing import Any, Protocol
 
 from host_tools import plots
+from host_tools.errors import UsageError
 from host_tools.plots import Limit, Mark, Point
 from host_tools.scenario import Scenario, settings
 from host_tools.units import size
@@ -42,8 +43,12 @@ class Part:
 
 
 def write(path: str | Path, parts: Sequence[Part]) -> None:
-    """Writes the page. Raises OSError."""
-    Path(path).write_text(render(parts), encoding="utf-8")
+    """Writes the page. UsageError where that cannot be done."""
+    text = render(parts)
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError("--html", str(path), f"cannot be written: {error.strerror}") from None
 
 
 def render(parts: Sequence[Part]) -> str:

@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
+import functools
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from host_tools import workers
 from host_tools.soak import write
 from host_tools.soak.life import Outcome, live, read
 from host_tools.soak.plans import generate
@@ -99,13 +99,9 @@ def outcomes(
         for batch in batches:
             yield from work(batch, target, mutation)
         return
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(work, batch, target, mutation) for batch in batches]
-        try:
-            for future in as_completed(futures):
-                yield from future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with workers.results(functools.partial(work, target=target, mutation=mutation), batches, count) as worked:
+        for lived in worked:
+            yield from lived
 
 
 def run(

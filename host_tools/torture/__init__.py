@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any
 
+from host_tools import workers
 from host_tools.torture import controls
 from host_tools.torture.life import Subject
 from host_tools.torture.trials import Tally
@@ -101,6 +99,10 @@ def work(unit: Unit) -> Tally:
     return tally
 
 
+def _named_work(unit: Unit) -> tuple[Unit, Tally]:
+    return unit, work(unit)
+
+
 def caught(tally: Tally) -> bool:
     return tally.under + tally.double + tally.rot_rollbacks > 0
 
@@ -109,25 +111,18 @@ def run(scale: float = 1.0, on_progress: OnProgress | None = None, processes: in
     """All of it, on `processes` (as many as there are cores); one row for each backend."""
     rows = {store: Row(store) for store in SEEDS}
     todo = list(units(scale))
-    context = multiprocessing.get_context("spawn")
     done = cases = 0
-    with ProcessPoolExecutor(processes or os.cpu_count(), context) as pool:
-        futures = {pool.submit(work, unit): unit for unit in todo}
-        try:
-            for future in as_completed(futures):
-                unit, tally = futures[future], future.result()
-                row = rows[unit.store]
-                if unit.control >= 0:
-                    kind, _ = controls.CONTROLS[unit.store][unit.control]
-                    row.caught[kind.__name__] = caught(tally)
-                else:
-                    row.tally.add(tally)
-                    row.trials[unit.trial] = row.trials.get(unit.trial, 0) + tally.cases
-                    cases += tally.cases
-                done += 1
-                if on_progress:
-                    on_progress(done, len(todo), cases)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with workers.results(_named_work, todo, processes) as worked:
+        for unit, tally in worked:
+            row = rows[unit.store]
+            if unit.control >= 0:
+                kind, _ = controls.CONTROLS[unit.store][unit.control]
+                row.caught[kind.__name__] = caught(tally)
+            else:
+                row.tally.add(tally)
+                row.trials[unit.trial] = row.trials.get(unit.trial, 0) + tally.cases
+                cases += tally.cases
+            done += 1
+            if on_progress:
+                on_progress(done, len(todo), cases)
     return list(rows.values())
