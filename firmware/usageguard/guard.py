@@ -12,6 +12,8 @@ from usageguard.ledger import Ledger
 from usageguard.modem.slot import OPEN, OPENING
 from usageguard.net import sockets
 from usageguard.net.gate import Gate
+from usageguard.owner import Owner
+from usageguard.shaper import Shaper
 from usageguard.status import status
 from usageguard.upstream.outbox import Outbox
 from usageguard.upstream.path import ReportPath
@@ -49,8 +51,8 @@ class _Traffic:
 class Guard:
     """One device's guard. `hal` is the hardware, `config` what `usageguard.config` loaded.
 
-    Read only: `hal`, `config`, `modem`, `gate`, `policy`, `ledger`, `calendar`, `outbox`, `path`, `app_restarts`,
-    `crash_code`.
+    Read only: `hal`, `config`, `modem`, `gate`, `policy`, `ledger`, `calendar`, `outbox`, `path`, `shaper`,
+    `app_restarts`, `crash_code`.
     """
 
     WATCHDOG_MS = _WATCHDOG_MS
@@ -82,20 +84,13 @@ class Guard:
         self._reading = False  # one was asked for; the driver also takes one every 15 minutes
         self._stepping = False
         self._fed_at = now
-        self.throttle = None  # (octets per second, burst octets) that applications are slowed to
-        self._held_at = self._window_at = now
-        if config.plan.burst:
-            from usageguard.core.burst import Burst
-
-            factor, floor, window_s, _ = config.plan.burst
-            self.gate.burst = Burst(config.classes, factor, floor, window_s)
-            self._window_at = ticks_add(now, window_s * 1000)
+        self.shaper = Shaper(self, now)
         self._classes = {c.name: i for i, c in enumerate(config.classes)}
         self._restore(sound)
         self.modem.data_wanted = self.policy.data_wanted()
         self.outbox = Outbox(config, hal, self, self.path, now)
         self.outbox.on_time = self.calendar.server_time
-        self.outbox.on_order = self.order
+        self.outbox.on_order = Owner(self).order
         hal.event("ledger-" + self.ledger.recovered, self.ledger.charged_rated, self.ledger.charged_carried)
         hal.watchdog_feed(_WATCHDOG_MS)
 
@@ -197,44 +192,6 @@ class Guard:
         self._urgent = True
         self.hal.event("app-crash", code, self.app_restarts)
 
-    def order(self, counter, orders, now):
-        """Carries out an order from upstream; it and its counter are stored in one record."""
-        account, ledger, gate = self.account, self.ledger, self.gate
-        self.calendar.step(now)  # the order may be for the period that the time beside it begins
-        day, second = self.calendar.clock.floor(now)
-        refused = account.refused
-        actions = account.order(counter, orders, gate.used, ledger.rated, ledger.cycle_id, day, second)
-        if not actions:
-            if account.refused != refused:
-                self.hal.event("order-refused", account.refused)
-            return
-        gate.owe(account.owed)  # before the counter is stored: after a power cut the order comes again
-        gate.meter.learn(account.standing.learned)
-        if account.set_used is not None:
-            self._set_used(account.set_used)
-        if account.late and self.calendar.closed and self.calendar.closed["cycle"] == account.late[0]:
-            self.calendar.closed["billed_octets"] = account.late[1]
-        if account.accepted:
-            ledger.lost = gate.broken = False
-            actions |= self.policy.apply(rules.LEDGER_SET)
-        if account.activated:
-            self.calendar.clock.recheck(now)
-        self.hal.event("order", counter)
-        self.obey(actions | self.policy.cross(gate.used))
-        self.calendar.look_again(now)
-
-    def _set_used(self, octets):
-        """An audited correction of this period's usage: the event says what it was."""
-        used = self.gate.used.value()
-        self.hal.event("set-used", used & 0x3FFFFFFF, octets & 0x3FFFFFFF)
-        self.account.put_right(self.ledger.rated, abs(octets - used))
-        if octets >= used:
-            self.gate.owe(octets - used)
-            return
-        self.ledger.correct(octets)
-        self.gate.rebase()
-        self.account.corrected(self.gate.used)
-
     def activate(self):
         """The application's word that this is the SIM's first use: a silent period ends, its billing begins."""
         self.calendar.first_use(self.hal.ticks_ms())
@@ -249,11 +206,6 @@ class Guard:
     def admits(self, traffic_class):
         """Whether that class (by index) may send at all now."""
         return self.policy.admits(traffic_class, self.gate.used, 0)
-
-    def slowed_ms(self):
-        """Milliseconds until applications may send, on a SIM that is slowed down; else 0."""
-        bucket = self.gate.bucket
-        return bucket.wait_ms(self.hal.ticks_ms()) if bucket is not None else 0
 
     # The loop. HOT: while nothing but traffic happens, `pump` allocates nothing.
 
@@ -293,12 +245,8 @@ class Guard:
             if self.gate.denied >= 0:
                 self._look_into_denial(now)
             if self.gate.burst_found:
-                self._hold_burst(now)
-            bucket = self.gate.bucket
-            slow = bucket.wait_ms(now) if bucket is not None else 0
-            if modem.paused != (slow > 0):
-                modem.paused = slow > 0
-                modem.poked = self.work = True
+                self.shaper.hold(now)
+            slow = self.shaper.pause(now)
             if not self._reading and self.gate.wants_reading():
                 self._reading = self.work = True
                 modem.read_counter()
@@ -369,14 +317,6 @@ class Guard:
         if self.policy.reasons & rules.GRANT_EXPIRED and self.outbox.ask(now):  # given back while nobody wanted it
             self._urgent = True
 
-    def _hold_burst(self, now):
-        """A class uses many times its usual rate: it is held, and reported."""
-        burst = self.gate.burst
-        self.gate.burst_found = False
-        self._held_at = now
-        self.hal.event("burst", burst.passed)
-        self.obey(self.account.hold(self.policy.held | burst.passed))
-
     def obey(self, actions):
         """Carries out what the policy asks for."""
         if not actions:
@@ -395,20 +335,8 @@ class Guard:
                 if slot.state in (OPENING, OPEN) and not self.admits(slot.traffic_class):
                     slot.fail(_EDQUOT)
         self.modem.data_wanted = policy.data_wanted()
-        self._throttle()
+        self.shaper.follow()
         self.changed()
-
-    def _throttle(self):
-        """A token bucket stands between applications and a SIM that the carrier slows down."""
-        throttle = self.account.throttle()
-        if throttle != self.throttle:
-            self.throttle = throttle
-            self.gate.bucket = None
-            if throttle and not self.policy.observe:
-                from usageguard.core.bucket import Bucket
-
-                self.gate.bucket = Bucket(*throttle)
-            self.work = True
 
     def changed(self):
         """Something that reports and the status tell of is not what it was."""
@@ -422,7 +350,7 @@ class Guard:
             n = self.path.receive()
         due = self.calendar.step(now)  # with the time an acknowledgement brought, before it is reported
         if self.gate.burst is not None:
-            due = min(due, self._roll_burst(now))
+            due = min(due, self.shaper.roll(now))
         if self.account.wants_report:
             self.account.wants_report = not self.outbox.ask(now)
             due = min(due, _ASK_MS)
@@ -434,21 +362,6 @@ class Guard:
             self.publish(now)
             left = _STATUS_MS
         return min(due, left, self.outbox.due_ms(now))
-
-    def _roll_burst(self, now):
-        """Ends the burst guard's windows, and its holds; returns milliseconds until the next end of one."""
-        burst = self.gate.burst
-        left = ticks_diff(self._window_at, now)
-        if left <= 0:
-            burst.roll(self.policy.held)
-            left = burst.window_s * 1000
-            self._window_at = ticks_add(now, left)
-        if self.policy.held:
-            hold = self.config.plan.burst[3] * 1000 - ticks_diff(now, self._held_at)
-            if hold > 0:
-                return min(left, hold)
-            self.obey(self.account.hold(0))
-        return left
 
     # What can be asked
 

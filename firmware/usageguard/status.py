@@ -29,7 +29,7 @@ def status(guard):
         "expires_day": account.standing.expiry_day or guard.config.plan.expiry_day or None,
         "granted_octets": account.standing.granted if guard.config.plan.pool else None,
         "forecast_day": account.forecast_day,
-        "throttle_octets_s": guard.throttle and guard.throttle[0],
+        "throttle_octets_s": guard.shaper.throttle and guard.shaper.throttle[0],
         "counter": account.standing.counter,
         "orders_refused": account.refused,
         "time_source": guard.calendar.clock.source,

@@ -11,10 +11,11 @@ from usageguard.calendar import Calendar
 from usageguard.config import load
 from usageguard.core import policy as rules
 from usageguard.core.account import Account
-from usageguard.core.burst import Burst
 from usageguard.guard import Guard
 from usageguard.ledger import Ledger
 from usageguard.net.gate import Gate
+from usageguard.owner import Owner
+from usageguard.shaper import Shaper
 
 TELEMETRY, OTA, REPORT = range(3)
 CLASSES = [
@@ -113,11 +114,8 @@ class Device(Guard):
         self.modem = SimpleNamespace(slots=(), time_reading=0, data_wanted=True)
         self.calendar = Calendar(self, now)
         self._refusals = 0
-        self.throttle = None
-        self._held_at = self._window_at = now
-        if self.config.plan.burst:
-            factor, floor, window_s, _ = self.config.plan.burst
-            self.gate.burst = Burst(self.config.classes, factor, floor, window_s)
+        self.shaper = Shaper(self, now)
+        self.order = Owner(self).order
         self.outbox = SimpleNamespace(ask=self._ask)
         self.asked = False
         self.bearer = None
@@ -143,10 +141,10 @@ class Device(Guard):
         if self.gate.denied >= 0:
             self._look_into_denial(now)
         if self.gate.burst_found:
-            self._hold_burst(now)
+            self.shaper.hold(now)
         due = self.calendar.step(now)
         if self.gate.burst is not None:
-            due = min(due, self._roll_burst(now))
+            due = min(due, self.shaper.roll(now))
         if self.account.wants_report:
             self.account.wants_report = False
             self.outbox.ask(now)

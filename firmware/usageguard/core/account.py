@@ -22,7 +22,6 @@ class Account:
     """`plan` is the Plan in force, `policy` the Policy to be told, `buf` where the ledger stores the Standing.
 
     A stored first use moves the beginning of `plan.cycle`'s billing. `plan` becomes that in force in this period.
-
     After `order` the caller does what was found out: charges `owed` rated octets before it stores anything; then, if
     not None, corrects this period's usage to `set_used`, puts `late` (cycle id, octets) to the closed period; settles
     a lost ledger if `accepted`; begins billing if `activated`. `wants_report`: upstream should be asked now.

@@ -185,13 +185,13 @@ class socket(Reading):  # noqa: N801 - the name that applications know
     def _keep_pace(self, patience):
         """Waits while the SIM is slowed down: who closes sends at once, and would not be slowed by that alone."""
         guard = self._guard
-        while guard.slowed_ms():
+        while guard.shaper.slowed_ms():
             now = guard.hal.ticks_ms()
             if not guard.admits(self._class):
                 raise OSError(EDQUOT, "EDQUOT")
             if self._timeout == 0 and ticks_diff(patience, now) <= 0:
                 raise OSError(ENETDOWN, "ENETDOWN")
-            if not self._wait_until(ticks_add(now, min(guard.slowed_ms(), _PATIENCE_MS))):
+            if not self._wait_until(ticks_add(now, min(guard.shaper.slowed_ms(), _PATIENCE_MS))):
                 raise OSError(ETIMEDOUT, "ETIMEDOUT")
 
     # The cork
