@@ -16,6 +16,8 @@ from host_tools.targets.link import Crashed
 from tests.hardware.conftest import APP, CONFIG
 from tests.targets.wired import PINS, bench_with
 
+pytestmark = pytest.mark.realtime
+
 SHORT = """
 title = "A board"
 start = 2026-03-01T08:00:00+08:00
