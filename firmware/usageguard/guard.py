@@ -12,7 +12,6 @@ from usageguard.ledger import Ledger
 from usageguard.modem.slot import OPEN, OPENING
 from usageguard.net import sockets
 from usageguard.net.gate import Gate
-from usageguard.owner import Owner
 from usageguard.shaper import Shaper
 from usageguard.status import status
 from usageguard.upstream.outbox import Outbox
@@ -90,7 +89,7 @@ class Guard:
         self.modem.data_wanted = self.policy.data_wanted()
         self.outbox = Outbox(config, hal, self, self.path, now)
         self.outbox.on_time = self.calendar.server_time
-        self.outbox.on_order = Owner(self).order
+        self.outbox.on_order = self._order
         hal.event("ledger-" + self.ledger.recovered, self.ledger.charged_rated, self.ledger.charged_carried)
         hal.watchdog_feed(_WATCHDOG_MS)
 
@@ -192,6 +191,11 @@ class Guard:
         self._urgent = True
         self.hal.event("app-crash", code, self.app_restarts)
 
+    def _order(self, counter, orders, now):
+        from usageguard.owner import Owner  # with the first order: a heap is small
+
+        Owner(self).order(counter, orders, now)
+
     def activate(self):
         """The application's word that this is the SIM's first use: a silent period ends, its billing begins."""
         self.calendar.first_use(self.hal.ticks_ms())
@@ -199,8 +203,7 @@ class Guard:
 
     def accept_loss(self):
         """Somebody's word that the counts are right as they stand, after a ledger fault: data flows again."""
-        self.ledger.lost = False
-        self.gate.broken = False
+        self.ledger.lost = self.gate.broken = False
         self.obey(self.policy.apply(rules.LEDGER_SET))
 
     def admits(self, traffic_class):

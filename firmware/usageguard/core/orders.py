@@ -3,8 +3,6 @@
 An order is absolute and carries a counter that only rises: the same one again changes nothing, an older one is refused.
 """
 
-from usageguard.core.cycle import DAY_SECONDS
-
 # Keys of an order
 STOP = 1
 LIMIT = 2
@@ -18,44 +16,15 @@ ACCEPT = 9
 RELEASE = 10
 BILLING = 11
 
-_ID = (0, 0xFFFF)
-_DAY = (0, 0xFFFF)
-_OCTETS = (0, 1 << 50)
 FEN_MIN = -(1 << 30)
-_FEN = (FEN_MIN, (1 << 30) - 1)
-# Key: ranges of its values; of more than one it is a list.
-_SHAPES = {
-    STOP: ((0, 1),),
-    LIMIT: (_OCTETS,),
-    THROTTLE: ((0, 1 << 24),),
-    EXPIRY: (_DAY,),
-    BALANCE: (_ID, _FEN, _FEN),
-    CARRIER_USED: (_ID, _OCTETS, _DAY, (0, DAY_SECONDS - 1), _OCTETS),
-    GRANT: (_ID, _OCTETS, (1, 1 << 29), _OCTETS),
-    SET_USED: (_ID, _OCTETS),
-    ACCEPT: ((1, 1),),
-    RELEASE: ((1, 1),),
-    BILLING: ((1, 0xFFFF),),
-}
 COUNTER_MAX = (1 << 30) - 1
 
 
 def check(counter, orders):
     """ValueError unless these are an order's counter and content: then nothing of it may be applied."""
-    if type(counter) is not int or not 0 < counter <= COUNTER_MAX or type(orders) is not dict:
-        raise ValueError("no order")
-    for key in orders:
-        shape = _SHAPES.get(key) if type(key) is int else None
-        values = orders[key]
-        if shape is None:
-            raise ValueError("order: unknown key")
-        if len(shape) == 1:
-            values = (values,)
-        elif type(values) is not list or len(values) != len(shape):
-            raise ValueError("order: no such value")
-        for i, (low, high) in enumerate(shape):
-            if type(values[i]) is not int or not low <= values[i] <= high:
-                raise ValueError("order: no such value")
+    from usageguard.core.order_shapes import check  # loaded with the first order: a heap is small, and many see none
+
+    check(counter, orders)
 
 
 # Name and octets of what is stored, in this order; integers, little-endian. SPEC.md says what they mean.
