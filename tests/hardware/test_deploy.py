@@ -12,6 +12,8 @@ from host_tools.hardware.port import Port
 from host_tools.hardware.virtual import VirtualBoard
 from tests.hardware.conftest import APP, BOARD, CONFIG, KEY, Desk
 
+pytestmark = pytest.mark.realtime
+
 UP_S = 30
 
 

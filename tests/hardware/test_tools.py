@@ -16,6 +16,8 @@ from host_tools.hardware.port import Port, resolve
 from host_tools.hardware.provision import provision
 from tests.hardware.conftest import BOARD, CONFIG
 
+pytestmark = pytest.mark.realtime
+
 
 def secrets_of(board):
     with Port(board.path) as port, maintained(port):

@@ -11,6 +11,8 @@ from mpremote.transport_serial import SerialTransport
 from host_tools.errors import UsageError
 from host_tools.hardware.virtual import HARD, PWRON, SOFT, WDT, VirtualBoard
 
+pytestmark = pytest.mark.realtime
+
 
 def mpremote(board, *words):
     command = [sys.executable, "-m", "mpremote", "connect", board.path, *words]

@@ -12,6 +12,8 @@ import pytest
 from host_tools import cli, paths
 from host_tools.hardware.virtual import VirtualBoard
 
+pytestmark = pytest.mark.realtime
+
 pytest_plugins = ["pytester"]
 DEVICE = paths.firmware() / "DEVICE.md"
 MODEMS = paths.firmware() / "MODEMS.md"

@@ -12,6 +12,8 @@ from host_tools.hardware.port import Port
 from host_tools.hardware.virtual import VirtualBoard
 from tests.packaging import listing
 
+pytestmark = pytest.mark.realtime
+
 FIRMWARE = paths.firmware()
 CONFIG = {
     "device": {"id": "meter-7", "key": "5a" * 32},
