@@ -87,7 +87,7 @@ class Plan:
         self.tariff = tariff
         self.ceiling = MAX
         if exhaustion == "overage":
-            beyond = tariff.octets_for(tariff.cost_cap_fen) if tariff.cost_cap_fen is not None else None
+            beyond = tariff.cap_octets()
             self.ceiling = min(cap_octets or MAX, MAX if beyond is None else allowance + beyond)
         elif exhaustion in ("cutoff", "test"):
             self.ceiling = allowance
