@@ -9,19 +9,21 @@ Should the newest record rot, the one before must tell how far its ceiling may h
 announces the most that the next one may add, and a larger step is announced first, in a record of its own.
 """
 
+from struct import pack_into, unpack_from
+
 from usageguard.compat import const
 from usageguard.core.crc import crc32_into, crc32_ok
 from usageguard.core.octets import Octets
-from usageguard.ring import Ring, get32, put32
+from usageguard.ring import HEAD, Ring, get32, put32
 
 LEASE_MIN = const(1024)
 LEASE_MAX = const(65536)
 
+# Flags, warned, period, boot, what the next record may add, reasons, the floor's day and second (2 octets and 1)
+_STATE = "<BBHiiHHHB"
 _RATED = const(34)  # where the two figures lie in a record
 _CARRIED = const(73)
-_SMS = const(112)
-_WARNED = const(113)  # the second octet of each
-_REASONS = const(114)
+_REST = const(112)  # short messages, and the upper octet of what the state has the lower ones of: warned, reasons
 _ORDERS = const(128)
 ORDERS_OCTETS = const(124)
 _LOST = const(1)
@@ -61,9 +63,7 @@ class _Figure:
         self.used.set(self.ceil)
         if left > 0:
             self.used.sub(Octets(left))
-        else:
-            self.used.add_octets(Octets(-left))
-        self.used.add_octets(Octets(extra))
+        self.used.add_octets(Octets(extra + max(0, -left)))
         self.unsure.add_octets(Octets(extra + max(0, lease - left)))
 
     def begin_cycle(self):
@@ -232,22 +232,21 @@ class Ledger:
 
     def _pack(self):
         record = self._record
-        record[8] = (_LOST if self.lost else 0) | (_COUNTER if self.counter_known else 0)
-        record[9] = self.warned & 255
-        record[_WARNED] = self.warned >> 8
-        record[10] = self.cycle_id & 255
-        record[11] = self.cycle_id >> 8
-        put32(record, 12, self.boot_id)
-        put32(record, 16, self._announce)
-        record[20] = self.reasons & 255
-        record[21] = self.reasons >> 8 & 255
-        record[_REASONS] = self.reasons >> 16
-        record[22] = self.floor_day & 255
-        record[23] = self.floor_day >> 8
-        record[24] = self.floor_second & 255
-        record[25] = self.floor_second >> 8 & 255
-        record[26] = self.floor_second >> 16
-        record[_SMS] = self.sms
+        pack_into(
+            _STATE,
+            record,
+            HEAD,
+            (_LOST if self.lost else 0) | (_COUNTER if self.counter_known else 0),
+            self.warned & 255,
+            self.cycle_id,
+            self.boot_id,
+            self._announce,
+            self.reasons & 0xFFFF,
+            self.floor_day,
+            self.floor_second & 0xFFFF,
+            self.floor_second >> 16,
+        )
+        pack_into("BBB", record, _REST, self.sms, self.warned >> 8, self.reasons >> 16)
         self.modem_counter.pack_into(record, 27)
         self._rated.pack(record, _RATED, self.surplus)
         self._carried.pack(record, _CARRIED, self.surplus)
@@ -256,9 +255,8 @@ class Ledger:
         """Says in retained memory what is left of the leases; below 0 for what was spent beyond a ceiling."""
         if self._ring:
             slot = self._slot
-            put32(slot, 0, self._ring.sequence)
-            put32(slot, 4, self._rated.ceil.diff(self.rated))
-            put32(slot, 8, self._carried.ceil.diff(self.carried))
+            left, other = self._rated.ceil.diff(self.rated), self._carried.ceil.diff(self.carried)
+            pack_into("<iii", slot, 0, self._ring.sequence, left, other)
             crc32_into(slot, 12, slot, 12)
             self._hal.retained_write(slot)
 
@@ -332,16 +330,15 @@ class Ledger:
 
     def _restore(self, bad):
         record = self._record
-        self.lost = bool(record[8] & _LOST)
-        self.counter_known = bool(record[8] & _COUNTER)
-        self.warned = record[9] | record[_WARNED] << 8
-        self.cycle_id = record[10] | record[11] << 8
-        self.boot_id = get32(record, 12)
-        self._announce = self._announced = get32(record, 16)
-        self.reasons = record[20] | record[21] << 8 | record[_REASONS] << 16
-        self.floor_day = record[22] | record[23] << 8
-        self.floor_second = record[24] | record[25] << 8 | record[26] << 16
-        self.sms = record[_SMS]
+        state = unpack_from(_STATE, record, HEAD)
+        flags, warned, self.cycle_id, self.boot_id, self._announce, reasons, self.floor_day, low, high = state
+        self.sms, more_warned, more_reasons = unpack_from("BBB", record, _REST)
+        self._announced = self._announce
+        self.lost = bool(flags & _LOST)
+        self.counter_known = bool(flags & _COUNTER)
+        self.warned = warned | more_warned << 8
+        self.reasons = reasons | more_reasons << 16
+        self.floor_second = low | high << 16
         self.modem_counter.unpack_from(record, 27)
         rated_lease = self._rated.unpack(record, _RATED)
         carried_lease = self._carried.unpack(record, _CARRIED)
@@ -349,19 +346,14 @@ class Ledger:
         self._hal.retained_read(slot)
         # With the sequence of the newest valid record it says as well that no later one was relied upon. A
         # slot that is torn says nothing: the octets it was to tell of may have arrived.
-        if (
-            self._hal.reset_cause() != _POWER_ON
-            and crc32_ok(slot, 12, 12)
-            and get32(slot, 0) == self._ring.sequence
-        ):
-            self._rated.recover(rated_lease, get32(slot, 4), 0)
-            self._carried.recover(carried_lease, get32(slot, 8), 0)
+        sequence, rated_left, carried_left = unpack_from("<iii", slot)
+        if self._hal.reset_cause() != _POWER_ON and sequence == self._ring.sequence and crc32_ok(slot, 12, 12):
+            self._rated.recover(rated_lease, rated_left, 0)
+            self._carried.recover(carried_lease, carried_left, 0)
             self.recovered = "exact"
         else:
             self._charge(rated_lease, carried_lease, bad)
-            self.recovered = "ceiling" if rated_lease or carried_lease else "exact"
-            if bad:
-                self.recovered = "ceiling+lease"
+            self.recovered = "ceiling+lease" if bad else "ceiling" if rated_lease or carried_lease else "exact"
         if self.counter_known:
             self.lost_rated = self.rated.diff(self._rated.mark)
             self.lost_carried = self.carried.diff(self._carried.mark)

@@ -10,6 +10,7 @@ the line is quiet. `append` erases by itself only when that was put off until th
 """
 
 from errno import EIO
+from struct import pack_into, unpack_from
 
 from usageguard.compat import const
 from usageguard.core.crc import crc32_into, crc32_ok
@@ -18,6 +19,8 @@ RECORD = const(256)  # a flash page: a record is programmed in one step
 HEAD = const(8)  # a record's content lies between the head and the CRC
 CRC = const(252)
 
+_HEAD = "<HBBi"  # magic, version, flags, sequence
+_MAGIC = const(0x4755)  # "UG"
 _VERSION = const(1)
 _SECTOR = const(4096)
 _SLOTS = const(16)  # in a sector
@@ -31,34 +34,27 @@ _SECTORS_MAX = const(64)
 
 def put32(buf, at, n):
     """Stores -2**30 <= n < 2**30 in 4 octets at buf[at:], little-endian, two's complement."""
-    buf[at] = n & 255
-    buf[at + 1] = n >> 8 & 255
-    buf[at + 2] = n >> 16 & 255
-    buf[at + 3] = n >> 24 & 255
+    pack_into("<i", buf, at, n)
 
 
 def get32(buf, at):
-    """What `put32` stored."""
-    top = buf[at + 3]
-    return (top - 256 if top & 128 else top) * 0x1000000 + (buf[at] | buf[at + 1] << 8 | buf[at + 2] << 16)
+    """What `put32` stored. Allocates."""
+    return unpack_from("<i", buf, at)[0]
 
 
 def seal(record, flags, sequence):
     """Makes the content of `record` a record: head and CRC."""
-    record[0] = 0x55
-    record[1] = 0x47
-    record[2] = _VERSION
-    record[3] = flags
-    put32(record, 4, sequence)
+    pack_into(_HEAD, record, 0, _MAGIC, _VERSION, flags, sequence)
     crc32_into(record, CRC, record, CRC)
 
 
 def valid(record):
     """Whether `record` is one. ValueError if a newer firmware wrote it."""
-    if record[0] != 0x55 or record[1] != 0x47 or not crc32_ok(record, CRC, CRC):
+    magic, version, _, _ = unpack_from(_HEAD, record)
+    if magic != _MAGIC or not crc32_ok(record, CRC, CRC):
         return False
-    if record[2] != _VERSION:
-        raise ValueError("the flash holds records of version %d, not %d" % (record[2], _VERSION))
+    if version != _VERSION:
+        raise ValueError("records of version %d" % version)
     return True
 
 

@@ -1,4 +1,4 @@
-from usageguard.core.crc import crc16, crc32_into, crc32_ok
+from usageguard.core.crc import crc32_into, crc32_ok
 
 from tests.portable import without_heap
 
@@ -9,14 +9,12 @@ def test_check_values():
     out = bytearray(6)
     crc32_into(DATA, len(DATA), out, 1)
     assert bytes(out) == b"\x00\x26\x39\xf4\xcb\x00", "CRC-32/ISO-HDLC is 0xCBF43926"
-    assert crc16(DATA, len(DATA)) == 0x29B1, "CRC-16/IBM-3740"
 
 
 def test_no_input():
     out = bytearray(b"\xff" * 4)
     crc32_into(b"", 0, out, 0)
     assert bytes(out) == b"\x00" * 4, "CRC-32 of nothing is 0"
-    assert crc16(b"", 0) == 0xFFFF, "CRC-16 of nothing is its start"
 
 
 def test_a_sealed_record_holds_until_a_bit_flips():
@@ -39,7 +37,6 @@ def test_without_heap():
 
     def check():
         crc32_into(record, 60, record, 60)
-        crc16(record, 64)
         return crc32_ok(record, 60, 60)
 
     assert without_heap(check), "sealed without heap"

@@ -4,17 +4,20 @@ A small int on an ESP32 has 31 bits, so one integer would move to the heap at 1 
 2**54 - 1 octets (16 PiB), where it stays: it never wraps.
 """
 
+from struct import pack_into, unpack_from
+
 WIDTH = 7  # octets a stored counter takes: lo in 3, hi in 4, little-endian
 MAX = (1 << 54) - 1
 _BASE_BITS = 24
 _LO_MAX = 0xFFFFFF
 _HI_MAX = 0x3FFFFFFF
+_STORED = "<HBI"  # lo in 3 octets, hi in 4
 
 
 class Octets:
     """A count of octets, 0..MAX, equal to `hi * 2**24 + lo` (hi < 2**30, lo < 2**24).
 
-    Everything but `__init__` and `value` is free of allocation.
+    Everything but `__init__`, `value` and `unpack_from` is free of allocation.
     """
 
     def __init__(self, n=0):
@@ -76,19 +79,12 @@ class Octets:
 
     def pack_into(self, buf, off):
         """Stores WIDTH octets at buf[off:]: lo in 3, hi in 4, little-endian."""
-        lo = self.lo
-        hi = self.hi
-        buf[off] = lo & 0xFF
-        buf[off + 1] = lo >> 8 & 0xFF
-        buf[off + 2] = lo >> 16
-        buf[off + 3] = hi & 0xFF
-        buf[off + 4] = hi >> 8 & 0xFF
-        buf[off + 5] = hi >> 16 & 0xFF
-        buf[off + 6] = hi >> 24
+        pack_into(_STORED, buf, off, self.lo & 0xFFFF, self.lo >> 16, self.hi)
 
     def unpack_from(self, buf, off):
         """Takes over what `pack_into` stored; ValueError, and nothing changed, if that exceeds MAX."""
-        if buf[off + 6] > _HI_MAX >> 24:
+        low, high, hi = unpack_from(_STORED, buf, off)
+        if hi > _HI_MAX:
             raise ValueError("octets out of range")
-        self.lo = buf[off] | buf[off + 1] << 8 | buf[off + 2] << 16
-        self.hi = buf[off + 3] | buf[off + 4] << 8 | buf[off + 5] << 16 | buf[off + 6] << 24
+        self.lo = low | high << 16
+        self.hi = hi
