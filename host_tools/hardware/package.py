@@ -6,7 +6,7 @@ import ast
 import functools
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,24 @@ from typing import Any
 from host_tools import bytecode, paths
 from host_tools.boards import Board
 from host_tools.errors import UsageError
+from host_tools.hardware import configuration
 
 HAL = "usageguard.hal.esp32"
 ROOT_FILES = ("slots.py", "main.py")
 """As source: whatever MicroPython the board has can read them. `main.py` last, for it needs the other."""
+LEDGER_IN_FILES = "usageguard/filelog.mpy"
+"""What only a board without a partition for the ledger needs."""
 SECRETS = ("id", "key", "pin")
 _STAND_IN = {"id": "device", "key": "00" * 32}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A configuration file, taken apart: what a set holds, and what belongs to one device alone."""
+    """A configuration file, checked and taken apart: what a set holds, and what belongs to one device alone."""
 
-    config: dict[str, Any]
+    config: Any
+    """A usageguard.core.settings.Config; of a device that is not named in the file, it has a stand-in for it."""
     secrets: dict[str, str]
-
-    @property
-    def family(self) -> str:
-        return self.config["modem"]["family"]
 
 
 def settings(path: Path) -> Settings:
@@ -51,24 +51,42 @@ def settings(path: Path) -> Settings:
     from usageguard.config import ConfigError, load
 
     try:
-        load({**config, "device": config.get("device", _STAND_IN)} if isinstance(config, dict) else config)
+        checked = load({**config, "device": config.get("device", _STAND_IN)} if isinstance(config, dict) else config)
     except ConfigError as error:
         raise UsageError(where, error.field, error.problem, error.hint) from None
-    secrets = dict(config.pop("device", {}))
-    if "pin" in config["modem"]:
-        secrets["pin"] = config["modem"].pop("pin")
-    return Settings(config, secrets)
+    secrets = dict(config.get("device", {}))
+    if checked.modem.pin:
+        secrets["pin"] = checked.modem.pin
+    return Settings(checked, secrets)
+
+
+_FOR_SOME: dict[str, Callable[[Any], bool]] = {
+    "usageguard.core.burst": lambda config: config.plan.burst is not None,
+    "usageguard.config": lambda config: False,
+    "usageguard.config_plan": lambda config: False,
+    "usageguard.config_table": lambda config: False,
+}
+"""What only some configurations (Config) ever import on a device, and which."""
 
 
 def modules(family: str) -> list[str]:
-    """The firmware's modules that a device with such a modem imports, by name, sorted."""
+    """The firmware's modules that a device with such a modem may import, by name, sorted."""
+    return _reached(["start", HAL, f"usageguard.modem.{family}"])
+
+
+def _needed(config: Any, plan: bytes) -> list[str]:
+    """Those of them that it does import with this configuration."""
+    others = [name for name, wanted in _FOR_SOME.items() if not wanted(config)]
+    return _reached(["start", HAL, f"usageguard.modem.{config.modem.family}", *_imports(plan)], others)
+
+
+def _reached(pending: list[str], without: Iterable[str] = ()) -> list[str]:
     root = paths.firmware()
     found: set[str] = set()
-    pending = ["start", HAL, f"usageguard.modem.{family}"]
     while pending:
         name = pending.pop()
         source = _source(root, name)
-        if name in found or not source:
+        if name in found or name in without or not source:
             continue
         found.add(name)
         if "." in name:
@@ -95,23 +113,25 @@ def _source(root: Path, name: str) -> Path | None:
 
 
 def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> dict[str, bytes]:
-    """The files of a set, by their paths inside it. UsageError where the application cannot be taken."""
+    """A set's files, by their paths inside it, LEDGER_IN_FILES too. UsageError where the application cannot be taken."""
     if not app.is_file():
         raise UsageError("--app", str(app), "is no file", "name the Python file with your main(guard)")
     _has_main(app)
-    if settings.family != board.modem.family:
-        problem = f'modem.family is "{settings.family}", the board\'s modem is of "{board.modem.family}"'
+    family = settings.config.modem.family
+    if family != board.modem.family:
+        problem = f'modem.family is "{family}", the board\'s modem is of "{board.modem.family}"'
         raise UsageError("--board", board.name, problem, "correct the configuration or name another board")
     root = paths.firmware()
     files = {}
-    for name in modules(settings.family):
-        source = _source(root, name)
-        assert source
-        place = source.relative_to(root)
-        files[str(place.with_suffix(".mpy"))] = bytecode.compiled(source, str(place), lines)
-    files["application.mpy"] = bytecode.compiled(app, app.name, True)
-    for name, value in (("config.json", settings.config), ("board.json", board.device_json())):
-        files[name] = json.dumps(value, separators=(",", ":")).encode("ascii")
+    plan = configuration.source(settings.config).encode("ascii")
+    for name in _needed(settings.config, plan):
+        file = _source(root, name)
+        assert file
+        place = str(file.relative_to(root))
+        files[place.removesuffix(".py") + ".mpy"] = bytecode.compiled(file.read_bytes(), place, str(file), lines=lines)
+    files["configuration.mpy"] = bytecode.compiled(plan, "configuration.py", "", lines=lines)
+    files["application.mpy"] = bytecode.compiled(app.read_bytes(), app.name, str(app), lines=True)
+    files["board.json"] = json.dumps(board.device_json(), separators=(",", ":")).encode("ascii")
     return files
 
 

@@ -189,7 +189,7 @@ def device_files(scenario: Scenario, extra: Mapping[str, Path], folders: list[Pa
     for folder in folders:
         sources |= {str(file.relative_to(folder)): file for file in folder.rglob("*.py")}
     return {
-        str(Path(name).with_suffix(".mpy")): bytecode.compiled(source, name, False)
+        str(Path(name).with_suffix(".mpy")): bytecode.compiled(source.read_bytes(), name, str(source), lines=False)
         for name, source in sorted(sources.items())
     }
 

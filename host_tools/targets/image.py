@@ -42,7 +42,8 @@ class Image:
         target = self.lib / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if self.mpy:
-            target.with_suffix(".mpy").write_bytes(bytecode.compiled(source, name, lines=True))
+            made = bytecode.compiled(source.read_bytes(), name, str(source), lines=True)
+            target.with_suffix(".mpy").write_bytes(made)
         else:
             shutil.copyfile(source, target)
 

@@ -22,6 +22,8 @@ apn = "cmiot"
 pin = "4711"
 [plan]
 allowance_octets = 30_000_000
+[upstream]
+host = "collector.example"
 """
 APP = "def main(guard):\n    while True:\n        guard.sleep(60_000)\n"
 

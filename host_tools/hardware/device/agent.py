@@ -55,6 +55,13 @@ def versions():
     return tuple(sys.implementation[1]), getattr(sys.implementation, "_mpy", 0) & 255
 
 
+def has_partition(label):
+    """Whether the board's flash has a data partition of that name."""
+    from esp32 import Partition
+
+    return bool(Partition.find(Partition.TYPE_DATA, label=label))
+
+
 def has_secrets():
     """Which secrets the board has, by name."""
     import json
@@ -66,6 +73,11 @@ def replace(path, text):
     """Writes a small file so that a power cut leaves the old one or the new one."""
     with open(path + ".new", "w") as file:
         file.write(text)
+    put(path)
+
+
+def put(path):
+    """Puts what was sent as `path`.new in its place: a power cut leaves the old one or the new one."""
     os.rename(path + ".new", path)
 
 
@@ -97,7 +109,7 @@ def copy(pairs):
 
 
 def begin():
-    """Opens the file that takes what is sent: raw DEFLATE, base64 in pieces."""
+    """Opens the file that takes what is sent: zlib's format, base64 in pieces."""
     global _stream
     _stream = open("/upload", "wb")
 
@@ -112,7 +124,7 @@ def unpack(sizes):
 
     _stream.close()
     with open("/upload", "rb") as packed:
-        data = deflate.DeflateIO(packed, deflate.RAW, 15)
+        data = deflate.DeflateIO(packed, deflate.ZLIB)
         for path, left in sizes:
             folders(path)
             with open(path, "wb") as file:
