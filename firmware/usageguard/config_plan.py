@@ -1,7 +1,9 @@
 """The plan of a configuration: what the carrier's systems do with the SIM, and how the device is to answer."""
 
 from usageguard.config_table import ConfigError, Table, index
-from usageguard.core.cycle import Cycle, Days, Lifecycle, Months
+from usageguard.core.cycle import Cycle, Months
+from usageguard.core.days import Days
+from usageguard.core.lifecycle import Lifecycle
 from usageguard.core.plan import WARN_DAYS, WARN_PERMILLE, Plan, Rating
 from usageguard.core.tariff import Tariff
 

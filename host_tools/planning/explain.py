@@ -101,7 +101,8 @@ def report_octets(plan: Any) -> int:
 
 def period_words(plan: Any) -> str:
     """How long a period is and when it begins: "a calendar month from the 1st"."""
-    from usageguard.core.cycle import Cycle, Days
+    from usageguard.core.cycle import Cycle
+    from usageguard.core.days import Days
 
     cycle = getattr(plan.cycle, "cycle", plan.cycle)
     if isinstance(cycle, Cycle):

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from usageguard.clock import DELAY, RELEASED_DAY, Clock
-from usageguard.core.cycle import Cycle, Days, Lifecycle
+from usageguard.core.cycle import Cycle
+from usageguard.core.days import Days
+from usageguard.core.lifecycle import Lifecycle
 from usageguard.ledger import Ledger
 
 from tests.ledger.memory import Blocks, Hal

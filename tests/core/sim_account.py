@@ -6,6 +6,7 @@ from usageguard.config import load
 from usageguard.core import policy as p
 from usageguard.core.account import Account
 from usageguard.core.octets import Octets
+from usageguard.core.ordered import Ordered
 from usageguard.core.policy import Policy
 from usageguard.ledger import ORDERS_OCTETS
 
@@ -112,15 +113,16 @@ class Sim:
         self.counter += 1
         counter = self.counter if counter is None else counter
         counts = (Octets(self.used), Octets(self.rated), self.cycle_id)
-        actions = self.account.order(counter, keys, *counts, *utc(self.now))
+        self.done = Ordered(self.account)
+        actions = self.done.carry_out(counter, keys, *counts, *utc(self.now))
         if actions:
-            owed = self.account.owed
+            owed = self.done.owed
             self.used += owed
             self.rated += owed
-            if self.account.set_used is not None:
-                self.account.put_right(Octets(self.rated), abs(self.account.set_used - self.used))
-                self.rated += max(0, self.account.set_used - self.used)
-                self.used = self.account.set_used
+            if self.done.set_used is not None:
+                self.done.put_right(Octets(self.rated), abs(self.done.set_used - self.used))
+                self.rated += max(0, self.done.set_used - self.used)
+                self.used = self.done.set_used
                 actions |= self.account.corrected(Octets(self.used))
             self.obey(actions | self.policy.cross(Octets(self.used)))
             self.pass_time(0)

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usageguard.core.account import LEARNED_MAX, RETRY_S
+from usageguard.core.figure import LEARNED_MAX
 from usageguard.core.octets import MAX
 from usageguard.core.policy import BALANCE, GRANT, LOCAL, PACE
+from usageguard.core.pool import RETRY_S
 
 from tests.core.sim_account import MB, OTA, REPORTS, TELEMETRY, Sim, number, utc
 from tests.core.test_orders import KEYS
@@ -83,14 +84,14 @@ class TestOrder:
         sim.order({8: [MARCH, 3 * MB]})
         assert (sim.used, sim.names(), sim.may()) == (3 * MB, [], True)
         sim.order({8: [APRIL, 0]})
-        assert (sim.used, sim.account.set_used) == (3 * MB, None), "another period's"
+        assert (sim.used, sim.done.set_used) == (3 * MB, None), "another period's"
 
     def test_accept(self):
         sim = Sim()
         sim.order({9: 1})
-        assert sim.account.accepted
+        assert sim.done.accepted
         sim.order({1: 0})
-        assert not sim.account.accepted, "said once"
+        assert not sim.done.accepted, "said once"
 
     def test_several_at_once_are_one_change(self):
         sim = Sim()
@@ -100,6 +101,54 @@ class TestOrder:
         assert (standing.counter, standing.limit, standing.throttle, standing.expiry_day) == (
             *(1, 5 * MB, 700, number("2026-04-20")),
         )
+
+    @pytest.mark.parametrize(
+        ("plan", "has"),
+        [
+            ({}, set()),
+            ({"account": {}}, {5}),
+            ({"on_exhaustion": "overage", "overage": OVERAGE}, {5}),
+            ({"pool": {}}, {7}),
+            ({"lifecycle": LIFE}, {11}),
+            ({"burst": {}, "pace": True} | PACKAGE, set()),
+        ],
+    )
+    def test_keys_for_a_part_that_the_plan_does_not_have_are_passed_over(self, plan, has):
+        """The others of the order are obeyed, and its counter is taken."""
+        sim = Sim(**plan)
+        unsaid = bytes(sim.buf)
+        parts = {5: [sim.cycle_id, -1, 0], 7: [sim.cycle_id, 0, 3600, 0], 11: number("2026-03-01")}
+        assert sim.order(parts | {10: 1}, 8)
+        assert sim.done.unheard == sorted(parts.keys() - has)
+        assert sim.done.activated == (11 in has)
+        assert (sim.account.standing.counter, sim.account.refused) == (8, 0)
+        assert sim.names() == {5: ["ARREARS"], 7: ["POOL_EXHAUSTED"]}.get(*has or [0], [])
+        sim.account.standing.store()
+        assert (bytes(sim.buf[4:]) == unsaid[4:]) == (not has)
+        sim.order({**parts, 1: 1}, 9)
+        assert "STOPPED_BY_HAND" in sim.names()
+
+    @pytest.mark.parametrize(
+        ("plan", "keys", "reason"),
+        [
+            ({"account": {}}, {5: [MARCH, -1, 0]}, "ARREARS"),
+            ({"pool": {}}, {7: [MARCH, 0, 60, 0]}, "POOL_EXHAUSTED"),
+            ({"pool": {"on_silence": "terminate"}}, {7: [MARCH, MB, 1, MB]}, "GRANT_EXPIRED"),
+            ({"lifecycle": LIFE}, {}, "SILENT_PERIOD"),
+        ],
+    )
+    def test_a_part_that_a_plan_has_no_more_leaves_no_stop(self, plan, keys, reason):
+        sim = Sim(**plan)
+        sim.order(keys | {3: 900})
+        if reason == "SILENT_PERIOD":
+            sim.until("2026-03-10")
+        sim.pass_time(5)
+        assert reason in sim.names()
+        sim.boot({})
+        assert sim.names() == ["THROTTLED_BY_HAND"]
+        sim.boot()
+        sim.pass_time(days=1)
+        assert sim.names() == ["THROTTLED_BY_HAND"]
 
     def test_the_same_again_changes_nothing(self):
         sim = Sim()
@@ -216,10 +265,18 @@ class TestMoney:
         assert (sim.balance(), sim.names()) == (-(1 << 30), ["ARREARS"])
 
     def test_where_nobody_told_it_is_not_known(self):
-        sim = Sim()
+        sim = Sim(on_exhaustion="overage", overage=OVERAGE)
         assert (sim.balance(), sim.policy.limit(BALANCE)) == (None, None)
+        sim.order({5: [MARCH, 60, 0]})
+        assert (sim.balance(), sim.policy.limit(BALANCE)) == (60, 32 * MB)
+
+    def test_where_usage_costs_nothing_a_balance_has_no_octets(self):
+        sim = Sim(account={"balance_fen": 7})
+        assert (sim.balance(), sim.policy.limit(BALANCE)) == (7, None)
         sim.order({5: [MARCH, 5, 0]})
-        assert (sim.balance(), sim.policy.limit(BALANCE)) == (5, None), "usage costs nothing"
+        assert (sim.balance(), sim.policy.limit(BALANCE)) == (5, None)
+        sim.order({5: [MARCH, -1, 0]})
+        assert sim.names() == ["ARREARS"]
 
     def test_the_cost_cap(self):
         sim = Sim(on_exhaustion="overage", overage=OVERAGE)
@@ -333,7 +390,7 @@ class TestPool:
     def test_without_a_pool_there_is_no_share(self):
         sim = Sim()
         sim.order({7: [MARCH, 0, 3600, 0]})
-        assert (sim.names(), sim.may()) == ([], True)
+        assert (sim.names(), sim.may(), sim.done.unheard) == ([], True, [7])
 
     def test_terminate(self):
         sim = self.sim("terminate")
@@ -409,13 +466,13 @@ class TestCarriersFigure:
         then = sim.rated
         sim.spend(500)
         sim.order({6: [MARCH, 1100, 9500, 0, then]})
-        assert (sim.account.owed, sim.used) == (100, 1600)
+        assert (sim.done.owed, sim.used) == (100, 1600)
 
     def test_what_we_saw_and_it_did_not_stays(self):
         sim = Sim()
         sim.spend(1000)
         sim.order({6: [MARCH, 900, 9500, 0, sim.rated]})
-        assert (sim.account.owed, sim.used) == (0, 1000)
+        assert (sim.done.owed, sim.used) == (0, 1000)
 
     def test_figures_hours_late_are_not_charged_twice(self):
         """Each hour one of 6 hours ago; the carrier sees 5 % more than the device."""
@@ -487,7 +544,7 @@ class TestCarriersFigure:
         sim.order({6: [MARCH, 1_100_000, 9500, 0, sim.rated]})
         sim.spend(1_100_000)  # a million as the meter now rates it
         sim.order({6: [MARCH, 2_200_000, 9500, 0, sim.rated]})
-        assert (sim.account.owed, sim.account.standing.learned) == (0, 100)
+        assert (sim.done.owed, sim.account.standing.learned) == (0, 100)
         sim.spend(2_200_000)
         sim.order({6: [MARCH, 4_000_000, 9500, 0, sim.rated]})
         assert sim.account.standing.learned == 0, "it comes down again: 4.0 of the 4.4 that we have"
@@ -497,9 +554,9 @@ class TestCarriersFigure:
         sim.until("2026-04-01")
         sim.spend(1000)
         sim.order({6: [MARCH, 7000, 9500, 0, sim.rated]})
-        assert (sim.account.late, sim.account.owed, sim.used) == ((MARCH, 7000), 0, 1000)
+        assert (sim.done.late, sim.done.owed, sim.used) == ((MARCH, 7000), 0, 1000)
         sim.order({6: [MAY, 7000, 9500, 0, sim.rated]})
-        assert (sim.account.late, sim.account.owed) == (None, 0)
+        assert (sim.done.late, sim.done.owed) == (None, 0)
 
     @settings(deadline=None)
     @given(st.lists(st.tuples(st.integers(0, 400_000), st.integers(0, 150), st.integers(0, 12)), max_size=40))
@@ -518,7 +575,7 @@ class TestCarriersFigure:
             sim.order({6: [MARCH, seen[at], 9500, 0, own[at]]})
             assert sim.used >= seen[at]
             assert sim.used <= carried + max(0, seen[at] - (own[at] - own[0])) + sum(
-                owed for _, owed in sim.account._charged
+                owed for _, owed in sim.account.figures.charged
             )
 
 
@@ -562,7 +619,7 @@ class TestLife:
         day = number("2026-04-05")
         if ordered:
             sim.order({11: day})
-            assert sim.account.activated
+            assert sim.done.activated
         else:
             sim.account.first_use(*utc(sim.now))
             sim.pass_time(0)
@@ -668,7 +725,7 @@ class TestPaceAndForecast:
         sim = Sim(cycle_known=False, warn_forecast=True, pace=True, lifecycle={"billing_from": "2026-07-01"})
         sim.cycle_id = 0
         sim.boot()
-        sim.account.time(*utc(sim.now), *[type(sim.account._policy.next_mark)(0)] * 2, 0, False)
+        sim.account.time(*utc(sim.now), *[type(sim.policy.next_mark)(0)] * 2, 0, False)
         assert (sim.policy.limit(PACE), sim.account.forecast_day) == (None, None)
 
 

@@ -1,7 +1,8 @@
 from usageguard.core.account import Account
 from usageguard.core.cycle import Cycle
 from usageguard.core.octets import Octets
-from usageguard.core.orders import FIELDS, Standing, check
+from usageguard.core.ordered import Ordered, check
+from usageguard.core.orders import FIELDS, Standing
 from usageguard.core.plan import Plan, Rating, TrafficClass
 from usageguard.core.policy import BALANCE, GRANT, LOCAL, Policy
 from usageguard.core.tariff import Tariff
@@ -23,7 +24,7 @@ def make(buf):
 
 def order(account, counter, keys, used=2 * GIB):
     lifetime = Octets((1 << 40) + used)
-    return account.order(counter, keys, Octets(used), lifetime, MARCH, NOON[0], NOON[1])
+    return Ordered(account).carry_out(counter, keys, Octets(used), lifetime, MARCH, NOON[0], NOON[1])
 
 
 def test_orders():
@@ -65,8 +66,10 @@ def test_the_carriers_figure():
     account, _ = make(bytearray(124))
     account.restore(0, 0, Octets(0), MARCH)
     lifetime = (1 << 40) + 2 * GIB
-    order(account, 1, {6: [MARCH, 2 * GIB + 5000, NOON[0], 0, lifetime]})
-    assert account.owed == 5000, account.owed
+    done = Ordered(account)
+    used = Octets(2 * GIB), Octets(lifetime)
+    assert done.carry_out(1, {6: [MARCH, 2 * GIB + 5000, NOON[0], 0, lifetime]}, used[0], used[1], MARCH, NOON[0], 0)
+    assert done.owed == 5000, done.owed
     assert account.standing.learned == 1, account.standing.learned
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from usageguard.core.burst import Burst
 
 from tests.core.small import Small
+from tests.core.test_burst_portable import usual_of
 
 CEILING = 1 << 29
 CLASSES = "ab"
@@ -26,7 +27,7 @@ def test_a_class_is_found_just_where_its_sum_passes_the_limit(windows, factor, f
         burst._sums = [Small(octets) for octets in burst._sums]
         sums, passed = [0, 0], 0
         for index, n in spent:
-            usual = burst.usual(index)
+            usual = usual_of(burst, index)
             assert (usual is None) == (len(taught[index]) < 8)
             limit = CEILING if usual is None else max(floor, factor * usual)
             before, sums[index] = sums[index], min(CEILING, sums[index] + n)
@@ -44,7 +45,7 @@ def test_a_class_is_found_just_where_its_sum_passes_the_limit(windows, factor, f
                 mean = Fraction(sum(learned[:8]), 8)
                 for octets in learned[8:]:
                     mean += (octets - mean) / 8
-                assert abs(burst.usual(index) - mean) < 1
+                assert abs(usual_of(burst, index) - mean) < 1
 
 
 @given(st.integers(0, CEILING // 4), st.integers(0, 3), st.integers(2, 8), st.integers(0, 200))
@@ -55,6 +56,6 @@ def test_steady_traffic_below_the_factor_is_never_found(usual, index, factor, n_
     for _ in range(8 + n_windows):
         assert not burst.spent(index, usual)
         burst.roll()
-    assert burst.usual(index) == usual
+    assert usual_of(burst, index) == usual
     assert not burst.spent(index, min(CEILING - 1, usual * factor))
     assert burst.spent(index, 1 + (not usual)) == (max(1, usual * factor) < CEILING - 1)

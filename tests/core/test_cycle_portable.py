@@ -7,15 +7,13 @@ from usageguard.core.cycle import (
     SILENT,
     TEST,
     Cycle,
-    Days,
-    Lifecycle,
     Months,
     add_months,
     civil_from_days,
     days_from_civil,
-    first_of_next_month,
-    silent_end,
 )
+from usageguard.core.days import Days
+from usageguard.core.lifecycle import Lifecycle
 
 CHINA = 480
 NEPAL = 345
@@ -227,26 +225,6 @@ def test_add_months():
     for date, n, later in SUMS:
         result = civil_from_days(add_months(days_from_civil(*date), n))
         assert result == later, (date, n, result)
-
-
-SILENCES = (
-    # first silent day, months, the 1st on which billing is forced
-    ((2026, 1, 15), 6, (2026, 8, 1)),
-    ((2026, 1, 1), 6, (2026, 8, 1)),  # the 1st that follows 1 July
-    ((2026, 1, 31), 6, (2026, 8, 1)),
-    ((2025, 8, 31), 6, (2026, 3, 1)),  # 28 February
-    ((2025, 12, 31), 0, (2026, 1, 1)),
-    ((2026, 6, 2), 6, (2027, 1, 1)),
-    ((2099, 8, 31), 6, (2100, 3, 1)),
-)
-
-
-def test_silent_end():
-    for date, n, end in SILENCES:
-        result = civil_from_days(silent_end(days_from_civil(*date), n))
-        assert result == end, (date, n, result)
-        if not n:
-            assert civil_from_days(first_of_next_month(days_from_civil(*date))) == end
 
 
 def a_life(cycle=None):

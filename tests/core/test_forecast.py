@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from usageguard.core.forecast import DAY_S, MOST_S, burn_rate, exhausts_in, pace_mark, spare
+from usageguard.core.forecast import DAY_S, MOST_S, burn_rate, exhausts_in, pace_mark
 
 octets = st.integers(0, 1 << 50) | st.integers(0, 1000)
 seconds = st.integers(0, 400 * DAY_S) | st.sampled_from([DAY_S - 1, DAY_S, DAY_S + 1])
@@ -35,17 +35,6 @@ def test_the_limit_is_reached_in_that_second_and_not_before(used, limit, rate):
         assert 0 <= after <= MOST_S
         assert used + Fraction(*rate) * after >= limit
         assert after == 0 or used + Fraction(*rate) * (after - 1) < limit
-
-
-@given(octets, octets, seconds, rates)
-@settings(derandomize=True, deadline=None, max_examples=300)
-def test_what_is_left_over(used, limit, left_s, rate):
-    rest = spare(used, limit, left_s, rate)
-    assert rest <= limit - used - Fraction(*rate) * left_s < rest + 1
-    # Both tell the same: nothing is left over where the limit is reached in time.
-    if left_s <= MOST_S and used < limit:
-        after = exhausts_in(used, limit, rate)
-        assert (after is not None and after <= left_s) == (rest <= 0)
 
 
 @given(octets, st.integers(1, 31 * DAY_S), octets, st.randoms(use_true_random=False))

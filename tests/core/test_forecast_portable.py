@@ -1,6 +1,6 @@
 """Forecasts worked out by hand."""
 
-from usageguard.core.forecast import DAY_S, MOST_S, burn_rate, exhausts_in, pace_mark, spare
+from usageguard.core.forecast import DAY_S, MOST_S, burn_rate, exhausts_in, pace_mark
 
 GB = 1 << 30
 
@@ -10,7 +10,6 @@ def test_no_rate_before_a_day():
         rate = burn_rate(10**9, elapsed_s, 10**9, recent_s)
         assert rate is None, (elapsed_s, recent_s, rate)
         assert exhausts_in(10**9, 10**10, rate) is None, "nothing to tell it from"
-        assert spare(10**9, 10**10, DAY_S, rate) is None, "nothing to tell it from"
         assert exhausts_in(10**9, 10**9, rate) == 0, "but what is reached is reached"
 
 
@@ -39,13 +38,6 @@ def test_when_it_runs_out():
     assert exhausts_in(0, 1000, (0, DAY_S)) is None, "never"
     assert exhausts_in(0, 365300, rate) == MOST_S, "just 10 years"
     assert exhausts_in(0, 365301, rate) is None, "too far away to say"
-
-
-def test_what_is_left_over():
-    rate = (100, DAY_S)
-    assert spare(1000, 3000, 10 * DAY_S, rate) == 1000
-    assert spare(1000, 3000, 30 * DAY_S, rate) == -1000
-    assert spare(1000, 3000, 1, rate) == 1999, "rounded down"
 
 
 def test_pace():

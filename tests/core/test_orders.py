@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from usageguard.core import cbor
+from usageguard.core import cbor, ordered
 from usageguard.core import orders as o
 from usageguard.ledger import ORDERS_OCTETS
 
@@ -31,7 +31,7 @@ def value(key, values):
 
 def refused(counter, orders):
     try:
-        o.check(counter, orders)
+        ordered.check(counter, orders)
     except ValueError:
         return True
     return False
@@ -78,7 +78,7 @@ def test_whatever_the_table_allows_is_an_order_after_its_journey(data):
         key: value(key, [data.draw(st.integers(*bounds)) for bounds in KEYS[key]])
         for key in data.draw(st.lists(st.sampled_from(sorted(KEYS)), unique=True))
     }
-    o.check(1, cbor.decode(cbor.encode(orders)))
+    ordered.check(1, cbor.decode(cbor.encode(orders)))
 
 
 def test_fields_fit_where_the_ledger_keeps_them():

@@ -7,7 +7,10 @@ from usageguard import config_plan
 from usageguard.core import orders
 from usageguard.core import policy as p
 from usageguard.core.account import Account
+from usageguard.core.life import Life
+from usageguard.core.money import Money
 from usageguard.core.octets import MAX
+from usageguard.core.pool import Pool
 from usageguard.core.tariff import Tariff
 
 from tests.policy.machine import Machine
@@ -67,10 +70,10 @@ def a_package_never_expires(monkeypatch):
 
 
 def any_word_of_the_balance_lifts_arrears(monkeypatch):
-    def limit(self, used, cycle_id):
+    def limit(self, plan, used, cycle_id):
         return self._policy.set_limit(p.BALANCE, None, used)
 
-    monkeypatch.setattr(Account, "_balance_limit", limit)
+    monkeypatch.setattr(Money, "limit", limit)
 
 
 def fees_are_forgotten(monkeypatch):
@@ -84,12 +87,12 @@ def fees_are_forgotten(monkeypatch):
 
 
 def a_grant_is_no_limit(monkeypatch):
-    grant = Account._grant
+    told = Pool.told
 
     def unlimited(self, value, *instant):
-        return grant(self, [value[0], MAX >> 5, *value[2:]], *instant)
+        return told(self, [value[0], MAX >> 5, *value[2:]], *instant)
 
-    monkeypatch.setattr(Account, "_grant", unlimited)
+    monkeypatch.setattr(Pool, "told", unlimited)
 
 
 def the_standing_is_not_restored(monkeypatch):
@@ -113,10 +116,7 @@ def the_silent_period_is_used(monkeypatch):
 
 
 def a_test_period_has_the_plans_octets(monkeypatch):
-    def own(self, cycle_id):
-        self._policy.set_plan(self._own)
-
-    monkeypatch.setattr(Account, "_set_plan", own)
+    monkeypatch.setattr(Life, "plan", lambda self, cycle_id: self._plan)
 
 
 BROKEN = (

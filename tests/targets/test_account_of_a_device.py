@@ -8,6 +8,7 @@ from host_tools import bench, scenario
 from host_tools.sim.desk import day_number
 from host_tools.sim.network.hosts import VirtualHost
 from host_tools.targets.direct import DirectTarget, sockets
+from tests.core.test_burst_portable import usual_of
 
 TEXT = """
 title = "an account"
@@ -163,7 +164,7 @@ def test_the_usual_is_learned_from_whole_windows_and_a_hold_ends_in_time():
             seen[:] = [burst._sums[0] - before]
             guard.sleep(60_000)
         guard.sleep(120_000)
-        seen.append(burst.usual(0))
+        seen.append(usual_of(burst, 0))
         with contextlib.suppress(OSError):
             while True:
                 send(1000)

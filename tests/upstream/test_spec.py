@@ -7,6 +7,7 @@ import pytest
 from usageguard.core import cbor
 from usageguard.core import orders as o
 from usageguard.core.mac import mac0_seal
+from usageguard.core.ordered import check
 from usageguard.core.policy import BIT, CODE, REASONS, VERDICTS
 from usageguard.core.record import encode_report
 
@@ -86,7 +87,7 @@ def test_the_largest_acknowledgement_is_as_large_as_it_says():
 
     orders = {key: [longest(*bounds) for bounds in shape] for key, shape in KEYS.items()}
     orders = {key: parts if len(parts) > 1 else parts[0] for key, parts in orders.items()}
-    o.check(o.COUNTER_MAX, orders)
+    check(o.COUNTER_MAX, orders)
     sizes = [
         28 + 7 + len(mac0_seal(bytes(32), b"", cbor.encode([1, 0xFFFF, 86399, *order])))
         for order in ([], [o.COUNTER_MAX, orders])

@@ -58,8 +58,4 @@ class Burst:
                 octets -= self._usual8[i] >> 3
             self._usual8[i] += octets
             if self._taught[i] == LEARN_WINDOWS:
-                self.limits[i] = min(_SUM_MAX, max(self._floor, self._factor * self.usual(i)))
-
-    def usual(self, index):
-        """Octets that class `index` spends in a usual window; None while that is being learned."""
-        return self._usual8[index] >> 3 if self._taught[index] == LEARN_WINDOWS else None
+                self.limits[i] = min(_SUM_MAX, max(self._floor, self._factor * (self._usual8[i] >> 3)))

@@ -1,10 +1,15 @@
-"""When a plan runs out, and how much of it each day may have. Octets and seconds as integers of any size; cold.
+"""When a plan runs out, and how much of it each day may have: where a plan has `pace` or `warn_forecast`.
+
+Octets and seconds are integers of any size here; cold.
 
 The rate of use is the mean of two: that of the whole period, which a busy afternoon cannot move far, and that of the
 last days, which follows a device whose habits have changed. Half of a change is seen as soon as the last days show
 it, and half of a passing burst is forgotten with them. Either counts only from a whole day on: devices live by the
 day, and a few hours of one say little of the rest.
 """
+
+from usageguard.core import policy as p
+from usageguard.core.cycle import seconds_since
 
 DAY_S = 86400
 MOST_S = 3653 * DAY_S  # 10 years; below 2**29, so a small int on every board
@@ -37,14 +42,6 @@ def exhausts_in(used, limit, rate):
     return seconds if seconds <= MOST_S else None
 
 
-def spare(used, limit, left_s, rate):
-    """Octets that `limit` will have left over in `left_s` at `rate`, rounded down; below 0: so many too few.
-
-    None if there is no rate.
-    """
-    return None if rate is None else limit - used - -(-rate[0] * left_s // rate[1])
-
-
 def pace_mark(limit, elapsed_s, period_s, head_octets=0):
     """Octets that may have been used by the end of the present day, so that `limit` lasts the period.
 
@@ -58,3 +55,43 @@ def pace_mark(limit, elapsed_s, period_s, head_octets=0):
         return limit
     head = min(limit, head_octets)
     return head + (limit - head) * day // days
+
+
+class Outlook:
+    """Looks ahead at the beginning of each day, for `plan`, and tells `policy`.
+
+    Read only: `day`, the local day on which the limit will be reached, None where that is not in the period.
+    """
+
+    def __init__(self, plan, policy):
+        self._plan = plan
+        self._policy = policy
+        self._recent = []  # (day, second, lifetime's rated octets) of the last days
+        self.day = None
+
+    def look(self, plan, day, second, used, rated, cycle_id):
+        """At this instant, under the `plan` of the period; `used` and `rated` are Octets. Returns the policy's
+        actions."""
+        own, policy = self._plan, self._policy
+        start, end = plan.cycle.bounds(cycle_id)
+        elapsed = max(0, seconds_since(day, second, start))
+        period = seconds_since(end[0], end[1], start)
+        actions = 0
+        limit = policy.limit(p.LOCAL)
+        if limit is None:
+            limit = plan.allowance
+        if own.pace:
+            head = limit * DAY_S // period  # one day's share, for whenever a day is a busy one
+            actions = policy.set_limit(p.PACE, pace_mark(limit, elapsed, period, head), used)
+        if own.warn_forecast:
+            recent = self._recent
+            recent.append((day, second, rated.value()))
+            if len(recent) > 4:
+                recent.pop(0)
+            first = recent[0]
+            rate = burn_rate(used.value(), elapsed, recent[-1][2] - first[2], seconds_since(day, second, first))
+            due = exhausts_in(used.value(), limit, rate)
+            soon = due is not None and due < period - elapsed
+            self.day = plan.cycle.local_day(day, second + due) if soon else None
+            actions |= policy.warn(own.forecast_bit, soon)
+        return actions

@@ -19,14 +19,6 @@ BILLING = 11
 FEN_MIN = -(1 << 30)
 COUNTER_MAX = (1 << 30) - 1
 
-
-def check(counter, orders):
-    """ValueError unless these are an order's counter and content: then nothing of it may be applied."""
-    from usageguard.core.order_shapes import check  # loaded with the first order: a heap is small, and many see none
-
-    check(counter, orders)
-
-
 # Name and octets of what is stored, in this order; integers, little-endian. SPEC.md says what they mean.
 FIELDS = (
     ("counter", 4),
@@ -49,27 +41,6 @@ FIELDS = (
 )
 _SIGNED = ("balance", "balance_cost")
 _BIAS = 1 << 31
-
-
-_PAIRS = 4  # of two limbs of 7 octets each: the field `charged`
-_LIMB = (1 << 56) - 1
-
-
-def pairs(number):
-    """The pairs that `packed` made a number of."""
-    found = []
-    while number:
-        found.append((number & _LIMB, number >> 56 & _LIMB))
-        number >>= 112
-    return found
-
-
-def packed(items):
-    """The last pairs of `items` as one number, the oldest of them lowest."""
-    number = 0
-    for first, second in reversed(items[-_PAIRS:]):
-        number = (number << 56 | second) << 56 | first
-    return number
 
 
 class Standing:

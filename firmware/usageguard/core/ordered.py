@@ -1,0 +1,128 @@
+"""Orders carried out on the account (SPEC.md, "Orders"). Loaded with the first one: a heap is small, many see none."""
+
+from usageguard.core import orders as o
+from usageguard.core import policy as p
+from usageguard.core.cycle import DAY_SECONDS
+
+_ID = (0, 0xFFFF)
+_DAY = (0, 0xFFFF)
+_OCTETS = (0, 1 << 50)
+_FEN = (o.FEN_MIN, (1 << 30) - 1)
+# Key: ranges of its values; of more than one it is a list.
+_SHAPES = {
+    o.STOP: ((0, 1),),
+    o.LIMIT: (_OCTETS,),
+    o.THROTTLE: ((0, 1 << 24),),
+    o.EXPIRY: (_DAY,),
+    o.BALANCE: (_ID, _FEN, _FEN),
+    o.CARRIER_USED: (_ID, _OCTETS, _DAY, (0, DAY_SECONDS - 1), _OCTETS),
+    o.GRANT: (_ID, _OCTETS, (1, 1 << 29), _OCTETS),
+    o.SET_USED: (_ID, _OCTETS),
+    o.ACCEPT: ((1, 1),),
+    o.RELEASE: ((1, 1),),
+    o.BILLING: ((1, 0xFFFF),),
+}
+
+
+def check(counter, orders):
+    """ValueError unless these are an order's counter and content: then nothing of it may be applied."""
+    if type(counter) is not int or not 0 < counter <= o.COUNTER_MAX or type(orders) is not dict:
+        raise ValueError("no order")
+    for key in orders:
+        shape = _SHAPES.get(key) if type(key) is int else None
+        values = orders[key]
+        if shape is None:
+            raise ValueError("order: unknown key")
+        if len(shape) == 1:
+            values = (values,)
+        elif type(values) is not list or len(values) != len(shape):
+            raise ValueError("order: no such value")
+        for i, (low, high) in enumerate(shape):
+            if type(values[i]) is not int or not low <= values[i] <= high:
+                raise ValueError("order: no such value")
+
+
+class Ordered:
+    """An order that `account` is given, and what its caller has to do of it after `carry_out`, in this sequence:
+
+    charge `owed` rated octets before anything is stored; if not None, correct this period's usage to `set_used` (and
+    tell `put_right`), put `late` (cycle id, octets) to the closed period; settle a lost ledger if `accepted`; find the
+    period again if `activated`. `unheard`: keys for a part that the plan does not have, which were passed over.
+    """
+
+    def __init__(self, account):
+        self._account = account
+        self.owed = 0
+        self.set_used = self.late = None
+        self.accepted = self.activated = False
+        self.unheard = []
+
+    def carry_out(self, counter, orders, used, rated, cycle_id, day, second):
+        """At this instant; `used` is the Octets of the present period, `rated` the lifetime's. Returns the policy's
+        actions. An order that is none, or is older than the last, is counted in `refused` and changes nothing."""
+        account = self._account
+        standing, policy = account.standing, account.policy
+        if counter == standing.counter:
+            return 0
+        try:
+            check(counter, orders)
+            if counter < standing.counter:
+                raise ValueError("order: an old one")
+        except ValueError:
+            account.refused += 1
+            return 0
+        standing.counter = counter
+        parts = {o.BALANCE: account.money, o.GRANT: account.pool, o.BILLING: account.life}
+        actions = p.SAVE
+        for key in sorted(orders):
+            value = orders[key]
+            if parts.get(key, self) is None:
+                self.unheard.append(key)
+            elif key == o.STOP:
+                actions |= policy.apply(p.STOP_ORDERED if value else p.RESUME_ORDERED)
+            elif key == o.LIMIT:
+                standing.limit = value
+                actions |= policy.set_limit(p.LOCAL, value or None, used)
+                account.day = None  # the days' shares are others now
+            elif key == o.THROTTLE:
+                standing.throttle = value
+                actions |= policy.apply(p.SLOW_ORDERED if value else p.SPEED_ORDERED)
+            elif key == o.EXPIRY:
+                standing.expiry_day = value
+                actions |= policy.apply(p.RENEWED)
+                account.day = None
+            elif key == o.BALANCE:
+                account.money.told(value, cycle_id)
+                actions |= account.money.limit(account.plan, used, cycle_id)
+            elif key == o.CARRIER_USED:
+                if value[0] == cycle_id:
+                    self.owed = self._figures().told(value, used, rated)
+                elif value[0] < cycle_id:
+                    self.late = value[0], value[1]
+            elif key == o.GRANT:
+                if value[0] >= cycle_id:  # upstream's clock is ahead by DELAY
+                    actions |= account.pool.told(value, used, day, second)
+            elif key == o.SET_USED:
+                if value[0] == cycle_id:
+                    self.set_used = value[1]
+            elif key == o.ACCEPT:
+                self.accepted = True
+            elif key == o.RELEASE:
+                standing.held = 0
+                actions |= policy.hold(0)
+            elif key == o.BILLING:
+                account.begin_billing(value)
+                self.activated = True
+        return actions
+
+    def put_right(self, rated, octets):
+        """`set_used` adds `octets` to this period's usage, or takes them off; `rated` is the lifetime's Octets."""
+        self._figures().put_right(rated, octets)
+
+    def _figures(self):
+        account = self._account
+        if account.figures is None:
+            from usageguard.core.figure import Figures
+
+            account.figures = Figures(account.standing)
+        return account.figures
