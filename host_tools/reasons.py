@@ -61,7 +61,7 @@ def reasons_table() -> str:
     events = {getattr(policy, name): text for name, text in EVENTS.items()}
     restrictions = {getattr(policy, name): text for name, text in RESTRICTIONS.items()}
     lines = ["| Reason | Raised when | Lifted by | Until then |", "|---|---|---|---|"]
-    for code, _, raised_by, lifted_by, _, survives_cycle, restriction in policy.REASONS:
+    for code, _, raised_by, lifted_by, survives_cycle, restriction in policy.REASONS:
         lifted = events[lifted_by] + ("" if survives_cycle else ", or a new period")
         lines.append(f"| `{code}` | {events[raised_by]} | {lifted} | {restrictions[restriction]} |")
     return "\n".join(lines) + "\n"

@@ -248,7 +248,7 @@ class Guard:
             if self.gate.denied >= 0:
                 self._look_into_denial(now)
             if self.gate.burst_found:
-                self.shaper.hold(now)
+                self.shaper.holder.hold(now)
             slow = self.shaper.pause(now)
             if not self._reading and self.gate.wants_reading():
                 self._reading = self.work = True
@@ -353,7 +353,7 @@ class Guard:
             n = self.path.receive()
         due = self.calendar.step(now)  # with the time an acknowledgement brought, before it is reported
         if self.gate.burst is not None:
-            due = min(due, self.shaper.roll(now))
+            due = min(due, self.shaper.holder.roll(now))
         if self.account.wants_report:
             self.account.wants_report = not self.outbox.ask(now)
             due = min(due, _ASK_MS)

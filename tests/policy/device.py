@@ -141,10 +141,10 @@ class Device(Guard):
         if self.gate.denied >= 0:
             self._look_into_denial(now)
         if self.gate.burst_found:
-            self.shaper.hold(now)
+            self.shaper.holder.hold(now)
         due = self.calendar.step(now)
         if self.gate.burst is not None:
-            due = min(due, self.shaper.roll(now))
+            due = min(due, self.shaper.holder.roll(now))
         if self.account.wants_report:
             self.account.wants_report = False
             self.outbox.ask(now)

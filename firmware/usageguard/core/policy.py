@@ -50,25 +50,25 @@ EVENTS = tuple(1 << n for n in range(29))
 # CARRIER_STOP outlives the period: from here a quota cutoff (lifted on the 1st) looks like arrears or a
 # stop by hand (not lifted), so only a data session given proves that the carrier serves again. Reasons that
 # say why it stopped stand above it.
-CODE, BIT, RAISED_BY, LIFTED_BY, BY_HAND, SURVIVES_CYCLE, RESTRICTION = range(7)
+CODE, BIT, RAISED_BY, LIFTED_BY, SURVIVES_CYCLE, RESTRICTION = range(6)
 REASONS = (
-    ("LEDGER_FAULT", 0x000008, LEDGER_FAILED, LEDGER_SET, True, True, TERMINATE),
-    ("SILENT_PERIOD", 0x001000, SILENCE_BEGAN, BILLING_BEGAN, False, True, TERMINATE),
-    ("STOPPED_BY_HAND", 0x000010, STOP_ORDERED, RESUME_ORDERED, True, True, RESTRICT_ACCESS),
-    ("CANCELLED", 0x000080, WINDOW_CLOSED, RENEWED, True, True, RESTRICT_ACCESS),
-    ("EXPIRED", 0x000040, PACKAGE_EXPIRED, RENEWED, True, True, RESTRICT_ACCESS),
-    ("ARREARS", 0x000020, BALANCE_SPENT, RECHARGED, True, True, RESTRICT_ACCESS),
-    ("POOL_EXHAUSTED", 0x000200, GRANT_SPENT, POOL_GRANTED, False, True, RESTRICT_ACCESS),
-    ("GRANT_EXPIRED", 0x000400, GRANT_LAPSED, POOL_GRANTED, False, True, RESTRICT_ACCESS),
-    ("CARRIER_STOP", 0x000004, CARRIER_REFUSED, CARRIER_SERVES, False, True, TERMINATE),
-    ("RESERVE_EXHAUSTED", 0x000002, RESERVE_REACHED, QUOTA_GRANTED, False, False, TERMINATE),
-    ("COST_CAP", 0x000100, CAP_REACHED, QUOTA_GRANTED, False, False, RESTRICT_ACCESS),
-    ("TEST_EXHAUSTED", 0x000800, TEST_REACHED, QUOTA_GRANTED, False, False, RESTRICT_ACCESS),
-    ("QUOTA_EXHAUSTED", 0x000001, QUOTA_REACHED, QUOTA_GRANTED, False, False, RESTRICT_ACCESS),
-    ("THROTTLED_BY_HAND", 0x004000, SLOW_ORDERED, SPEED_ORDERED, True, True, THROTTLE),
-    ("THROTTLED", 0x002000, SLOW_REACHED, QUOTA_GRANTED, False, False, THROTTLE),
-    ("BURST", 0x008000, BURST_FOUND, BURST_OVER, False, True, HOLD),
-    ("PACED", 0x010000, PACE_REACHED, DAY_GRANTED, False, False, HOLD),
+    ("LEDGER_FAULT", 0x000008, LEDGER_FAILED, LEDGER_SET, True, TERMINATE),
+    ("SILENT_PERIOD", 0x001000, SILENCE_BEGAN, BILLING_BEGAN, True, TERMINATE),
+    ("STOPPED_BY_HAND", 0x000010, STOP_ORDERED, RESUME_ORDERED, True, RESTRICT_ACCESS),
+    ("CANCELLED", 0x000080, WINDOW_CLOSED, RENEWED, True, RESTRICT_ACCESS),
+    ("EXPIRED", 0x000040, PACKAGE_EXPIRED, RENEWED, True, RESTRICT_ACCESS),
+    ("ARREARS", 0x000020, BALANCE_SPENT, RECHARGED, True, RESTRICT_ACCESS),
+    ("POOL_EXHAUSTED", 0x000200, GRANT_SPENT, POOL_GRANTED, True, RESTRICT_ACCESS),
+    ("GRANT_EXPIRED", 0x000400, GRANT_LAPSED, POOL_GRANTED, True, RESTRICT_ACCESS),
+    ("CARRIER_STOP", 0x000004, CARRIER_REFUSED, CARRIER_SERVES, True, TERMINATE),
+    ("RESERVE_EXHAUSTED", 0x000002, RESERVE_REACHED, QUOTA_GRANTED, False, TERMINATE),
+    ("COST_CAP", 0x000100, CAP_REACHED, QUOTA_GRANTED, False, RESTRICT_ACCESS),
+    ("TEST_EXHAUSTED", 0x000800, TEST_REACHED, QUOTA_GRANTED, False, RESTRICT_ACCESS),
+    ("QUOTA_EXHAUSTED", 0x000001, QUOTA_REACHED, QUOTA_GRANTED, False, RESTRICT_ACCESS),
+    ("THROTTLED_BY_HAND", 0x004000, SLOW_ORDERED, SPEED_ORDERED, True, THROTTLE),
+    ("THROTTLED", 0x002000, SLOW_REACHED, QUOTA_GRANTED, False, THROTTLE),
+    ("BURST", 0x008000, BURST_FOUND, BURST_OVER, True, HOLD),
+    ("PACED", 0x010000, PACE_REACHED, DAY_GRANTED, False, HOLD),
 )
 CARRIER_STOP = 0x000004
 ARREARS = 0x000020
@@ -97,18 +97,16 @@ VERDICTS = ("open", "warned", "shed", "throttled", "restricted", "terminated")
 OPEN, WARNED, SHED, THROTTLED_LEVEL, RESTRICTED, TERMINATED = range(6)
 
 
-def _bits(restriction):
-    return sum(row[BIT] for row in REASONS if row[RESTRICTION] == restriction)
+def _bits(column, values):
+    """Bitmap of the reasons that have one of `values` there."""
+    return sum(row[BIT] for row in REASONS if row[column] in values)
 
 
-_KNOWN = sum(row[BIT] for row in REASONS)
-_TERMINATING = _bits(TERMINATE)
-_RESTRICTING = _bits(RESTRICT_ACCESS)
-_SLOWING = _bits(THROTTLE)
-# Stops that asking the carrier for a data session cannot lift.
-_SILENCING = sum(row[BIT] for row in REASONS if row[RESTRICTION] == TERMINATE and not row[LIFTED_BY] & CARRIER_SERVES)
-
-_OF_LIMITS = sum(row[BIT] for row in REASONS if row[RAISED_BY] in _REACHED + (CAP_REACHED, TEST_REACHED))
+_TERMINATING = _bits(RESTRICTION, (TERMINATE,))
+_RESTRICTING = _bits(RESTRICTION, (RESTRICT_ACCESS,))
+_SLOWING = _bits(RESTRICTION, (THROTTLE,))
+_KNOWN = _TERMINATING | _RESTRICTING | _SLOWING | _bits(RESTRICTION, (HOLD,))
+_OF_LIMITS = _bits(RAISED_BY, _REACHED + (CAP_REACHED, TEST_REACHED))
 
 _ZERO = Octets()
 _NEVER = Octets(MAX)
@@ -118,7 +116,7 @@ def transition(reasons, event):
     """The bitmap of reasons after `event`, one of EVENTS. ValueError for any other."""
     if event not in EVENTS:
         raise ValueError("no such event")
-    for _, bit, raised_by, lifted_by, _, survives, _ in REASONS:
+    for _, bit, raised_by, lifted_by, survives, _ in REASONS:
         if event & raised_by:
             reasons |= bit
         elif event & lifted_by or (event == NEW_CYCLE and not survives):
@@ -280,7 +278,7 @@ class Policy:
 
         Under CARRIER_STOP it is sought, as the carrier does not tell when it serves again.
         """
-        return self.observe or not self.reasons & _SILENCING
+        return self.observe or not self.reasons & _TERMINATING & ~CARRIER_STOP
 
     def _still_warned(self, used):
         marks = (1 << len(self._warn_marks)) - 1
