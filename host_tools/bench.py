@@ -353,7 +353,7 @@ def run(
     """
     wired = target.startswith(ON_BOARD)
     if target not in TARGETS and not wired:
-        hint = f"use one of {', '.join(TARGETS)}, {ON_BOARD}PORT"
+        hint = f"use one of {', '.join(TARGETS)}, {ON_BOARD}PORT, {ON_BOARD}virtual"
         raise UsageError("--target", "", f'"{target}" is not a target', hint)
     started = time.monotonic()
     seed = scenario.seed if seed is None else seed

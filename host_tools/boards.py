@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from rich.markup import escape
-from rich.table import Table
 
-from host_tools import paths, strict
+from host_tools import files, paths, strict
 from host_tools.errors import UsageError
+from host_tools.terminal import Column, Listing
 from host_tools.units import quote
 
 FILE = "board.toml"
@@ -245,13 +245,7 @@ def load(name_or_path: str | Path) -> Board:
         hint = f'did you mean "{near[0]}"?' if near else "`usageguard boards` lists them; or give a board.toml"
         raise UsageError("board", "", f"{quote(str(name_or_path))} is not known", hint)
     where = str(Path(path.parent.name, path.name))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(where, "", "is not UTF-8 text", "save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(str(path), "", f"cannot be read: {error.strerror}") from None
-    board = loads(text, where)
+    board = loads(files.text(path, "name a board that ships, or a folder with a board.toml"), where)
     return msgspec.structs.replace(board, name=board.name or path.resolve().parent.name)
 
 
@@ -344,20 +338,16 @@ def to_json() -> list[dict[str, Any]]:
     ]
 
 
-def table() -> Table:
+def table() -> Listing:
     """The boards that ship, for people; those that the firmware can drive come first."""
-    out = Table(
-        box=None,
-        pad_edge=False,
+    out = Listing(
+        [Column("board"), Column("MCU"), Column("modem", least=16), Column("driver", least=20)],
         caption=f"{NOT_RUN}, unless it says so; where the pins are from: --json, or the board's README.md",
-        caption_justify="left",
     )
-    for column in ("board", "MCU", "modem", "driver"):
-        out.add_column(column, overflow="fold", no_wrap=column in ("board", "MCU"))
     for board in sorted(map(load, names()), key=lambda board: (not board.has_driver, board.name)):
         driver = board.modem.family if board.has_driver else f"no driver yet ({board.modem.family})"
         driver += ", run on hardware" * (board.confirmed == "hardware")
-        out.add_row(
+        out.add(
             f"[bold]{escape(board.name)}[/]",
             board.chip.title,
             escape(board.modem.model),

@@ -1,7 +1,11 @@
-"""The `usageguard` command. Exit status: 0 all expectations held, 1 one did not, 2 usage or bad input."""
+"""The `usageguard` command. Exit status: 0 all expectations held, 1 one did not, 2 usage or bad input.
+
+130 and 141: Ctrl-C, and a pipe whose reader has left.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -12,9 +16,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from host_tools.errors import UsageError
 from host_tools.planning.command import app as plan
+from host_tools.terminal import OutputLost, Pairs, drop_stdout, err, out, take_stdout
 
 # The simulator and matplotlib take their time to import; a command takes only what it needs.
 
@@ -25,10 +31,8 @@ app = typer.Typer(
     help="Usage Guard: keeps a cellular IoT device inside its data plan.",
 )
 app.add_typer(plan, name="plan")
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-HELD, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+HELD, FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
 
 class Target(StrEnum):
@@ -86,8 +90,7 @@ def sim(
                 hint = "use it with --target board:PORT"
                 raise UsageError(option, given, f"means nothing with --target {target}", hint)
     if not scenarios:
-        for name in scenario.shipped():
-            out.print(f"[bold]{name:18}[/] {escape(scenario.load(name).title)}")
+        out.print(Pairs([(name, Text(scenario.load(name).title)) for name in scenario.shipped()]))
         return
     if json_file and json_file != "-":
         _writable("--json", Path(json_file))
@@ -135,7 +138,7 @@ def collector(
     """Receive the devices' usage reports over CoAP, verify, keep and acknowledge them. Ends with Ctrl-C."""
     from host_tools.collector.server import serve
 
-    serve(port, db, keys, host)
+    serve(port, db, keys, host, out)
 
 
 @app.command()
@@ -151,6 +154,8 @@ def soak(
     """Live random lives with random faults, and hold each against the carrier; a failure becomes a short scenario."""
     from host_tools.soak import command
 
+    if not folder.is_dir():
+        raise UsageError("--dir", str(folder), "is no folder", "name one that exists")
     if json_file and json_file != "-":
         _writable("--json", Path(json_file))
     found = command.run(runs, seed, target, folder, err if json_file == "-" else out, err)
@@ -203,8 +208,7 @@ def boards(
     if json_file:
         _write_json(json_file, listed.to_json())
     else:
-        # A line each for `grep`; a terminal has a width of its own.
-        Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(listed.table())
+        out.print(listed.table())
 
 
 @app.command()
@@ -247,9 +251,11 @@ def deploy(
     force: Annotated[bool, typer.Option(help="send everything")] = False,
 ) -> None:
     """Put firmware, configuration and application on a board; goes back to what it had if they do not start."""
-    from host_tools import boards
+    from host_tools import boards, files
     from host_tools.hardware.deploy import deploy
 
+    files.check_plan(files.table(config, "name the device's configuration, TOML or JSON"), str(config))
+    files.text(application, "name the Python file with your main(guard)", f"--app: {application}")
     deploy(boards.load(board), port, config, application, out, secrets=secrets, lines=line_numbers, force=force)
 
 
@@ -257,11 +263,12 @@ def deploy(
 def monitor(
     port: PortOption,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+    restart: Annotated[bool, typer.Option(help="reset the board first: its status comes as the guard starts")] = False,
 ) -> None:
     """Watch a board: its status, its verdict and its log. Ends with Ctrl-C."""
     from host_tools.hardware.monitor import monitor
 
-    monitor(port, out, as_json)
+    monitor(port, out, as_json, restart=restart)
 
 
 @app.command("virtual-board")
@@ -331,30 +338,49 @@ def _writable(option: str, path: Path) -> None:
 
 def main() -> None:
     """The console script."""
+    try:
+        take_stdout()
+    except OutputLost as lost:
+        raise SystemExit(_lost(lost)) from None
     raise SystemExit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """The command with `arguments`; returns the exit status. Whatever is wrong with them is one line."""
     try:
-        return app(arguments, prog_name="usageguard", standalone_mode=False) or HELD
+        status = app(arguments, prog_name="usageguard", standalone_mode=False) or HELD
+        sys.stdout.flush()
+        return status
+    except OutputLost as lost:
+        drop_stdout()
+        return _lost(lost)
     except UsageError as error:
         problem = str(error)
     except typer.TyperException as error:
         problem = error.format_message().replace(" Value error,", "")
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        return HELD
     except Exception as error:
         from host_tools.hardware.deploy import DeployFailed
         from host_tools.targets.link import Crashed
 
         if not isinstance(error, Crashed | DeployFailed):
             raise
-        what = "the device's program failed: " if isinstance(error, Crashed) else ""
-        print(f"usageguard: {what}{error}", file=sys.stderr)
+        _complain(f"the device's program failed: {error}" if isinstance(error, Crashed) else str(error))
         return FAILED
     if problem:  # none where help was the answer
-        print(f"usageguard: {' '.join(problem.split())}", file=sys.stderr)
+        _complain(" ".join(problem.split()))
     return BAD_INPUT
+
+
+def _lost(lost: OutputLost) -> int:
+    """As tools do: silent where the reader has left, by the status of one that SIGPIPE ended."""
+    if lost.closed:
+        return NO_READER
+    _complain(f"standard output: {lost}; send it where it can be written")
+    return BAD_INPUT
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):  # there is nobody left to tell
+        print(f"usageguard: {text}", file=sys.stderr)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_
 
 import msgspec
 
-from host_tools import paths, strict
+from host_tools import files, paths, strict
 from host_tools.errors import UsageError
 from host_tools.expect import Expect, Permille
 from host_tools.rules import Action, Carrier, Rules
@@ -202,21 +202,14 @@ def find(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    raise UsageError(
-        name, "", "no such scenario", f"name a TOML file or one that ships: {', '.join(shipped())}"
-    )
+    problem = "is a folder" if path.is_dir() else "no such scenario"
+    raise UsageError(name, "", problem, f"name a TOML file or one that ships: {', '.join(shipped())}")
 
 
 def load(name: str | Path, modem: str | None = None) -> Scenario:
     """Reads and checks a scenario; `modem` replaces its profile. Raises UsageError for whatever is wrong."""
     path = find(str(name))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(path.name, "", "is not UTF-8 text", "save it as UTF-8") from None
-    except OSError as error:
-        raise UsageError(str(path), "", f"cannot be read: {error.strerror}") from None
-    scenario = loads(text, path.name, modem)
+    scenario = loads(files.text(path, "name a scenario's TOML file", path.name), path.name, modem)
     app = path.parent / scenario.app.name
     if app.suffix == ".py" and app.is_file():
         return msgspec.structs.replace(scenario, app=App(str(app)))
@@ -230,6 +223,7 @@ def loads(text: str, where: str, modem: str | None = None) -> Scenario:
 
 def read(raw: dict[str, Any], where: str, modem: str | None = None) -> Scenario:
     """`load` for the tables that a file would have; changes `raw`."""
+    files.check_plan(raw, where)
     convert_units(raw, where)
     if modem is not None:
         raw["modem"] = modem

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
 import msgspec.inspect
 
+from host_tools import files
 from host_tools.errors import UsageError
 from host_tools.units import Octets, Seconds, quote
 
@@ -32,13 +32,7 @@ _OR = {">=": "or more", "<=": "or less"}
 
 def parse(text: str, where: str) -> dict[str, Any]:
     """TOML, or UsageError with the line."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        problem, _, line = str(error).partition(" (at ")
-        raise UsageError(
-            where, line.rstrip(")"), f"not valid TOML: {problem[:1].lower()}{problem[1:]}"
-        ) from None
+    return files.parse(text, where, is_json=False)
 
 
 def convert(raw: dict[str, Any], kind: type[T], where: str, examples: Mapping[str, str]) -> T:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
-import json
 import re
 import signal
 import sqlite3
-import tomllib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,13 +18,15 @@ from aiocoap.resource import Resource
 from rich.console import Console
 from rich.markup import escape
 
-from host_tools import paths
+from host_tools import files, paths
 from host_tools.collector.intake import Collector
 from host_tools.collector.store import Outcome, Received, Store
 from host_tools.errors import UsageError
+from host_tools.terminal import OutputLost, out
 
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,16}")
 _KEY_OCTETS = 32
+_HINT = 'give a file with lines as "tracker-001" = "<64 hexadecimal digits>"'
 
 
 class _Root(Resource):
@@ -56,8 +56,10 @@ def serve(
     port: int, db: str | Path, keys: str | Path, host: str = "127.0.0.1", console: Console | None = None
 ) -> None:
     """Runs until interrupted; prints its address, then one line per report. UsageError: bad input."""
-    show = (console or Console()).print
+    show = (console or out).print
     known = load_keys(keys)
+    if not known:
+        raise UsageError(str(keys), "", "has no keys", f"run `usageguard provision`, or {_HINT}")
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -68,15 +70,22 @@ def serve(
         raise UsageError(str(db), "", f"no database: {error}", "name a new file or a collector's") from None
     collector = Collector(store, known)
 
+    stop = asyncio.Event()
+    lost: list[OutputLost] = []
+
     def heard(received: Received, outcome: Outcome) -> None:
-        show(line(received, outcome))
-        for alarm in store.alarms(received.device):
-            if alarm.received_at == received.received_at:
-                show(f"[red]{alarm.kind}[/] {escape(alarm.device)}: {escape(alarm.detail)}")
+        try:
+            show(line(received, outcome))
+            for alarm in store.alarms(received.device):
+                if alarm.received_at == received.received_at:
+                    show(f"[red]{alarm.kind}[/] {escape(alarm.device)}: {escape(alarm.detail)}")
+        except OutputLost as error:  # the device gets its acknowledgement all the same: the report is kept
+            lost.append(error)
+            stop.set()
 
     collector.listeners.append(heard)
     try:
-        asyncio.run(_serve(collector, host, port, show))
+        asyncio.run(_serve(collector, host, port, show, stop))
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno == errno.EADDRNOTAVAIL:
@@ -84,10 +93,11 @@ def serve(
         raise UsageError("--port", str(port), reason, "give 0 for any that is free") from None
     finally:
         store.close()
+    if lost:
+        raise lost[0]
 
 
-async def _serve(collector: Collector, host: str, port: int, say: Callable[[str], None]) -> None:
-    stop = asyncio.Event()
+async def _serve(collector: Collector, host: str, port: int, say: Callable[[str], None], stop: asyncio.Event) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it with SIGINT ignored
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with listening(collector, host, port) as bound:
@@ -106,15 +116,7 @@ def _bound_port(context: Context) -> int:
 def load_keys(path: str | Path) -> dict[str, bytes]:
     """The devices' keys: a TOML or JSON table, device id = 64 hexadecimal digits. UsageError: it is none."""
     where = str(path)
-    try:
-        text = Path(path).read_text("utf-8")
-        table = json.loads(text) if where.endswith(".json") else tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(where, "", error.strerror or str(error)) from None
-    except ValueError as error:
-        raise UsageError(where, "", str(error), "write TOML, or JSON in a file named .json") from None
-    if not isinstance(table, dict):
-        raise UsageError(where, "", "not a table", 'write lines as "tracker-001" = "<64 hexadecimal digits>"')
+    table = files.table(Path(path), _HINT)
     keys = {}
     for device, text in table.items():
         if not _DEVICE_ID.fullmatch(device):

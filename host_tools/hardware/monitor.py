@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console, Group
@@ -15,11 +16,16 @@ from rich.table import Table
 from rich.text import Text
 
 from host_tools.hardware.port import Port
+from host_tools.terminal import err
 from host_tools.units import size
 from host_tools.words import Teller
 
 LINES = 10
 FOREVER = math.inf
+STATUS_S = 3600
+"""The longest that the guard tells no status (`usageguard.guard`)."""
+WAITING = "waiting for the guard's status: it tells it at a change, else once an hour; with --restart, at once"
+WAITING_RESTARTED = "restarted; waiting for the guard to start and tell its status"
 _STYLES = {"open": "green", "warned": "yellow", "shed": "dark_orange", "restricted": "red", "terminated": "bold red"}
 
 
@@ -72,35 +78,52 @@ def parse(text: str) -> Line:
     return Line("text", text)
 
 
-def monitor(port: str, console: Console, as_json: bool = False, seconds: float = FOREVER) -> None:
+def monitor(
+    port: str,
+    console: Console,
+    as_json: bool = False,
+    seconds: float = FOREVER,
+    *,
+    restart: bool = False,
+    notes: Console = err,
+) -> None:
     """Shows the board until Ctrl-C, or for that long; does not interrupt it. UsageError: the port is or gets lost.
 
-    On a terminal a live picture, in a pipe plain lines, with `as_json` one object a line.
+    On a terminal a live picture, in a pipe plain lines, with `as_json` one object a line; what is waited for is then
+    said on `notes`. `restart`: resets the board first, so that the guard tells its status as it starts.
     """
     with Port(port) as device:
+        if restart:
+            device.repl()
+            device.restart()
         lines = map(parse, device.lines(seconds, resets=True))
+        waiting = WAITING_RESTARTED if restart else WAITING
         if as_json or not console.is_terminal:
+            notes.print(f"{port}: {waiting}", markup=False)
             for line in lines:
                 shown = json.dumps(line.to_json(), ensure_ascii=False) if as_json else line.tell()
                 if shown:
                     console.print(shown, markup=False, highlight=False, soft_wrap=True)
         else:
-            _live(port, console, lines)
+            _live(port, console, lines, waiting)
 
 
-def _live(port: str, console: Console, lines: Iterator[Line]) -> None:
+def _live(port: str, console: Console, lines: Iterator[Line], waiting: str) -> None:
     status: dict[str, Any] = {}
     last: deque[str] = deque(maxlen=LINES)
-    with Live(_picture(port, status, last), console=console, refresh_per_second=8) as live:
+    with Live(_picture(port, status, last, waiting), console=console, refresh_per_second=8) as live:
         for line in lines:
             if line.kind == "status":
                 status = line.status
+                at = datetime.now()
+                waiting = f"{at:%H:%M:%S}; the next at a change, else by {at + timedelta(seconds=STATUS_S):%H:%M}"
             elif line.tell():
                 last.append(line.tell())
-            live.update(_picture(port, status, last))
+            live.update(_picture(port, status, last, waiting))
 
 
-def _picture(port: str, status: dict[str, Any], last: deque[str]) -> Group:
+def _picture(port: str, status: dict[str, Any], last: deque[str], waiting: str) -> Group:
+    """`waiting`: when the status was told and when the next one comes, or for what there is none yet."""
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="dim", min_width=10)
     table.add_column()
@@ -115,7 +138,8 @@ def _picture(port: str, status: dict[str, Any], last: deque[str]) -> Group:
         table.add_row("reports", f"{status.get('reports_acked')} of {status.get('reports_sent')} acknowledged")
         if status.get("heap_octets"):
             table.add_row("heap", f"{status['heap_octets']:,} octets in use")
+        table.add_row("told at", waiting)
     else:
-        table.add_row("", "waiting for the guard's next status: at a change, else once an hour")
+        table.add_row("", waiting)
     return Group(Text(port, style="bold"), table, *(Text(text, style="dim") for text in last))
 

@@ -10,6 +10,7 @@ import io
 import os
 import struct
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,13 @@ from host_tools.errors import UsageError
 AGENT = Path(__file__).resolve().parent / "device" / "agent.py"
 BAUD = 115_200
 _ANSWER_S = 15  # the longest that a board may take over one answer: hashing or unpacking a set
-_BACK_S = 5.0  # how long a port may be gone after a reset: a chip with USB of its own comes back as a new device
+_BACK_S = 10.0  # how long a port may be gone after a reset: a chip with USB of its own comes back as a new device
+_AGAIN_S = 0.1  # how often it is looked for meanwhile
+_GREET_S = 0.5  # how often a REPL is asked to greet
+_GREETINGS = ("ug maintenance", "MicroPython ", "raw REPL")  # how lines begin by which a board is at its REPL
+_CTRL_B = b"\x02"
 _TURN_S = 0.01
+_ONCE = 4096  # octets that are taken at once
 # The answer to the command is to leave the chip first.
 _RESTART = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
 _LOST = (OSError, serial.SerialException, TransportError, termios.error, struct.error, ValueError, SyntaxError)
@@ -51,6 +57,12 @@ def resolve(port: str) -> str:
     return port
 
 
+def _usb_number(path: str) -> str | None:
+    """The USB serial number of the device that a path leads to; None for what has none."""
+    real = os.path.realpath(path)
+    return next((each.serial_number for each in list_ports.comports() if each.device == real), None)
+
+
 def _there() -> str:
     ports = sorted(list_ports.comports())
     shown = (
@@ -66,11 +78,18 @@ class Refused(Exception):
 
 
 class Port:
-    """One open port. A context; `run` and `ask` need `repl` first."""
+    """One open port. A context; `run` and `ask` need `repl` first.
+
+    After `restart` it may vanish, as that of a chip with USB of its own does, and is found again: under its USB serial
+    number where it has one, else under its path or URL. UsageError when it is not back in 10 s.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._left = b""
+        self._usb: str | None = None
+        self._restarting = False
+        self._was_away = False
         self._link = self._open()
 
     def __enter__(self) -> Port:
@@ -86,12 +105,27 @@ class Port:
             self._link.serial.close()
 
     def _open(self) -> SerialTransport:
-        path = resolve(self.name)
+        path = self._path()
         try:
-            return SerialTransport(path, baudrate=BAUD, timeout=_ANSWER_S)
+            link = SerialTransport(path, baudrate=BAUD, timeout=_ANSWER_S)
         except (TransportError, OSError, ValueError):
             hint = "see that no other program has it open, and that you may open it"
+            if "://" in path:
+                hint = "see that the server runs there, and that nobody else is connected"
             raise UsageError("--port", self.name, "cannot be opened", hint) from None
+        self._usb = self._usb or _usb_number(path)
+        return link
+
+    def _path(self) -> str:
+        """As `resolve`; of a device that was seen before, where it is now: its old path may lead to another one."""
+        if not self._usb:
+            return resolve(self.name)
+        found = [each.device for each in list_ports.comports() if each.serial_number == self._usb]
+        if os.path.realpath(self.name) in found:  # a board may have two ports under one number
+            return self.name
+        if len(found) == 1:
+            return found[0]
+        raise UsageError("--port", self.name, "is not there", _there())
 
     @contextlib.contextmanager
     def _talking(self) -> Iterator[None]:
@@ -110,11 +144,23 @@ class Port:
 
     def repl(self) -> None:
         """Interrupts whatever runs, and has the board ready for `run`: for little, as what ran fills its heap."""
-        with self._talking(), contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it did not understand
-            try:
-                self._link.enter_raw_repl(soft_reset=False, timeout_overall=2)
-            except TransportError:  # the Ctrl-C came while the board was starting
-                self._link.enter_raw_repl(soft_reset=False)
+        with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it did not understand
+            while True:
+                try:
+                    with self._talking():
+                        self._interrupt()
+                    self._restarting = False
+                    return
+                except UsageError as error:
+                    if not self._restarting or isinstance(error.__context__, TransportError):
+                        raise
+                    self._again()
+
+    def _interrupt(self) -> None:
+        try:
+            self._link.enter_raw_repl(soft_reset=False, timeout_overall=2)
+        except TransportError:  # the Ctrl-C came while the board was starting
+            self._link.enter_raw_repl(soft_reset=False)
 
     def equip(self) -> None:
         """Gives the board's REPL the functions of `agent`; wants a heap that is not full."""
@@ -131,8 +177,9 @@ class Port:
             return self._link.eval(f"({expression})")
 
     def restart(self) -> None:
-        """Resets the board; what it says from then on comes out of `lines`."""
+        """Resets the board; what it says from then on comes out of `lines`. Until the next `repl` it may vanish."""
         self.start(_RESTART)
+        self._restarting = True
 
     def start(self, code: str) -> None:
         """Has the board run `code` and does not wait for its end; what it says comes out of `take` and `lines`."""
@@ -150,43 +197,74 @@ class Port:
 
     def take(self) -> list[str]:
         """The lines that have come whole by now; waits for nothing. UsageError when the port is gone."""
-        try:
-            return self._take()
-        except _LOST as error:
-            raise self._gone(error) from None
+        return self._take(self._restarting)
 
-    def _take(self) -> list[str]:
-        waiting = self._link.serial.inWaiting()  # pyright: ignore - pyserial's name for it since ever
-        *whole, self._left = (self._left + (self._link.serial.read(waiting) if waiting else b"")).split(b"\n")
+    def _take(self, may_vanish: bool) -> list[str]:
+        try:
+            data = self._link_read()
+        except _LOST as error:
+            if not may_vanish:
+                raise self._gone(error) from None
+            self._again()
+            return []
+        *whole, self._left = (self._left + data).split(b"\n")
         return [line.decode(errors="replace").strip("\r\x04>") for line in whole]
+
+    def _link_read(self) -> bytes:
+        """What has come by now, some KB at most."""
+        line: Any = self._link.serial
+        data = b""
+        while len(data) < _ONCE and (waiting := line.inWaiting()):  # for socket://, pyserial knows no number but 1
+            data += line.read(waiting)
+        reader = getattr(line, "_thread", None)  # rfc2217://: pyserial's reader ends in silence with the connection
+        if not data and isinstance(reader, threading.Thread) and not reader.is_alive():
+            raise serial.SerialException("connection lost")
+        return data
 
     def lines(self, seconds: float, resets: bool = False) -> Iterator[str]:
         """What the board prints, line by line, for that long; with `resets`, the port may be gone for a moment."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            try:
-                whole = self._take()
-            except _LOST as error:
-                if not resets:
-                    raise self._gone(error) from None
-                self._again(error)
-                continue
+            whole = self._take(resets or self._restarting)
             if not whole:
                 time.sleep(_TURN_S)
             yield from whole
 
-    def _again(self, error: Exception) -> None:
-        """Opens a port that vanished with the reset, once it is back."""
+    def reach_repl(self, seconds: float) -> bool:
+        """After `restart`, waits for the REPL of a board that starts no application; False if it does not come.
+
+        What a board says while its port is away is lost, so it is then asked (Ctrl-B) to greet once more.
+        """
+        self._was_away = False
+        until = time.monotonic() + seconds
+        asked = 0.0
+        while time.monotonic() < until:
+            whole = self._take(may_vanish=True)
+            if any(line.startswith(_GREETINGS) for line in whole):
+                return True
+            if self._was_away and time.monotonic() - asked >= _GREET_S:
+                asked = time.monotonic()
+                with contextlib.suppress(*_LOST):  # the next look finds it away
+                    self._link.serial.write(_CTRL_B)
+            if not whole:
+                time.sleep(_TURN_S)
+        return False
+
+    def _again(self) -> None:
+        """Opens a port that vanished with a reset, once it is back. UsageError: it does not come back."""
         with contextlib.suppress(*_LOST):
-            self._link.serial.close()
+            self._link.serial.close()  # at once: a device that is held gets another name when it comes back
+        self._left = b""
+        self._was_away = True
         until = time.monotonic() + _BACK_S
         while True:
             try:
                 self._link = self._open()
                 return
-            except UsageError:
+            except UsageError as error:
                 if time.monotonic() >= until:
-                    raise self._gone(error) from None
-                time.sleep(0.1)
+                    problem = f"the board is gone: {_BACK_S:.0f} s after a reset its port {error.problem}"
+                    raise UsageError("--port", self.name, problem, "see to the cable, then start again") from None
+                time.sleep(_AGAIN_S)
 
 

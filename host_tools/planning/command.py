@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from host_tools.errors import UsageError
+from host_tools.terminal import Screen, err
 
 _DEFAULT = "show"
 
@@ -47,7 +47,7 @@ def spread(args: list[str], option: str) -> list[str]:
 
 
 app = typer.Typer(cls=_Group, no_args_is_help=True, help="What a plan means, and which one a fleet's usage suits.")
-out = Console(highlight=False)
+out = Screen(highlight=False)
 
 JsonOption = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="as JSON; - is standard output")]
 
@@ -102,7 +102,6 @@ def fit(
         _writable("--plot", plot)
     sources = [load(each) for each in plans]
     history = histories.load(usage, utc_offset_min)
-    err = Console(stderr=True)
 
     def watched(items: Any) -> Any:
         return track(items, "Replaying", console=err, disable=not err.is_terminal, transient=True)

@@ -70,8 +70,12 @@ def columns(octets: list[int], width: int) -> list[int]:
 
 
 def draw(facts: dict[str, Any], width: int = WIDTH) -> Text:
-    """The line, its marks under it, and what each says. The line goes on where nothing ends it."""
+    """The line, its marks under it, and what each says. The line goes on where nothing ends it.
+
+    A `width` that does not hold all marks is made one that does.
+    """
     rows = marks(facts)[: len(_SIGNS)]
+    width = max(width, len(rows) + 8)
     ends = facts["limits"]["ceiling_octets"] is not None
     places = columns([mark.octets for mark in rows], width - (0 if ends else 6))
     line, signs = Text("├"), Text(" ")

@@ -7,11 +7,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from host_tools.planning.doubts import Doubt
 from host_tools.planning.explain import yuan
-from host_tools.planning.picture import draw
+from host_tools.planning.picture import WIDTH, draw
+from host_tools.terminal import Pairs
 from host_tools.units import size
 
 _SILENCE = {
@@ -41,14 +42,9 @@ def show(facts: dict[str, Any], found: list[Doubt], console: Console) -> None:
     console.print(f"[bold]{escape(facts['title'])}[/]")
     console.print(escape(facts["sentence"]))
     console.print()
-    console.print(draw(facts, max(40, min(100, console.width - 4) if console.is_terminal else 72)))
+    console.print(draw(facts, min(100, console.width - 4) if console.is_terminal else WIDTH))
     console.print()
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in rows(facts):
-        table.add_row(name, escape(text))
-    console.print(table)
+    console.print(Pairs([(name, Text(text)) for name, text in rows(facts)]))
     if found:
         console.print()
     for doubt in found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from host_tools import paths, strict
+from host_tools import files, paths, strict
 from host_tools import scenario as scenarios
 from host_tools.errors import UsageError
 from host_tools.rules import Carrier, Rules
@@ -80,14 +79,9 @@ def load(name: str | Path) -> Source:
     path = Path(name)
     if not path.is_file():
         if str(name) not in scenarios.shipped():
-            raise UsageError(str(name), "", "no such file", _HINT)
+            raise UsageError(str(name), "", "is a folder" if path.is_dir() else "no such file", _HINT)
         path = scenarios.find(str(name))
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UsageError(path.name, "", "is not UTF-8 text", _HINT) from None
-    except OSError as error:
-        raise UsageError(str(path), "", f"cannot be read: {error.strerror}") from None
+    text = files.text(path, _HINT, path.name)
     # A device names its file as it likes; one that is TOML does not begin with a brace.
     if path.suffix == ".json" or text.lstrip().startswith("{"):
         return _device(text, path)
@@ -98,20 +92,12 @@ def _device(text: str, path: Path) -> Source:
     paths.use_firmware()
     from usageguard import config
 
-    try:
-        raw = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageError(path.name, f"line {error.lineno}", f"not valid JSON: {_lower(error.msg)}") from None
-    except RecursionError:
-        raise UsageError(path.name, "", "not valid JSON: nested too deep") from None
+    raw = files.parse(text, path.name, is_json=True)
+    files.check_plan(raw, path.name)
     try:
         return Source(path.name, path.stem, raw, config.load(raw))
     except config.ConfigError as error:
         raise UsageError(path.name, error.field, error.problem, error.hint) from None
-
-
-def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
 
 
 def _toml(text: str, path: Path) -> Source:
@@ -121,6 +107,7 @@ def _toml(text: str, path: Path) -> Source:
         scenario = scenarios.load(path)
         config = scenarios.settings(scenario, where)
         return Source(where, scenario.title, scenario.device_config(), config, scenario.rules)
+    files.check_plan(raw, where)
     scenarios.convert_units(raw, where)
     given = strict.convert(raw, _PlanFile, where, _EXAMPLES)
     scenario = Scenario(

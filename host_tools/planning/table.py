@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from host_tools.planning.explain import yuan
 from host_tools.planning.fit import Fit, Total
 from host_tools.planning.show import span
+from host_tools.terminal import Column, Listing
 from host_tools.units import size
 
 
@@ -19,12 +19,10 @@ def show_fit(found: Fit, console: Console) -> None:
     days = history.seconds / 86_400
     passed = f"{days:,.0f} device day{'' if round(days) == 1 else 's'}"
     console.print(f"{escape(history.where)}: {many}, {passed}, {size(history.total)}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Plan", min_width=20, overflow="fold")
-    for name in ("Yuan", "a month", "Stopped", "Slowed", "Lost", "Unused"):
-        table.add_column(name, justify="right", no_wrap=True)
+    figures = ("Yuan", "a month", "Stopped", "Slowed", "Lost", "Unused")
+    table = Listing([Column("Plan", least=24), *(Column(name, right=True) for name in figures)])
     for total in found.totals:
-        table.add_row(
+        table.add(
             escape(total.way.name),
             f"{total.cost_fen / 100:.2f}",
             f"{total.cost_per_month_fen / 100:.2f}",

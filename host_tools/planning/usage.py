@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from host_tools import files
 from host_tools.errors import UsageError
 from host_tools.units import quote
 
@@ -92,9 +93,9 @@ def load(path: Path, utc_offset_min: int = 480) -> History:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return read_csv(file, path.name, timezone(timedelta(minutes=utc_offset_min)))
     except UnicodeDecodeError:
-        raise UsageError(path.name, "", "is not UTF-8 text", _HINT) from None
+        raise UsageError(path.name, "", "is not UTF-8 text", f"save it as UTF-8, or {_HINT}") from None
     except OSError as error:
-        raise UsageError(str(path), "", f"cannot be read: {error.strerror}", _HINT) from None
+        raise files.unreadable(error, str(path), _HINT) from None
 
 
 # --- CSV ---
@@ -135,6 +136,11 @@ class _Columns:
 
 
 def _columns(names: list[str], where: str) -> _Columns:
+    if not names:
+        raise UsageError(where, "", "is empty", _HINT)
+    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and sign in names[0]:
+            raise UsageError(where, "line 1", f"its columns are set apart by {name}", "save it with commas")
     names = [name.strip().lower() for name in names]
     for name in (*_TIMES, *_OCTETS, "packets", "device"):
         if names.count(name) > 1:

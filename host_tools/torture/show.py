@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from host_tools import torture
+from host_tools.terminal import Column, Listing
 from host_tools.torture import wear
 from host_tools.units import size
 
@@ -36,14 +36,13 @@ def run_wear(console: Console) -> list[wear.Wear]:
 
 def tell(console: Console, rows: Sequence[torture.Row]) -> None:
     """The table and the verdict."""
-    table = Table("backend", "cases", "under-counts", "double grants", "rolled back by rot")
-    for head in ("most over", "bound", "controls"):
-        table.add_column(head)
+    heads = ("cases", "under-counts", "double grants", "rolled back by rot", "most over", "bound", "controls")
+    table = Listing([Column("backend"), *(Column(head, right=True) for head in heads)])
     for row in rows:
         t = row.tally
         figures = (f"{n:,}" for n in (t.cases, t.under, t.double, t.rot_rollbacks))
         controls = f"{sum(row.caught.values())} of {len(row.caught)} caught"
-        table.add_row(row.backend, *figures, size(t.over_octets), size(t.bound_octets), controls)
+        table.add(row.backend, *figures, size(t.over_octets), size(t.bound_octets), controls)
     console.print(table)
     for row in rows:
         told = "[green]held[/]" if row.passed else "[bold red]failed[/]"
@@ -57,8 +56,9 @@ def tell(console: Console, rows: Sequence[torture.Row]) -> None:
 
 def tell_wear(console: Console, rows: Sequence[wear.Wear]) -> None:
     """Years, for each plan and backend."""
-    table = Table("plan", "backend", "records a month", "erases a month", "most worn sector", "years")
+    heads = ("records a month", "erases a month", "most worn sector", "years")
+    table = Listing([Column("plan"), Column("backend"), *(Column(head, right=True) for head in heads)])
     for row in rows:
         worst = f"{row.worst_erases:,.1f}"
-        table.add_row(row.plan, row.backend, f"{row.records:,}", f"{row.erases:,}", worst, f"{row.years:,.0f}")
+        table.add(row.plan, row.backend, f"{row.records:,}", f"{row.erases:,}", worst, f"{row.years:,.0f}")
     console.print(table)

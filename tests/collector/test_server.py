@@ -104,7 +104,7 @@ def test_bad_input_is_one_line(tmp_path):
     out, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2, error
     assert not out
-    assert error.startswith(bytes(tmp_path / "none.toml") + b": No such file")
+    assert error.startswith(bytes(tmp_path / "none.toml") + b": no such file")
     assert error.count(b"\n") == 1
 
 
@@ -132,7 +132,7 @@ def test_bad_input(tmp_path, monkeypatch, keys, changed, says):
         ("k.toml", 'a = "00"', "k.toml: a: a key of 1 octets"),
         ("k.toml", f'"a b" = "{KEY.hex()}"', "k.toml: a b: is no device id"),
         ("k.toml", "= 5", "k.toml: "),
-        ("k.json", "[]", "k.json: not a table"),
+        ("k.json", "[]", "k.json: is no table"),
         ("k.json", "{", "k.json: "),
     ],
 )

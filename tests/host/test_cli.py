@@ -19,7 +19,7 @@ def run(capsys, *arguments):
         (["fly"], "No such command 'fly'"),
         (["sim", "nowhere"], "nowhere: no such scenario; name a TOML file or one that ships: "),
         (["sim", "smoke", "nowhere"], "nowhere: no such scenario"),
-        (["sim", "smoke", "--target", "abacus"], '"abacus" is not a target'),
+        (["sim", "smoke", "--target", "abacus"], "use one of cpython, micropython, board:PORT, board:virtual"),
         (["sim", "smoke", "--seed", "-1"], "--seed"),
         (["sim", "smoke", "--seed", "x"], "--seed"),
         (["sim", "smoke", "--modem", "brick"], 'smoke.toml: modem: "brick" is unknown; there are quectel-ec200u'),
@@ -30,7 +30,7 @@ def run(capsys, *arguments):
         (["modem", "--profile", "brick"], "'brick' is unknown"),
         (["modem", "--baud", "1"], "--baud 1: give a rate"),
         (["collector"], "--keys"),
-        (["collector", "--keys", "/nowhere"], "/nowhere: No such file"),
+        (["collector", "--keys", "/nowhere"], "/nowhere: no such file; give a file with lines"),
         (["collector", "--keys", "x", "--port", "70000"], "--port"),
     ],
 )

@@ -202,7 +202,7 @@ def run(*arguments):
         ("p.toml", "title = 'x'\n", "p.toml: plan: is missing"),
         ("p.toml", "[plan\n", "p.toml: line 1, column 6: not valid TOML"),
         ("p.json", "{\n,}", "p.json: line 2: not valid JSON"),
-        ("p.json", "[]", "p.json: configuration: [] is no table"),
+        ("p.json", "[]", "p.json: is no table; begin the JSON with a brace"),
         ("p.json", '{"device": {"id": "x", "key": "secret"}}', "p.json: device.key: has 6 characters"),
     ],
 )

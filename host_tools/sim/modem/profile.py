@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+
+from host_tools import files, strict
+from host_tools.errors import UsageError
 
 _HERE = Path(__file__).parent / "profiles"
 Ms = Annotated[int, msgspec.Meta(ge=0)]
@@ -110,13 +112,10 @@ def load(name: str) -> Profile:
     path = _HERE / f"{name}.toml"
     if not path.is_file():
         path = Path(name)
-    if not path.is_file():
-        raise ValueError(
-            f"modem profile {name!r} is unknown; known are {', '.join(names())}, or give a .toml file"
-        )
+    hint = f"known are {', '.join(names())}, or give a .toml file"
+    if not path.exists() and path.suffix != ".toml":
+        raise ValueError(f"modem profile {name!r} is unknown; {hint}")
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Profile)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
+        return strict.convert(strict.parse(files.text(path, hint), str(path)), Profile, str(path), {})
+    except UsageError as error:
+        raise ValueError(str(error)) from None

@@ -13,7 +13,7 @@ def test_all_shipped_profiles_load():
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("name = ", "Invalid value"),
+        ("name = ", "invalid value"),
         ('name = "x"', "manufacturer"),
         (None, "colour"),
     ],

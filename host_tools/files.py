@@ -1,0 +1,65 @@
+"""Reads the files that a person names: what is wrong with one is said in one line."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from host_tools.errors import UsageError
+
+TABLE = "write TOML, or JSON in a file named .json"
+
+
+def text(path: Path, hint: str, where: str = "") -> str:
+    """A text file. UsageError with `hint`, which says what to name instead, for one that cannot be read."""
+    where = where or str(path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(where, "", "is not UTF-8 text", f"save it as UTF-8, or {hint}") from None
+    except OSError as error:
+        raise unreadable(error, where, hint) from None
+
+
+def unreadable(error: OSError, where: str, hint: str) -> UsageError:
+    """What the system says of a file, in the words of all messages."""
+    if isinstance(error, FileNotFoundError):
+        return UsageError(where, "", "no such file", hint)
+    if isinstance(error, IsADirectoryError):
+        return UsageError(where, "", "is a folder", hint)
+    return UsageError(where, "", f"cannot be read: {(error.strerror or str(error)).lower()}", hint)
+
+
+def table(path: Path, hint: str, where: str = "") -> dict[str, Any]:
+    """A table: JSON where the file is named .json, else TOML. UsageError for what is none."""
+    return parse(text(path, hint, where), where or str(path), path.suffix == ".json")
+
+
+def parse(content: str, where: str, is_json: bool) -> dict[str, Any]:
+    """`table` for text. UsageError names the line."""
+    try:
+        found = json.loads(content) if is_json else tomllib.loads(content)
+    except json.JSONDecodeError as error:
+        problem = f"not valid JSON: {_lower(error.msg)}"
+        raise UsageError(where, f"line {error.lineno}", problem, TABLE) from None
+    except tomllib.TOMLDecodeError as error:
+        problem, _, line = str(error).partition(" (at ")
+        hint = TABLE if content.lstrip().startswith("{") else ""
+        raise UsageError(where, line.rstrip(")"), f"not valid TOML: {_lower(problem)}", hint) from None
+    except RecursionError:
+        raise UsageError(where, "", "is nested too deep", TABLE) from None
+    if not isinstance(found, dict):
+        raise UsageError(where, "", "is no table", "begin the JSON with a brace")
+    return found
+
+
+def check_plan(raw: dict[str, Any], where: str) -> None:
+    """UsageError for a plan's settings that stand outside of it."""
+    if "allowance_octets" in raw and "plan" not in raw:
+        raise UsageError(where, "allowance_octets", "is a setting of the plan", "put it under [plan]")
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]
