@@ -158,7 +158,7 @@ class _Story:
     def _usage(self) -> str:
         plan = self.config.plan
         kept = plan.allowance - plan.local_limit
-        limits = [Limit(f"warning {level / 10:g} %", plan.share(level)) for level in plan.warn_permille]
+        limits = [Limit(f"warning {level / 10:g} %", plan.allowance * level // 1000) for level in plan.warn_permille]
         limits.append(Limit("", plan.local_limit))
         limits.append(
             Limit(

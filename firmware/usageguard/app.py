@@ -44,7 +44,9 @@ def _print(error):
 def _run_once(guard, main):
     running = main(guard)
     if hasattr(running, "send"):
-        guard.run_async(running)
+        from usageguard.tasks import run_beside
+
+        run_beside(guard, running)
 
 
 def supervise(guard, main):
@@ -67,7 +69,7 @@ def supervise(guard, main):
 def forget_configuration():
     """Gives back what only the reading of a configuration needs."""
     package = sys.modules["usageguard"]
-    for name in ("config", "config_plan", "config_table"):
+    for name in ("config", "config_limits", "config_plan", "config_table"):
         if sys.modules.pop("usageguard." + name, None):
             delattr(package, name)
     gc.collect()

@@ -1,16 +1,18 @@
 """The plan of a configuration: what the carrier's systems do with the SIM, and how the device is to answer."""
 
+from usageguard.config_limits import WARN_PERMILLE, make_plan, usable_min
 from usageguard.config_table import ConfigError, Table, index
 from usageguard.core.cycle import Cycle, Months
 from usageguard.core.days import Days
 from usageguard.core.lifecycle import Lifecycle
-from usageguard.core.plan import WARN_DAYS, WARN_PERMILLE, Plan, Rating
+from usageguard.core.plan import Rating
 from usageguard.core.tariff import Tariff
 
 EXHAUSTIONS = ("cutoff", "overage", "throttle", "none")
 SLICES = ("month", "whole")
 SILENCES = ("terminate", "continue", "retry_and_terminate")  # Credit-Control-Failure-Handling, RFC 8506 section 8.14
 
+WARN_DAYS = (30, 7, 1)
 MAX_ALLOWANCE = 1 << 50  # so that no sum of octets comes near the end of a counter
 MAX_WARNINGS = 5  # of each kind: with the forecast, 16 bits in the ledger
 MAX_FEN = 1 << 30
@@ -54,11 +56,11 @@ def read_plan(table):
         if cycle.test_end_day is not None and test_octets is None:
             raise ConfigError(life.field("test_octets"), "is missing", "give the octets of the test period")
     common = (warn_permille, margin, reserve)
-    plan = Plan(allowance, cycle, rating, exhaustion, *common, tariff, cap_octets, warn_cost_fen)
+    plan = make_plan(allowance, cycle, rating, exhaustion, *common, tariff, cap_octets, warn_cost_fen)
     if test_octets is not None:
         # Warnings keep their numbers: those of cost too, where the test period costs nothing.
         kind = "overage" if charged else "test"
-        plan.test = Plan(test_octets, cycle, rating, kind, *common, tariff, None, warn_cost_fen)
+        plan.test = make_plan(test_octets, cycle, rating, kind, *common, tariff, None, warn_cost_fen)
         _usable(life.field("test_octets"), plan.test)
     if package:
         plan.package_months, plan.activated, plan.renew_months = package
@@ -78,9 +80,9 @@ def read_plan(table):
 
 
 def _usable(field, plan):
-    if plan.local_limit >= plan.usable_min():
+    if plan.local_limit >= usable_min(plan):
         return
-    needed = plan.margin_octets + plan.reserve_octets + plan.usable_min()
+    needed = plan.margin_octets + plan.reserve_octets + usable_min(plan)
     raise ConfigError(
         field,
         "%d leaves no usable quota beyond margin %d and reserve %d"
@@ -181,7 +183,7 @@ def _account(table, plan):
 def _pool(table, plan):
     if table.has("pool"):
         sub = table.table("pool")
-        first = max(plan.usable_min(), min(plan.allowance >> 5, 1 << 20))  # a day's share, 1 MiB at most
+        first = max(usable_min(plan), min(plan.allowance >> 5, 1 << 20))  # a day's share, 1 MiB at most
         plan.pool = (
             sub.integer("first_grant_octets", 0, MAX_ALLOWANCE, first),
             sub.integer("holding_s", 0, 30 * _DAY_S, 0),

@@ -63,6 +63,7 @@ def settings(path: Path) -> Settings:
 _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.core.burst": lambda config: config.plan.burst is not None,
     "usageguard.config": lambda config: False,
+    "usageguard.config_limits": lambda config: False,
     "usageguard.config_plan": lambda config: False,
     "usageguard.config_table": lambda config: False,
 }
@@ -113,7 +114,7 @@ def _source(root: Path, name: str) -> Path | None:
 
 
 def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> dict[str, bytes]:
-    """A set's files, by their paths inside it, LEDGER_IN_FILES too. UsageError where the application cannot be taken."""
+    """A set's files, by their paths in it, LEDGER_IN_FILES too. UsageError where the application cannot be taken."""
     if not app.is_file():
         raise UsageError("--app", str(app), "is no file", "name the Python file with your main(guard)")
     _has_main(app)

@@ -6,10 +6,11 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from usageguard.config_limits import make_plan
 from usageguard.core import policy as p
 from usageguard.core.cycle import Cycle
 from usageguard.core.octets import MAX, Octets
-from usageguard.core.plan import Plan, Rating, TrafficClass
+from usageguard.core.plan import Rating, TrafficClass
 from usageguard.core.policy import (
     BALANCE,
     BIT,
@@ -73,7 +74,7 @@ NO_EVENTS = [0, -1, 3, 0x30, max(EVENTS) << 1, None, "NEW_CYCLE", 1.5]
 
 
 def plan(allowance=30 * MB, **kwargs):
-    return Plan(allowance, Cycle(1, 480), Rating(), **kwargs)
+    return make_plan(allowance, Cycle(1, 480), Rating(), **kwargs)
 
 
 def make(observe=False, **kwargs):
@@ -446,7 +447,7 @@ def test_default_limits(allowance, local, report, lease_max):
 
 
 def test_reserve_holds_a_rounded_session():
-    assert Plan(MB, Cycle(1, 0), Rating(session_round_octets=25600)).reserve_octets == 25600
+    assert make_plan(MB, Cycle(1, 0), Rating(session_round_octets=25600)).reserve_octets == 25600
 
 
 allowances = st.one_of(st.integers(50_000, 200_000), st.integers(1 << 20, 1 << 33), st.integers((1 << 31) - 9, 1 << 31))

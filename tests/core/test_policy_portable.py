@@ -1,6 +1,7 @@
+from usageguard.config_limits import make_plan
 from usageguard.core.cycle import Cycle
 from usageguard.core.octets import Octets
-from usageguard.core.plan import Plan, Rating, TrafficClass
+from usageguard.core.plan import Rating, TrafficClass
 from usageguard.core.policy import (
     BIT,
     CARRIER_REFUSED,
@@ -20,7 +21,7 @@ CLASSES = (TrafficClass("telemetry", 10), TrafficClass("report", 1, True))
 
 
 def make(allowance, observe=False):
-    policy = Policy(Plan(allowance, Cycle(1, 480), Rating()), CLASSES, observe)
+    policy = Policy(make_plan(allowance, Cycle(1, 480), Rating()), CLASSES, observe)
     policy.cross(Octets(0))
     return policy
 

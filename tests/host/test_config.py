@@ -354,7 +354,7 @@ class TestPlan:
             9 * 29 + 500,
         )
         base = 30 << 20
-        assert plan.warn_marks[3:] == [base + 1, base + (1 << 20) + 1, base + (9 << 20) + 1]
+        assert plan.warn_marks[3:] == (base + 1, base + (1 << 20) + 1, base + (9 << 20) + 1)
         assert [plan.warning(bit) for bit in range(3, 6)] == ["cost-29", "cost-30", "cost-290"]
 
     def test_a_cap_of_octets(self):

@@ -196,8 +196,9 @@ def brute(octets, step, plan, limit):
 )
 @settings(derandomize=True, deadline=None, max_examples=150)
 def test_octet_by_octet(octets, extra, widths):
+    from usageguard.config_limits import make_plan
     from usageguard.core.cycle import Cycle
-    from usageguard.core.plan import Plan, Rating, TrafficClass
+    from usageguard.core.plan import Rating, TrafficClass
     from usageguard.core.tariff import Tariff
 
     starts = [0]
@@ -210,11 +211,11 @@ def test_octet_by_octet(octets, extra, widths):
     common = {"margin_octets": 0, "reserve_octets": 0, "warn_permille": ()}
     figures = {"allowance": allowance, "tiers": tiers}
     for limit, plan in (
-        (allowance, Plan(allowance, Cycle(1, 0), rating, "cutoff", **common)),
-        (None, Plan(allowance, Cycle(1, 0), rating, "overage", **common, tariff=Tariff(tiers))),
+        (allowance, make_plan(allowance, Cycle(1, 0), rating, "cutoff", **common)),
+        (None, make_plan(allowance, Cycle(1, 0), rating, "overage", **common, tariff=Tariff(tiers))),
         (
             allowance + extra,
-            Plan(
+            make_plan(
                 allowance, Cycle(1, 0), rating, "overage", **common, tariff=Tariff(tiers), cap_octets=allowance + extra
             ),
         ),

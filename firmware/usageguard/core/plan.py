@@ -13,9 +13,6 @@ into Octets by `usageguard.core.policy`.
 from usageguard.core.cycle import add_months
 from usageguard.core.octets import MAX
 
-WARN_PERMILLE = (500, 800, 900)
-WARN_DAYS = (30, 7, 1)
-LEASE_MIN_OCTETS = 1024
 SHED_STEP_PERMILLE = 50  # between the shed limits of two priorities, where the plan names none
 
 
@@ -59,7 +56,9 @@ class Plan:
     "test"      as "cutoff", in the test period
 
     `margin_octets` stays unused for what the carrier sees and the device does not; `reserve_octets` is kept
-    for the class that reports. `warn_permille` are rising thresholds of the allowance, `warn_cost_fen` of the cost.
+    for the class that reports. `warn_permille` are rising thresholds of the allowance, `warn_cost_fen` of the cost;
+    `warn_marks` are those of both in octets. `slow_limit` is where the carrier slows the SIM down. A limit that there
+    is not is MAX. `usageguard.config_limits.make_plan` makes one whole.
 
     The systems beside the quota, None or 0 where the plan has none; see `usageguard.config_plan`: `package_months`,
     `activated`, `renew_months`, `warn_days`, `warn_forecast`, `pace`, `balance_fen`, `fee_fen`, `throttle` (octets
@@ -67,57 +66,21 @@ class Plan:
     silence), `test` (the Plan of the test period), `hold_silent`.
     """
 
-    def __init__(
-        self,
-        allowance,
-        cycle,
-        rating,
-        exhaustion="cutoff",
-        warn_permille=WARN_PERMILLE,
-        margin_octets=None,
-        reserve_octets=None,
-        tariff=None,
-        cap_octets=None,
-        warn_cost_fen=(),
-    ):
+    def __init__(self, allowance, cycle, rating, exhaustion="cutoff"):
         self.allowance = allowance
         self.cycle = cycle
         self.rating = rating
         self.exhaustion = exhaustion
-        self.tariff = tariff
-        self.ceiling = MAX
-        if exhaustion == "overage":
-            beyond = tariff.cap_octets()
-            self.ceiling = min(cap_octets or MAX, MAX if beyond is None else allowance + beyond)
-        elif exhaustion in ("cutoff", "test"):
-            self.ceiling = allowance
-        if margin_octets is None:
-            margin_octets = default_margin(allowance)
-        if reserve_octets is None:
-            reserve_octets = default_reserve(allowance, rating)
-        self.margin_octets = margin_octets
-        self.reserve_octets = reserve_octets
-        capped = self.ceiling < MAX
-        self.report_limit = self.ceiling - margin_octets if capped else MAX
-        self.local_limit = self.report_limit - reserve_octets if capped else MAX
-        self.slow_limit = allowance if exhaustion == "throttle" else MAX
-        self.warn_permille = warn_permille
-        self.warn_cost_fen = warn_cost_fen
-        self.warn_marks = [self.share(permille) for permille in warn_permille]
-        for fen in warn_cost_fen:
-            free = tariff.octets_for(fen - 1)
-            self.warn_marks.append(MAX if free is None else allowance + free + 1)
-        self.warn_days = ()
-        self.warn_forecast = False
+        self.tariff = None
+        self.ceiling = self.report_limit = self.local_limit = self.slow_limit = MAX
+        self.margin_octets = self.reserve_octets = 0
+        self.warn_permille = self.warn_cost_fen = self.warn_days = self.warn_marks = ()
+        self.warn_forecast = self.pace = self.hold_silent = False
         self.package_months = self.activated = self.renew_months = 0
-        self.pace = False
         self.balance_fen = None
         self.fee_fen = 0
         self.throttle = self.burst = self.pool = self.test = None
-        self.hold_silent = False
-        # A larger lease wears the flash less, a smaller one loses less in a power cut: a share of a percent
-        # either way. 256 KiB keeps a plan of 5 GB a month on 100,000 erases for a century.
-        self.lease_max_octets = 262144 if allowance > 1 << 30 else 65536
+        self.lease_max_octets = 65536
 
     @property
     def expiry_day(self):
@@ -148,10 +111,6 @@ class Plan:
             bit -= len(thresholds)
         return "forecast"
 
-    def share(self, permille):
-        """That part of the allowance, in octets."""
-        return self.allowance * permille // 1000
-
     def limit(self, traffic_class):
         """Rated octets of the period at which a class stops."""
         if traffic_class.uses_reserve:
@@ -164,17 +123,3 @@ class Plan:
     def cost_fen(self, used):
         """What `used` octets of a period cost beyond the plan, in fen."""
         return self.tariff.cost(max(0, used - self.allowance)) if self.tariff else 0
-
-    def usable_min(self):
-        """The least local limit with which anything can be sent: one lease, and one rounded-up session."""
-        return max(LEASE_MIN_OCTETS, self.rating.session_round_octets)
-
-
-def default_margin(allowance):
-    """0.5 % of the allowance, 8 KiB to 1 MiB: some packets in flight at least."""
-    return max(8192, min(allowance // 200, 1048576))
-
-
-def default_reserve(allowance, rating):
-    """0.5 % of the allowance, 16 KiB to 1 MiB: a hundred reports; no less than one rounded-up session."""
-    return max(16384, min(allowance // 200, 1048576), rating.session_round_octets)

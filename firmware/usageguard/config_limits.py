@@ -1,0 +1,63 @@
+"""What a plan comes to: its limits and marks, and the margin and the reserve where it names none."""
+
+from usageguard.core.octets import MAX
+from usageguard.core.plan import Plan
+
+WARN_PERMILLE = (500, 800, 900)
+LEASE_MIN_OCTETS = 1024
+
+
+def make_plan(
+    allowance,
+    cycle,
+    rating,
+    exhaustion="cutoff",
+    warn_permille=WARN_PERMILLE,
+    margin_octets=None,
+    reserve_octets=None,
+    tariff=None,
+    cap_octets=None,
+    warn_cost_fen=(),
+):
+    """The Plan of these; see there. `cap_octets`: where the device stops at the latest, None for no such number."""
+    plan = Plan(allowance, cycle, rating, exhaustion)
+    plan.tariff = tariff
+    if exhaustion == "overage":
+        beyond = tariff.cap_octets()
+        plan.ceiling = min(cap_octets or MAX, MAX if beyond is None else allowance + beyond)
+    elif exhaustion in ("cutoff", "test"):
+        plan.ceiling = allowance
+    elif exhaustion == "throttle":
+        plan.slow_limit = allowance
+    plan.margin_octets = default_margin(allowance) if margin_octets is None else margin_octets
+    plan.reserve_octets = default_reserve(allowance, rating) if reserve_octets is None else reserve_octets
+    if plan.ceiling < MAX:
+        plan.report_limit = plan.ceiling - plan.margin_octets
+        plan.local_limit = plan.report_limit - plan.reserve_octets
+    plan.warn_permille = warn_permille
+    plan.warn_cost_fen = warn_cost_fen
+    marks = [allowance * permille // 1000 for permille in warn_permille]
+    for fen in warn_cost_fen:
+        free = tariff.octets_for(fen - 1)
+        marks.append(MAX if free is None else allowance + free + 1)
+    plan.warn_marks = tuple(marks)
+    if allowance > 1 << 30:
+        # A larger lease wears the flash less, a smaller one loses less in a power cut: a share of a percent
+        # either way. 256 KiB keeps a plan of 5 GB a month on 100,000 erases for a century.
+        plan.lease_max_octets = 262144
+    return plan
+
+
+def default_margin(allowance):
+    """0.5 % of the allowance, 8 KiB to 1 MiB: some packets in flight at least."""
+    return max(8192, min(allowance // 200, 1048576))
+
+
+def default_reserve(allowance, rating):
+    """0.5 % of the allowance, 16 KiB to 1 MiB: a hundred reports; no less than one rounded-up session."""
+    return max(16384, min(allowance // 200, 1048576), rating.session_round_octets)
+
+
+def usable_min(plan):
+    """The least local limit with which anything can be sent: one lease, and one rounded-up session."""
+    return max(LEASE_MIN_OCTETS, plan.rating.session_round_octets)
