@@ -27,26 +27,6 @@ _EDQUOT = const(122)
 _STOP_CAUSES = (129, 130, 131, 133, 177)
 
 
-class _Traffic:
-    """`with guard.traffic(name):` the sockets made inside belong to that class; under asyncio those of this task."""
-
-    def __init__(self, guard, index):
-        self._guard = guard
-        self._index = index
-
-    def __enter__(self):
-        self._task = self._guard.task()
-        self._before = self._guard.in_force.get(self._task, 0)
-        self._guard.in_force[self._task] = self._index
-        return self
-
-    def __exit__(self, *_):
-        if self._before:
-            self._guard.in_force[self._task] = self._before
-        else:
-            self._guard.in_force.pop(self._task, None)
-
-
 class Guard:
     """One device's guard. `hal` is the hardware, `config` what `usageguard.config` loaded.
 
@@ -63,7 +43,7 @@ class Guard:
         self.app_restarts = 0
         self.crash_code = 0
         self.in_force = {}  # by task, the traffic class of new sockets where it is not the default one
-        self._current_task = None
+        self.current_task = None  # asyncio's, while it runs
         self.ledger = Ledger(hal, _storage(hal), config.plan.lease_max_octets)
         sound = self._open_ledger()
         self.policy = rules.Policy(config.plan, config.classes, config.enforcement == "observe")
@@ -126,7 +106,9 @@ class Guard:
 
     def traffic(self, name):
         """A context in which new sockets belong to the class `name`. KeyError for a class that is not configured."""
-        return _Traffic(self, self._classes[name])
+        from usageguard.tasks import Traffic
+
+        return Traffic(self, self._classes[name])
 
     @property
     def traffic_class(self):
@@ -136,7 +118,7 @@ class Guard:
     def task(self):
         """Which of an asyncio application's tasks runs now, as a key; 0 where there are none."""
         try:
-            return id(self._current_task()) if self._current_task else 0
+            return id(self.current_task()) if self.current_task else 0
         except RuntimeError:  # none runs
             return 0
 
@@ -153,32 +135,11 @@ class Guard:
         """For an application with its own loop: one step; returns the milliseconds in which it wants the next one."""
         return self.step(self.hal.ticks_ms())
 
-    async def run(self):
-        """For asyncio applications: guards as a task, for ever."""
-        import asyncio
+    def run(self):
+        """A coroutine for asyncio applications: guards as a task, for ever."""
+        from usageguard import tasks
 
-        self._current_task = asyncio.current_task
-        while True:
-            due = self.step_now()
-            await asyncio.sleep(min(due, self.hal.SLICE_MS) / 1000)
-
-    def run_async(self, main):
-        """Runs the coroutine `main` under asyncio beside `run`."""
-        import asyncio
-
-        self._current_task = asyncio.current_task
-
-        async def both():
-            guarding = asyncio.create_task(self.run())
-            try:
-                await main
-            finally:
-                guarding.cancel()
-
-        try:
-            asyncio.run(both())
-        finally:
-            asyncio.new_event_loop()  # MicroPython would go on with the tasks that are left in the next `run`
+        return tasks.run(self)
 
     def crashed(self, code):
         """The supervisor's word that the application ended with an exception: nobody will close its sockets."""
@@ -279,11 +240,11 @@ class Guard:
         self.gate.received(slot.traffic_class, slot.tcp, n)
 
     def opened(self, slot):
-        self.gate.opened(slot.tcp)
+        self.gate.hold(slot.tcp, 1)
         self._urgent = True
 
     def closed(self, slot):
-        self.gate.closed(slot.tcp)
+        self.gate.hold(slot.tcp, -1)
 
     def abandoned(self, slot):
         self.gate.abandoned(slot.tcp)
@@ -325,14 +286,13 @@ class Guard:
         if not actions:
             return
         policy, ledger = self.policy, self.ledger
-        if actions & rules.SAVE:
+        if actions & (rules.SAVE | rules.REPORT):
             self.hal.event("verdict-" + policy.verdict(), policy.reasons, policy.warned)
+        if actions & rules.SAVE:
             ledger.reasons = policy.reasons
             ledger.warned = policy.warned
             self.account.standing.store()
             self.gate.commit()
-        elif actions & rules.REPORT:
-            self.hal.event("verdict-" + policy.verdict(), policy.reasons, policy.warned)
         if actions & rules.CLOSE:
             for slot in self.modem.slots:
                 if slot.state in (OPENING, OPEN) and not self.admits(slot.traffic_class):

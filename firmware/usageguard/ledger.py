@@ -77,7 +77,7 @@ class _Figure:
     def pack(self, buf, at, surplus):
         lease = self.target.diff(self.used)
         self.target.pack_into(buf, at)
-        put32(buf, at + 7, lease if lease > 0 else 0)
+        put32(buf, at + 7, max(lease, 0))
         self.base.pack_into(buf, at + 11)
         self.next_base.pack_into(buf, at + 18)
         self.mark.pack_into(buf, at + 25)
@@ -154,7 +154,7 @@ class Ledger:
         """Has so many octets leased, each 0 <= n < 2**29. OSError if the flash fails: then they may not be
         spent."""
         if self._rated.ceil.diff(self.rated) < rated_n or self._carried.ceil.diff(self.carried) < carried_n:
-            self._extend(rated_n if rated_n > carried_n else carried_n)
+            self._extend(max(rated_n, carried_n))
 
     def spend(self, rated_n, carried_n):
         """Counts octets, each 0 <= n < 2**29. Those beyond a ceiling, as of downlink that came unasked, are
@@ -179,10 +179,7 @@ class Ledger:
 
     def close(self):
         """Stores the state with nothing leased: before a power-down or a sleep."""
-        step = self.rated.diff(self._rated.ceil)
-        other = self.carried.diff(self._carried.ceil)
-        if other > step:
-            step = other
+        step = max(self.rated.diff(self._rated.ceil), self.carried.diff(self._carried.ceil))
         if step > self._announced:  # retained memory told of more than a lease
             self._announce = step
             self._hold()
@@ -198,21 +195,20 @@ class Ledger:
             self._ring.tidy()
 
     def _extend(self, n):
-        lease = self._lease if self._lease > n else n
-        step = self._rated.lease(lease)
-        other = self._carried.lease(lease)
-        if other > step:
-            step = other
+        lease = max(self._lease, n)
+        step = self._aim(lease)
         if step > self._announced:
             self._announce = step
             self._hold()
-            self._rated.lease(lease)
-            self._carried.lease(lease)
-        doubled = self._lease << 1
-        self._lease = doubled if doubled < self._lease_cap else self._lease_cap
+            self._aim(lease)
+        self._lease = min(self._lease << 1, self._lease_cap)
         # Whoever needed more than a lease will need it again.
-        self._announce = self._lease if self._lease > n else n
+        self._announce = max(self._lease, n)
         self._store()
+
+    def _aim(self, lease):
+        """Aims both counts at ceilings `lease` octets ahead; returns the larger step up."""
+        return max(self._rated.lease(lease), self._carried.lease(lease))
 
     def _hold(self):
         """Writes a record with the ceilings as they are."""

@@ -22,7 +22,7 @@ Context = Callable[[], contextlib.AbstractContextManager[Any]]
 
 def no_headroom() -> contextlib.AbstractContextManager[Any]:
     """Nothing stays leased for what a connection may have brought unseen."""
-    return mock.patch.object(gate.Gate, "_hold", return_value=None)
+    return mock.patch.object(gate.Gate, "hold", return_value=None)
 
 
 def no_forfeit() -> contextlib.AbstractContextManager[Any]:

@@ -1,17 +1,12 @@
-from usageguard.at.channel import FOREVER_MS, Channel, Command
+from usageguard.at.channel import FOREVER_MS, Channel
 from usageguard.at.digest import ABORTED, CME_ERROR, ERROR, OK, PENDING, SEND_FAIL, TIMEOUT
 
 from tests.at.port import Port
 from tests.portable import without_heap
 
-CSQ = Command(b"AT+CSQ", 1000, b"+CSQ:")
-QISEND = Command(b"AT+QISEND=0,4", 5000, None, 0x3E)
-
-
-def read(octets):
-    command = Command(b"AT+QIRD=0,8", 5000, b"+QIRD:")
-    command.payload_max = octets
-    return command
+CSQ = (b"AT+CSQ\r", 1000, b"+CSQ:", 0)
+QIRD = (b"AT+QIRD=0,8\r", 5000, b"+QIRD:", 0)
+QISEND = (bytearray(b"AT+QISEND=0,4\r60\r"), 5000, None, 0x3E)
 
 
 class Sink:
@@ -128,7 +123,7 @@ def test_late_answer_is_not_taken_for_the_next():
     channel = Channel(port)
     channel.start(CSQ)
     pump(channel, port, 1000)
-    channel.start(read(8))
+    channel.start(QIRD, None, None, 8)
     port.sent()
     port.say(b"\r\n+CSQ: 1,99\r\n\r\nOK\r\n")
     pump(channel, port, 1999)
@@ -156,7 +151,7 @@ def test_payload_goes_to_the_sink():
         port.script = (b"\r\n+QIRD: 8\r\nOK\r\nRDY\r\r\n\r\nOK\r\n",)
         sink = Sink()
         channel.on_urc(b"RDY", sink.ready)
-        channel.start(read(8), sink)
+        channel.start(QIRD, sink, None, 8)
         pump(channel, port, 60)
         assert (sink.told, bytes(sink.octets), channel.result) == ([8], b"OK\r\nRDY\r", OK), max_read
 
@@ -169,7 +164,7 @@ def test_payload_cut_short():
     channel.on_urc(b"RDY", lambda line, length: seen.append("RDY"))
     sink = Sink()
     port.script = (b"\r\n+QIRD: 800\r\nabc",)
-    channel.start(read(800), sink)
+    channel.start(QIRD, sink, None, 800)
     pump(channel, port, 5000)
     assert channel.result == TIMEOUT
     assert bytes(sink.octets) == b"abc"
@@ -247,7 +242,6 @@ def test_allocates_nothing():
 
     sink = Count()
     channel.on_urc(b"+QIURC:", sink.urc)
-    reading = read(300)
     data = b"data"
     port.script = (
         b"\r\n> ",
@@ -260,7 +254,7 @@ def test_allocates_nothing():
         for now in range(1, 20):
             channel.pump(now)
             channel.next_ms(now)
-        channel.start(reading, sink)
+        channel.start(QIRD, sink, None, 300)
         for now in range(20, 50):
             channel.pump(now)
             channel.next_ms(now)

@@ -11,7 +11,7 @@ from pycose.algorithms import HMAC25664
 from pycose.headers import KID, Algorithm
 from pycose.keys.symmetric import SymmetricKey
 from pycose.messages.mac0message import Mac0Message
-from usageguard.core.mac import hmac_sha256, mac0_kid, mac0_open, mac0_seal
+from usageguard.core.mac import hmac_sha256, mac0_open, mac0_seal
 
 KEY = bytes(range(32))
 octets = st.binary(max_size=200)
@@ -37,7 +37,6 @@ def test_pycose_opens_what_we_seal(key, aad, payload, kid):
     assert message.verify_tag()
     assert message.payload == payload
     assert message.uhdr == ({} if kid is None else {KID: kid})
-    assert mac0_kid(blob) == kid
 
 
 @given(keys, octets, octets, st.one_of(st.none(), st.binary(max_size=16)))
@@ -71,7 +70,7 @@ def test_every_flipped_bit_is_seen(bit):
         assert mac0_open(KEY, b"Utracker-001", bytes(blob)) == b"payload"
     except ValueError:
         return
-    assert mac0_kid(bytes(blob)) != b"tracker-001", "only the key id is not under the MAC: it chooses the key"
+    assert cbor2.loads(blob)[1] != {KID: b"tracker-001"}, "only the key id is not under the MAC: it chooses the key"
 
 
 def test_another_key_or_context():
@@ -105,9 +104,8 @@ NO_MAC0 = [
 
 @pytest.mark.parametrize("parts", NO_MAC0, ids=repr)
 def test_no_mac0(parts):
-    for function in (mac0_kid, lambda blob: mac0_open(KEY, b"", blob)):
-        with pytest.raises(ValueError):
-            function(cbor2.dumps(parts))
+    with pytest.raises(ValueError):
+        mac0_open(KEY, b"", cbor2.dumps(parts))
 
 
 @given(st.binary(max_size=60))

@@ -8,10 +8,10 @@ from usageguard.modem.base import (
     NO_SIM,
     REGISTERED,
     SEARCHING,
-    SMS_FAILED,
-    SMS_SENT,
 )
 from usageguard.modem.slot import ECONNRESET, ENETDOWN, ETIMEDOUT, FAILED, FREE, OPEN, PEER_CLOSED
+from usageguard.modem.sms import FAILED as NOT_SENT
+from usageguard.modem.sms import SENT, Messenger
 
 from host_tools.sim.modem.faults import (
     Answer,
@@ -240,18 +240,20 @@ def test_sms_while_stopped():
     bench = Bench().online()
     bench.carrier.stop(IMSI)
     bench.run(60)
-    assert bench.modem.sms("+8613900001111", b"\x00\x1a\x1b\xff")
-    assert not bench.modem.sms("10086", b""), "one at a time"
-    assert bench.run(30, lambda: bench.modem.sms_state == SMS_SENT)
+    messenger = Messenger(bench.modem)
+    assert messenger.send("+8613900001111", b"\x00\x1a\x1b\xff")
+    assert not messenger.send("10086", b""), "one at a time"
+    assert bench.run(30, lambda: messenger.state == SENT)
     assert [event for event in bench.log.events if "sms" in event["what"]]
 
 
 def test_sms_refused():
     bench = Bench().online()
     bench.sim.faults.inject(Answer(command="+CMGS*", final="+CMS ERROR: 38"))
-    bench.modem.sms("10086", b"x")
-    assert bench.run(30, lambda: bench.modem.sms_state == SMS_FAILED)
-    assert bench.modem.sms_error == 38
+    messenger = Messenger(bench.modem)
+    messenger.send("10086", b"x")
+    assert bench.run(30, lambda: messenger.state == NOT_SENT)
+    assert messenger.error == 38
     exchange(bench, bench.connect())
 
 

@@ -13,6 +13,7 @@ from usageguard.modem.slot import (
     OPENING,
     PEER_CLOSED,
 )
+from usageguard.modem.sms import Messenger
 
 from tests.at.port import Port
 from tests.portable import without_heap
@@ -454,12 +455,13 @@ def test_cause_of_a_refusal():
 def test_next_ms_knows_what_was_asked_for():
     modem, port, _ = online()
     slot = modem.free_slot()
+    messenger = Messenger(modem)
     asks = (
         lambda: slot.open(True, "server.example", 80),
         lambda: slot.flush(slot.tx.write(b"hi", 0, 2)),
         lambda: slot.fail(ENETDOWN),
         modem.read_counter,
-        lambda: modem.sms("10086", b"x"),
+        lambda: messenger.send("10086", b"x"),
         lambda: setattr(modem, "data_wanted", False),
     )
     for i, ask in enumerate(asks):

@@ -5,6 +5,7 @@ import struct
 
 import pytest
 from usageguard.modem.slot import FREE, OPEN
+from usageguard.modem.sms import Messenger
 
 from host_tools.sim.modem import faults
 from tests.modem.bench import Bench
@@ -43,7 +44,7 @@ def fault(rng):
     )
 
 
-def use(bench, rng, slots):
+def use(bench, rng, slots, messenger):
     """One thing that an application, or the guard, may do."""
     choice = rng.random()
     if choice < 0.3 or not slots:
@@ -69,7 +70,7 @@ def use(bench, rng, slots):
         bench.modem.data_wanted = not bench.modem.data_wanted
         bench.run(rng.choice((1, 60)))
     if rng.random() < 0.1:
-        bench.modem.sms("+8613900000000", b"x" * 20)
+        messenger.send("+8613900000000", b"x" * 20)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -78,10 +79,11 @@ def test_recovers(seed):
     start = rng.choice((0, (1 << 30) - 60_000))
     bench = Bench(seed=seed, chunk=rng.choice((1, 7, 120)), ticks_start=start).online()
     slots = []
+    messenger = Messenger(bench.modem)
     for _ in range(rng.randrange(3, 12)):
         for _ in range(rng.choice((0, 1, 1, 2))):
             bench.sim.faults.inject(fault(rng))
-        use(bench, rng, slots)
+        use(bench, rng, slots, messenger)
     bench.no_more_faults()
     for slot in slots:
         slot.close()

@@ -1,4 +1,9 @@
-"""One AT command at a time over the HAL's UART, time-outs by ticks, unsolicited codes to who wants them."""
+"""One AT command at a time over the HAL's UART, time-outs by ticks, unsolicited codes to who wants them.
+
+A command, as its manual declares it, is a tuple: its text with the final CR; milliseconds from the last octet handed
+over to the final result; `expect` and `prompt` as in `Digest.arm`. What stands behind the CR is not sent: the text of
+a command whose number changes is a bytearray with room for the number, and rewritten in place.
+"""
 
 from usageguard.at.digest import (
     ABORTED,
@@ -13,6 +18,7 @@ from usageguard.at.digest import (
     TIMEOUT,
     URC,
     Digest,
+    int_field,
 )
 from usageguard.compat import const
 from usageguard.core.ticks import ticks_add, ticks_diff
@@ -23,33 +29,18 @@ _SCRATCH = const(512)
 _QUIET_MS = const(1000)
 
 
-class Command:
-    """One AT command as its manual declares it.
-
-    `text` without the final CR; `timeout_ms` from the last octet handed over to the final result; `expect`,
-    `prompt` and `payload_max` as in `Digest.arm`. `buf[:length]` goes out: a command whose number changes is
-    declared once, with room for the number, and rewritten in place.
-    """
-
-    def __init__(self, text, timeout_ms, expect=None, prompt=0):
-        self.buf = bytearray(text + b"\r")
-        self.length = len(self.buf)
-        self.timeout_ms = timeout_ms
-        self.expect = expect
-        self.prompt = prompt
-        self.payload_max = 0
-
-
 class Channel:
     """The modem's UART as a dialogue. `pump` reads, `start` writes; nothing here waits.
 
-    `busy` is True from `start` to the final result, which then stands in `result` and `error`;
+    `on_urc(prefix, handler)` calls handler(line, length) for each unsolicited line that starts with `prefix`, inside
+    `pump`. `busy` is True from `start` to the final result, which then stands in `result` and `error`;
     `info[:info_length]` is the last expected line of information. The channel never sends a command again:
     most are unsafe to repeat.
     """
 
     def __init__(self, hal, pause_ms=20, max_line=512):
         self.digest = Digest(max_line)
+        self.on_urc = self.digest.register
         self.busy = False
         self.result = PENDING
         self.error = 0
@@ -65,21 +56,17 @@ class Channel:
         self._command = None
         self._sink = None
         self._data = None
-        self._data_octets = 0
-        self._written = False
+        self._octets = 0
         self._pausing = False
         self._due = 0  # end of the pause while pausing, else the running command's deadline
-
-    def on_urc(self, prefix, handler):
-        """Calls handler(line, length) for each unsolicited line that starts with `prefix`, inside `pump`."""
-        self.digest.register(prefix, handler)
 
     def start(self, command, sink=None, data=None, n=0):
         """Sends `command`, after the pause that the last one left behind.
 
         `sink` gets announced(count) when the response has told its payload's size, then
         payload(buf, at, span) for each chunk; they must not raise. data[0:n] is written when the modem
-        prompts for it, and must stay as it is until the command is over.
+        prompts for it, and must stay as it is until the command is over. Without data, `n` is the most
+        octets that a payload in the response may have.
         """
         if self.busy:
             raise RuntimeError("the AT channel is busy")
@@ -90,10 +77,13 @@ class Channel:
         self._command = command
         self._sink = sink
         self._data = data
-        self._data_octets = n
-        self._written = False
+        self._octets = n
         if not self._pausing:
             self._write()
+
+    def number(self, index):
+        """Field `index` of the information as an unsigned decimal, as `int_field`."""
+        return int_field(self.info, self.info_length, index)
 
     def abort(self):
         """Ends the running command with ABORTED: the modem that would have answered is gone."""
@@ -128,11 +118,10 @@ class Channel:
         return FOREVER_MS
 
     def _write(self):
-        command = self._command
-        self._written = True
-        self.digest.arm(command.expect, command.prompt, command.payload_max)
-        self._hal.uart_write(command.buf, command.length)
-        self._due = ticks_add(self._now, command.timeout_ms)
+        text, timeout_ms, expect, prompt = self._command
+        self.digest.arm(expect, prompt, self._octets if self._data is None else 0)
+        self._hal.uart_write(text, text.find(b"\r") + 1)
+        self._due = ticks_add(self._now, timeout_ms)
 
     def _dispatch(self):
         digest = self.digest
@@ -151,8 +140,8 @@ class Channel:
                 if digest.expected:
                     self._information(digest)
             elif event == PROMPT:
-                self._hal.uart_write(self._data, self._data_octets)
-                self._due = ticks_add(self._now, self._command.timeout_ms)
+                self._hal.uart_write(self._data, self._octets)
+                self._due = ticks_add(self._now, self._command[1])
             elif event == ECHO:
                 self.echoes += 1
             elif event == OVERLONG:

@@ -90,9 +90,7 @@ class Digest:
     def disarm(self):
         """The command is over, or given up. What is left of its payload is still taken as payload."""
         self._active = False
-        self._expect = None
         self._prompt = 0
-        self._payload_max = 0
 
     def resync(self):
         """Gives up a payload that did not come to its end: lines from here on."""
@@ -267,10 +265,11 @@ def text_field(line, length, index):
     at = field_at(line, length, index)
     if at < 0:
         return b""
+    mark = b","
     if line[at] == _QUOTE:
-        end = line.find(b'"', at + 1, length)
-        return bytes(line[at + 1 : length if end < 0 else end])
-    end = line.find(b",", at, length)
+        at += 1
+        mark = b'"'
+    end = line.find(mark, at, length)
     return bytes(line[at : length if end < 0 else end])
 
 

@@ -22,7 +22,7 @@ def decode(octets):
     octets = bytes(octets)
     value, end = _decode(octets, 0, _DEPTH)
     if end != len(octets):
-        raise ValueError("CBOR: octets left over")
+        raise ValueError("CBOR: left over")
     return value
 
 
@@ -36,7 +36,7 @@ def _encode(out, value):
     elif kind is str:
         octets = value.encode()
         if len(octets) != len(value):
-            raise ValueError("CBOR: text is not ASCII")
+            raise ValueError("CBOR: not ASCII")
         _head(out, _TEXT, len(octets))
         out.extend(octets)
     elif kind is list or kind is tuple:
@@ -48,7 +48,7 @@ def _encode(out, value):
         keys = {}
         for key in value:
             if type(key) not in _KEYS:
-                raise ValueError("CBOR: no type for keys")
+                raise ValueError("CBOR: key type")
             keys[encode(key)] = key
         for octets in sorted(keys):
             out.extend(octets)
@@ -56,7 +56,7 @@ def _encode(out, value):
     elif value is None or kind is bool:
         out.append(0xF6 if value is None else 0xF5 if value else 0xF4)
     else:
-        raise ValueError("CBOR: no type for records")
+        raise ValueError("CBOR: type")
 
 
 def _head(out, major, n):
@@ -68,7 +68,7 @@ def _head(out, major, n):
             out.append(major | 24 + power)
             out.extend(n.to_bytes(1 << power, "big"))
             return
-    raise ValueError("CBOR: integer beyond 64 bits")
+    raise ValueError("CBOR: beyond 64 bits")
 
 
 def _decode(octets, at, depth):
@@ -82,7 +82,7 @@ def _decode(octets, at, depth):
     major = head & 0xE0
     n = head & 0x1F
     if major > _MAP:
-        raise ValueError("CBOR: no type for records")
+        raise ValueError("CBOR: type")
     if n >= 24:
         n, at = _long(octets, at, n - 24)
     if major == _UINT:
@@ -97,10 +97,10 @@ def _decode(octets, at, depth):
         if major == _BYTES:
             return value, end
         if value and max(value) > 127:
-            raise ValueError("CBOR: text is not ASCII")
+            raise ValueError("CBOR: not ASCII")
         return value.decode(), end
     if not depth:
-        raise ValueError("CBOR: nested too deep")
+        raise ValueError("CBOR: too deep")
     if major == _ARRAY:
         items = []
         for _ in range(n):
@@ -112,7 +112,7 @@ def _decode(octets, at, depth):
     for _ in range(n):
         key, end = _decode(octets, at, depth - 1)
         if type(key) not in _KEYS or octets[at:end] <= last:
-            raise ValueError("CBOR: keys out of order")
+            raise ValueError("CBOR: key order")
         last = octets[at:end]
         table[key], at = _decode(octets, end, depth - 1)
     return table, at
@@ -125,5 +125,5 @@ def _long(octets, at, power):
         raise ValueError("CBOR: cut short")
     n = int.from_bytes(octets[at:end], "big")
     if n < (1 << (4 << power) if power else 24):
-        raise ValueError("CBOR: not the shortest form")
+        raise ValueError("CBOR: not shortest")
     return n, end

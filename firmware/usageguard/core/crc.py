@@ -10,7 +10,7 @@ _HI = []
 _LO = []
 for n in range(16):
     for _ in range(4):
-        n = n >> 1 ^ (n & 1) * 0xEDB88320  # noqa: PLW2901
+        n = n >> 1 ^ (n & 1) * 0xEDB88320
     _HI.append(n >> 16)
     _LO.append(n & 0xFFFF)
 
@@ -34,7 +34,7 @@ def crc32_into(buf, n, out, at):
 def crc32_ok(buf, n, at):
     """Whether buf[at:at + 4] holds the CRC-32 of buf[0:n]."""
     crc32_into(buf, n, _sum, 0)
-    for i in range(4):
+    for i in range(4):  # noqa: SIM110 - a generator would be an allocation
         if _sum[i] != buf[at + i]:
             return False
     return True

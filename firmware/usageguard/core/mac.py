@@ -44,21 +44,6 @@ def mac0_seal(key, aad, payload, kid=None):
 
 def mac0_open(key, aad, blob):
     """The payload of a COSE_Mac0. ValueError if it is none, or not made with this key and this `aad`."""
-    _, payload, tag = _parse(blob)
-    difference = 0  # in constant time: the loop has no early end
-    for i, octet in enumerate(_tag(key, aad, payload)):
-        difference |= octet ^ tag[i]
-    if difference:
-        raise ValueError("MAC: does not match")
-    return payload
-
-
-def mac0_kid(blob):
-    """The key id a COSE_Mac0 names, not yet authenticated; None without one. ValueError if it is none."""
-    return _parse(blob)[0]
-
-
-def _parse(blob):
     parts = cbor.decode(blob)
     if type(parts) is not list or len(parts) != 4:
         raise ValueError("MAC: no COSE_Mac0")
@@ -66,12 +51,16 @@ def _parse(blob):
     if (
         protected != _PROTECTED
         or type(unprotected) is not dict
+        or type(unprotected.pop(_KID, b"")) is not bytes
+        or unprotected
         or type(payload) is not bytes
         or type(tag) is not bytes
         or len(tag) != _TAG_OCTETS
     ):
         raise ValueError("MAC: no COSE_Mac0")
-    kid = unprotected.pop(_KID, None)
-    if unprotected or not (kid is None or type(kid) is bytes):
-        raise ValueError("MAC: unknown headers")
-    return kid, payload, tag
+    difference = 0  # in constant time: the loop has no early end
+    for i, octet in enumerate(_tag(key, aad, payload)):
+        difference |= octet ^ tag[i]
+    if difference:
+        raise ValueError("MAC: does not match")
+    return payload

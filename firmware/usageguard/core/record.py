@@ -10,52 +10,16 @@ from usageguard.core.cycle import DAY_SECONDS
 VERSION = 1
 
 
-def encode_report(
-    boot_id,
-    seq,
-    cycle_id,
-    carried_octets,
-    rated_octets,
-    carried_base,
-    rated_base,
-    error_bound_octets,
-    level,
-    reasons,
-    warned,
-    app_restarts,
-    crash_code,
-    reporting_reason,
-    counter,
-    refused,
-    cost_fen,
-):
-    """The octets of a report; all fields are integers.
+def encode_report(*fields):
+    """The octets of a report, whose fields are integers: boot_id, seq, cycle_id, carried_octets, rated_octets,
+    carried_base, rated_base, error_bound_octets, level, reasons, warned, app_restarts, crash_code, reporting_reason,
+    counter, refused, cost_fen.
 
     `level`, `reasons` and `warned` are those of Policy, `reporting_reason` of TS 32.299 section 7.2.175, `counter` of
     the last order that was applied, `refused` how many were not.
     """
-    return cbor.encode(
-        [
-            VERSION,
-            boot_id,
-            seq,
-            cycle_id,
-            carried_octets,
-            rated_octets,
-            carried_base,
-            rated_base,
-            error_bound_octets,
-            level,
-            reasons,
-            warned,
-            app_restarts,
-            crash_code,
-            reporting_reason,
-            counter,
-            min(refused, 0xFFFF),
-            min(cost_fen, 0xFFFFFFFF),
-        ]
-    )
+    *others, refused, cost_fen = fields
+    return cbor.encode([VERSION] + others + [min(refused, 0xFFFF), min(cost_fen, 0xFFFFFFFF)])
 
 
 def decode_ack(octets):
@@ -64,11 +28,7 @@ def decode_ack(octets):
     fields = cbor.decode(octets)
     if type(fields) is not list or len(fields) not in (3, 5) or fields[0] != VERSION:
         raise ValueError("no acknowledgement")
-    day, second = fields[1], fields[2]
-    if type(day) is not int or type(second) is not int:
-        raise ValueError("no acknowledgement")
-    if not 0 <= day < 1 << 16 or not 0 <= second < DAY_SECONDS:
-        raise ValueError("acknowledgement: no such time")
-    if len(fields) == 3:
-        return day, second, 0, None
-    return day, second, fields[3], fields[4]
+    for at, limit in ((1, 1 << 16), (2, DAY_SECONDS)):
+        if type(fields[at]) is not int or not 0 <= fields[at] < limit:
+            raise ValueError("no such time")
+    return tuple(fields + [0, None])[1:5]

@@ -7,9 +7,8 @@ something to do.
 """
 
 from usageguard.at.digest import ABORTED, OK, int_field, text_field
-from usageguard.at.sms import submit
 from usageguard.compat import const
-from usageguard.modem.slot import CLOSING, ECONNRESET, FREE, TX_OCTETS, Deadline
+from usageguard.modem.slot import CLOSING, ECONNRESET, FREE, TX_OCTETS, Deadline, Slot
 
 SLOTS = const(4)
 
@@ -21,13 +20,6 @@ SEARCHING = const(3)
 REGISTERED = const(4)  # no data session: none wanted, or refused
 ONLINE = const(5)
 STATES = ("off", "booting", "no-sim", "searching", "registered", "online")
-
-# `Modem.sms_state`
-SMS_IDLE = const(0)
-SMS_QUEUED = const(1)
-SMS_SENDING = const(2)
-SMS_SENT = const(3)
-SMS_FAILED = const(4)  # `sms_error`: the CMS or CME code, 0 for none
 
 SILENT = const(3)  # command time-outs in a row after which the modem counts as hung
 
@@ -42,6 +34,8 @@ class Modem:
     `account` is told: opened(slot), closed(slot), received(slot, octets) as payload arrives (HOT),
     counter(tx, rx) with two `Octets` that it must copy, refused(cme), served().
     """
+
+    SLOT = Slot  # the family's, of connections
 
     def __init__(self, hal, channel, config, account):
         self.hal = hal
@@ -76,10 +70,7 @@ class Modem:
         self.time_reading = 0
         self.time_day = 0
         self.time_second = 0
-        self.time_ticks = 0
-        self.sms_state = SMS_IDLE
-        self.sms_error = 0
-        self._sms = None
+        self.messenger = None  # modem.sms, where short messages are wanted
         self.segment = bytearray(TX_OCTETS)
         self.segment_owner = None
         self._synced = False  # it answered since its last boot
@@ -90,26 +81,15 @@ class Modem:
         self._context_doubted = False
         self._counter_wanted = False
         self._pause = Deadline()
-        self._sim_due = Deadline()
-        self._registration_due = Deadline()
-        self._stuck_due = Deadline()
-        self._retry_due = Deadline()
-        self._evidence_due = Deadline()
-        self._deadlines = (
-            self._sim_due,
-            self._registration_due,
-            self._stuck_due,
-            self._retry_due,
-            self._evidence_due,
-        )
-        self.slots = self._make_slots()
-        self._main = self._run()
-        self._tasks = [self._main] + [slot.task for slot in self.slots]
+        self._deadlines = Deadline(), Deadline(), Deadline(), Deadline(), Deadline()
+        self._sim_due, self._registration_due, self._stuck_due, self._retry_due, self._evidence_due = self._deadlines
+        self.slots = [self.SLOT(self, index) for index in range(SLOTS)]
+        self._tasks = [self._run()] + [slot.task for slot in self.slots]
         self._turn = 0
         self._holder = None
         channel.on_urc(b"RDY", self._on_ready)
         channel.on_urc(b"+CFUN:", self._on_function)
-        channel.on_urc(b"POWERED DOWN", self._on_powered_down)
+        channel.on_urc(b"POWERED DOWN", self._on_ready)
         channel.on_urc(b"+CPIN:", self._on_pin)
         channel.on_urc(b"+CEREG:", self._on_registration)
         channel.on_urc(b"+CGEV:", self._on_packet_event)
@@ -170,26 +150,11 @@ class Modem:
         self._counter_wanted = True
         self.poked = True
 
-    def sms(self, number, octets):
-        """Queues one message of 0..140 octets; watch `sms_state`. False while one is under way.
-
-        ValueError for a number or a length that no message can have.
-        """
-        if self.sms_state in (SMS_QUEUED, SMS_SENDING):
-            return False
-        self._sms = submit(number, octets)
-        self.sms_state = SMS_QUEUED
-        self.poked = True
-        return True
-
     @property
     def registered(self):
         return self.registration in (1, 5)
 
     # What a driver provides
-
-    def _make_slots(self):
-        raise NotImplementedError
 
     def _run(self):
         """The main generator."""
@@ -197,9 +162,10 @@ class Modem:
 
     # Tools of the modem's generators
 
-    def _ask(self, command, data=None, n=0):
-        """Generator: one command; returns its result. GoneError when the modem is not what it was."""
-        self.channel.start(command, None, data, n)
+    def ask(self, command, data=b""):
+        """Generator: one command, and what its prompt asks for; returns its result. GoneError when the modem is not
+        what it was."""
+        self.channel.start(command, None, data, len(data))
         yield True
         self._answered()
         return self.channel.result
@@ -209,11 +175,11 @@ class Modem:
         if self.channel.result == ABORTED or self._rebooted or self.channel.timeouts >= SILENT:
             raise GoneError
 
-    def _info(self, command, index):
-        """Generator: field `index` of a command's information as bytes; b"" if it failed."""
-        if (yield from self._ask(command)) != OK or not self.channel.info_length:
+    def _info(self, command):
+        """Generator: the first field of a command's information as bytes; b"" if it failed."""
+        if (yield from self.ask(command)) != OK or not self.channel.info_length:
             return b""
-        return text_field(self.channel.info, self.channel.info_length, index)
+        return text_field(self.channel.info, self.channel.info_length, 0)
 
     def _sleep(self, ms):
         self._pause.set(self.now, ms)
@@ -226,7 +192,6 @@ class Modem:
     def _network_time(self, day, second):
         self.time_day = day
         self.time_second = second
-        self.time_ticks = self.now
         self.time_reading += 1
 
     def _drop(self, errno, unseen=False):
@@ -248,9 +213,6 @@ class Modem:
         """+CFUN: 1 follows RDY at boot; later it means a reboot whose RDY was lost."""
         if self._settled:
             self._on_ready(line, length)
-
-    def _on_powered_down(self, line, length):
-        self._on_ready(line, length)
 
     def _on_pin(self, line, length):
         """The SIM became ready, or stopped being so; also the answer to AT+CPIN?."""
@@ -277,7 +239,7 @@ class Modem:
         """Has the data session looked at: something failed as if its end had gone unheard."""
         self._context_doubted = True
 
-    def _lose_context(self):
+    def _lose_context(self, *_):
         if self.online:
             self.online = False
             self._context_lost = True

@@ -1,7 +1,6 @@
 """The life of any 3GPP modem: power and boot, SIM, registration, data session, SMS, evidence."""
 
-from usageguard.at.channel import Command
-from usageguard.at.digest import OK, TIMEOUT, int_field
+from usageguard.at.digest import OK
 from usageguard.compat import const
 from usageguard.core.probe import Probe
 from usageguard.modem.base import (
@@ -11,10 +10,6 @@ from usageguard.modem.base import (
     REGISTERED,
     SEARCHING,
     SILENT,
-    SMS_FAILED,
-    SMS_QUEUED,
-    SMS_SENDING,
-    SMS_SENT,
     GoneError,
     Modem,
 )
@@ -39,21 +34,16 @@ _EVIDENCE_MS = const(900_000)
 _FIRST_TIME_MS = const(60_000)
 
 # Clauses of 3GPP TS 27.007 unless said otherwise.
-_AT = Command(b"AT", _PROBE_MS)
-_ECHO_OFF = Command(b"ATE0", 1_000)  # V.250 6.2.4
-_CPIN = Command(b"AT+CPIN?", 5_000)  # 8.3; the answer looks like the unsolicited code and is handled as such
-_CEREG = Command(b"AT+CEREG?", 1_000)  # 10.1.22; likewise
-_CSQ = Command(b"AT+CSQ", 1_000, b"+CSQ:")  # 8.5
-_CESQ = Command(b"AT+CESQ", 1_000, b"+CESQ:")  # 8.69
-_CGSN = Command(b"AT+CGSN", 1_000, b"")  # 5.4
-_CIMI = Command(b"AT+CIMI", 1_000, b"")  # 5.6
-_RADIO_OFF = Command(b"AT+CFUN=0", 15_000)  # 8.2
-_RADIO_ON = Command(b"AT+CFUN=1", 15_000)
-_PDU_MODE = Command(b"AT+CMGF=0", 1_000)  # TS 27.005 3.2.3
-_CMGS_MS = const(120_000)
-_PROMPT = const(0x3E)
-_CTRL_Z = b"\x1a"  # TS 27.005 4.3: sends the message
-_ESCAPE = b"\x1b"  # and this gives it up
+_AT = (b"AT\r", _PROBE_MS, None, 0)
+_ECHO_OFF = (b"ATE0\r", 1_000, None, 0)  # V.250 6.2.4
+_CPIN = (b"AT+CPIN?\r", 5_000, None, 0)  # 8.3; the answer looks like the unsolicited code and is handled as such
+_CEREG = (b"AT+CEREG?\r", 1_000, None, 0)  # 10.1.22; likewise
+_CSQ = (b"AT+CSQ\r", 1_000, b"+CSQ:", 0)  # 8.5
+_CESQ = (b"AT+CESQ\r", 1_000, b"+CESQ:", 0)  # 8.69
+_CGSN = (b"AT+CGSN\r", 1_000, b"", 0)  # 5.4
+_CIMI = (b"AT+CIMI\r", 1_000, b"", 0)  # 5.6
+_RADIO_OFF = (b"AT+CFUN=0\r", 15_000, None, 0)  # 8.2
+_RADIO_ON = (b"AT+CFUN=1\r", 15_000, None, 0)
 
 
 class Backoff:
@@ -74,7 +64,7 @@ class Backoff:
 
 
 class Cellular(Modem):
-    """Adds the modem's main generator. A family provides the generators below and SETTINGS."""
+    """Adds the modem's main generator. A family provides the generators below, SLOT and SETTINGS."""
 
     SETTINGS = ()  # commands for a modem that has just booted; one that it does not know is no failure
 
@@ -159,11 +149,11 @@ class Cellular(Modem):
         return self._synced
 
     def _bring_up(self):
-        yield from self._ask(_ECHO_OFF)
+        yield from self.ask(_ECHO_OFF)
         self.channel.echoes = 0
         for command in self.SETTINGS:
-            yield from self._ask(command)
-        self.imei = yield from self._info(_CGSN, 0)
+            yield from self.ask(command)
+        self.imei = yield from self._info(_CGSN)
         yield from self._deactivate()  # what an earlier life of ours left open
         self.state = NO_SIM
         self._sim_due.set(self.now, 0)
@@ -174,8 +164,8 @@ class Cellular(Modem):
         self.counter_epoch += 1
         self.found_on = False
         self.registration = -1
-        if self.sms_state == SMS_SENDING:  # it may have left: sending it again is not ours to decide
-            self.sms_state = SMS_FAILED
+        if self.messenger:
+            self.messenger.gone()
         self._drop(ECONNRESET, True)
         self._pause.clear()
         for deadline in self._deadlines:
@@ -190,7 +180,7 @@ class Cellular(Modem):
             if self._retry_due.due(now):
                 self._retry_due.clear()
             if self.channel.timeouts:
-                yield from self._ask(_AT)
+                yield from self.ask(_AT)
                 for slot in self.slots:  # what the modem told in the meantime may have been lost
                     slot.readable_hint = slot.state == OPEN
             elif self._sim_due.due(now):
@@ -216,8 +206,8 @@ class Cellular(Modem):
                     self._counter_read()
             elif self.data_wanted and not self.online and self.registered and not self._retry_due.armed:
                 yield from self._go_online()
-            elif self.sms_state == SMS_QUEUED and self.registered:
-                yield from self._send_sms()
+            elif self.messenger and self.messenger.waiting and self.registered:
+                yield from self.messenger.run()
             elif self._evidence_due.due(now):
                 yield from self._gather()
             else:
@@ -229,16 +219,16 @@ class Cellular(Modem):
         self._stuck_due.clear()
         self.state = NO_SIM
         self.sim_state = b""
-        result = yield from self._ask(_CPIN)
+        result = yield from self.ask(_CPIN)
         self.sim_error = 0 if result == OK else self.channel.error
         if self.sim_state == b"SIM PIN" and self.config.pin and not self._pin_tried:
             self._pin_tried = True  # once: a third wrong PIN locks the SIM
-            yield from self._ask(Command(b"AT+CPIN=" + self.config.pin.encode(), 5_000))
+            yield from self.ask((b"AT+CPIN=" + self.config.pin.encode() + b"\r", 5_000, None, 0))
         elif self.sim_state == b"READY":
             self._sim_due.clear()
             self._settled = True
             self.state = SEARCHING
-            self.imsi = yield from self._info(_CIMI, 0)
+            self.imsi = yield from self._info(_CIMI)
             yield from self._identify()
             self._counter_wanted = True
             self._registration_due.set(self.now, 0)
@@ -246,7 +236,7 @@ class Cellular(Modem):
     def _check_registration(self):
         """Asks until it is registered: the unsolicited code may have been lost."""
         self._registration_due.set(self.now, _REGISTRATION_MS)
-        yield from self._ask(_CEREG)
+        yield from self.ask(_CEREG)
         if self.registered:
             self._registration_due.clear()
             self._stuck_due.clear()
@@ -262,9 +252,9 @@ class Cellular(Modem):
     def _toggle_radio(self):
         self._stuck_due.clear()
         yield from self._go_offline(ENETDOWN)
-        yield from self._ask(_RADIO_OFF)
+        yield from self.ask(_RADIO_OFF)
         yield from self._sleep(_RADIO_OFF_MS)
-        yield from self._ask(_RADIO_ON)
+        yield from self.ask(_RADIO_ON)
 
     def _go_online(self):
         if (yield from self._activate()):
@@ -292,14 +282,14 @@ class Cellular(Modem):
         """The radio's evidence, the network's time, the counter; between commands the connections may go."""
         channel = self.channel
         self._evidence_due.set(self.now, _EVIDENCE_MS)
-        if (yield from self._ask(_CSQ)) == OK:
-            self.signal = int_field(channel.info, channel.info_length, 0)
+        if (yield from self.ask(_CSQ)) == OK:
+            self.signal = channel.number(0)
         yield False
-        if (yield from self._ask(_CESQ)) == OK:
-            self.rsrq = int_field(channel.info, channel.info_length, 4)
-            self.rsrp = int_field(channel.info, channel.info_length, 5)
+        if (yield from self.ask(_CESQ)) == OK:
+            self.rsrq = channel.number(4)
+            self.rsrp = channel.number(5)
         yield False
-        yield from self._ask(_CEREG)
+        yield from self.ask(_CEREG)
         yield False
         yield from self._read_time()
         yield False
@@ -307,15 +297,3 @@ class Cellular(Modem):
         self._context_doubted = True
         if not self.time_reading:
             self._evidence_due.set(self.now, _FIRST_TIME_MS)
-
-    def _send_sms(self):
-        self.sms_state = SMS_SENDING
-        pdu, length = self._sms
-        yield from self._ask(_PDU_MODE)
-        data = pdu + _CTRL_Z
-        command = Command(b"AT+CMGS=" + str(length).encode(), _CMGS_MS, b"+CMGS:", _PROMPT)
-        result = yield from self._ask(command, data, len(data))
-        if result == TIMEOUT:
-            self.hal.uart_write(_ESCAPE, 1)  # in case it still waits for the message
-        self.sms_error = self.channel.error
-        self.sms_state = SMS_SENT if result == OK else SMS_FAILED

@@ -3,7 +3,6 @@
 Manuals: EC2x&EG9x AT Commands (AT), EC200U&EG915U TCP/IP Application Note (TCP).
 """
 
-from usageguard.at.channel import Command
 from usageguard.at.digest import CME_ERROR, OK, int_field, octets_field
 from usageguard.compat import const
 from usageguard.core.cycle import days_from_civil
@@ -13,39 +12,42 @@ from usageguard.modem.cellular import Cellular
 from usageguard.modem.quectel_slot import QuectelSlot
 
 _CONTEXT_MS = const(150_000)  # TCP 2.1.4: AT+QIACT, the longest
-_QIACT = Command(b"AT+QIACT=1", _CONTEXT_MS)
-_CONTEXTS = Command(b"AT+QIACT?", 5_000, b"+QIACT:")
-_QIDEACT = Command(b"AT+QIDEACT=1", 40_000)  # TCP 2.1.5
-_QCCID = Command(b"AT+QCCID", 1_000, b"+QCCID:")
-_QGDCNT = Command(b"AT+QGDCNT?", 1_000, b"+QGDCNT:")
+_QIACT = (b"AT+QIACT=1\r", _CONTEXT_MS, None, 0)
+_CONTEXTS = (b"AT+QIACT?\r", 5_000, b"+QIACT:", 0)
+_QIDEACT = (b"AT+QIDEACT=1\r", 40_000, None, 0)  # TCP 2.1.5
+_QCCID = (b"AT+QCCID\r", 1_000, b"+QCCID:", 0)
+_QGDCNT = (b"AT+QGDCNT?\r", 1_000, b"+QGDCNT:", 0)
 # The counter outlives a power cut but for the last minute; more often wears the modem's flash.
-_QAUGDCNT = Command(b"AT+QAUGDCNT=60", 1_000)
-_QLTS = Command(b"AT+QLTS=1", 1_000, b"+QLTS:")
-_CEER = Command(b"AT+CEER", 1_000, b"+CEER:")  # TS 27.007 6.10
+_QAUGDCNT = (b"AT+QAUGDCNT=60\r", 1_000, None, 0)
+_QLTS = (b"AT+QLTS=1\r", 1_000, b"+QLTS:", 0)
+_CEER = (b"AT+CEER\r", 1_000, b"+CEER:", 0)  # TS 27.007 6.10
 _SANE_YEARS = range(2024, 2064)  # unsynchronized clocks show 1980 or 2004, broken ones 2080
 
-# A refused session, as the report of AT+CEER names it (3GPP TS 27.007 9.2.2) and as a CME error.
+# A refused session, as the report of AT+CEER names it: the CME errors 126 to 134, and that of an operator's barring
+# (3GPP TS 27.007 9.2.2).
 _REFUSALS = (
-    (b"operator determined barring", 177),
-    (b"insufficient resources", 126),
-    (b"missing or unknown apn", 127),
-    (b"unknown pdp", 128),
-    (b"user authentication failed", 129),
-    (b"activation rejected by", 130),
-    (b"activation rejected, unspecified", 131),
-    (b"service option not supported", 132),
-    (b"service option not subscribed", 133),
-    (b"service option temporarily out of order", 134),
+    b"insufficient resources",
+    b"missing or unknown apn",
+    b"unknown pdp",
+    b"user authentication failed",
+    b"activation rejected by",
+    b"activation rejected, unspecified",
+    b"service option not supported",
+    b"service option not subscribed",
+    b"service option temporarily out of order",
+    b"operator determined barring",
 )
+_FIRST_REFUSAL = const(126)
+_BARRING = const(177)
 _BARRED = const(8)  # ESM cause: operator determined barring; other causes are 100 below their CME error
 
 
 def cme_of(report):
     """The CME error for the text, or else the last number (an ESM cause or a CME error), of +CEER; 0: none."""
     words = report.lower()
-    for name, cme in _REFUSALS:
+    for cme, name in enumerate(_REFUSALS, _FIRST_REFUSAL):
         if name in words:
-            return cme
+            return cme if name is not _REFUSALS[-1] else _BARRING
     number = 0
     inside = False
     for octet in report:
@@ -55,16 +57,17 @@ def cme_of(report):
         else:
             inside = False
     if number == _BARRED:
-        return 177
+        return _BARRING
     return number + 100 if 0 < number < 100 else number
 
 
 class Quectel(Cellular):
+    SLOT = QuectelSlot
     SETTINGS = (
-        Command(b"AT+CMEE=1", 1_000),
-        Command(b"AT+CEREG=3", 1_000),  # 3: with the cause of a denied registration
-        Command(b"AT+CGEREP=2,1", 1_000),
-        Command(b"AT+CTZU=1", 1_000),  # the network's time into the clock, as GMT
+        (b"AT+CMEE=1\r", 1_000, None, 0),
+        (b"AT+CEREG=3\r", 1_000, None, 0),  # 3: with the cause of a denied registration
+        (b"AT+CGEREP=2,1\r", 1_000, None, 0),
+        (b"AT+CTZU=1\r", 1_000, None, 0),  # the network's time into the clock, as GMT
     )
 
     def __init__(self, hal, channel, config, account):
@@ -75,20 +78,18 @@ class Quectel(Cellular):
         self._received = Octets()
         channel.on_urc(b'+QIURC: "recv"', self._on_recv)
         channel.on_urc(b'+QIURC: "closed"', self._on_closed)
-        channel.on_urc(b'+QIURC: "pdpdeact"', self._on_pdp_deactivated)
+        channel.on_urc(b'+QIURC: "pdpdeact"', self._lose_context)
         channel.on_urc(b"+QIOPEN:", self._on_open)
-
-    def _make_slots(self):
-        return [QuectelSlot(self, index) for index in range(SLOTS)]
 
     def _activate(self):
         apn = self.config.apn.encode()
-        yield from self._ask(Command(b'AT+QICSGP=1,1,"' + apn + b'","","",0', 1_000))  # TCP 2.1.1; 1: IPv4
-        result = yield from self._ask(_QIACT)
+        define = (b'AT+QICSGP=1,1,"' + apn + b'","","",0\r', 1_000, None, 0)  # TCP 2.1.1; 1: IPv4
+        yield from self.ask(define)
+        result = yield from self.ask(_QIACT)
         if result == OK:
             return True
         cme = self.channel.error if result == CME_ERROR else 0
-        answered = (yield from self._ask(_CEER)) == OK
+        answered = (yield from self.ask(_CEER)) == OK
         self.ceer = bytes(self.channel.info[6 : self.channel.info_length]).strip() if answered else b""
         self.cme = cme if cme > 0 else cme_of(self.ceer)
         yield from self._deactivate()  # a context that the network broke cannot be activated again before
@@ -97,17 +98,17 @@ class Quectel(Cellular):
     def _deactivate(self):
         for slot in self.slots:
             yield from slot.count_unread()
-        yield from self._ask(_QIDEACT)
+        yield from self.ask(_QIDEACT)
 
     def _is_active(self):
-        if (yield from self._ask(_CONTEXTS)) != OK:
+        if (yield from self.ask(_CONTEXTS)) != OK:
             return True
-        return int_field(self.channel.info, self.channel.info_length, 1) == 1  # <context_state>
+        return self.channel.number(1) == 1  # <context_state>
 
     def _identify(self):
-        self.iccid = yield from self._info(_QCCID, 0)
+        self.iccid = yield from self._info(_QCCID)
         if self.config.counter:
-            yield from self._ask(_QAUGDCNT)
+            yield from self.ask(_QAUGDCNT)
 
     def _start_counter(self):
         if self.config.counter:
@@ -125,7 +126,7 @@ class Quectel(Cellular):
 
     def _read_time(self):
         """+QLTS: "yyyy/MM/dd,hh:mm:ss+zz,d": GMT although it names a zone; "" before the network told it."""
-        text = yield from self._info(_QLTS, 0)
+        text = yield from self._info(_QLTS)
         try:
             year, month, day = int(text[0:4]), int(text[5:7]), int(text[8:10])
             hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
@@ -134,20 +135,22 @@ class Quectel(Cellular):
         except ValueError:  # no time, or no such time
             pass
 
+    def _slot(self, line, length, field):
+        """The connection whose number a line gives; None where it names none."""
+        index = int_field(line, length, field)
+        return self.slots[index] if 0 <= index < SLOTS else None
+
     def _on_recv(self, line, length):
-        index = int_field(line, length, 1)
-        if 0 <= index < SLOTS:
-            self.slots[index].notified()
+        slot = self._slot(line, length, 1)
+        if slot:
+            slot.readable_hint = True
 
     def _on_closed(self, line, length):
-        index = int_field(line, length, 1)
-        if 0 <= index < SLOTS:
-            self.slots[index].closed_by_peer()
-
-    def _on_pdp_deactivated(self, line, length):
-        self._lose_context()
+        slot = self._slot(line, length, 1)
+        if slot:
+            slot.closed_by_peer()
 
     def _on_open(self, line, length):
-        index = int_field(line, length, 0)
-        if 0 <= index < SLOTS:
-            self.slots[index].answered(int_field(line, length, 1))
+        slot = self._slot(line, length, 0)
+        if slot:
+            slot.answer = int_field(line, length, 1)

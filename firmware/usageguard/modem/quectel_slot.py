@@ -1,7 +1,7 @@
 """One Quectel socket in buffer access mode (EC200U&EG915U TCP/IP Application Note 2.1.6 to 2.1.10)."""
 
-from usageguard.at.channel import FOREVER_MS, Command
-from usageguard.at.digest import ERROR, OK, SEND_FAIL, TIMEOUT, int_field, put_int
+from usageguard.at.channel import FOREVER_MS
+from usageguard.at.digest import ERROR, OK, SEND_FAIL, TIMEOUT, put_int
 from usageguard.compat import const
 from usageguard.modem.slot import (
     CLOSING,
@@ -39,7 +39,11 @@ _ECONNABORTED = const(103)
 _IN_USE = const(563)
 _TIMED_OUT = const(569)
 _QUIT_TRIES = const(3)
-_QIGETERROR = Command(b"AT+QIGETERROR", 1_000, b"+QIGETERROR:")
+# One command is under way at a time: the connections share these, and each puts its number in.
+_SEND = (bytearray(b"AT+QISEND=0,1460\r"), _COMMAND_MS, None, 0x3E)
+_READ = (bytearray(b"AT+QIRD=0,1500\r"), _COMMAND_MS, b"+QIRD:", 0)
+_QUIT = (bytearray(b"AT+QICLOSE=0\r"), _CLOSE_MS, None, 0)
+_QIGETERROR = (b"AT+QIGETERROR\r", 1_000, b"+QIGETERROR:", 0)
 
 
 class QuectelSlot(Slot):
@@ -47,14 +51,9 @@ class QuectelSlot(Slot):
 
     def __init__(self, modem, index):
         super().__init__(modem, index)
-        digit = b"%d" % index
-        self._send = Command(b"AT+QISEND=" + digit + b",1460", _COMMAND_MS, None, 0x3E)
-        self._read = Command(b"AT+QIRD=" + digit + b",1500", _COMMAND_MS, b"+QIRD:")
-        self._statistics = Command(b"AT+QIRD=" + digit + b",0", _COMMAND_MS, b"+QIRD:")
-        self._quit = Command(b"AT+QICLOSE=" + digit, _CLOSE_MS)
         self._request = None
-        self._answer = -1  # of +QIOPEN, -1 before it came
-        self._arrived = 0
+        self.answer = -1  # of +QIOPEN, -1 before it came
+        self._asked = self._arrived = 0  # of a read
         self._peer_closed = False
         self._checking = False  # the next read looks for a lost notification
         self._open_due = Deadline()
@@ -64,12 +63,6 @@ class QuectelSlot(Slot):
         self._late = Deadline()
 
     # Called by the modem's unsolicited codes and by the channel
-
-    def answered(self, code):
-        self._answer = code
-
-    def notified(self):
-        self.readable_hint = True
 
     def closed_by_peer(self):
         """What it sent before may still wait in the modem: PEER_CLOSED only when that has been read."""
@@ -101,8 +94,8 @@ class QuectelSlot(Slot):
         for deadline in (self._open_due, self._retry, self._soon, self._late):
             deadline.clear()
         kind = b"TCP" if self.tcp else b"UDP"
-        text = b'AT+QIOPEN=1,%d,"%s","%s",%d,0,0' % (self.index, kind, host.encode(), port)
-        self._request = Command(text, _COMMAND_MS)
+        text = b'AT+QIOPEN=1,%d,"%s","%s",%d,0,0\r' % (self.index, kind, host.encode(), port)
+        self._request = (text, _COMMAND_MS, None, 0)
 
     def _run(self):
         while True:
@@ -129,13 +122,16 @@ class QuectelSlot(Slot):
 
     # Sending and receiving. HOT
 
+    def _lay_out(self, command, at, n):
+        """Puts the connection's digit at `at` into a command, and behind it the number `n`."""
+        text = command[0]
+        text[at] = 48 + self.index
+        text[put_int(text, at + 2, n)] = 13
+
     def _start_send(self):
         modem = self.modem
-        command = self._send
-        at = put_int(command.buf, 12, self._segment)
-        command.buf[at] = 13
-        command.length = at + 1
-        modem.channel.start(command, None, modem.segment, self._segment)
+        self._lay_out(_SEND, 10, self._segment)
+        modem.channel.start(_SEND, None, modem.segment, self._segment)
 
     def _sent(self, result):
         if result == OK:
@@ -158,21 +154,18 @@ class QuectelSlot(Slot):
         return 0 if room < _ROOM_OCTETS or (held and not self.tcp) else room
 
     def _start_read(self):
-        command = self._read
-        command.payload_max = min(self._room(), _READ_OCTETS)
-        at = put_int(command.buf, 10, command.payload_max)
-        command.buf[at] = 13
-        command.length = at + 1
+        self._asked = min(self._room(), _READ_OCTETS)
+        self._lay_out(_READ, 8, self._asked)
         self.readable_hint = False
         self._arrived = 0
-        self.modem.channel.start(command, self)
+        self.modem.channel.start(_READ, self, None, self._asked)
 
     def _was_read(self, channel):
         arrived = self._arrived
         if channel.result != OK:
             if channel.result != ERROR or not self._peer_closed:  # with ERROR the modem says that nothing is left
                 self.fail(ETIMEDOUT if channel.result == TIMEOUT else ECONNRESET)
-        elif channel.digest.torn or int_field(channel.info, channel.info_length, 0) != arrived:
+        elif channel.digest.torn or channel.number(0) != arrived:
             self.fail(ECONNRESET)  # the stream has octets too many or too few
         else:
             now = self.modem.now
@@ -186,7 +179,7 @@ class QuectelSlot(Slot):
                 # at the end.
                 if self._checking:
                     self.modem.short_read_drains = False
-                short = arrived < self._read.payload_max and self.modem.short_read_drains
+                short = arrived < self._asked and self.modem.short_read_drains
                 if not (short and self.tcp) or self._peer_closed:
                     self.readable_hint = True
         self._checking = False
@@ -201,19 +194,19 @@ class QuectelSlot(Slot):
         if self._dirty:
             yield from self._quit_connection()
         for _ in range(2):
-            self._answer = -1
+            self.answer = -1
             self._dirty = True
             channel.start(self._request)
             yield True
             if channel.result == OK:
                 self._open_due.set(self.modem.now, _OPEN_MS)
-                while self.state == OPENING and self._answer < 0 and not self._open_due.due(self.modem.now):
+                while self.state == OPENING and self.answer < 0 and not self._open_due.due(self.modem.now):
                     yield False
-                answer = self._answer if self._answer >= 0 else _TIMED_OUT
+                answer = self.answer if self.answer >= 0 else _TIMED_OUT
             elif channel.result == ERROR:
                 channel.start(_QIGETERROR)
                 yield True
-                answer = int_field(channel.info, channel.info_length, 0)
+                answer = channel.number(0)
             else:
                 answer = channel.error or _TIMED_OUT
             if self.state != OPENING or answer != _IN_USE:
@@ -234,9 +227,10 @@ class QuectelSlot(Slot):
         """Generator: what arrived and was never read has been paid for all the same."""
         if self._opened and self._dirty:
             channel = self.modem.channel
-            channel.start(self._statistics)  # +QIRD: <total>,<read>,<unread>
+            self._lay_out(_READ, 8, 0)
+            channel.start(_READ)  # of 0 octets: +QIRD: <total>,<read>,<unread>
             yield True
-            unread = int_field(channel.info, channel.info_length, 2)
+            unread = channel.number(2)
             if channel.result == OK and unread > 0:
                 self.modem.account.received(self, unread)
 
@@ -252,7 +246,8 @@ class QuectelSlot(Slot):
         for _ in range(_QUIT_TRIES):
             if not self._dirty:
                 break
-            channel.start(self._quit)
+            _QUIT[0][11] = 48 + self.index
+            channel.start(_QUIT)
             yield True
             if channel.result == OK:
                 break

@@ -39,10 +39,10 @@ class Gate:
         self.bucket = None  # core.bucket, while the SIM is slowed down
         self.burst = None  # core.burst, where the plan has it
         self.burst_found = False
-        self._reserve = 0
+        self.reserve = 0  # the class, by index, that may use it
         for i, traffic_class in enumerate(config.classes):
             if traffic_class.uses_reserve:
-                self._reserve = i
+                self.reserve = i
         self.jumps = 0  # implausible jumps of the modem's counter
         self._window_octets = max(1024, min(16_384, config.plan.allowance >> 10))
         self._reading = Octets()
@@ -118,7 +118,7 @@ class Gate:
 
     def _charge(self, traffic_class):
         meter = self.meter
-        if traffic_class != self._reserve:
+        if traffic_class != self.reserve:
             self.active = True
             if self.bucket is not None:
                 self.bucket.take(meter.carried, self._hal.ticks_ms())
@@ -152,15 +152,8 @@ class Gate:
         self.meter.price_open(tcp, name_octets)
         return self._take(traffic_class)
 
-    def opened(self, tcp):
-        """A connection stands: from now on data may come."""
-        self._hold(tcp, 1)
-
-    def closed(self, tcp):
-        """It does no longer."""
-        self._hold(tcp, -1)
-
-    def _hold(self, tcp, sign):
+    def hold(self, tcp, sign):
+        """A connection stands (1), so that from now on data may come; or does no longer (-1)."""
         self.meter.price_received(tcp, UNSEEN_TCP if tcp else UNSEEN_UDP)
         self.headroom += sign * self.meter.carried
         self._headroom_rated += sign * self.meter.rated
@@ -169,7 +162,7 @@ class Gate:
     def abandoned(self, tcp):
         """A connection ended with what the modem held for it: unseen, and perhaps there."""
         self.meter.price_unseen(tcp, UNSEEN_TCP if tcp else UNSEEN_UDP)
-        self._charge(self._reserve)
+        self._charge(self.reserve)
 
     def session(self):
         """A data session begins."""

@@ -9,6 +9,11 @@ EAGAIN = const(11)
 SEGMENT = const(1460)  # octets in one AT+QISEND, and in the cork
 
 
+def error(code):
+    """What a socket raises: an OSError with that errno, on CPython too."""
+    return OSError(code, "socket")
+
+
 class Reading(io.IOBase):
     """What a socket offers besides `readinto`. It provides `_fill`, and `_peer`, the address it is connected to."""
 
@@ -25,7 +30,7 @@ class Reading(io.IOBase):
         buf = bytearray(n)
         got = self._fill(buf, n)
         if got is None:
-            raise OSError(EAGAIN, "EAGAIN")
+            raise error(EAGAIN)
         return bytes(memoryview(buf)[:got])
 
     def recvfrom(self, n):

@@ -12,15 +12,12 @@ is not closed is not free again: an application has three.
 from usageguard.compat import const
 from usageguard.core.ticks import ticks_add, ticks_diff
 from usageguard.modem.slot import FREE, OPEN, OPENING, PEER_CLOSED, drain
-from usageguard.net.reading import EAGAIN, SEGMENT, Reading
+from usageguard.net.reading import EAGAIN, SEGMENT, Reading, error
 
-AF_INET = const(2)
-SOCK_STREAM = const(1)
-SOCK_DGRAM = const(2)
-IPPROTO_TCP = const(6)
-IPPROTO_UDP = const(17)
-SOL_SOCKET = const(1)
-SO_REUSEADDR = const(4)
+# What applications and asyncio read in `socket`: together, for a compiled module has no integer that is named alone.
+AF_INET, SOCK_STREAM, SOCK_DGRAM = 2, 1, 2
+IPPROTO_TCP, IPPROTO_UDP = 6, 17
+SOL_SOCKET, SO_REUSEADDR = 1, 4
 
 ENETDOWN = const(100)
 ENOTCONN = const(107)
@@ -30,6 +27,7 @@ EISCONN = const(106)
 ETIMEDOUT = const(110)
 ECONNRESET = const(104)
 EINVAL = const(22)
+EAFNOSUPPORT = const(97)
 EMSGSIZE = const(90)
 EINPROGRESS = const(115)
 EDQUOT = const(122)  # the plan's quota, for this traffic class
@@ -73,7 +71,7 @@ class socket(Reading):  # noqa: N801 - the name that applications know
 
     def __init__(self, af=AF_INET, type=SOCK_STREAM, proto=0):
         if af != AF_INET or type not in (SOCK_STREAM, SOCK_DGRAM):
-            raise OSError(97, "EAFNOSUPPORT")
+            raise error(EAFNOSUPPORT)
         super().__init__()
         self._guard = _guard
         self._tcp = type == SOCK_STREAM
@@ -91,22 +89,15 @@ class socket(Reading):  # noqa: N801 - the name that applications know
 
     def _wait(self):
         """One wait of the guard; False when the socket's time-out has passed. HOT."""
-        guard = self._guard
         self._slot.wanted = True  # a notification that got lost is looked for sooner
-        if self._timeout < 0:
-            guard.pump(ticks_add(guard.hal.ticks_ms(), _LONGEST_MS))
-            return True
-        if ticks_diff(self._deadline, guard.hal.ticks_ms()) <= 0:
-            return False
-        guard.pump(self._deadline)
-        return True
+        return self._wait_until(ticks_add(self._guard.hal.ticks_ms(), _LONGEST_MS))
 
     def _may_wait(self):
         """As `_wait`; False on a non-blocking socket, ETIMEDOUT when the time-out has passed."""
         if self._timeout == 0:
             return False
         if not self._wait():
-            raise OSError(ETIMEDOUT, "ETIMEDOUT")
+            raise error(ETIMEDOUT)
         return True
 
     def _opened(self, slot):
@@ -118,7 +109,7 @@ class socket(Reading):  # noqa: N801 - the name that applications know
         return True
 
     def _wait_until(self, ticks):
-        """One wait until `ticks` at the most; False when the socket's time-out has passed."""
+        """One wait until `ticks` at the most; False when the socket's time-out has passed. HOT."""
         guard = self._guard
         if self._timeout > 0:
             if ticks_diff(self._deadline, guard.hal.ticks_ms()) <= 0:
@@ -127,6 +118,11 @@ class socket(Reading):  # noqa: N801 - the name that applications know
                 ticks = self._deadline
         guard.pump(ticks)
         return True
+
+    def _wait_or_fail(self, patience, code):
+        """One wait until ticks `patience`; OSError(`code`) where they, or the socket's time-out, have passed."""
+        if ticks_diff(patience, self._guard.hal.ticks_ms()) <= 0 or not self._wait_until(patience):
+            raise error(code)
 
     # Connecting
 
@@ -139,30 +135,27 @@ class socket(Reading):  # noqa: N801 - the name that applications know
         so it does for a connection that is still being closed, where no other is free (ENOBUFS).
         """
         if self._failed:
-            raise OSError(self._failed, "socket")
+            raise error(self._failed)
         if self._slot is not None:
-            raise OSError(EISCONN, "EISCONN")
+            raise error(EISCONN)
         host, port = address[0], address[1]
         if not _is_host(host) or not 0 < port < 65_536:
-            raise OSError(EINVAL, "EINVAL")
+            raise error(EINVAL)
         guard = self._guard
         self._begin()
         patience = ticks_add(guard.hal.ticks_ms(), _PATIENCE_MS)
         self._keep_pace(patience)
         while not guard.modem.online:
             if not guard.admits(self._class):
-                raise OSError(EDQUOT, "EDQUOT")
-            if ticks_diff(patience, guard.hal.ticks_ms()) <= 0 or not self._wait_until(patience):
-                raise OSError(ENETDOWN, "ENETDOWN")
-        slot = guard.modem.free_slot(1)  # the first one is the reports'
-        while slot is None:
-            over = ticks_diff(patience, guard.hal.ticks_ms()) <= 0 or not guard.modem.closing()
-            if over or not self._wait_until(patience):
-                raise OSError(ENOBUFS, "ENOBUFS")
-            slot = guard.modem.free_slot(1)
+                raise error(EDQUOT)
+            self._wait_or_fail(patience, ENETDOWN)
+        while (slot := guard.modem.free_slot(1)) is None:  # the first one is the reports'
+            if not guard.modem.closing():
+                raise error(ENOBUFS)
+            self._wait_or_fail(patience, ENOBUFS)
         name_octets = 0 if host.replace(".", "").isdigit() else len(host)
         if not guard.gate.open(self._class, self._tcp, name_octets):
-            raise OSError(EDQUOT, "EDQUOT")
+            raise error(EDQUOT)
         slot.open(self._tcp, host, port)
         slot.traffic_class = self._class
         slot.owner = self
@@ -170,17 +163,14 @@ class socket(Reading):  # noqa: N801 - the name that applications know
         self._slot = slot
         self._peer = (host, port)
         if self._timeout == 0:
-            raise OSError(EINPROGRESS, "EINPROGRESS")
-        while slot.state == OPENING:
-            if not self._wait():
-                slot.close()
-                self._slot = None
-                raise OSError(ETIMEDOUT, "ETIMEDOUT")
+            raise error(EINPROGRESS)
+        while slot.state == OPENING and self._wait():
+            pass
         if slot.state != OPEN:
             self._slot = None
-            error = slot.errno
+            code = slot.errno or ETIMEDOUT
             slot.close()
-            raise OSError(error, "connect")
+            raise error(code)
 
     def _keep_pace(self, patience):
         """Waits while the SIM is slowed down: who closes sends at once, and would not be slowed by that alone."""
@@ -188,32 +178,36 @@ class socket(Reading):  # noqa: N801 - the name that applications know
         while guard.shaper.slowed_ms():
             now = guard.hal.ticks_ms()
             if not guard.admits(self._class):
-                raise OSError(EDQUOT, "EDQUOT")
+                raise error(EDQUOT)
             if self._timeout == 0 and ticks_diff(patience, now) <= 0:
-                raise OSError(ENETDOWN, "ENETDOWN")
+                raise error(ENETDOWN)
             if not self._wait_until(ticks_add(now, min(guard.shaper.slowed_ms(), _PATIENCE_MS))):
-                raise OSError(ETIMEDOUT, "ETIMEDOUT")
+                raise error(ETIMEDOUT)
 
     # The cork
 
-    def _end(self, error):
-        """The socket is of no use any more; every later call raises `error`."""
+    def _end(self, code):
+        """The socket is of no use any more; every later call raises OSError(`code`)."""
         if not self._failed:
-            self._failed = error
+            self._failed = code
             if self._slot is not None:
                 self._slot.close()
                 self._guard.work = True
 
-    def _fail(self, error):
-        self._end(error)
-        raise OSError(error, "EDQUOT" if error == EDQUOT else "socket")
+    def _fail(self, code):
+        self._end(code)
+        raise error(code)
+
+    def _check_open(self, slot):
+        if slot.state != OPEN:
+            self._fail(slot.errno or ECONNRESET)
 
     def _live(self):
         slot = self._slot
         if self._failed:
-            raise OSError(self._failed, "socket")
+            raise error(self._failed)
         if slot is None:
-            raise OSError(ENOTCONN, "ENOTCONN")
+            raise error(ENOTCONN)
         return slot
 
     def _push(self, slot):
@@ -224,15 +218,14 @@ class socket(Reading):  # noqa: N801 - the name that applications know
             self._guard.work = True
 
     def _flush(self, slot):
-        """Waits until the cork has room again; False when it may not wait, or not any longer. HOT."""
+        """Waits until the cork has room again; False on a non-blocking socket, ETIMEDOUT when its time is up. HOT."""
         self._begin()
         while True:
             self._push(slot)
             if slot.tx.any() < SEGMENT:
                 return True
-            if slot.state != OPEN:
-                self._fail(slot.errno or ECONNRESET)
-            if self._timeout == 0 or not self._wait():
+            self._check_open(slot)
+            if not self._may_wait():
                 return False
 
     def write(self, buf, n=-1):
@@ -241,8 +234,7 @@ class socket(Reading):  # noqa: N801 - the name that applications know
         slot = self._live()
         if slot.state == OPENING and not self._opened(slot):
             return None
-        if slot.state != OPEN:
-            self._fail(slot.errno or ECONNRESET)
+        self._check_open(slot)
         if isinstance(buf, str):
             buf = buf.encode()
         if n < 0 or n > len(buf):
@@ -257,8 +249,6 @@ class socket(Reading):  # noqa: N801 - the name that applications know
             if room > 0:
                 done += slot.tx.write(buf, done, room)
             if slot.tx.any() >= SEGMENT and not self._flush(slot):
-                if self._timeout:
-                    raise OSError(ETIMEDOUT, "ETIMEDOUT")
                 return done or None
         self._guard.work = True
         return n
@@ -266,13 +256,13 @@ class socket(Reading):  # noqa: N801 - the name that applications know
     def send(self, data):
         done = self.write(data)
         if done is None:
-            raise OSError(EAGAIN, "EAGAIN")
+            raise error(EAGAIN)
         return done
 
     def sendall(self, data):
         done = self.write(data)
         if done != len(data):
-            raise OSError(EAGAIN, "EAGAIN")
+            raise error(EAGAIN)
 
     def sendto(self, data, address):
         """Sends one datagram. A datagram socket keeps the peer of its first one; another address opens it again."""
@@ -285,13 +275,12 @@ class socket(Reading):  # noqa: N801 - the name that applications know
 
     def _send_datagram(self, slot, buf, n):
         if n > SEGMENT:
-            raise OSError(EMSGSIZE, "EMSGSIZE")
+            raise error(EMSGSIZE)
         self._begin()
         while slot.state == OPEN and (slot.tx_busy or slot.tx.any()):
             if not self._may_wait():
                 return None
-        if slot.state != OPEN:
-            self._fail(slot.errno or ECONNRESET)
+        self._check_open(slot)
         slot.tx.write(buf, 0, n)
         self._push(slot)
         return n
@@ -325,8 +314,8 @@ class socket(Reading):  # noqa: N801 - the name that applications know
                 # A caller that polls without waiting would stop the clock: a fruitless read costs a millisecond.
                 tried = True
                 self._guard.pump(ticks_add(self._guard.hal.ticks_ms(), 1))
-            elif not self._wait():
-                raise OSError(ETIMEDOUT, "ETIMEDOUT")
+            else:
+                self._may_wait()
 
     def readinto(self, buf, n=-1):
         """Reads what there is, at least one octet, up to the size of `buf`; 0 at the end, None: nothing yet. HOT."""
@@ -339,10 +328,9 @@ class socket(Reading):  # noqa: N801 - the name that applications know
 
     def ioctl(self, op, arg):
         """Poll and close, for `select.poll`, asyncio and TLS."""
-        if op == _CLOSE:
-            self.close()
-            return 0
         if op != _POLL:
+            if op == _CLOSE:
+                self.close()
             return 0
         ready = self.poll_ready(arg)
         if not ready:  # as in `_fill`: a fruitless poll costs a millisecond
@@ -357,16 +345,16 @@ class socket(Reading):  # noqa: N801 - the name that applications know
             self._end(EDQUOT)  # raised by the next call: who polls many sockets must not fail for one
         if self._failed or slot is None:
             return wanted & (_POLL_RD | _POLL_WR) | _POLL_ERR
-        ready = 0
         if slot.state == OPENING:
             return 0
-        if wanted & _POLL_RD and (slot.rx.any() or slot.state != OPEN):
-            ready |= _POLL_RD
-        if wanted & _POLL_WR and slot.state == OPEN and slot.tx.any() < SEGMENT:
-            ready |= _POLL_WR
         if slot.state != OPEN:
-            ready |= _POLL_HUP
-        return ready
+            return wanted & _POLL_RD | _POLL_HUP
+        ready = 0
+        if slot.rx.any():
+            ready = _POLL_RD
+        if slot.tx.any() < SEGMENT:
+            ready |= _POLL_WR
+        return wanted & ready
 
     def settimeout(self, seconds):
         """None waits for ever, 0 never, otherwise at most so long."""

@@ -24,27 +24,25 @@ APPLICATION_CRASH = const(17)
 # The weakest first: of several that wait the strongest is named, as the state tells the rest.
 _RANKS = (VALIDITY_TIME, RATING_CONDITION_CHANGE, BOOT, APPLICATION_CRASH, THRESHOLD, QUOTA_EXHAUSTED, FINAL)
 _NONE = const(-1)
-_PERIODIC = const(0)
+PERIODIC = const(0)
 _CHANGED = const(1)
 _BOOTED = const(2)
 _CRASHED = const(3)
 _WARNED = const(4)
 _STOPPING = const(5)  # from here up at once, without waiting for what was begun before
-_STOPPED = const(6)
+STOPPED = const(6)
 # What a verdict that got worse is worth, by Policy.level.
-_BY_LEVEL = (_CHANGED, _WARNED, _WARNED, _WARNED, _STOPPING, _STOPPED)
+_BY_LEVEL = (_CHANGED, _WARNED, _WARNED, _WARNED, _STOPPING, STOPPED)
 _TERMINATED = const(5)
 
-_MAX_SMS_OCTETS = const(140)  # TP-UD of one 8-bit message, 3GPP TS 23.040 9.2.3.16
+_MAX_OCTETS = const(140)  # of a report: it fits into one 8-bit short message, 3GPP TS 23.040 9.2.3.16
 _GAP_MS = const(30000)  # between two reports, so that changes close to each other share one
-_BACKOFF_MS = const(60000)  # after the first failure; doubles up to the report interval
-_UNHEARD_MS = const(600000)  # registered, and nothing acknowledged for so long: no data path
-_SMS_GAP_MS = const(3600000)
+BACKOFF_MS = const(60000)  # after the first failure; doubles up to the report interval
 _POLL_MS = const(2000)  # while a report waits for its path
 _POLL_STOPPED_MS = const(60000)
 
 
-class _Countdown:
+class Countdown:
     """Milliseconds that run out once and stay so; asked at least every 2**29 ms."""
 
     def __init__(self):
@@ -70,12 +68,11 @@ class Outbox:
     - `ready()`: whether a datagram to the collector would be taken now; if not, it starts what that needs.
     - `send(buf, n)`: sends the datagram buf[0:n] in the class that may use the reserve; whether it was taken.
     - `registered`: whether the modem is on the network, so that a short message can go.
-    - `sms(number, octets)`: sends 8-bit user data; whether it was taken.
+    - `sms(number, octets)`: sends 8-bit user data; whether it was taken. Only where upstream has an `sms_number`.
     Datagrams from the collector go to `receive`. `on_time(day, second, now)` gets the collector's time, which
     is at most as old as the exchange took (93 s); then `on_order(counter, orders, now)` an order that came with it.
 
-    A short message goes only where no datagram gets through: data is stopped, or nothing was acknowledged for
-    10 minutes on the network. One tells of each change, none of the interval alone, never two within an hour.
+    Where no datagram gets through a report may go as a short message (`upstream.sms`).
     """
 
     def __init__(self, config, hal, guard, path, now):
@@ -84,28 +81,24 @@ class Outbox:
         self.on_time = self.on_order = None
         self._device = config.device_id.encode()
         self._key = config.key
-        self._upstream = config.upstream
         self._interval_ms = config.upstream.interval_s * 1000
         self._random = hal.random
         self._guard = guard
         self._path = path
-        self._coap = Coap(hal.random, _MAX_SMS_OCTETS)
+        self._coap = Coap(hal.random, _MAX_OCTETS)
         self._seq = 0  # of the next report; (boot_id, seq) never comes twice
         self._sending = _NONE  # rank of the report under way
         self._pending = _BOOTED  # rank of what waits to be reported
-        self._backoff_ms = self._ask_ms = _BACKOFF_MS
-        self._sms_sent = False
-        self._told_by_sms = False
-        self._interval = _Countdown()
-        self._hold = _Countdown()
-        self._unheard = _Countdown()
-        self._sms_hold = _Countdown()
-        self._ask_hold = _Countdown()
-        self._countdowns = (self._interval, self._hold, self._unheard, self._sms_hold, self._ask_hold)
+        self._backoff_ms = self._ask_ms = BACKOFF_MS
+        self._interval = Countdown()
+        self._hold = Countdown()
+        self._ask_hold = Countdown()
         self._interval.start(now, self._interval_ms)
-        self._unheard.start(now, _UNHEARD_MS)
-        # A device that boots over and over must not send one each time.
-        self._sms_hold.start(now, _SMS_GAP_MS)
+        self._sms = None
+        if config.upstream.sms_number is not None:
+            from usageguard.upstream.sms import ShortMessages
+
+            self._sms = ShortMessages(config.upstream, guard, path, now)
         self._remember()
 
     @property
@@ -115,19 +108,21 @@ class Outbox:
 
     def step(self, now):
         """Notices what changed and sends what is due. Allocates only to build a report."""
-        for countdown in self._countdowns:
-            countdown.left_ms(now)
+        self._interval.left_ms(now)
+        self._hold.left_ms(now)
+        self._ask_hold.left_ms(now)
         self._notice(now)
-        if not self._path.registered:
-            self._unheard.start(now, _UNHEARD_MS)
+        sms = self._sms
+        if sms:
+            sms.step(now)
         coap = self._coap
         if self._pending != _NONE and not coap.busy and not self._hold.left_ms(now):
             ready = self._path.ready()
             stopped = not ready and self._guard.policy.level == _TERMINATED
-            if stopped:  # known, and no news for the time in which nothing is heard
-                self._unheard.start(now, _UNHEARD_MS)
-            if self._sms_due(now, stopped):
-                self._send_sms(now)
+            if sms and sms.due(now, stopped):
+                if sms.send(now, self._sealed()):
+                    self._hold.start(now, _GAP_MS)
+                    self._count_sent(now)
             elif ready:
                 self._begin(now)
         does = coap.step(now)
@@ -177,10 +172,10 @@ class Outbox:
             return
         self.reports_acked += 1
         self._sending = _NONE
-        self._backoff_ms = _BACKOFF_MS
-        self._told_by_sms = False
+        self._backoff_ms = BACKOFF_MS
         self._hold.start(now, _GAP_MS)
-        self._unheard.start(now, _UNHEARD_MS)
+        if self._sms:
+            self._sms.heard(now)
         if self.on_time:
             self.on_time(day, second, now)
         if counter and self.on_order:
@@ -190,7 +185,7 @@ class Outbox:
         policy = self._guard.policy
         crashes = self._guard.app_restarts
         if policy.reasons & ~self._reasons:
-            self._ask_ms = _BACKOFF_MS
+            self._ask_ms = BACKOFF_MS
             self._ask_hold.start(now, 0)
         if policy.level > self._level or policy.reasons & ~self._reasons:
             rank = _BY_LEVEL[policy.level]
@@ -207,7 +202,7 @@ class Outbox:
         ):
             rank = _CHANGED
         elif not self._interval.left_ms(now):
-            rank = _PERIODIC
+            rank = PERIODIC
             self._interval.start(now, self._interval_ms)
         else:
             return
@@ -224,17 +219,13 @@ class Outbox:
         self._app_restarts = self._guard.app_restarts
 
     def _raise(self, now, rank):
-        if self._pending == _NONE and self._sending == _NONE:
-            self._unheard.start(now, _UNHEARD_MS)
+        if self._sms:
+            self._sms.raised(now, rank, self._pending == _NONE == self._sending)
         self._pending = max(self._pending, rank)
-        if rank != _PERIODIC:
-            self._told_by_sms = False
         if rank >= _STOPPING:
             self._coap.abort()
             self._requeue()
             self._hold.start(now, 0)
-        if rank == _STOPPED and not self._sms_sent:
-            self._sms_hold.start(now, 0)
 
     def _requeue(self):
         self._pending = max(self._pending, self._sending)
@@ -256,29 +247,6 @@ class Outbox:
         # Up to half as long again, so that a fleet does not come back in step.
         self._hold.start(now, self._backoff_ms + (self._backoff_ms >> 9) * self._random(1)[0])
         self._backoff_ms = min(self._backoff_ms << 1, self._interval_ms)
-
-    def _sms_due(self, now, stopped):
-        return (
-            (stopped or not self._unheard.left_ms(now))
-            and not self._told_by_sms
-            and not self._sms_hold.left_ms(now)
-            and self._path.registered
-            and self._upstream.sms_number is not None
-            and self._guard.ledger.sms < self._upstream.max_sms_per_cycle
-        )
-
-    def _send_sms(self, now):
-        """The reason goes on waiting: a short message is not acknowledged."""
-        if not self._path.sms(self._upstream.sms_number, self._sealed()):
-            self._sms_hold.start(now, _BACKOFF_MS)
-            return
-        self._sms_sent = True
-        self._guard.ledger.sms += 1
-        self._guard.gate.commit()  # at once: a device that boots over and over must not forget it
-        self._told_by_sms = True
-        self._sms_hold.start(now, _SMS_GAP_MS)
-        self._hold.start(now, _GAP_MS)
-        self._count_sent(now)
 
     def _sealed(self):
         guard = self._guard

@@ -17,12 +17,14 @@ class ReportPath:
         self._modem = modem
         self._gate = gate
         self._upstream = config.upstream
-        self._class = 0
-        for index, traffic_class in enumerate(config.classes):
-            if traffic_class.uses_reserve:
-                self._class = index
+        self._class = gate.reserve
         self.slot = modem.slots[0]
         self.buffer = bytearray(_DATAGRAM)
+        self.sms = None
+        if config.upstream.sms_number is not None:
+            from usageguard.modem.sms import Messenger
+
+            self.sms = Messenger(modem).send  # (number, octets): 8-bit user data as one short message; whether taken
         self.octets = 0  # IP octets of the datagrams, both ways
 
     @property
@@ -69,7 +71,3 @@ class ReportPath:
         n = self.slot.rx.readinto(self.buffer, _DATAGRAM)
         self.octets += n + 28
         return n
-
-    def sms(self, number, octets):
-        """Sends 8-bit user data as one short message; whether it was taken."""
-        return self._modem.sms(number, octets)
