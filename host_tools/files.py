@@ -37,19 +37,18 @@ def table(path: Path, hint: str, where: str = "") -> dict[str, Any]:
     return parse(text(path, hint, where), where or str(path), path.suffix == ".json")
 
 
-def parse(content: str, where: str, is_json: bool) -> dict[str, Any]:
+def parse(content: str, where: str, is_json: bool, hint: str = TABLE) -> dict[str, Any]:
     """`table` for text. UsageError names the line."""
     try:
         found = json.loads(content) if is_json else tomllib.loads(content)
     except json.JSONDecodeError as error:
         problem = f"not valid JSON: {_lower(error.msg)}"
-        raise UsageError(where, f"line {error.lineno}", problem, TABLE) from None
+        raise UsageError(where, f"line {error.lineno}", problem, hint) from None
     except tomllib.TOMLDecodeError as error:
         problem, _, line = str(error).partition(" (at ")
-        hint = TABLE if content.lstrip().startswith("{") else ""
         raise UsageError(where, line.rstrip(")"), f"not valid TOML: {_lower(problem)}", hint) from None
     except RecursionError:
-        raise UsageError(where, "", "is nested too deep", TABLE) from None
+        raise UsageError(where, "", "is nested too deep", hint) from None
     if not isinstance(found, dict):
         raise UsageError(where, "", "is no table", "begin the JSON with a brace")
     return found

@@ -32,7 +32,7 @@ _OR = {">=": "or more", "<=": "or less"}
 
 def parse(text: str, where: str) -> dict[str, Any]:
     """TOML, or UsageError with the line."""
-    return files.parse(text, where, is_json=False)
+    return files.parse(text, where, is_json=False, hint="")
 
 
 def convert(raw: dict[str, Any], kind: type[T], where: str, examples: Mapping[str, str]) -> T:

@@ -189,7 +189,7 @@ def test_a_board_is_found_by_name_folder_and_file(tmp_path):
     [
         ("waltr", 'board: "waltr" is not known; did you mean "walter"?'),
         ("zzzz", 'board: "zzzz" is not known; `usageguard boards` lists them; or give a board.toml'),
-        ("no/such/board.toml", "no/such/board.toml: no such file; name a board that ships, or a folder with a board.toml"),
+        ("no/such/b.toml", "no/such/b.toml: no such file; name a board that ships, or a folder with a board.toml"),
     ],
 )
 def test_what_is_not_found_is_one_line(given, line):
