@@ -11,14 +11,14 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from host_tools import thirdparty
+from host_tools import modules, thirdparty
 from host_tools.collector.intake import Collector
 from host_tools.collector.order import Order
 from host_tools.collector.store import Store
 from host_tools.collector.verify import BadMacError, MalformedError, Report
 from host_tools.errors import UsageError
 from host_tools.rules import schedule
-from host_tools.scenario import Fault, Host, PowerCut, Reset, Scenario
+from host_tools.scenario import Fault, Host, PowerCut, Reset, Scenario, settings
 from host_tools.sim.board import CAUSE_NAMES, PWRON, Board, Finished, PowerLoss
 from host_tools.sim.clock import Clock, S
 from host_tools.sim.desk import Desk
@@ -378,6 +378,7 @@ def run(
         else:
             image = stack.enter_context(Image(mpy=target == "micropython"))
             image.write_json("config.json", scenario.device_config())
+            image.leave_out(modules.unneeded(settings(scenario)))
             image.add_libraries(folders)
             if file:
                 image.add(file, f"{module}.py")

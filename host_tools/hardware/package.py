@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import ast
-import functools
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host_tools import bytecode, paths
+from host_tools import bytecode, modules, paths
 from host_tools.boards import Board
 from host_tools.errors import UsageError
 from host_tools.hardware import configuration
 
-HAL = "usageguard.hal.esp32"
 ROOT_FILES = ("slots.py", "main.py")
 """As source: whatever MicroPython the board has can read them. `main.py` last, for it needs the other."""
 LEDGER_IN_FILES = "usageguard/filelog.mpy"
@@ -60,59 +58,6 @@ def settings(path: Path) -> Settings:
     return Settings(checked, secrets)
 
 
-_FOR_SOME: dict[str, Callable[[Any], bool]] = {
-    "usageguard.core.burst": lambda config: config.plan.burst is not None,
-    "usageguard.config": lambda config: False,
-    "usageguard.config_limits": lambda config: False,
-    "usageguard.config_plan": lambda config: False,
-    "usageguard.config_table": lambda config: False,
-}
-"""What only some configurations (Config) ever import on a device, and which."""
-
-
-def modules(family: str) -> list[str]:
-    """The firmware's modules that a device with such a modem may import, by name, sorted."""
-    return _reached(["start", HAL, f"usageguard.modem.{family}"])
-
-
-def _needed(config: Any, plan: bytes) -> list[str]:
-    """Those of them that it does import with this configuration."""
-    others = [name for name, wanted in _FOR_SOME.items() if not wanted(config)]
-    return _reached(["start", HAL, f"usageguard.modem.{config.modem.family}", *_imports(plan)], others)
-
-
-def _reached(pending: list[str], without: Iterable[str] = ()) -> list[str]:
-    root = paths.firmware()
-    found: set[str] = set()
-    while pending:
-        name = pending.pop()
-        source = _source(root, name)
-        if name in found or name in without or not source:
-            continue
-        found.add(name)
-        if "." in name:
-            pending.append(name.rpartition(".")[0])
-        pending += _imports(source.read_bytes())
-    return sorted(found - {Path(name).stem for name in ROOT_FILES})
-
-
-@functools.cache
-def _imports(text: bytes) -> list[str]:
-    """What a source may import; names out of a package as well, for they may be modules."""
-    names = []
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return names
-
-
-def _source(root: Path, name: str) -> Path | None:
-    path = root / name.replace(".", "/")
-    return next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file()), None)
-
-
 def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> dict[str, bytes]:
     """A set's files, by their paths in it, LEDGER_IN_FILES too. UsageError where the application cannot be taken."""
     if not app.is_file():
@@ -122,13 +67,13 @@ def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> d
     if family != board.modem.family:
         problem = f'modem.family is "{family}", the board\'s modem is of "{board.modem.family}"'
         raise UsageError("--board", board.name, problem, "correct the configuration or name another board")
-    root = paths.firmware()
-    files = {}
     plan = configuration.source(settings.config).encode("ascii")
-    for name in _needed(settings.config, plan):
-        file = _source(root, name)
+    roots = [*modules.BOARD, modules.driver(family), *modules.imports(plan)]
+    files = {}
+    for name in modules.reached(roots, [*modules.VALIDATOR, *modules.unneeded(settings.config)]):
+        file = modules.source(name)
         assert file
-        place = str(file.relative_to(root))
+        place = str(file.relative_to(paths.firmware()))
         files[place.removesuffix(".py") + ".mpy"] = bytecode.compiled(file.read_bytes(), place, str(file), lines=lines)
     files["configuration.mpy"] = bytecode.compiled(plan, "configuration.py", "", lines=lines)
     files["application.mpy"] = bytecode.compiled(app.read_bytes(), app.name, str(app), lines=True)

@@ -26,14 +26,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import serial
 from rich.console import Console
 
-from host_tools import boards, bytecode, paths
+from host_tools import boards, bytecode, modules, paths
 from host_tools.errors import UsageError
-from host_tools.hardware import package
 from host_tools.hardware.deploy import fits, maintained, upload
 from host_tools.hardware.monitor import parse
 from host_tools.hardware.port import Port, Refused, resolve
 from host_tools.hardware.virtual import VirtualBoard
-from host_tools.scenario import PowerCut, Reset, Scenario
+from host_tools.scenario import PowerCut, Reset, Scenario, settings
 from host_tools.sim.board import CAUSE_NAMES, HARD, PWRON, Board, Finished, PowerLoss
 from host_tools.sim.realtime import Pace
 from host_tools.sim.realtime_cable import Cable
@@ -176,15 +175,17 @@ class WiredBoard(Board):
 
 def device_files(scenario: Scenario, extra: Mapping[str, Path], folders: list[Path]) -> dict[str, bytes]:
     """The set in `/bench`, by name: firmware and bench, applications `extra` by module, libraries in `folders`."""
-    root = paths.firmware()
-    modules = {*package.modules(scenario.device_config()["modem"]["family"]), "usageguard.filelog"}
+    config = settings(scenario)
+    roots = [*modules.BOARD[1:], *modules.VALIDATOR, modules.driver(config.modem.family)]
+    bench = {file.name: file for file in DEVICE_SIDE.glob("*.py") if file.name != "device.py"}
+    for file in bench.values():
+        roots += modules.imports(file.read_bytes())
     sources = {}
-    for name in modules:
-        if name.partition(".")[0] == "usageguard":
-            path = root / name.replace(".", "/")
-            path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-            sources[str(path.relative_to(root))] = path
-    sources |= {file.name: file for file in DEVICE_SIDE.glob("*.py") if file.name != "device.py"}
+    for name in modules.reached(roots, modules.unneeded(config)):
+        path = modules.source(name)
+        assert path
+        sources[str(path.relative_to(paths.firmware()))] = path
+    sources |= bench
     sources |= {f"{module}.py": file for module, file in extra.items()}
     for folder in folders:
         sources |= {str(file.relative_to(folder)): file for file in folder.rglob("*.py")}

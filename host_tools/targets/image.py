@@ -47,6 +47,11 @@ class Image:
         else:
             shutil.copyfile(source, target)
 
+    def leave_out(self, modules: Iterable[str]) -> None:
+        """Takes modules away, by their names, that are not to be needed."""
+        for name in modules:
+            (self.lib / name.replace(".", "/")).with_suffix(".mpy" if self.mpy else ".py").unlink()
+
     def add_libraries(self, folders: Iterable[Path]) -> None:
         for folder in folders:
             self.add_tree(folder, "")

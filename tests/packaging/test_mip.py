@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from host_tools import boards, paths
-from host_tools.hardware import package
+from host_tools import boards, modules, paths
 from host_tools.hardware.port import Port
 from host_tools.hardware.virtual import VirtualBoard
 from tests.packaging import listing
@@ -31,7 +30,7 @@ def test_the_package_lists_the_tree_as_it_is():
 @pytest.mark.parametrize("family", ["quectel"])
 def test_it_has_every_module_that_a_device_imports(family):
     listed = {name for name, _ in json.loads((FIRMWARE / "package.json").read_text("ascii"))["urls"]}
-    for module in package.modules(family):
+    for module in modules.reached([*modules.BOARD, modules.driver(family)]):
         path = module.replace(".", "/")
         assert listed & {f"{path}.py", f"{path}/__init__.py"}, f"{module} is missing"
     assert not any("host" in name or "virtual" in name for name in listed)
