@@ -15,21 +15,10 @@ _BLOCK_OCTETS = 64  # of SHA-256
 
 
 def hmac_sha256(key, message):
-    """The 32 octets of RFC 2104; a key has 64 octets at most here."""
-    if len(key) > _BLOCK_OCTETS:
-        raise ValueError("key too long")
-    inner = sha256(_padded(key, 0x36))
-    inner.update(message)
-    outer = sha256(_padded(key, 0x5C))
-    outer.update(inner.digest())
-    return outer.digest()
-
-
-def _padded(key, pad):
-    block = bytearray(pad for _ in range(_BLOCK_OCTETS))
-    for i, octet in enumerate(key):
-        block[i] ^= octet
-    return block
+    """The 32 octets of RFC 2104. ValueError for a key of more than 64 octets."""
+    key += bytes(_BLOCK_OCTETS - len(key))
+    inner = sha256(bytes(octet ^ 0x36 for octet in key) + message).digest()
+    return sha256(bytes(octet ^ 0x5C for octet in key) + inner).digest()
 
 
 def _tag(key, aad, payload):

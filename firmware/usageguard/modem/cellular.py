@@ -46,21 +46,8 @@ _RADIO_OFF = (b"AT+CFUN=0\r", 15_000, None, 0)  # 8.2
 _RADIO_ON = (b"AT+CFUN=1\r", 15_000, None, 0)
 
 
-class Backoff:
-    """Doubles from `first_ms` to `longest_ms`."""
-
-    def __init__(self, first_ms, longest_ms):
-        self._first = first_ms
-        self._longest = longest_ms
-        self._ms = first_ms
-
-    def reset(self):
-        self._ms = self._first
-
-    def next(self):
-        ms = self._ms
-        self._ms = min(2 * ms, self._longest)
-        return ms
+def _longer(ms):
+    return min(2 * ms, _LONGEST_RETRY_MS)
 
 
 class Cellular(Modem):
@@ -101,8 +88,8 @@ class Cellular(Modem):
 
     def __init__(self, hal, channel, config, account):
         self._tries = Probe(_RETRY_MS, _LONGEST_RETRY_MS, _REFUSALS_A_DAY)
-        self._stuck = Backoff(_STUCK_MS, _LONGEST_RETRY_MS)
-        self._boot_retry = Backoff(_BOOT_RETRY_MS, _LONGEST_RETRY_MS)
+        self._stuck_ms = _STUCK_MS
+        self._boot_retry_ms = _BOOT_RETRY_MS
         self._pin_tried = False
         super().__init__(hal, channel, config, account)
 
@@ -137,9 +124,11 @@ class Cellular(Modem):
             deadline.set(self.now, _BOOT_MS)
             while not deadline.due(self.now):
                 if (yield from self._probe()):
-                    self._boot_retry.reset()
+                    self._boot_retry_ms = _BOOT_RETRY_MS
                     return
-            yield from self._sleep(self._boot_retry.next())
+            retry_ms = self._boot_retry_ms
+            self._boot_retry_ms = _longer(retry_ms)
+            yield from self._sleep(retry_ms)
 
     def _probe(self):
         """One AT; True if it was answered."""
@@ -240,13 +229,14 @@ class Cellular(Modem):
         if self.registered:
             self._registration_due.clear()
             self._stuck_due.clear()
-            self._stuck.reset()
+            self._stuck_ms = _STUCK_MS
             self._evidence_due.set(self.now, 0)
             self.state = ONLINE if self.online else REGISTERED
         else:
             self.state = SEARCHING
             if not self._stuck_due.armed:
-                self._stuck_due.set(self.now, self._stuck.next())
+                self._stuck_due.set(self.now, self._stuck_ms)
+                self._stuck_ms = _longer(self._stuck_ms)
                 self._evidence_due.set(self.now, 0)
 
     def _toggle_radio(self):
