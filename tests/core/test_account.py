@@ -1,5 +1,8 @@
 """The account: orders, money, time, pool, the carrier's figure; by hand, and after every reset."""
 
+import json
+import subprocess
+import sys
 from datetime import datetime, timedelta
 
 import pytest
@@ -7,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from usageguard.core.figure import LEARNED_MAX
 from usageguard.core.octets import MAX
-from usageguard.core.policy import BALANCE, GRANT, LOCAL, PACE
+from usageguard.core.policy import BALANCE, GRANT, LEDGER_FAILED, LOCAL, PACE
 from usageguard.core.pool import RETRY_S
 
+from host_tools import paths
 from tests.core.sim_account import MB, OTA, REPORTS, TELEMETRY, Sim, number, utc
 from tests.core.test_orders import KEYS
 
@@ -729,13 +733,45 @@ class TestPaceAndForecast:
         assert (sim.policy.limit(PACE), sim.account.forecast_day) == (None, None)
 
 
+LOADED = """
+import json, sys
+from usageguard.config import load
+from usageguard.core.account import Account
+from usageguard.core.policy import Policy
+config = load(json.loads(sys.argv[1]))
+Account(config.plan, Policy(config.plan, config.classes), bytearray(124))
+print(*(name.rpartition(".")[2] for name in sys.modules if name.startswith("usageguard.core.")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("plan", "parts"),
+    [
+        ({}, {"forecast"}),
+        ({"warn_forecast": False}, set()),
+        ({"warn_forecast": False, "pace": True}, {"forecast"}),
+        ({"warn_forecast": False, "account": {}}, {"money"}),
+        ({"warn_forecast": False, "overage": OVERAGE}, {"money"}),
+        ({"warn_forecast": False, "pool": {}}, {"pool"}),
+        ({"warn_forecast": False, "lifecycle": LIFE}, {"life"}),
+        ({"warn_forecast": False, "burst": {}} | PACKAGE, set()),
+    ],
+)
+def test_a_part_is_loaded_where_a_plan_has_it(plan, parts):
+    config = {"device": {"id": "a", "key": "00" * 32}, "modem": {"family": "quectel", "apn": "x"}}
+    config["plan"] = {"allowance_octets": 30 * MB} | plan
+    command = [sys.executable, "-c", LOADED, json.dumps(config)]
+    done = subprocess.run(command, cwd=paths.firmware(), capture_output=True, text=True, check=True)
+    assert {"money", "pool", "life", "forecast", "ordered", "figure"} & set(done.stdout.split()) == parts
+
+
 @pytest.mark.parametrize("reasons", [1 << 17, 1 << 23])
 def test_a_reason_of_a_newer_firmware_is_refused_but_the_standing_kept(reasons):
     sim = Sim(pool={"first_grant_octets": MB}, **PREPAID)
     sim.order({5: [MARCH, -5, 0], 2: MB})
     sim.boot()
     sim.reasons |= reasons
-    sim.policy.apply(1 << 6)
+    sim.policy.apply(LEDGER_FAILED)
     with pytest.raises(ValueError):
         sim.boot()
     assert "ARREARS" in sim.names()

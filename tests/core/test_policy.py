@@ -70,7 +70,7 @@ def _sets():
 
 SETS = _sets()
 SOME_SETS = [s for s in SETS if s.bit_count() in (0, 1)] + random.Random(29).sample(SETS, 24)
-NO_EVENTS = [0, -1, 3, 0x30, max(EVENTS) << 1, None, "NEW_CYCLE", 1.5]
+NO_EVENTS = [0, -1, max(EVENTS) + 1, 1 << 28, None, "NEW_CYCLE", 1.5]
 
 
 def plan(allowance=30 * MB, **kwargs):
@@ -126,16 +126,15 @@ def test_rows_are_sound():
     for row in REASONS:
         assert row[BIT] & (row[BIT] - 1) == 0, row
         assert 0 < row[BIT] < 1 << 24, "the ledger keeps 24 bits"
-        assert not row[RAISED_BY] & row[LIFTED_BY], row
+        assert row[RAISED_BY] != row[LIFTED_BY], row
         assert row[RAISED_BY] in EVENTS, row
         assert row[LIFTED_BY] in EVENTS, "each has its own way back"
-        assert not (row[RAISED_BY] | row[LIFTED_BY]) & NEW_CYCLE, "SURVIVES_CYCLE says that"
+        assert NEW_CYCLE not in (row[RAISED_BY], row[LIFTED_BY]), "SURVIVES_CYCLE says that"
         restriction, by_hand = EXPECTED[row[CODE]][3:]
         assert LETTERS[row[RESTRICTION]] == restriction, row
         assert row[SURVIVES_CYCLE] or not by_hand, "a new period is no hand"
-        assert not by_hand or not row[LIFTED_BY] & CARRIER_SERVES, "neither is a carrier"
+        assert not by_hand or row[LIFTED_BY] != CARRIER_SERVES, "neither is a carrier"
     assert len(set(EVENTS)) == len(EVENTS) == 29
-    assert all(event & (event - 1) == 0 < event < 1 << 30 for event in EVENTS), "small ints on a board"
     used = {event for row in REASONS for event in (row[RAISED_BY], row[LIFTED_BY])}
     assert used | {NEW_CYCLE} == set(EVENTS), "none is idle"
     restrictions = [LETTERS[row[RESTRICTION]] for row in REASONS]

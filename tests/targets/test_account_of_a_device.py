@@ -100,6 +100,15 @@ def test_the_time_in_which_nobody_knew_the_time_is_no_holding_time():
     assert not life.events("verdict-restricted")
 
 
+def test_a_key_for_a_part_that_the_plan_does_not_have_is_told_and_the_others_obeyed():
+    order = '[[order]]\nat = "10m"\nbalance_fen = -5\ngrant_octets = 0\nbilling = 2026-03-10\nstop = true\n'
+    life = Life(idle, "", order, "2h")
+    told = [event["a"] for event in life.world.log.events if event["what"] == "order-without-part"]
+    assert told == [5, 7, 11], "once each"
+    assert life.guard.policy.names() == ["STOPPED_BY_HAND"]
+    assert (life.guard.account.standing.counter, life.guard.account.refused) == (1, 0)
+
+
 @pytest.mark.parametrize("after_ms", [0, 60_000])
 def test_activated_before_the_time_is_known_it_counts_from_the_day_that_is_told(after_ms):
     def app(guard):

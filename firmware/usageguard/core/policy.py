@@ -14,36 +14,36 @@ THROTTLE = 16  # all may send, slowly
 HOLD = 17  # some classes wait
 
 # Events
-QUOTA_REACHED = 0x01  # used octets came to the local limit, or so near that not one packet fits
-RESERVE_REACHED = 0x02  # the same of the report limit
-QUOTA_GRANTED = 0x04  # limits are new (start, top-up): what still holds is raised again
-CARRIER_REFUSED = 0x08  # the network rejected or ended the data session
-CARRIER_SERVES = 0x10  # the network gave a data session
-NEW_CYCLE = 0x20  # a billing period began
-LEDGER_FAILED = 0x40  # the ledger does not hold what is used, or has lost it, or a newer firmware wrote it
-LEDGER_SET = 0x80  # somebody who knows what was used has put the ledger right
-STOP_ORDERED = 0x100  # the owner stops the data service,
-RESUME_ORDERED = 0x200  # and lets it go on
-CAP_REACHED = 0x400  # QUOTA_REACHED where usage beyond the plan is billed: at the cap of cost or of octets
-TEST_REACHED = 0x800  # QUOTA_REACHED in the test period
-SLOW_REACHED = 0x1000  # the allowance is used where the carrier then slows the SIM down
-BALANCE_SPENT = 0x2000  # the cost of this period came to what the balance has left, or it is negative
-RECHARGED = 0x4000  # the balance is known anew
-PACKAGE_EXPIRED = 0x8000  # the last day of the package is over,
-WINDOW_CLOSED = 0x10000  # and so is the time in which it could be renewed
-RENEWED = 0x20000  # it ends later
-SILENCE_BEGAN = 0x40000  # the SIM is in its silent period: any use would end it
-BILLING_BEGAN = 0x80000  # the SIM is in its billing period
-GRANT_SPENT = 0x100000  # the share of the pool is used, or the pool is
-GRANT_LAPSED = 0x200000  # its Validity-Time or Quota-Holding-Time is over
-POOL_GRANTED = 0x400000  # there is a new share
-SLOW_ORDERED = 0x800000  # the owner slows the SIM down,
-SPEED_ORDERED = 0x1000000  # and lets it run
-BURST_FOUND = 0x2000000  # a class uses many times its usual rate
-BURST_OVER = 0x4000000  # the hold is over, or the owner ended it
-PACE_REACHED = 0x8000000  # the day's budget is used
-DAY_GRANTED = 0x10000000  # there is a new one
-EVENTS = tuple(1 << n for n in range(29))
+QUOTA_REACHED = 1  # used octets came to the local limit, or so near that not one packet fits
+RESERVE_REACHED = 2  # the same of the report limit
+QUOTA_GRANTED = 3  # limits are new (start, top-up): what still holds is raised again
+CARRIER_REFUSED = 4  # the network rejected or ended the data session
+CARRIER_SERVES = 5  # the network gave a data session
+NEW_CYCLE = 6  # a billing period began
+LEDGER_FAILED = 7  # the ledger does not hold what is used, or has lost it, or a newer firmware wrote it
+LEDGER_SET = 8  # somebody who knows what was used has put the ledger right
+STOP_ORDERED = 9  # the owner stops the data service,
+RESUME_ORDERED = 10  # and lets it go on
+CAP_REACHED = 11  # QUOTA_REACHED where usage beyond the plan is billed: at the cap of cost or of octets
+TEST_REACHED = 12  # QUOTA_REACHED in the test period
+SLOW_REACHED = 13  # the allowance is used where the carrier then slows the SIM down
+BALANCE_SPENT = 14  # the cost of this period came to what the balance has left, or it is negative
+RECHARGED = 15  # the balance is known anew
+PACKAGE_EXPIRED = 16  # the last day of the package is over,
+WINDOW_CLOSED = 17  # and so is the time in which it could be renewed
+RENEWED = 18  # it ends later
+SILENCE_BEGAN = 19  # the SIM is in its silent period: any use would end it
+BILLING_BEGAN = 20  # the SIM is in its billing period
+GRANT_SPENT = 21  # the share of the pool is used, or the pool is
+GRANT_LAPSED = 22  # its Validity-Time or Quota-Holding-Time is over
+POOL_GRANTED = 23  # there is a new share
+SLOW_ORDERED = 24  # the owner slows the SIM down,
+SPEED_ORDERED = 25  # and lets it run
+BURST_FOUND = 26  # a class uses many times its usual rate
+BURST_OVER = 27  # the hold is over, or the owner ended it
+PACE_REACHED = 28  # the day's budget is used
+DAY_GRANTED = 29  # there is a new one
+EVENTS = range(QUOTA_REACHED, DAY_GRANTED + 1)
 
 # One row per reason, the one to name first on top. Bits are stored and reported: never reuse one.
 #
@@ -117,9 +117,9 @@ def transition(reasons, event):
     if event not in EVENTS:
         raise ValueError("no such event")
     for _, bit, raised_by, lifted_by, survives, _ in REASONS:
-        if event & raised_by:
+        if event == raised_by:
             reasons |= bit
-        elif event & lifted_by or (event == NEW_CYCLE and not survives):
+        elif event == lifted_by or (event == NEW_CYCLE and not survives):
             reasons &= ~bit
     return reasons
 
