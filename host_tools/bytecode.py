@@ -3,7 +3,9 @@
 Before that, integers that a firmware module names (`WARNED = 1`) are put where they are used, in whatever module: what
 MicroPython's `const()` does for the names of one. On a device a name costs its text, an entry in its module and an
 instruction at each use; so the firmware can name its numbers and pay nothing. A compiled module has these names no
-more. Nothing else of a source is touched, and its lines keep their numbers.
+more, but for those in its `__all__`, which applications may read. What was imported for their sake alone goes too, and
+so do methods that only say that they are missing (`raise NotImplementedError`). Nothing else changes, and lines keep
+their numbers.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import itertools
 import operator
 import os
 import re
@@ -84,7 +87,8 @@ def module(file: str) -> str:
 
 
 def constants(sources: Mapping[str, bytes]) -> Constants:
-    """The integers that modules name: bound once, at the module's top, to an expression of integers."""
+    """The integers that modules name: bound once, at the module's top, to an expression of integers; none of `__all__`.
+    """
     trees = {name: ast.parse(text) for name, text in sources.items()}
     bindings = {name: _bindings(tree) for name, tree in trees.items()}
     found: dict[str, dict[str, int]] = {name: {} for name in trees}
@@ -95,6 +99,8 @@ def constants(sources: Mapping[str, bytes]) -> Constants:
             found[name] |= scope.names
             for statement in tree.body:
                 found[name] |= _defined(statement, scope)
+            for kept in itertools.chain.from_iterable(filter(None, map(_exports, tree.body))):
+                found[name].pop(kept, None)
     return {name: named for name, named in found.items() if named}
 
 
@@ -107,11 +113,20 @@ def fold(text: bytes, module: str, known: Constants) -> bytes:
     folder = _Folder(_Scope(_bindings(tree), known.get(module, {}), known))
     for statement in tree.body:
         defined = _defined(statement, folder.scope)
-        if defined and defined.keys() <= folder.scope.own.keys():
+        if (defined and defined.keys() <= folder.scope.own.keys()) or _exports(statement) is not None:
             folder.replace(statement, "")
         else:
             folder.visit(statement)
+    folder.drop_imports({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
     return _edited(text, folder.edits)
+
+
+def _exports(statement: ast.stmt) -> list[str] | None:
+    """The names in `__all__`, a tuple or list of literals; None for any other statement."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+            return list(ast.literal_eval(value))
+    return None
 
 
 def _bindings(tree: ast.AST) -> dict[str, set[object]]:
@@ -212,6 +227,8 @@ class _Folder(ast.NodeVisitor):
     def __init__(self, scope: _Scope) -> None:
         self.scope = scope
         self.edits: list[tuple[tuple[int, int], tuple[int, int], str]] = []
+        self._imports: list[ast.ImportFrom] = []
+        self._left: set[str] = set()  # names that are read
 
     def replace(self, node: ast.stmt | ast.expr, text: str) -> None:
         assert node.end_lineno is not None
@@ -223,6 +240,8 @@ class _Folder(ast.NodeVisitor):
         value = self.scope.reference(node)
         if value is not None and isinstance(node.ctx, ast.Load):
             self.replace(node, f"({value})" if value < 0 else str(value))
+        else:
+            self._left.add(node.id)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         value = self.scope.reference(node)
@@ -234,10 +253,24 @@ class _Folder(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        left = [alias for alias in node.names if (alias.asname or alias.name) not in self.scope.names]
-        if len(left) < len(node.names):
-            names = ", ".join(f"{alias.name} as {alias.asname}" if alias.asname else alias.name for alias in left)
-            self.replace(node, f"from {'.' * node.level}{node.module} import {names}" if left else "pass")
+        self._imports.append(node)
+
+    def drop_imports(self, read_before: set[str]) -> None:
+        """Takes out what is imported and not read any more; after all else was visited."""
+        gone = read_before - self._left
+        for node in self._imports:
+            left = [alias for alias in node.names if (alias.asname or alias.name) not in gone]
+            if len(left) < len(node.names):
+                names = ", ".join(f"{alias.name} as {alias.asname}" if alias.asname else alias.name for alias in left)
+                self.replace(node, f"from {'.' * node.level}{node.module} import {names}" if left else "pass")
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+        match body:
+            case [ast.Raise(exc=ast.Name(id="NotImplementedError"))] if not node.decorator_list:
+                self.replace(node, "pass")
+            case _:
+                self.generic_visit(node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         if any(self.scope.reference(each) is not None for each in ast.walk(node)):

@@ -251,11 +251,9 @@ def deploy(
     force: Annotated[bool, typer.Option(help="send everything")] = False,
 ) -> None:
     """Put firmware, configuration and application on a board; goes back to what it had if they do not start."""
-    from host_tools import boards, files
+    from host_tools import boards
     from host_tools.hardware.deploy import deploy
 
-    files.check_plan(files.table(config, "name the device's configuration, TOML or JSON"), str(config))
-    files.text(application, "name the Python file with your main(guard)", f"--app: {application}")
     deploy(boards.load(board), port, config, application, out, secrets=secrets, lines=line_numbers, force=force)
 
 

@@ -14,6 +14,8 @@ BOARD = ("start", "usageguard.hal.esp32")
 """What a board runs; with the driver of its modem, all of the guard is reached from here."""
 VALIDATOR = ("usageguard.config", "usageguard.config_limits", "usageguard.config_plan", "usageguard.config_table")
 """What only a device needs that checks its configuration itself."""
+ELSEWHERE = ("usageguard.elsewhere",)
+"""What only CPython needs."""
 _BESIDE = ("slots", "main")  # they lie beside every set of modules
 
 
@@ -27,6 +29,7 @@ def _with_orders(config: Any) -> bool:
 
 _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.at.sms": _with_sms,
+    "usageguard.core.bucket": lambda config: config.plan.throttle is not None or _with_orders(config),
     "usageguard.core.burst": lambda config: config.plan.burst is not None,
     "usageguard.core.figure": _with_orders,
     "usageguard.core.forecast": lambda config: config.plan.pace or config.plan.warn_forecast,

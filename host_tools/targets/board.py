@@ -181,7 +181,7 @@ def device_files(scenario: Scenario, extra: Mapping[str, Path], folders: list[Pa
     for file in bench.values():
         roots += modules.imports(file.read_bytes())
     sources = {}
-    for name in modules.reached(roots, modules.unneeded(config)):
+    for name in modules.reached(roots, [*modules.ELSEWHERE, *modules.unneeded(config)]):
         path = modules.source(name)
         assert path
         sources[str(path.relative_to(paths.firmware()))] = path
@@ -276,7 +276,7 @@ class Bench:
             port.run(f"copy({copies!r})")
         if lacking:
             self._console.print(f"{port.name}: sending {len(lacking)} files", markup=False)
-            upload(port, lacking, self._console)
+            upload(port, lacking)
         arrived = port.ask(f"survey('{FOLDER}', {{}})")
         for path, content in files.items():
             if arrived.get(path) != hashlib.sha256(content).hexdigest():

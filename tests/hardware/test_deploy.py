@@ -52,7 +52,32 @@ def test_only_what_is_needed_is_sent(deployed):
     assert {"start.mpy", "usageguard/modem/quectel.mpy", "usageguard/hal/esp32.mpy", "application.mpy"} <= names
     assert not {"usageguard/hal/host.mpy", "usageguard/hal/virtual.mpy", "main.mpy", "slots.mpy"} & names
     assert not {"usageguard/config.mpy", "usageguard/core/pool.mpy", "usageguard/core/lifecycle.mpy"} & names
-    assert deployed.first.packed_octets <= 40_000
+    assert deployed.first.packed_octets <= 40 * 1024
+
+
+EVERYTHING = """
+burst = {}
+throttle = {rate_octets_s = 16_000}
+pool = {holding_s = 3_600}
+account = {balance_fen = 5_000, fee_fen = 1_000}
+package = {months = 12}
+overage = {tiers = [{block_octets = 1_048_576, fen = 29}], cost_cap_fen = 3_000}
+on_exhaustion = "overage"
+lifecycle = {test_until = "2026-03-15", billing_from = "2026-06-01", test_octets = 1_000_000}
+pace = true
+"""
+
+
+def test_a_plan_with_everything_has_all_that_it_needs(desk):
+    desk.config.write_text(CONFIG.replace("[upstream]", EVERYTHING + "[upstream]\nsms_number = '+8613800138000'"))
+    report = desk.deploy()
+    parts = {f"usageguard/{name}.mpy" for name in ("core/pool", "core/money", "core/lifecycle", "holder", "modem/sms")}
+    assert parts <= set(report.sent)
+    with Port(desk.board.path) as port:
+        port.repl()
+        port.restart()
+        status = next(parse(line).status for line in port.lines(UP_S) if parse(line).kind == "status")
+    assert (status["phase"], status["balance_fen"], status["granted_octets"]) == ("test", 5_000, 937_500)
 
 
 def test_secrets_lie_apart_and_are_never_said(deployed):
@@ -139,10 +164,10 @@ def app_with(text):
         (config_with("30_000_000", "9"), r"config.toml: plan.allowance_octets: 9 leaves no usable quota"),
         (config_with("apn", "apm"), r"config.toml: modem.apn: is missing"),
         (config_with(KEY, "5a"), r"config.toml: device.key: has 2 characters; give 64 hex digits"),
-        (config_with("[plan]", "[plan"), r"config.toml: Expected"),
+        (config_with("[plan]", "[plan"), r"config.toml: line 9, column 6: not valid TOML"),
         (app_with("def main(guard)\n"), r"tracker.py: line 1: SyntaxError"),
         (app_with("def start(guard): pass\n"), r"tracker.py: has no main"),
-        (lambda desk: desk.app.unlink(), r"--app: .*tracker.py: is no file"),
+        (lambda desk: desk.app.unlink(), r"--app: .*tracker.py: no such file"),
         (lambda desk: desk.config.unlink(), r"config.toml: no such file"),
         (lambda desk: desk.board.unplug(), r"--port: .*port: is not there; ports found: "),
     ],

@@ -47,7 +47,7 @@ def test_what_counts_as_a_named_integer():
     [
         ("import limits\nx = limits.LIMIT\n", "import limits\nx = 4096\n"),
         ("import rooms.limits\nx = rooms.limits.ON, rooms.ON\n", "import rooms.limits\nx = 7, rooms.ON\n"),
-        ("from rooms import limits\nx = limits.ON\n", "from rooms import limits\nx = 7\n"),
+        ("from rooms import limits\nx = limits.ON\n", "pass\nx = 7\n"),
         ("import limits as l\nx = -l.LOW, l.LOW\n", "import limits as l\nx = -(-5), (-5)\n"),
         ("from limits import LIMIT as M\nx = [M, M.real]\n", "pass\nx = [4096, (4096).real]\n"),
         ("from limits import (\n    LIMIT,\n    PAIR,\n)\nx = LIMIT\n", "from limits import PAIR\n\n\n\nx = 4096\n"),
@@ -59,6 +59,10 @@ def test_what_counts_as_a_named_integer():
         ("def f():\n    from limits import ON\n    return {ON: ON}\n", "def f():\n    pass\n    return {1: 1}\n"),
         ("s = 'limits.LIMIT'  # LIMIT\n", None),
         ("LIMIT = 5\nx = LIMIT\n", None),  # its own, and no firmware's
+        ("from limits import PAIR, LIMIT\nimport limits\n", None),  # what nobody here reads, others may
+        ("from rooms import limits as l, PAIR\nx = l.ON\n", "from rooms import PAIR\nx = 7\n"),
+        ("class C:\n    def f(self):\n        'Doc.'\n        raise NotImplementedError\n", "class C:\n    pass\n\n\n"),
+        ("def f():\n    g()\n    raise NotImplementedError\n", None),
     ],
 )
 def test_fold(text, folded):
@@ -67,7 +71,7 @@ def test_fold(text, folded):
 
 def test_a_modules_own_names_go():
     assert bytecode.fold(LIMITS, "limits", known()).decode().splitlines() == [
-        "from usageguard.compat import const",
+        "pass",
         "  # a comment",
         "_STEP = 4096 // 2",
         *[""] * 3,
@@ -78,6 +82,13 @@ def test_a_modules_own_names_go():
         "PAIR = (1, 2)",
         "lower = 3",
     ]
+
+
+def test_what_a_module_exports_keeps_its_name():
+    text = b"__all__ = ('ON',)\nON = 1\nOFF = 0\nSTATES = (ON, OFF)\n"
+    found = bytecode.constants({"switch": text})
+    assert found == {"switch": {"OFF": 0}}
+    assert bytecode.fold(text, "switch", found) == b"\nON = 1\n\nSTATES = (ON, 0)\n"
 
 
 def test_in_an_f_string_it_is_refused(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
-SIMULATED = {"usageguard/hal/host.py", "usageguard/hal/virtual.py"}
+SIMULATED = {"usageguard/elsewhere.py", "usageguard/hal/host.py", "usageguard/hal/virtual.py"}
 STARTERS = ("slots.py", "start.py")
 
 

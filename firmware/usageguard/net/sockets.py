@@ -14,10 +14,25 @@ from usageguard.core.ticks import ticks_add, ticks_diff
 from usageguard.modem.slot import FREE, OPEN, OPENING, PEER_CLOSED, drain
 from usageguard.net.reading import EAGAIN, SEGMENT, Reading, error
 
-# What applications and asyncio read in `socket`: together, for a compiled module has no integer that is named alone.
-AF_INET, SOCK_STREAM, SOCK_DGRAM = 2, 1, 2
-IPPROTO_TCP, IPPROTO_UDP = 6, 17
-SOL_SOCKET, SO_REUSEADDR = 1, 4
+__all__ = (
+    "AF_INET",
+    "IPPROTO_TCP",
+    "IPPROTO_UDP",
+    "SOCK_DGRAM",
+    "SOCK_STREAM",
+    "SOL_SOCKET",
+    "SO_REUSEADDR",
+    "getaddrinfo",
+    "socket",
+)
+
+AF_INET = 2
+SOCK_STREAM = 1
+SOCK_DGRAM = 2
+IPPROTO_TCP = 6
+IPPROTO_UDP = 17
+SOL_SOCKET = 1
+SO_REUSEADDR = 4
 
 ENETDOWN = const(100)
 ENOTCONN = const(107)
