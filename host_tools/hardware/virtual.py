@@ -109,11 +109,17 @@ class VirtualBoard:
         self.stop()
         if self._thread:
             self._thread.join()
+        self.close()
 
     def stop(self) -> None:
         """Ends `run`; callable from a signal handler."""
         self._stopped = True
         os.write(self._waker, b"\0")
+
+    def close(self) -> None:
+        """After `run`, when nobody can call `stop` any more."""
+        os.close(self._wake)
+        os.close(self._waker)
 
     def unplug(self) -> None:
         """Takes the port away; the board has its own supply and runs on."""
@@ -356,7 +362,7 @@ class VirtualBoard:
             self._detach()
             while not self._calls.empty():
                 self._calls.get()[1].set()
-            for fd in (self._wake, self._waker, *((self._silence, self._line) if self._silence >= 0 else ())):
+            for fd in (self._silence, self._line) if self._silence >= 0 else ():
                 os.close(fd)
 
     def _turn(self) -> None:
@@ -410,3 +416,4 @@ def serve(folder: Path, repl: str | None, uart: str | None, announce: Callable[[
     finally:
         for number, handler in old:
             signal.signal(number, handler)
+        board.close()
