@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from enum import StrEnum
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from host_tools import files
 from host_tools.errors import UsageError
 from host_tools.planning.command import app as plan
 from host_tools.terminal import OutputLost, Pairs, drop_stdout, err, out, take_stdout
@@ -53,7 +53,7 @@ def demo(
     """A month of a device's life on a MicroPython VM, with the guard and without, then an HTML report."""
     from host_tools import demo as story
 
-    _writable("--html", html)
+    files.writable("--html", html)
     begin = time.monotonic()
     outcome = story.run(html, target, err)
     _say(outcome.run.to_json())
@@ -93,9 +93,9 @@ def sim(
         out.print(Pairs([(name, Text(scenario.load(name).title)) for name in scenario.shipped()]))
         return
     if json_file and json_file != "-":
-        _writable("--json", Path(json_file))
+        files.writable("--json", Path(json_file))
     if html:
-        _writable("--html", html)
+        files.writable("--html", html)
     todo = [scenario.load(name, modem) for name in scenarios]  # all of them, before the first is run
     say = err if json_file == "-" else out
     runs = []
@@ -105,7 +105,7 @@ def sim(
         runs.append(run)
     results = [run.to_json() for run in runs]
     if json_file:
-        _write_json(json_file, results[0] if len(results) == 1 else results)
+        files.write_json(json_file, results[0] if len(results) == 1 else results)
     if html:
         from host_tools import report
 
@@ -157,10 +157,10 @@ def soak(
     if not folder.is_dir():
         raise UsageError("--dir", str(folder), "is no folder", "name one that exists")
     if json_file and json_file != "-":
-        _writable("--json", Path(json_file))
+        files.writable("--json", Path(json_file))
     found = command.run(runs, seed, target, folder, err if json_file == "-" else out, err)
     if json_file:
-        _write_json(json_file, found)
+        files.write_json(json_file, found)
     raise typer.Exit(FAILED if found["failures"] else HELD)
 
 
@@ -175,7 +175,7 @@ def torture(
     from host_tools.torture import show
 
     if json_file and json_file != "-":
-        _writable("--json", Path(json_file))
+        files.writable("--json", Path(json_file))
     say = err if json_file == "-" else out
     if wear:
         worn = show.run_wear(err)
@@ -186,7 +186,7 @@ def torture(
         show.tell(say, tried)
         rows, held = [row.to_json() for row in tried], all(row.passed for row in tried)
     if json_file:
-        _write_json(json_file, rows)
+        files.write_json(json_file, rows)
     raise typer.Exit(HELD if held else FAILED)
 
 
@@ -206,7 +206,7 @@ def boards(
     from host_tools import boards as listed
 
     if json_file:
-        _write_json(json_file, listed.to_json())
+        files.write_json(json_file, listed.to_json())
     else:
         out.print(listed.table())
 
@@ -308,30 +308,6 @@ def _stopped(carrier: dict[str, Any], device: dict[str, Any]) -> str:
     if carrier["stopped_at"]:
         return "the carrier stopped it"
     return "it stopped itself" if device["stopped_at"] else "nobody stopped it"
-
-
-def _write_json(name: str, value: Any) -> None:
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    if name == "-":
-        sys.stdout.write(text)
-    else:
-        try:
-            Path(name).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError("--json", name, f"cannot be written: {error.strerror}", "name another file") from None
-
-
-def _writable(option: str, path: Path) -> None:
-    """Found out before a long run, not after it."""
-    there = path.exists()
-    if there and not (path.is_file() or path.is_dir()):
-        return  # a pipe is opened once
-    try:
-        path.open("ab").close()
-    except OSError:
-        raise UsageError(option, str(path), "cannot be written", "name a file in a folder that exists") from None
-    if not there:
-        path.unlink()  # nothing is left behind by a run that fails
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-"""Reads the files that a person names: what is wrong with one is said in one line."""
+"""The files that a person names, to be read or written: what is wrong with one is said in one line."""
 
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,31 @@ def check_plan(raw: dict[str, Any], where: str) -> None:
     """UsageError for a plan's settings that stand outside of it."""
     if "allowance_octets" in raw and "plan" not in raw:
         raise UsageError(where, "allowance_octets", "is a setting of the plan", "put it under [plan]")
+
+
+def write_json(name: str, value: Any) -> None:
+    """To the file `name`, or where that is -, to standard output. UsageError: it cannot be written."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    if name == "-":
+        sys.stdout.write(text)
+    else:
+        try:
+            Path(name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError("--json", name, f"cannot be written: {error.strerror}", "name another file") from None
+
+
+def writable(option: str, path: Path) -> None:
+    """UsageError where a file cannot be written: found out before a long run, not after it."""
+    there = path.exists()
+    if there and not (path.is_file() or path.is_dir()):
+        return  # a pipe is opened once
+    try:
+        path.open("ab").close()
+    except OSError:
+        raise UsageError(option, str(path), "cannot be written", "name a file in a folder that exists") from None
+    if not there:
+        path.unlink()  # nothing is left behind by a run that fails
 
 
 def _lower(message: str) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from host_tools import files
 from host_tools.errors import UsageError
 from host_tools.terminal import Screen, err
 
@@ -68,7 +69,7 @@ def show(
     facts = explain(source, _instant(at, zone(source.plan)))
     found = doubts(source, facts)
     if json_file:
-        _write_json(json_file, {**facts, "doubts": [each.to_json() for each in found]})
+        files.write_json(json_file, {**facts, "doubts": [each.to_json() for each in found]})
     if json_file != "-":
         print_facts(facts, found, out)
 
@@ -97,9 +98,7 @@ def fit(
     if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".html"):
         raise UsageError("--plot", str(plot), "is no picture that can be drawn", "name it .png, .svg or .html")
     if plot is not None:
-        from host_tools.cli import _writable
-
-        _writable("--plot", plot)
+        files.writable("--plot", plot)
     sources = [load(each) for each in plans]
     history = histories.load(usage, utc_offset_min)
 
@@ -108,7 +107,7 @@ def fit(
 
     found = find(history, sources, stopped_day_fen, watched)
     if json_file:
-        _write_json(json_file, found.to_json())
+        files.write_json(json_file, found.to_json())
     if json_file != "-":
         show_fit(found, out)
     if plot is not None:
@@ -143,7 +142,7 @@ def _instant(text: str | None, zone: Any) -> datetime:
     return at
 
 
-def _write_json(name: str, value: Any) -> None:
+def files.write_json(name: str, value: Any) -> None:
     from host_tools.cli import _write_json as write
 
     try:

@@ -17,3 +17,21 @@ def ticks_add(ticks, delta_ms):
 def ticks_diff(end, start):
     """Signed milliseconds from `start` to `end`, in [-2**29, 2**29)."""
     return (((end - start) & _MASK) ^ _HALF) - _HALF
+
+
+class Countdown:
+    """Milliseconds that run out once and stay so; asked at least every 2**29 ms."""
+
+    def __init__(self):
+        self._from = 0
+        self._left = 0
+
+    def start(self, now, ms):
+        self._from = now
+        self._left = ms
+
+    def left_ms(self, now):
+        if self._left:
+            self._left = max(0, self._left - ticks_diff(now, self._from))
+            self._from = now
+        return self._left

@@ -9,7 +9,7 @@ import struct
 from usageguard.compat import const
 from usageguard.core.mac import mac0_open, mac0_seal
 from usageguard.core.record import decode_ack, encode_report
-from usageguard.core.ticks import ticks_diff
+from usageguard.core.ticks import Countdown
 from usageguard.upstream.coap import REPLY, SEND, WAIT, Coap
 
 # Reporting-Reason: 0 to 8 are those of 3GPP TS 32.299 7.2.175, from 16 on our own.
@@ -24,40 +24,22 @@ APPLICATION_CRASH = const(17)
 # The weakest first: of several that wait the strongest is named, as the state tells the rest.
 _RANKS = (VALIDITY_TIME, RATING_CONDITION_CHANGE, BOOT, APPLICATION_CRASH, THRESHOLD, QUOTA_EXHAUSTED, FINAL)
 _NONE = const(-1)
-PERIODIC = const(0)
+_PERIODIC = const(0)
 _CHANGED = const(1)
 _BOOTED = const(2)
 _CRASHED = const(3)
 _WARNED = const(4)
 _STOPPING = const(5)  # from here up at once, without waiting for what was begun before
-STOPPED = const(6)
+_STOPPED = const(6)
 # What a verdict that got worse is worth, by Policy.level.
-_BY_LEVEL = (_CHANGED, _WARNED, _WARNED, _WARNED, _STOPPING, STOPPED)
+_BY_LEVEL = (_CHANGED, _WARNED, _WARNED, _WARNED, _STOPPING, _STOPPED)
 _TERMINATED = const(5)
 
 _MAX_OCTETS = const(140)  # of a report: it fits into one 8-bit short message, 3GPP TS 23.040 9.2.3.16
 _GAP_MS = const(30000)  # between two reports, so that changes close to each other share one
-BACKOFF_MS = const(60000)  # after the first failure; doubles up to the report interval
+_BACKOFF_MS = const(60000)  # after the first failure; doubles up to the report interval
 _POLL_MS = const(2000)  # while a report waits for its path
 _POLL_STOPPED_MS = const(60000)
-
-
-class Countdown:
-    """Milliseconds that run out once and stay so; asked at least every 2**29 ms."""
-
-    def __init__(self):
-        self._from = 0
-        self._left = 0
-
-    def start(self, now, ms):
-        self._from = now
-        self._left = ms
-
-    def left_ms(self, now):
-        if self._left:
-            self._left = max(0, self._left - ticks_diff(now, self._from))
-            self._from = now
-        return self._left
 
 
 class Outbox:
@@ -89,7 +71,7 @@ class Outbox:
         self._seq = 0  # of the next report; (boot_id, seq) never comes twice
         self._sending = _NONE  # rank of the report under way
         self._pending = _BOOTED  # rank of what waits to be reported
-        self._backoff_ms = self._ask_ms = BACKOFF_MS
+        self._backoff_ms = self._ask_ms = _BACKOFF_MS
         self._interval = Countdown()
         self._hold = Countdown()
         self._ask_hold = Countdown()
@@ -172,7 +154,7 @@ class Outbox:
             return
         self.reports_acked += 1
         self._sending = _NONE
-        self._backoff_ms = BACKOFF_MS
+        self._backoff_ms = _BACKOFF_MS
         self._hold.start(now, _GAP_MS)
         if self._sms:
             self._sms.heard(now)
@@ -185,7 +167,7 @@ class Outbox:
         policy = self._guard.policy
         crashes = self._guard.app_restarts
         if policy.reasons & ~self._reasons:
-            self._ask_ms = BACKOFF_MS
+            self._ask_ms = _BACKOFF_MS
             self._ask_hold.start(now, 0)
         if policy.level > self._level or policy.reasons & ~self._reasons:
             rank = _BY_LEVEL[policy.level]
@@ -202,7 +184,7 @@ class Outbox:
         ):
             rank = _CHANGED
         elif not self._interval.left_ms(now):
-            rank = PERIODIC
+            rank = _PERIODIC
             self._interval.start(now, self._interval_ms)
         else:
             return
@@ -220,7 +202,7 @@ class Outbox:
 
     def _raise(self, now, rank):
         if self._sms:
-            self._sms.raised(now, rank, self._pending == _NONE == self._sending)
+            self._sms.raised(now, rank != _PERIODIC, rank == _STOPPED, self._pending == _NONE == self._sending)
         self._pending = max(self._pending, rank)
         if rank >= _STOPPING:
             self._coap.abort()

@@ -1,10 +1,11 @@
 """When a report goes as a short message; loaded where the configuration has a number to send it to."""
 
 from usageguard.compat import const
-from usageguard.upstream.outbox import BACKOFF_MS, PERIODIC, STOPPED, Countdown
+from usageguard.core.ticks import Countdown
 
 _UNHEARD_MS = const(600_000)  # registered, and nothing acknowledged for so long: no data path
 _GAP_MS = const(3_600_000)
+_AGAIN_MS = const(60_000)  # after one that was not taken
 
 
 class ShortMessages:
@@ -33,13 +34,13 @@ class ShortMessages:
         if not self._path.registered:
             self._unheard.start(now, _UNHEARD_MS)
 
-    def raised(self, now, rank, first):
-        """There is a reason to report; `first`: nothing waited for an answer before."""
+    def raised(self, now, news, stopped, first):
+        """There is a reason to report: `news`, even that data is `stopped`; `first`: nothing waited for an answer."""
         if first:
             self._unheard.start(now, _UNHEARD_MS)
-        if rank != PERIODIC:
+        if news:
             self._told = False
-        if rank == STOPPED and not self._sent:
+        if stopped and not self._sent:
             self._hold.start(now, 0)
 
     def heard(self, now):
@@ -66,5 +67,5 @@ class ShortMessages:
             self._sent = self._told = True
             self._guard.ledger.sms += 1
             self._guard.gate.commit()  # at once: a device that boots over and over must not forget it
-        self._hold.start(now, _GAP_MS if taken else BACKOFF_MS)
+        self._hold.start(now, _GAP_MS if taken else _AGAIN_MS)
         return taken
