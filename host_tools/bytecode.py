@@ -3,14 +3,15 @@
 Before that, integers that a firmware module names (`WARNED = 1`) are put where they are used, in whatever module: what
 MicroPython's `const()` does for the names of one. On a device a name costs its text, an entry in its module and an
 instruction at each use; so the firmware can name its numbers and pay nothing. A compiled module has these names no
-more, but for those in its `__all__`, which applications may read. What was imported for their sake alone goes too, and
-so do methods that only say that they are missing (`raise NotImplementedError`). Nothing else changes, and lines keep
-their numbers.
+more, but for those in its `__all__`, which applications may read. What was imported for their sake alone goes too. Of
+the firmware alone go methods that only say that they are missing (`raise NotImplementedError`), and `__all__`. Nothing
+else changes, and lines keep their numbers.
 """
 
 from __future__ import annotations
 
 import ast
+import codecs
 import functools
 import hashlib
 import itertools
@@ -55,7 +56,7 @@ def folded(text: bytes, name: str, where: str) -> bytes:
     """A source with the firmware's integers in place of their names. UsageError for one in an f-string."""
     try:
         return fold(text, module(name), _firmware())
-    except SyntaxError:
+    except (SyntaxError, UnicodeDecodeError):
         return text  # the compiler says what it has against it
     except ValueError as error:
         raise UsageError(where, "", str(error), "give it to a variable first") from None
@@ -107,18 +108,26 @@ def constants(sources: Mapping[str, bytes]) -> Constants:
 def fold(text: bytes, module: str, known: Constants) -> bytes:
     """The source `text` of `module` with the `known` integers in place of their names; those of its own are gone.
 
-    SyntaxError where it is no Python; ValueError for a known integer in an f-string, whose parts have no places there.
+    SyntaxError or UnicodeDecodeError where it is no Python in UTF-8; ValueError for a known integer in an f-string,
+    whose parts have no places there.
     """
-    tree = ast.parse(text)
-    folder = _Folder(_Scope(_bindings(tree), known.get(module, {}), known))
+    text = text.removeprefix(codecs.BOM_UTF8)
+    tree = ast.parse(text.decode())  # whatever coding it names: MicroPython knows but one
+    ours = module.partition(".")[0] in {name.partition(".")[0] for name in known}
+    folder = _Folder(_Scope(_bindings(tree), known.get(module, {}), known), ours)
     for statement in tree.body:
-        defined = _defined(statement, folder.scope)
-        if (defined and defined.keys() <= folder.scope.own.keys()) or _exports(statement) is not None:
+        if ours and _goes(statement, folder.scope):
             folder.replace(statement, "")
         else:
             folder.visit(statement)
     folder.drop_imports({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
     return _edited(text, folder.edits)
+
+
+def _goes(statement: ast.stmt, scope: _Scope) -> bool:
+    """Whether a statement of a firmware module is for names alone that nobody reads once they are folded."""
+    defined = _defined(statement, scope)
+    return bool(defined and defined.keys() <= scope.own.keys()) or _exports(statement) is not None
 
 
 def _exports(statement: ast.stmt) -> list[str] | None:
@@ -144,7 +153,7 @@ def _bindings(tree: ast.AST) -> dict[str, set[object]]:
             bound.setdefault(node.id, set()).add(node)
         elif isinstance(node, ast.arg):
             bound.setdefault(node.arg, set()).add(node)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler)) and node.name:
             bound.setdefault(node.name, set()).add(node)
     return bound
 
@@ -224,8 +233,9 @@ def _defined(statement: ast.stmt, scope: _Scope) -> dict[str, int]:
 class _Folder(ast.NodeVisitor):
     """Collects what is to change: (from, to) as (line, octet) each, and the text to stand there."""
 
-    def __init__(self, scope: _Scope) -> None:
+    def __init__(self, scope: _Scope, ours: bool) -> None:
         self.scope = scope
+        self._ours = ours
         self.edits: list[tuple[tuple[int, int], tuple[int, int], str]] = []
         self._imports: list[ast.ImportFrom] = []
         self._left: set[str] = set()  # names that are read
@@ -233,7 +243,8 @@ class _Folder(ast.NodeVisitor):
     def replace(self, node: ast.stmt | ast.expr, text: str) -> None:
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
-        text += "\n" * (node.end_lineno - node.lineno)
+        line_end = "\n" if isinstance(node, ast.stmt) else "\\\n"  # an expression may stand outside of parentheses
+        text += line_end * (node.end_lineno - node.lineno)
         self.edits.append(((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset), text))
 
     def visit_Name(self, node: ast.Name) -> None:
@@ -267,7 +278,7 @@ class _Folder(ast.NodeVisitor):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         body = node.body[1:] if ast.get_docstring(node) is not None else node.body
         match body:
-            case [ast.Raise(exc=ast.Name(id="NotImplementedError"))] if not node.decorator_list:
+            case [ast.Raise(exc=ast.Name(id="NotImplementedError"))] if self._ours and not node.decorator_list:
                 self.replace(node, "pass")
             case _:
                 self.generic_visit(node)
@@ -275,6 +286,7 @@ class _Folder(ast.NodeVisitor):
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         if any(self.scope.reference(each) is not None for each in ast.walk(node)):
             raise ValueError("an integer of the firmware in an f-string")
+        self._left |= {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
 
 
 def _edited(text: bytes, edits: list[tuple[tuple[int, int], tuple[int, int], str]]) -> bytes:
@@ -283,6 +295,6 @@ def _edited(text: bytes, edits: list[tuple[tuple[int, int], tuple[int, int], str
         starts.append(starts[-1] + len(line))
     at, pieces = 0, []
     for (line, column), (end_line, end_column), new in sorted(edits):
-        pieces += text[at : starts[line] + column], new.encode("ascii")
+        pieces += text[at : starts[line] + column], new.encode()
         at = starts[end_line] + end_column
     return b"".join([*pieces, text[at:]])

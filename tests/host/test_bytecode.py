@@ -61,12 +61,33 @@ def test_what_counts_as_a_named_integer():
         ("LIMIT = 5\nx = LIMIT\n", None),  # its own, and no firmware's
         ("from limits import PAIR, LIMIT\nimport limits\n", None),  # what nobody here reads, others may
         ("from rooms import limits as l, PAIR\nx = l.ON\n", "from rooms import PAIR\nx = 7\n"),
-        ("class C:\n    def f(self):\n        'Doc.'\n        raise NotImplementedError\n", "class C:\n    pass\n\n\n"),
-        ("def f():\n    g()\n    raise NotImplementedError\n", None),
+        ("from os import sep\ndef f(a):\n    return f'{a}{sep!r:>{sep}}'\n", None),  # read in an f-string
+        ("from limits import LIMIT\ntry:\n    f()\nexcept E as LIMIT:\n    g(LIMIT)\n", None),
+        ("import limits\nx = limits.\\\nON+1\n", "import limits\nx = 1\\\n+1\n"),  # still one statement
+        ("from limits import ON, é\nx = 'é', ON, é\n", "from limits import é\nx = 'é', 1, é\n"),
+        ("# coding: latin-1\nfrom limits import ON\nx = 'é', ON\n", "# coding: latin-1\npass\nx = 'é', 1\n"),
+        ("\ufefffrom limits import ON; x = ON\n", "pass; x = 1\n"),
+        ("from limits import ON\r\nx = 'é\x0b\x0c', ON\r\n", "pass\r\nx = 'é\x0b\x0c', 1\r\n"),
+        # An application says for itself what is exported and overridden; its sums are its own too.
+        ("__all__ = ['a']\n__all__ += ['b']\n", None),
+        ("__all__ = limits.__all__ + ['a']\n", None),
+        ("class C(D):\n    def f(self):\n        raise NotImplementedError\n", None),
+        ("X = 1 << -1\nY = 1 << (1 << 70)\n", None),
     ],
 )
 def test_fold(text, folded):
     assert bytecode.fold(text.encode(), "app", known()).decode() == (text if folded is None else folded)
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("class C:\n    def f(self):\n        'Doc.'\n        raise NotImplementedError\n", "class C:\n    pass\n\n\n"),
+        ("def f():\n    g()\n    raise NotImplementedError\n", None),
+    ],
+)
+def test_what_only_says_that_it_is_missing_goes_from_the_firmware(text, folded):
+    assert bytecode.fold(text.encode(), "rooms.more", known()).decode() == (text if folded is None else folded)
 
 
 def test_a_modules_own_names_go():
