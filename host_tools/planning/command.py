@@ -140,12 +140,3 @@ def _instant(text: str | None, zone: Any) -> datetime:
     except OverflowError:
         raise UsageError("--at", text, "is out of range", "give one of the years 2000 to 2177") from None
     return at
-
-
-def files.write_json(name: str, value: Any) -> None:
-    from host_tools.cli import _write_json as write
-
-    try:
-        write(name, value)
-    except OSError:
-        raise UsageError("--json", name, "cannot be written", "name a file in a folder that exists") from None
