@@ -29,7 +29,6 @@ def _with_orders(config: Any) -> bool:
 
 _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.at.sms": _with_sms,
-    "usageguard.core.bucket": lambda config: config.plan.throttle is not None or _with_orders(config),
     "usageguard.core.burst": lambda config: config.plan.burst is not None,
     "usageguard.core.figure": _with_orders,
     "usageguard.core.forecast": lambda config: config.plan.pace or config.plan.warn_forecast,
@@ -42,7 +41,10 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.owner": _with_orders,
     "usageguard.upstream.sms": _with_sms,
 }
-"""What is imported inside functions, and by which configurations (usageguard.core.settings.Config)."""
+"""What is imported inside functions, and by which configurations (usageguard.core.settings.Config).
+
+core.bucket is not here: a throttle that was ordered is stored, and stands under whatever configuration comes after.
+"""
 
 
 def driver(family: str) -> str:
