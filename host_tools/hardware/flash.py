@@ -11,6 +11,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from mp_image_tool_esp32.firmware import Firmware
@@ -25,6 +26,7 @@ LEDGER_OCTETS = 64 * 4096  # the most sectors that a ledger uses: each is erased
 LEAST_VFS_OCTETS = 1024 * 1024  # two sets: littlefs takes a block of 4 KB or more for each of a hundred files
 BAUD = 460_800
 _DATA, _UNDEFINED = 1, 6  # ESP-IDF's partition type and subtype for data of no known form
+_TABLE_AT, _TABLE_OCTETS = 0x8000, 0xC00  # where ESP-IDF has the table of partitions
 _BOOTLOADER_AT = {"esp32": 0x1000, "esp32s3": 0, "esp32c3": 0}  # in flash, by chip (Espressif's ROM)
 
 
@@ -62,23 +64,45 @@ def _add_ledger(where: str, table: PartitionTable) -> None:
     table.check()
 
 
-def command(board: Board, port: str, image: Path, erase: bool) -> list[str]:
-    """How esptool is called; `erase` blanks the whole flash first, a ledger that is there included."""
-    return [
-        sys.executable, "-m", "esptool",
-        "--chip", board.mcu, "--port", port, "--baud", str(BAUD),
-        "write-flash", *(["--erase-all"] if erase else []), hex(_BOOTLOADER_AT[board.mcu]), str(image),
-    ]  # fmt: skip
+def writing(board: Board, image: Path, erase: bool) -> list[str]:
+    """What esptool is to do; `erase` blanks the whole flash first, a ledger that is there included."""
+    return ["write-flash", *(["--erase-all"] if erase else []), hex(_BOOTLOADER_AT[board.mcu]), str(image)]
+
+
+def reading(out: Path) -> list[str]:
+    """What esptool is to do for the table of partitions that a board has."""
+    return ["read-flash", hex(_TABLE_AT), hex(_TABLE_OCTETS), str(out)]
+
+
+def check_table(port: str, there: bytes, image: bytes, board: Board) -> None:
+    """UsageError where a board's flash is divided in another way than an image wants: MicroPython would find a file
+    system that is not as long as its partition and stop there, and the ledger what other programs left.
+
+    `there` is the table of the board; all of a new chip's octets are 0xFF.
+    """
+    at = _TABLE_AT - _BOOTLOADER_AT[board.mcu]
+    wanted = image[at : at + _TABLE_OCTETS]
+    if there.strip(b"\xff") and there[: len(wanted)] != wanted:
+        hint = "give --erase: the board's files go, with its identity and its ledger"
+        raise UsageError("--port", port, "its flash is divided in another way than this image wants", hint)
 
 
 def flash(board: Board, port: str, image: Path, out: Path, console: Console, *, erase: bool = False) -> None:
-    """Writes `image`, changed into `out`, to the board. UsageError when it cannot be done.
-
-    Give `erase` the first time: what another program left in the flash is no blank ledger.
-    """
+    """Writes `image`, changed into `out`, to the board; its files stay where it had the same partitions, unless all is
+    to be `erase`d. UsageError when it cannot be done."""
     path = resolve(port)
     with_ledger(image, out, board)
     console.print(f"{out}: {image.name} with a ledger of {LEDGER_OCTETS // 1024} KB", markup=False)
-    if subprocess.run(command(board, path, out, erase), check=False).returncode:
+    if not erase:
+        with tempfile.TemporaryDirectory() as folder:
+            table = Path(folder) / "table.bin"
+            _esptool(board, port, path, reading(table))
+            check_table(port, table.read_bytes(), out.read_bytes(), board)
+    _esptool(board, port, path, writing(board, out, erase))
+
+
+def _esptool(board: Board, port: str, path: str, words: list[str]) -> None:
+    options = ["--chip", board.mcu, "--port", path, "--baud", str(BAUD)]
+    if subprocess.run([sys.executable, "-m", "esptool", *options, *words], check=False).returncode:
         hint = "hold BOOT while you press RESET, then start again"
         raise UsageError("--port", port, "esptool did not succeed; it says why above", hint)

@@ -5,6 +5,7 @@ Whatever goes wrong on the way, a missing port or one that vanishes in the middl
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import os
@@ -25,7 +26,8 @@ from host_tools.errors import UsageError
 
 AGENT = Path(__file__).resolve().parent / "device" / "agent.py"
 BAUD = 115_200
-_ANSWER_S = 15  # the longest that a board may take over one answer: hashing or unpacking a set
+_ANSWER_S = 60  # the longest that a board may be silent over one answer: hashing or unpacking a set
+_OCTET_S = 15  # of those that mpremote waits for one by one
 _BACK_S = 10.0  # how long a port may be gone after a reset: a chip with USB of its own comes back as a new device
 _AGAIN_S = 0.1  # how often it is looked for meanwhile
 _GREET_S = 0.5  # how often a REPL is asked to greet
@@ -107,7 +109,7 @@ class Port:
     def _open(self) -> SerialTransport:
         path = self._path()
         try:
-            link = SerialTransport(path, baudrate=BAUD, timeout=_ANSWER_S)
+            link = SerialTransport(path, baudrate=BAUD, timeout=_OCTET_S)
         except (TransportError, OSError, ValueError):
             hint = "see that no other program has it open, and that you may open it"
             if "://" in path:
@@ -159,7 +161,8 @@ class Port:
     def _interrupt(self) -> None:
         try:
             self._link.enter_raw_repl(soft_reset=False, timeout_overall=2)
-        except TransportError:  # the Ctrl-C came while the board was starting
+        except TransportError:  # the Ctrl-C came while the board was starting, or in the middle of an exchange
+            self._link.serial.reset_input_buffer()  # pyright: ignore - as in `fileno`
             self._link.enter_raw_repl(soft_reset=False)
 
     def equip(self) -> None:
@@ -169,12 +172,16 @@ class Port:
     def run(self, code: str) -> str:
         """Has the board run `code`; returns what it printed. Refused when it raised."""
         with self._talking():
-            return self._link.exec(code).decode(errors="replace")
+            said, error = self._link.exec_raw(code, timeout=_ANSWER_S)
+            if error:
+                raise TransportExecError(said, error.decode(errors="replace"))
+            return said.decode(errors="replace")
 
     def ask(self, expression: str) -> Any:
         """The value of an expression on the board, of literals only."""
+        said = self.run(f"print(repr(({expression})))")
         with self._talking():
-            return self._link.eval(f"({expression})")
+            return ast.literal_eval(said.strip())
 
     def restart(self) -> None:
         """Resets the board; what it says from then on comes out of `lines`. Until the next `repl` it may vanish."""

@@ -176,9 +176,6 @@ class Board:
     def _op_uart_write(self, a: int, arg: int, payload: bytes) -> None:
         self.line.to_modem.write(payload)
 
-    def _op_uart_baud(self, a: int, arg: int, payload: bytes) -> None:
-        self.line.set_baud(arg)
-
     def _op_flash_read(self, a: int, arg: int, payload: bytes) -> bytes:
         return self._memory().read(arg, int.from_bytes(payload, "little"))
 
@@ -233,7 +230,6 @@ class Board:
         _op_wait,
         _op_uart_read,
         _op_uart_write,
-        _op_uart_baud,
         _op_flash_read,
         _op_flash_write,
         _op_flash_erase,

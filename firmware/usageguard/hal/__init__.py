@@ -4,7 +4,6 @@
     wait(until_ms)                 the only call that blocks: until those ticks, or until the UART has octets
     uart_readinto(buf, n)          octets moved to the start of buf, 0 where there are none
     uart_write(buf, n)             sends buf[0:n]
-    uart_baud(rate)
     flash                          block device of the ledger (MicroPython's protocol, 4096-octet blocks), or None
     files                          whether files outlive a power cut: the ledger lies in two where `flash` is None
     retained_read(buf), retained_write(buf)   RTC memory: survives every reset but power-on

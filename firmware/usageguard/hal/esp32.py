@@ -74,10 +74,6 @@ class Hal:
         # Every MicroPython stream takes (buf, n); the stubs know only (buf).
         self._write(buf, n)  # pyright: ignore[reportCallIssue]
 
-    def uart_baud(self, rate):
-        """What is still to be sent leaves at the old rate; what came in is dropped."""
-        self._uart.init(baudrate=rate)
-
     # RTC().memory() holds up to 2048 octets on each of the three chips and outlives every reset but power-on, brown-out
     # and EN. It is one value: an application that writes it as well overwrites the guard's, whose CRC then says so.
 

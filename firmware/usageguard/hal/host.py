@@ -13,19 +13,18 @@ OP_HELLO = const(0)  # -> reset cause 1, flash sectors 2 (0 = no flash), unique 
 OP_WAIT = const(1)  # until (ticks) -> what the UART has, up to 512 octets
 OP_UART_READ = const(2)  # how many at most -> octets
 OP_UART_WRITE = const(3)  # octets, no reply
-OP_UART_BAUD = const(4)  # baud, no reply
-OP_FLASH_READ = const(5)  # address, payload: 2 octets count -> octets
-OP_FLASH_WRITE = const(6)  # address, octets -> ()
-OP_FLASH_ERASE = const(7)  # sector -> ()
-OP_RETAINED_READ = const(8)  # how many -> octets
-OP_RETAINED_WRITE = const(9)  # octets, no reply
-OP_RANDOM = const(10)  # how many -> octets
-OP_WATCHDOG = const(11)  # time-out in ms, no reply
-OP_SET_UTC = const(12)  # second of the day, payload: day 2 octets, no reply
-OP_MODEM_POWER = const(13)  # on, no reply
-OP_RESET = const(14)  # -> never answered
-OP_EVENT = const(15)  # payload: a 4, b 4, ASCII code, no reply
-OP_STATUS = const(16)  # payload: JSON, no reply
+OP_FLASH_READ = const(4)  # address, payload: 2 octets count -> octets
+OP_FLASH_WRITE = const(5)  # address, octets -> ()
+OP_FLASH_ERASE = const(6)  # sector -> ()
+OP_RETAINED_READ = const(7)  # how many -> octets
+OP_RETAINED_WRITE = const(8)  # octets, no reply
+OP_RANDOM = const(9)  # how many -> octets
+OP_WATCHDOG = const(10)  # time-out in ms, no reply
+OP_SET_UTC = const(11)  # second of the day, payload: day 2 octets, no reply
+OP_MODEM_POWER = const(12)  # on, no reply
+OP_RESET = const(13)  # -> never answered
+OP_EVENT = const(14)  # payload: a 4, b 4, ASCII code, no reply
+OP_STATUS = const(15)  # payload: JSON, no reply
 
 SECTOR_OCTETS = const(4096)
 _INBOX = const(512)
@@ -166,9 +165,6 @@ class HostHal:
     def uart_write(self, buf, n):
         """Sends `buf[0:n]` (n <= 4096)."""
         self._tell(OP_UART_WRITE, 0, 0, buf, n)
-
-    def uart_baud(self, rate):
-        self._tell(OP_UART_BAUD, 0, rate, None, 0)
 
     def retained_read(self, buf):
         self._ask(OP_RETAINED_READ, 0, len(buf), None, 0, buf)
