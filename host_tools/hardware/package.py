@@ -37,20 +37,24 @@ def settings(path: Path) -> Settings:
 
     `device` and `modem.pin` may be missing: the device may have them already. UsageError for anything wrong.
     """
-    where = str(path)
     config = files.table(path, "name the device's configuration, TOML or JSON")
+    checked = check(config, str(path))
+    secrets = dict(config.get("device", {}))
+    if checked.modem.pin:
+        secrets["pin"] = checked.modem.pin
+    return Settings(checked, secrets)
+
+
+def check(config: dict[str, Any], where: str) -> Any:
+    """The Config of a parsed configuration; a device that it does not name has a stand-in. UsageError: it is wrong."""
     files.check_plan(config, where)
     paths.use_firmware()
     from usageguard.config import ConfigError, load
 
     try:
-        checked = load({**config, "device": config.get("device", _STAND_IN)})
+        return load({**config, "device": config.get("device", _STAND_IN)})
     except ConfigError as error:
         raise UsageError(where, error.field, error.problem, error.hint) from None
-    secrets = dict(config.get("device", {}))
-    if checked.modem.pin:
-        secrets["pin"] = checked.modem.pin
-    return Settings(checked, secrets)
 
 
 def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> dict[str, bytes]:

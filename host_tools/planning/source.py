@@ -10,14 +10,15 @@ from typing import Annotated, Any
 
 import msgspec
 
-from host_tools import files, paths, strict
+from host_tools import files, strict
 from host_tools import scenario as scenarios
 from host_tools.errors import UsageError
+from host_tools.hardware import package
 from host_tools.rules import Carrier, Rules
 from host_tools.scenario import Scenario
 from host_tools.units import Seconds
 
-_HINT = "name a device's configuration (JSON), a scenario, or a TOML file with a [plan]"
+_HINT = "name a device's configuration, a scenario, or a TOML file with a [plan]"
 _ONLY_SCENARIOS_HAVE = frozenset({"start", "duration", "traffic", "host", "expect"})
 _EXAMPLES = {"plan": 'add [plan] with allowance_octets = "30MB"'}
 
@@ -84,25 +85,19 @@ def load(name: str | Path) -> Source:
     text = files.text(path, _HINT, path.name)
     # A device names its file as it likes; one that is TOML does not begin with a brace.
     if path.suffix == ".json" or text.lstrip().startswith("{"):
-        return _device(text, path)
+        return _device(files.parse(text, path.name, is_json=True), path)
     return _toml(text, path)
 
 
-def _device(text: str, path: Path) -> Source:
-    paths.use_firmware()
-    from usageguard import config
-
-    raw = files.parse(text, path.name, is_json=True)
-    files.check_plan(raw, path.name)
-    try:
-        return Source(path.name, path.stem, raw, config.load(raw))
-    except config.ConfigError as error:
-        raise UsageError(path.name, error.field, error.problem, error.hint) from None
+def _device(raw: dict[str, Any], path: Path) -> Source:
+    return Source(path.name, path.stem, raw, package.check(raw, path.name))
 
 
 def _toml(text: str, path: Path) -> Source:
     where = path.name
     raw = strict.parse(text, where)
+    if isinstance(raw.get("modem"), dict):  # as it is deployed; in a scenario it is a name
+        return _device(raw, path)
     if raw.keys() & _ONLY_SCENARIOS_HAVE:
         scenario = scenarios.load(path)
         config = scenarios.settings(scenario, where)

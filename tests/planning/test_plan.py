@@ -1,6 +1,7 @@
 """What is told of a plan, its doubts and picture, and the command around them."""
 
 import json
+import tomllib
 from datetime import datetime
 from itertools import pairwise
 
@@ -263,3 +264,22 @@ def test_two_plans_of_one_title_are_refused(tmp_path):
     usage.write_text("date,octets\n2026-03-01,5\n")
     with pytest.raises(UsageError, match=r"is the title of demo\.toml too; give each plan its own"):
         run("fit", str(usage), "--plans", "demo", "demo")
+
+
+DEPLOYED = """
+[modem]
+family = "quectel"
+apn = "cmiot"
+[plan]
+allowance_octets = 31_457_280
+"""
+
+
+@pytest.mark.parametrize("form", ["toml", "json"])
+def test_what_is_deployed_can_be_asked_about(tmp_path, form):
+    file = tmp_path / f"config.{form}"
+    file.write_text(DEPLOYED if form == "toml" else json.dumps(tomllib.loads(DEPLOYED)))
+    assert load(file).plan.allowance == 31_457_280
+    file.write_text(file.read_text().replace("allowance", "alowance"))
+    with pytest.raises(UsageError, match=rf"config.{form}: plan.allowance_octets: is missing"):
+        load(file)
