@@ -261,7 +261,8 @@ def _is_error(line: str) -> bool:
 def maintained(device: Port) -> Iterator[None]:
     """Has a board that runs the guard boot to its REPL: no application, no running watchdog, a heap that is empty.
 
-    If what is done there fails, the board starts again, with the set in force, as far as the port still leads to it.
+    If what is done there fails, or is interrupted, the board starts again, with the set in force, as far as the port
+    still leads to it.
     """
     device.repl()
     if "slots.py" in device.ask("__import__('os').listdir('/')"):
@@ -274,8 +275,9 @@ def maintained(device: Port) -> Iterator[None]:
     device.equip()
     try:
         yield
-    except Exception:
+    except (Exception, KeyboardInterrupt) as error:
         with contextlib.suppress(UsageError, Refused):
+            if isinstance(error, KeyboardInterrupt):
+                device.repl()  # it may have come in the middle of a command
             device.restart()
         raise
-

@@ -1,5 +1,6 @@
 """Deployment to the virtual board: what is sent, what starts, what goes back, and what a pulled cable leaves."""
 
+import contextlib
 import json
 
 import pytest
@@ -231,3 +232,11 @@ def test_a_cable_pulled_anywhere_leaves_a_board_that_starts(desk, length, how):
         assert says(desk.board, ("ug up a", "ug up b"))
     change(desk, 0)
     assert desk.deploy().slot in "ab", "and it can be deployed to again"
+
+
+def test_who_gives_up_leaves_a_board_that_runs_what_it_ran(deployed):
+    with Port(deployed.board.path) as port:
+        with contextlib.suppress(KeyboardInterrupt), maintained(port):
+            port.start("while True: pass")  # in the middle of a command
+            raise KeyboardInterrupt
+        assert f"ug up {deployed.first.slot}" in port.lines(UP_S)
