@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import sys
 import time
 from enum import StrEnum
@@ -33,6 +34,24 @@ app = typer.Typer(
 app.add_typer(plan, name="plan")
 
 HELD, FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        try:
+            out.print(f"usageguard {importlib.metadata.version('usage-guard')}")
+        except importlib.metadata.PackageNotFoundError:
+            out.print("usageguard, of a checkout that is not installed")
+        raise typer.Exit(HELD)
+
+
+@app.callback()
+def _all(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="tell the version and end")
+    ] = False,
+) -> None:
+    """For every command."""
 
 
 class Target(StrEnum):

@@ -88,6 +88,14 @@ def _first_reason(reasons: int) -> str | None:
     return next((str(code) for code, bit, *_ in policy.REASONS if int(bit) & reasons), None)
 
 
+def modem_state(state: Any) -> Any:
+    """A modem's state in the firmware's own word; what is none stays as it is."""
+    use_firmware()
+    from usageguard.modem.base import STATES
+
+    return STATES[state] if isinstance(state, int) and 0 <= state < len(STATES) else state
+
+
 _NOT_FIGURES = ("t", "who", "what", "imsi")
 _TELLERS: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
     ("device", "set-utc"): lambda e: "The system clock is set",
@@ -96,6 +104,7 @@ _TELLERS: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
     ("device", "time-trusted"): lambda e: "Time is known from an authenticated source",
     ("device", "refused"): lambda e: f"The network refuses the data session (cause {e['a']})",
     ("device", "app-crash"): lambda e: f"The application crashed; it is started again (time {e['b']})",
+    ("device", "app-ended"): lambda e: "The application ended; the device guards on",
     ("device", "counter-jump"): lambda e: f"The modem's counter jumped by {size(e['a'])}; {size(e['b'])} taken",
     ("carrier", "stopped"): lambda e: (
         f"Carrier stops the data service: {STOPS.get(e['reason'], e['reason'])} at {size(e['billed_octets'])}"

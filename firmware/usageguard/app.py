@@ -56,6 +56,7 @@ def supervise(guard, main):
         started = guard.hal.ticks_ms()
         try:
             _run_once(guard, main)
+            guard.hal.event("app-ended")
             return
         except Exception as error:
             _print(error)

@@ -12,6 +12,8 @@ import base64
 import contextlib
 import hashlib
 import json
+import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,10 @@ SLOTS = ("a", "b")
 MAINTENANCE_S = 20
 UP_S = 90
 """From the reset to the guard's first word: some seconds; a set that fails at once does so three times in this time."""
+CRASH_S = 3.0
+"""For how long the application is watched once the guard is up."""
+_TURN_S = 0.1
+_FRAME = re.compile(r'  File "(.+)", line (\d+)')
 _PIECE = 1536  # octets in one piece: 2,048 characters of base64
 _OURS = ("import slots", "usageguard")  # a main.py with one of them in it may be replaced
 
@@ -64,7 +70,7 @@ def upload(device: Port, files: Mapping[str, bytes]) -> int:
 
 
 class DeployFailed(Exception):
-    """The new set did not start. The text says what the board said, and what it runs now."""
+    """The new set did not start, or its application crashed. The text says what the board said, and what it runs."""
 
 
 @dataclass
@@ -88,8 +94,11 @@ def deploy(
     secrets: bool = False,
     lines: bool = False,
     force: bool = False,
+    watch_s: float = CRASH_S,
 ) -> Report:
-    """Deploys, and returns when the guard is up. UsageError for bad input or a lost port, DeployFailed for a bad set.
+    """Deploys, and returns when the guard is up and its application has not crashed for `watch_s` seconds.
+
+    UsageError for bad input or a lost port, DeployFailed for a bad set.
 
     `secrets`: the file's device id, key and PIN replace the board's. `lines`: tracebacks have line numbers.
     `force`: replaces a main.py that is somebody else's.
@@ -97,7 +106,10 @@ def deploy(
     settings = package.settings(config_file)
     files = package.build(settings, board, app_file, lines)
     with Port(port) as device:
-        return _Deployment(device, console, settings, files, secrets, force).run(str(config_file))
+        deployment = _Deployment(device, console, settings, files, secrets, force)
+        report, good = deployment.prepare(str(config_file))
+        deployment.start(report.slot, good, _Trace(app_file.name), watch_s)
+        return report
 
 
 class _Deployment:
@@ -116,16 +128,14 @@ class _Deployment:
         self._files = files
         self._secrets = secrets
         self._force = force
-        self._said = False
+        self._until = 0.0
 
-    def run(self, where: str) -> Report:
+    def prepare(self, where: str) -> tuple[Report, str]:
+        """Has a set ready to start; returns which, and the one to go back to."""
         with maintained(self._device):
-            report, good = self._prepare(where)
-        self._start(report.slot, good)
-        return report
+            return self._prepare(where)
 
     def _prepare(self, where: str) -> tuple[Report, str]:
-        """Has a set ready to start; returns which, and the one to go back to."""
         device = self._device
         self._fits(where)
         if device.ask("has_partition('ledger')"):
@@ -232,23 +242,63 @@ class _Deployment:
         elif given:
             self._tell("the board keeps its own device id, key and PIN; --secrets replaces them")
 
-    def _start(self, slot: str, good: str) -> None:
-        """Restarts the board and waits for the guard. DeployFailed if it is not to be."""
+    def start(self, slot: str, good: str, trace: _Trace, watch_s: float) -> None:
+        """Restarts the board, waits for the guard, then watches the application. DeployFailed: it is not to be."""
         self._tell(f"starting set {slot}")
         self._device.restart()
-        last = ""
-        for line in self._device.lines(UP_S, resets=True):
+        self._until = time.monotonic() + UP_S
+        up = ended = False
+        for line in self._heard():
+            trace.hear(line)
             if line == f"ug up {slot}":
-                self._tell(f"up: set {slot} is in force")
-                return
-            if line.startswith("ug back "):
-                raise DeployFailed(f"the new set does not start{last}; the board went back to the one before")
-            if line.startswith("ug down"):
-                raise DeployFailed(f"the new set does not start{last}, and there is none to go back to")
-            if _is_error(line):
-                last = f" ({line})"
+                up = True
+                self._until = time.monotonic() + watch_s
+            elif line.startswith("ug app-crash "):
+                said = f": {trace.error}{trace.place}" if trace.error else ""
+                raise DeployFailed(f"set {slot} is in force, but its application crashed{said}")
+            elif line.startswith("ug app-ended "):
+                ended = True
+                break
+            elif line.startswith("ug back "):
+                raise DeployFailed(f"the new set does not start{trace}; the board went back to the one before")
+            elif line.startswith("ug down"):
+                raise DeployFailed(f"the new set does not start{trace}, and there is none to go back to")
+        if up:
+            then = "; its application ended, the device guards on" if ended else ""
+            self._tell(f"up: set {slot} is in force{then}")
+            return
         then = "it goes back to the set before, after the third failure" if good else "there is no set to go back to"
-        raise DeployFailed(f"no word of the guard within {UP_S} s{last}; {then}")
+        raise DeployFailed(f"no word of the guard within {UP_S} s{trace}; {then}")
+
+    def _heard(self) -> Iterator[str]:
+        """What the board says until `_until`, which may move meanwhile."""
+        while time.monotonic() < self._until:
+            yield from self._device.lines(_TURN_S, resets=True)
+
+
+class _Trace:
+    """The newest error on a console. `place`: where in the application, a file of that name, it was raised."""
+
+    def __init__(self, app: str) -> None:
+        self._app = app
+        self._within = False
+        self.error = self.place = ""
+
+    def __str__(self) -> str:
+        return f" ({self.error})" if self.error else ""
+
+    def hear(self, line: str) -> None:
+        if line.startswith("Traceback "):
+            self._within = True
+            self.place = ""
+        elif self._within and (frame := _FRAME.match(line)):
+            if frame[1] == self._app:  # the innermost counts; those of the firmware have no line numbers
+                self.place = f" ({frame[1]}, line {frame[2]})"
+        elif self._within or _is_error(line):
+            if not self._within:  # a traceback takes memory too
+                self.place = ""
+            self.error = line.removesuffix(": ")  # of an exception without words
+            self._within = False
 
 
 def _is_error(line: str) -> bool:

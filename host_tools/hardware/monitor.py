@@ -18,7 +18,7 @@ from rich.text import Text
 from host_tools.hardware.port import Port
 from host_tools.terminal import err
 from host_tools.units import size
-from host_tools.words import Teller
+from host_tools.words import Teller, modem_state
 
 LINES = 10
 FOREVER = math.inf
@@ -26,6 +26,9 @@ STATUS_S = 3600
 """The longest that the guard tells no status (`usageguard.guard`)."""
 WAITING = "waiting for the guard's status: it tells it at a change, else once an hour; with --restart, at once"
 WAITING_RESTARTED = "restarted; waiting for the guard to start and tell its status"
+_FIRST = ("verdict", "reasons", "rated_octets", "modem")
+_SETS = {"up": "Set {} is in force", "back": "The new set does not start; back to set {}"}
+"""What the board says of its sets of files (`firmware/slots.py`)."""
 _STYLES = {"open": "green", "warned": "yellow", "shed": "dark_orange", "restricted": "red", "terminated": "bold red"}
 
 
@@ -42,21 +45,32 @@ class Line:
 
     def to_json(self) -> dict[str, Any]:
         if self.kind == "status":
-            return {"kind": "status", **self.status}
+            return {"kind": "status", **self.figures()}
         if self.kind == "event":
             return {"kind": "event", "code": self.code, "a": self.a, "b": self.b}
         return {"kind": "text", "text": self.text}
+
+    def figures(self) -> dict[str, Any]:
+        """A status for people: in an order of its own, which a board has none of, and the modem's state as a word."""
+        names = [*filter(self.status.__contains__, _FIRST), *sorted(self.status.keys() - set(_FIRST))]
+        return {name: modem_state(self.status[name]) if name == "modem" else self.status[name] for name in names}
 
     def tell(self) -> str:
         """As a person reads it."""
         if self.kind == "event":
             return Teller().tell({"who": "device", "what": self.code, "a": self.a, "b": self.b})
         if self.kind == "status":
-            return " ".join(f"{key}={_shown(value)}" for key, value in self.status.items())
+            told = ((name, value) for name, value in self.figures().items() if value not in (None, "", [], {}))
+            return " ".join(f"{name}={_shown(value)}" for name, value in told)
+        words = self.text.split()
+        if len(words) == 3 and words[0] == "ug" and words[1] in _SETS:
+            return _SETS[words[1]].format(words[2])
         return self.text
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, separators=(",", ":"))
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -114,7 +128,7 @@ def _live(port: str, console: Console, lines: Iterator[Line], waiting: str) -> N
     with Live(_picture(port, status, last, waiting), console=console, refresh_per_second=8) as live:
         for line in lines:
             if line.kind == "status":
-                status = line.status
+                status = line.figures()
                 at = datetime.now()
                 waiting = f"{at:%H:%M:%S}; the next at a change, else by {at + timedelta(seconds=STATUS_S):%H:%M}"
             elif line.tell():

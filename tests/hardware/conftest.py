@@ -41,6 +41,8 @@ class Desk:
         self.console = Console(file=self.said, width=200)
 
     def deploy(self, **options):
+        """As `deploy`; without `watch_s`, what the application does is not waited for."""
+        options = {"watch_s": 0, **options}
         return deploy(BOARD, self.board.path, self.config, self.app, self.console, **options)
 
 

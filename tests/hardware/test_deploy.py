@@ -7,7 +7,7 @@ import pytest
 
 from host_tools.errors import UsageError
 from host_tools.hardware import package
-from host_tools.hardware.deploy import DeployFailed, maintained
+from host_tools.hardware.deploy import CRASH_S, DeployFailed, maintained
 from host_tools.hardware.monitor import parse
 from host_tools.hardware.port import Port
 from host_tools.hardware.virtual import VirtualBoard
@@ -136,11 +136,41 @@ def test_without_a_set_to_go_back_to_it_says_so(desk):
         desk.deploy()
 
 
-def test_an_application_that_crashes_later_is_not_a_bad_set(desk):
-    """The supervisor's business: it restarts it, and reports."""
-    desk.app.write_text("def main(guard):\n    raise ValueError('later')\n")
-    assert desk.deploy().slot == "a"
+CRASHING = """
+def work():
+    raise ValueError("boom")
+
+
+def main(guard):
+    {}work()
+"""
+
+
+@pytest.mark.parametrize(
+    ("app", "error"),
+    [
+        (CRASHING.format(""), r": ValueError: boom \(tracker.py, line 3\)"),
+        (CRASHING.format("").replace("def main", "async def main"), r": ValueError: boom \(tracker.py, line 3\)"),
+        (CRASHING.format("guard.sleep(200)\n    "), r": ValueError: boom \(tracker.py, line 3\)"),
+        ("class Odd(Exception):\n    pass\n\n\ndef main(guard):\n    raise Odd\n", r": Odd \(tracker.py, line 6\)"),
+    ],
+    ids=["at once", "coroutine", "after a wait", "an exception of its own"],
+)
+def test_a_crash_of_the_application_is_told_and_its_set_stays(desk, app, error):
+    """The supervisor starts it again, with back-off; whoever deployed it is to know."""
+    desk.app.write_text(app)
+    with pytest.raises(DeployFailed, match=rf"^set a is in force, but its application crashed{error}$"):
+        desk.deploy(watch_s=CRASH_S)
+    assert "up: " not in desk.said.getvalue()
     assert ask(desk.board, "read('/active')") == "a"
+    with pytest.raises(DeployFailed, match=rf"^set a is in force, but its application crashed{error}$"):
+        desk.deploy(watch_s=CRASH_S)
+
+
+def test_an_application_that_ends_at_once_is_told_and_no_failure(desk):
+    desk.app.write_text("def main(guard):\n    pass\n")
+    desk.deploy(watch_s=CRASH_S)
+    assert desk.said.getvalue().endswith("up: set a is in force; its application ended, the device guards on\n")
 
 
 def test_a_file_damaged_in_flash_is_sent_again(desk):

@@ -84,15 +84,28 @@ def test_the_monitor_shows_the_guards_status_as_json(deployed):
         monitor(board.path, Console(file=said, width=10), as_json=True)
     lines = [json.loads(line) for line in said.getvalue().splitlines()]
     assert {"event", "status"} <= {line["kind"] for line in lines}
+    status = next(line for line in lines if line["kind"] == "status")
+    assert list(status)[:5] == ["kind", "verdict", "reasons", "rated_octets", "modem"]
+    assert status["modem"] in ("off", "booting")
+    assert status["closed"] is None
 
 
 @pytest.mark.parametrize(
     ("text", "kind", "told"),
     [
         ("ug app-crash 1042 3", "event", "The application crashed; it is started again (time 3)"),
-        ('ug {"verdict": "open", "reasons": ["a", "b"]}', "status", "verdict=open reasons=a,b"),
+        ("ug app-ended 0 0", "event", "The application ended; the device guards on"),
+        (
+            'ug {"stopped": false, "shed": [], "modem": 5, "closed": null, "reasons": ["a", "b"], "verdict": "open"}',
+            "status",
+            "verdict=open reasons=a,b modem=online stopped=False",
+        ),
+        ('ug {"boot_id": 0, "modem": 9, "rated_octets": 7}', "status", "rated_octets=7 modem=9 boot_id=0"),
+        ('ug {"closed": {"cycle": 3, "cost_fen": 0}}', "status", 'closed={"cycle":3,"cost_fen":0}'),
         ('ug {"verdict": "op', "text", 'ug {"verdict": "op'),
-        ("ug up a", "text", "ug up a"),
+        ("ug up a", "text", "Set a is in force"),
+        ("ug back b", "text", "The new set does not start; back to set b"),
+        ("ug up", "text", "ug up"),
         ("hello", "text", "hello"),
         ("", "text", ""),
     ],

@@ -1,6 +1,8 @@
 """The command line: exit statuses, and one line for what is wrong."""
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,11 @@ def run(capsys, *arguments):
     status = cli.run(list(arguments))
     captured = capsys.readouterr()
     return status, captured.out, captured.err
+
+
+def test_the_version_is_the_packages(capsys):
+    pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert run(capsys, "--version") == (0, f"usageguard {pyproject['project']['version']}\n", "")
 
 
 @pytest.mark.parametrize(
