@@ -137,12 +137,19 @@ def modem(
     profile: Annotated[str, typer.Option(help="a modem that ships, or a TOML file")] = "quectel-ec200u",
     link: Annotated[str | None, typer.Option(metavar="PATH", help="a symbolic link to make to the pty")] = None,
     baud: Annotated[int, typer.Option(help="rate at which the line is paced")] = 115_200,
+    relay: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=HOST:PORT",
+            help="have TCP and UDP to a host of that name go to 127.0.0.1 or [::1]; may be repeated",
+        ),
+    ] = None,
 ) -> None:
-    """The simulated modem alone on a pty, for any AT client. Ends with Ctrl-C."""
+    """The simulated modem alone on a pty, for any AT client. Reaches no host but those relayed. Ends with Ctrl-C."""
     from host_tools.sim.modem import pty
 
     try:
-        pty.serve(profile, link, baud, announce=out.print)
+        pty.serve(profile, link, baud, pty.parse_relays(relay or ()), lambda line: out.print(line, markup=False))
     except ValueError as error:
         raise UsageError("modem", "", str(error)) from None
 
@@ -296,8 +303,12 @@ def virtual_board(
 ) -> None:
     """A board without hardware, behind a port: MicroPython, a REPL, files, flash. Ends with Ctrl-C."""
     from host_tools.hardware.virtual import serve
+    from host_tools.sim.modem.pty import drop_stale_link
 
-    serve(folder, repl, uart, out.print)
+    if repl:
+        with contextlib.suppress(OSError):  # `serve` says what is wrong with it
+            drop_stale_link(Path(repl))
+    serve(folder, repl, uart, lambda port: out.print(port, markup=False))
 
 
 def _say(result: dict[str, Any], console: Console = out) -> None:

@@ -1,15 +1,23 @@
 """The guides say what is so: their commands and their examples are run as they stand, on what needs no hardware."""
 
+import os
+import queue
 import re
 import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from host_tools import cli, paths
+from host_tools.collector.store import Store
 from host_tools.hardware.virtual import VirtualBoard
 
 pytestmark = pytest.mark.realtime
@@ -51,10 +59,112 @@ def test_a_device_is_provisioned_and_deployed_to_as_the_guide_says(tmp_path, mon
     Path("application.py").write_text(blocks(DEVICE, "python")[0])
     with VirtualBoard(tmp_path / "board", str(tmp_path / "port")) as board:
         for words in commands(DEVICE, "usageguard"):
-            if words[0] in ("provision", "deploy"):
+            if words[0] in ("provision", "deploy") and "/dev/ttyUSB0" in words:
                 there = [board.path if word == "/dev/ttyUSB0" else word for word in words]
                 assert cli.run(there) in (0, None), capsys.readouterr().err
     assert "up: set a is in force" in capsys.readouterr().out
+
+
+class Terminal:
+    """One command of `usageguard` as a process in the current folder, whose lines are read as they come.
+
+    Leaving the context ends it with Ctrl-C, or by force.
+    """
+
+    def __init__(self, words):
+        self.words = words
+        self._lines = queue.SimpleQueue()
+        self.seen = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from host_tools.cli import main; main()", *words],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)},
+        )  # fmt: skip
+        assert self._process.stdout
+        self._out = self._process.stdout
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+        finally:
+            self._reader.join()
+            self._out.close()
+
+    def _read(self):
+        for line in self._out:
+            self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+    def until(self, pattern, patience_s=90):
+        """Reads on to a line that matches; fails where the output ends, or none comes in time."""
+        end = time.monotonic() + patience_s
+        while True:
+            try:
+                line = self._lines.get(timeout=max(end - time.monotonic(), 0))
+            except queue.Empty:
+                line = None
+            assert line is not None, f"{self.words[0]}: no line like {pattern!r} in {self.seen}"
+            self.seen.append(line)
+            if re.search(pattern, line):
+                return
+
+    def status(self):
+        return self._process.wait(60)
+
+
+def alike(line):
+    """A pattern for a line of the guide: its numbers stand for any."""
+    return "^" + re.sub(r"\d+(?:,\d+)*", r"[\\d,]+", re.escape(line)) + "$"
+
+
+def test_a_report_comes_without_hardware_as_the_guide_says(tmp_path, monkeypatch):
+    """Every command of the section, each a process: what the guide shows is seen, and the report is kept."""
+    monkeypatch.chdir(tmp_path)
+    Path("config.toml").write_text(blocks(DEVICE, "toml")[0])
+    Path("application.py").write_text(blocks(DEVICE, "python")[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (section,) = re.findall(r"^## Without hardware\n(.*?)^## ", DEVICE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    section = section.replace("/tmp/", f"{tmp_path}/").replace("5683", str(port))
+    running, asked = {}, []
+    with ExitStack() as stack:
+        for language, block in re.findall(r"^```(sh|text)\n(.*?)^```", section, re.MULTILINE | re.DOTALL):
+            lines = block.splitlines()
+            if language == "text":
+                for line in lines:
+                    # Said by what was asked for last, in this order; a report, by the collector.
+                    terminal = running["collector"] if " coap " in line else asked.pop(0)
+                    terminal.until(alike(line))
+                continue
+            for words in map(shlex.split, lines):
+                assert words.pop(0) == "usageguard"
+                terminal = stack.enter_context(Terminal(words))
+                running[words[0]] = terminal
+                asked.append(terminal)
+                if words[0] in ("provision", "deploy"):
+                    assert terminal.status() == 0, terminal.seen
+        running["monitor"].until("modem=")
+        asked.remove(running["monitor"])
+    assert not asked, "the guide shows a line of each of them"
+    assert running.keys() == {"modem", "virtual-board", "provision", "collector", "deploy", "monitor"}
+    assert not any(Path(name).is_symlink() for name in ("modem", "board"))
+    store = Store("reports.sqlite")
+    try:
+        assert store.reports_received("tracker-001") >= 1
+    finally:
+        store.close()
 
 
 def test_board_json_is_made_as_the_guide_says(tmp_path):

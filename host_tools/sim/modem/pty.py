@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import select
 import signal
 import time
 import tty
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from host_tools.sim.modem import tpdu
 from host_tools.sim.modem.device import SimModem
 from host_tools.sim.modem.profile import Profile, load
 from host_tools.sim.modem.sim import SimCard
-from host_tools.sim.network.bridge import BridgeHost
+from host_tools.sim.network.bridge import BridgeHost, parse_target
 from host_tools.sim.network.hosts import Responder
 from host_tools.sim.network.internet import Internet
 from host_tools.sim.serial import SerialLine
@@ -30,6 +31,13 @@ NUMBER = "+8613912345678"
 ALLOWANCE_OCTETS = 1 << 40  # more than anyone sends over a serial line
 SMS_TURNAROUND_US, SMS_RETRY_US = 2 * S, 60 * S
 
+RESPONDER = "responder"
+"""The name of a host that is there without any relay."""
+
+# RFC 1123 section 2.1: labels of letters, digits and hyphens; one of digits alone at the end is an address.
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
+_PTY = re.compile(r"/dev/(?:pts/|ttys)[0-9]+")  # as Linux and as macOS names them
 _CHUNK = 8  # octets delivered at once: real time has no reason to wait for a FIFO to fill
 _IDLE_S = 1.0
 _BRIDGED_S = 0.01  # how often relayed sockets are looked at
@@ -40,7 +48,8 @@ _BACKLOG = 65_536  # octets kept for a client that does not read; a wire would k
 class PtyModem:
     """A modem, its carrier and its internet behind a pty. `path` is what a client opens.
 
-    `relays` maps host names to `address:port` of loopback services; without them no octet leaves the process.
+    `relays` maps host names to `address:port` of loopback services, for TCP and UDP of any port of that host;
+    without them no octet leaves the process.
     Raises ValueError with one clear line when `link` cannot be made.
     """
 
@@ -56,7 +65,7 @@ class PtyModem:
         self.log = EventLog(self.clock)
         rng = random.Random()
         self.internet = Internet(self.clock, rng)
-        self.internet.add_host("responder", Responder())
+        self.internet.add_host(RESPONDER, Responder())
         for name, to in (relays or {}).items():
             self.internet.add_host(name, BridgeHost(to, _HOLD_WALL_S))
         self._bridged = bool(relays)
@@ -125,6 +134,7 @@ class PtyModem:
             self._link.unlink()
         for fd in (self._master, self._slave, self._wake_read, self._wake_write):
             os.close(fd)
+        self.internet.close()
 
     def _to_client(self, data: bytes) -> None:
         self._backlog += data
@@ -161,7 +171,7 @@ def serve(
     relays: dict[str, str] | None = None,
     announce: Callable[[str], None] = print,
 ) -> None:
-    """Serves the profile on a pty until SIGINT or SIGTERM; `announce` gets the path a client opens.
+    """Serves the profile on a pty until SIGINT or SIGTERM; `announce` gets one line: its path, the hosts reachable.
 
     Raises ValueError with one clear line for an unknown profile, a bad rate or relay, an impossible link.
     """
@@ -173,7 +183,8 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM)
     ]
     try:
-        announce(link or server.path)
+        where = f"{link} ({server.path})" if link else server.path
+        announce(f"the modem is at {where}; reachable: {', '.join(server.internet.names)}; Ctrl-C ends")
         server.run()
     finally:
         for number, handler in old:
@@ -181,11 +192,55 @@ def serve(
         server.close()
 
 
+def parse_relays(given: Iterable[str]) -> dict[str, str]:
+    """Host name to `address:port` from texts as "reports.example.com=127.0.0.1:5683".
+
+    Raises ValueError with one clear line for a text that is none, and for a name that is there already.
+
+    >>> parse_relays(["Reports.example.com.=127.0.0.1:5683"])
+    {'reports.example.com': '127.0.0.1:5683'}
+    """
+    relays: dict[str, str] = {}
+    for text in given:
+        name, separator, target = text.partition("=")
+        name = name.lower().removesuffix(".")
+        where = f"--relay {text}"
+        if not separator:
+            raise ValueError(f"{where}: leads nowhere; write NAME=127.0.0.1:PORT")
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(f'{where}: "{name}" is no host name; write it as in "reports.example.com=127.0.0.1:5683"')
+        if name == RESPONDER or name in relays:
+            raise ValueError(f'{where}: "{name}" is there already; give each name once')
+        try:
+            parse_target(target)
+        except ValueError:
+            hint = "write NAME=127.0.0.1:PORT or NAME=[::1]:PORT"
+            raise ValueError(f'{where}: "{target}" is no address and port of this machine; {hint}') from None
+        relays[name] = target
+    return relays
+
+
+def drop_stale_link(link: Path) -> None:
+    """Removes a link that one who was killed has left: it dangles, or its pty's number is another's by now.
+
+    A pty that was made after the link is another: it changes its inode (`st_ctime`) at its birth alone.
+    OSError: it cannot be removed.
+    """
+    if not link.is_symlink():
+        return
+    try:
+        born_ns = link.stat().st_ctime_ns
+    except FileNotFoundError:
+        link.unlink()
+        return
+    if _PTY.fullmatch(os.path.realpath(link)) and born_ns > link.lstat().st_mtime_ns:
+        link.unlink()
+
+
 def _make_link(link: str, target: str) -> Path:
     path = Path(link)
-    if path.is_symlink() and not os.path.exists(path):
-        path.unlink()  # left by a run that was killed
     try:
+        drop_stale_link(path)
         path.symlink_to(target)
     except FileExistsError:
         raise ValueError(f"--link {link}: exists already; remove it or give another path") from None

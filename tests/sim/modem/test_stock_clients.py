@@ -165,29 +165,6 @@ class TestChat:
         assert done.returncode == 0
 
 
-def test_link_that_cannot_be_made(tmp_path: Path) -> None:
-    occupied = tmp_path / "file"
-    occupied.write_text("")
-    for link, problem in ((str(occupied), "exists already"), (str(tmp_path / "no" / "dir"), "no such file")):
-        with pytest.raises(ValueError, match=problem) as error:
-            PtyModem(load("quectel-ec200u"), link=link)
-        assert "\n" not in str(error.value)
-
-
-def test_sigint_ends_it_and_the_link_goes(tmp_path: Path) -> None:
-    link = tmp_path / "modem"
-    code = "import sys; from host_tools.sim.modem.pty import serve; serve('quectel-ec200u', sys.argv[1])"
-    with subprocess.Popen(
-        ["python3", "-u", "-c", code, str(link)], stdout=subprocess.PIPE, text=True, env=python_env()
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == f"{link}\n"
-        assert link.is_symlink()
-        process.send_signal(2)
-        assert process.wait(10) == 0
-    assert not link.is_symlink()
-
-
 def python_env() -> dict[str, str]:
     import sys
 
