@@ -251,6 +251,8 @@ class _Deployment:
         for line in self._heard():
             trace.hear(line)
             if line == f"ug up {slot}":
+                if up:
+                    raise DeployFailed(f"set {slot} is in force, but its application has the board start again")
                 up = True
                 self._until = time.monotonic() + watch_s
             elif line.startswith("ug app-crash "):

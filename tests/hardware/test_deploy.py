@@ -167,6 +167,12 @@ def test_a_crash_of_the_application_is_told_and_its_set_stays(desk, app, error):
         desk.deploy(watch_s=CRASH_S)
 
 
+def test_an_application_that_resets_the_board_at_once_is_told(desk):
+    desk.app.write_text("import machine\n\n\ndef main(guard):\n    machine.reset()\n")
+    with pytest.raises(DeployFailed, match=r"^set a is in force, but its application has the board start again$"):
+        desk.deploy(watch_s=10 * CRASH_S)
+
+
 def test_an_application_that_ends_at_once_is_told_and_no_failure(desk):
     desk.app.write_text("def main(guard):\n    pass\n")
     desk.deploy(watch_s=CRASH_S)
