@@ -246,6 +246,8 @@ class Guard:
 
     def closed(self, slot):
         self.gate.hold(slot.tcp, -1)
+        if self.policy.level >= rules.RESTRICTED:
+            self.gate.give_back()
 
     def abandoned(self, slot):
         self.gate.abandoned(slot.tcp)

@@ -177,8 +177,16 @@ class Ledger:
         self._hold()
         self._hold()
 
+    def give_back(self, rated_n, carried_n):
+        """Leases no more than so many octets, where far more is leased than the next lease will be: a power cut
+        would charge it. OSError if the flash fails."""
+        left = max(self._rated.ceil.diff(self.rated) - rated_n, self._carried.ceil.diff(self.carried) - carried_n)
+        if left > 2 * self._lease_cap:
+            self.close()
+            self.ensure(rated_n, carried_n)
+
     def close(self):
-        """Stores the state with nothing leased: before a power-down or a sleep."""
+        """Stores the state with nothing leased: before a power-down or a sleep, or when far less is to come."""
         step = max(self.rated.diff(self._rated.ceil), self.carried.diff(self._carried.ceil))
         if step > self._announced:  # retained memory told of more than a lease
             self._announce = step

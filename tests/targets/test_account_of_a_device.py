@@ -3,6 +3,7 @@
 import contextlib
 
 import pytest
+from usageguard.net.gate import UNSEEN_TCP
 
 from host_tools import bench, scenario
 from host_tools.sim.desk import day_number
@@ -15,7 +16,7 @@ title = "an account"
 start = 2026-03-10T12:00:00+08:00
 duration = "{duration}"
 [plan]
-allowance_octets = "30MB"
+allowance_octets = "{allowance}"
 {plan}
 [upstream]
 host = "collector"
@@ -40,8 +41,8 @@ class Sink(VirtualHost):
 class Life:
     """`app(guard)` on a device, to the end of the scenario."""
 
-    def __init__(self, app, plan, more="", duration="1d", interval="1h"):
-        text = TEXT.format(plan=plan, more=more, duration=duration, interval=interval)
+    def __init__(self, app, plan, more="", duration="1d", interval="1h", allowance="30MB"):
+        text = TEXT.format(plan=plan, more=more, duration=duration, interval=interval, allowance=allowance)
         self.world = bench.World(scenario.loads(text, "test.toml"), 1, {})
         self.world.internet.add_host("sink", Sink())
         self.target = DirectTarget(self.world.scenario.device_config(), app)
@@ -117,7 +118,8 @@ def test_activated_before_the_time_is_known_it_counts_from_the_day_that_is_told(
         guard.activate()
         idle(guard)
 
-    today = day_number(scenario.loads(TEXT.format(plan="", more="", duration="1d", interval="1h"), "t").start.date())
+    text = TEXT.format(plan="", more="", duration="1d", interval="1h", allowance="30MB")
+    today = day_number(scenario.loads(text, "t").start.date())
     guard = Life(app, 'cycle_days = 30\n[plan.lifecycle]\nbilling_from = "2026-10-01"', duration="2h").guard
     assert (guard.ledger.cycle_id, guard.policy.names()) == (today, [])
     assert guard.config.plan.cycle.bounds(today + 30)[0] == guard.config.plan.cycle.midnight(today + 30)
@@ -203,3 +205,24 @@ def test_what_is_owed_beyond_all_bounds_is_stored_in_a_few_records():
         idle(guard)
 
     assert Life(app, "", duration="10m").events("verdict-terminated")
+
+
+def test_a_stop_gives_back_what_was_leased_for_a_connection():
+    leased = []
+
+    def left(guard):
+        return guard.ledger._carried.ceil.diff(guard.ledger.carried)
+
+    def app(guard):
+        sock = sockets.socket()
+        guard.sleep(60_000)
+        sock.connect(("orbits", 7))  # and never closed: an application that loses it forgets it
+        guard.sleep(600_000)
+        leased.append(left(guard))
+        idle(guard)
+
+    more = '[[host]]\nname = "orbits"\nkind = "responder"\n[[order]]\nat = "20m"\nstop = true'
+    guard = Life(app, "margin_octets = 2000\nreserve_octets = 16000", more, "8h", "6h", "100KB").guard
+    assert guard.policy.names() == ["STOPPED_BY_HAND"]
+    assert leased[0] > UNSEEN_TCP
+    assert guard.gate.headroom <= left(guard) <= guard.gate.headroom + 2 * 1024

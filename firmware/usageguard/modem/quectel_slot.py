@@ -252,4 +252,4 @@ class QuectelSlot(Slot):
             if channel.result == OK:
                 break
             yield False
-        self._dirty = False
+        self._ended()

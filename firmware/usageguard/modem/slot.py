@@ -143,7 +143,7 @@ class Slot:
         """As fail(), and the modem has forgotten the connection; `unseen`: with what it may have held for us."""
         if unseen and self._opened and self._dirty:
             self.modem.account.abandoned(self)
-        self._dirty = False
+        self._ended()
         self.fail(errno)
         if self.state == CLOSING:
             self._free()
@@ -169,10 +169,15 @@ class Slot:
         if self.modem.segment_owner is self:
             self.modem.segment_owner = None
 
-    def _free(self):
+    def _ended(self):
+        """The modem has no connection under our id any more: nothing comes unasked."""
+        self._dirty = False
         if self._opened:
             self._opened = False
             self.modem.account.closed(self)
+
+    def _free(self):
+        self._ended()
         drain(self.rx)
         drain(self.tx)
         self.tx_busy = self.readable_hint = self.wanted = False

@@ -159,6 +159,13 @@ class Gate:
         self._headroom_rated += sign * self.meter.rated
         self._spend(0, 0)
 
+    def give_back(self):
+        """Takes back what was leased for connections that are closed: a power cut would charge it to the reserve."""
+        try:
+            self._ledger.give_back(self._headroom_rated, self.headroom)
+        except OSError:
+            self.broken = True
+
     def abandoned(self, tcp):
         """A connection ended with what the modem held for it: unseen, and perhaps there."""
         self.meter.price_unseen(tcp, UNSEEN_TCP if tcp else UNSEEN_UDP)
