@@ -21,6 +21,7 @@ _WATCHDOG_MS = const(300_000)
 _STATUS_MS = const(3_600_000)
 _ASK_MS = const(30_000)  # while upstream should be asked, and cannot be yet
 _WAIT_MS = const(180_000)  # the longest single wait, and
+_LOOK_MS = const(10)  # as long as an ESP32's wait may be late anyhow
 _FEED_MS = const(60_000)  # how old the last feeding may be before it: together below the watchdog's time
 _EDQUOT = const(122)
 # CME errors, ESM causes + 100 but for the last: insufficient resources … not subscribed; operator determined barring
@@ -178,15 +179,17 @@ class Guard:
         """One wait: until ticks `until`, or until there is input or work."""
         hal = self.hal
         now = hal.ticks_ms()
+        longest = _WAIT_MS
         if self.work or ticks_diff(now, self._fed_at) >= _FEED_MS:
             self.step(now)
             now = hal.ticks_ms()
+            longest = _LOOK_MS  # what is waited for may have come in this very step: whoever waits looks again soon
         left = ticks_diff(until, now)
         due = ticks_diff(self._due_at, now)
         if due < left:
             left = due
-        if left > _WAIT_MS:
-            left = _WAIT_MS
+        if left > longest:
+            left = longest
         if left > 0:
             hal.wait(ticks_add(now, left))
         self.step(hal.ticks_ms())

@@ -4,6 +4,7 @@ import contextlib
 import random
 
 import pytest
+from usageguard.core.ticks import ticks_add, ticks_diff
 
 from host_tools import bench, scenario
 from host_tools.sim.modem import faults
@@ -397,3 +398,21 @@ def test_a_stream_comes_back_as_it_was_sent(seed):
             torture(life, rng)
 
     Life(app, loss=20 * (seed % 3), seed=seed)
+
+
+def test_a_wait_that_began_with_work_ends_soon():
+    """What is waited for may have come in the step before it, and nothing else comes to end it."""
+    took = {True: [], False: []}
+
+    def app(life):
+        guard, hal = life.guard, life.guard.hal
+        guard.sleep(120_000)
+        for work in [True, False] * 20:
+            guard.work = work
+            began = hal.ticks_ms()
+            guard.pump(ticks_add(began, 50_000))
+            took[work].append(ticks_diff(hal.ticks_ms(), began))
+
+    Life(app)
+    assert max(took[True]) <= 10
+    assert max(took[False]) > 1000
