@@ -56,7 +56,7 @@ class Guard:
         self.calendar = Calendar(self, now)
         self._published_at = now
         self._changed = True
-        self._news = 0  # what else is told at once: the modem's state, and that a report has arrived
+        self._modem_state = 0  # as it was told
         self._slow_at = now
         self._due_at = now
         self.work = True  # a socket or the guard itself has asked the driver for something since its last step
@@ -327,9 +327,8 @@ class Guard:
         if not self.modem.channel.busy:  # an erase would make a busy UART overrun
             self.gate.tidy()
         left = _STATUS_MS - ticks_diff(now, self._published_at)
-        news = (self.outbox.reports_acked > 0) << 3 | self.modem.state
-        if news != self._news:
-            self._news = news
+        if self.modem.state != self._modem_state:
+            self._modem_state = self.modem.state
             self._changed = True
         if self._changed or left <= 0:
             self.publish(now)
