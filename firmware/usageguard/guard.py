@@ -21,7 +21,7 @@ _WATCHDOG_MS = const(300_000)
 _STATUS_MS = const(3_600_000)
 _ASK_MS = const(30_000)  # while upstream should be asked, and cannot be yet
 _WAIT_MS = const(180_000)  # the longest single wait, and
-_LOOK_MS = const(10)  # as long as an ESP32's wait may be late anyhow
+_LOOK_MS = const(200)  # an answer of the modem takes about as long: looking more often costs time for little
 _FEED_MS = const(60_000)  # how old the last feeding may be before it: together below the watchdog's time
 _EDQUOT = const(122)
 # CME errors, ESM causes + 100 but for the last: insufficient resources … not subscribed; operator determined barring
