@@ -14,17 +14,11 @@ from usageguard.core.ticks import ticks_add, ticks_diff
 from usageguard.modem.slot import FREE, OPEN, OPENING, PEER_CLOSED, drain
 from usageguard.net.reading import EAGAIN, SEGMENT, Reading, error
 
+# What applications and asyncio read in `socket`
 __all__ = (
-    "AF_INET",
-    "IPPROTO_TCP",
-    "IPPROTO_UDP",
-    "SOCK_DGRAM",
-    "SOCK_STREAM",
-    "SOL_SOCKET",
-    "SO_REUSEADDR",
-    "getaddrinfo",
-    "socket",
-)
+    "AF_INET", "IPPROTO_TCP", "IPPROTO_UDP", "SOCK_DGRAM", "SOCK_STREAM", "SOL_SOCKET", "SO_REUSEADDR",
+    "getaddrinfo", "socket",
+)  # fmt: skip
 
 AF_INET = 2
 SOCK_STREAM = 1
