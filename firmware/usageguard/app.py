@@ -2,7 +2,7 @@
 
 An application is a module with `main(guard)`, of one of three kinds:
 
-    blocking     def main(guard): uses sockets and `guard.sleep(ms)`
+    blocking     def main(guard): uses sockets and pauses with `time.sleep` or `guard.sleep(ms)`
     asyncio      async def main(guard): `asyncio.create_task(guard.run())` is done for it
     own loop     def main(guard): calls `guard.step_now()` at least every `guard.WATCHDOG_MS` milliseconds
 
@@ -14,6 +14,7 @@ waiting is reset.
 import gc
 import sys
 
+import usageguard
 from usageguard.compat import const
 from usageguard.core.ticks import ticks_add, ticks_diff
 
@@ -44,9 +45,20 @@ def _print(error):
 def _run_once(guard, main):
     running = main(guard)
     if hasattr(running, "send"):
-        from usageguard.tasks import run_beside
+        from usageguard.guard.aio import run_beside
 
-        run_beside(guard, running)
+        run_beside(guard.run(), running)
+
+
+def _guard_for(guard, ms):
+    """Guards for `ms`, also while the application's globals leave no memory."""
+    until = ticks_add(guard.hal.ticks_ms(), ms)
+    while ticks_diff(until, guard.hal.ticks_ms()) > 0:
+        try:
+            guard.pump(until)
+        except MemoryError:
+            gc.collect()
+            guard.hal.wait(ticks_add(guard.hal.ticks_ms(), FIRST_BACKOFF_MS))
 
 
 def supervise(guard, main):
@@ -59,20 +71,27 @@ def supervise(guard, main):
             guard.hal.event("app-ended")
             return
         except Exception as error:
-            _print(error)
-            guard.crashed(crash_code(error))
+            gc.collect()
+            try:
+                try:
+                    _print(error)
+                finally:
+                    guard.crashed(crash_code(error))
+            except MemoryError:
+                guard.hal.event("no-memory")
         if ticks_diff(guard.hal.ticks_ms(), started) >= HEALTHY_MS:
             backoff = FIRST_BACKOFF_MS
-        guard.sleep(backoff)
+        _guard_for(guard, backoff)
         backoff = min(2 * backoff, LONGEST_BACKOFF_MS)
 
 
 def forget_configuration():
     """Gives back what only the reading of a configuration needs."""
-    package = sys.modules["usageguard"]
-    for name in ("config", "config_limits", "config_plan", "config_table"):
-        if sys.modules.pop("usageguard." + name, None):
-            delattr(package, name)
+    for name in list(sys.modules):
+        if name.startswith("usageguard.config"):
+            del sys.modules[name]
+    if hasattr(usageguard, "config"):
+        del usageguard.config
     gc.collect()
 
 
@@ -84,4 +103,4 @@ def run(guard, main):
         gc.threshold(gc.mem_free() // 4)
     supervise(guard, main)
     while True:
-        guard.pump(ticks_add(guard.hal.ticks_ms(), LONGEST_BACKOFF_MS))
+        _guard_for(guard, LONGEST_BACKOFF_MS)

@@ -1,52 +1,61 @@
-"""What time it is for certain, and which billing period that makes it.
+"""Which time it is for certain, and which billing period that makes it.
 
-The clock runs a lower bound of UTC: the latest of the release's date and the last trusted time that was
-stored, carried on by ticks. Trusted is what the own server says in answer to a fresh question of ours
-(`server`); it sets the bound to the time. A period is charged once the bound has passed its start by `DELAY`.
-So a boot that was told nothing goes on charging the period before, and says so (`source`), until that much
-time has passed.
+The clock keeps a lower bound of UTC: the latest of the release date and the last trusted time that was stored, carried
+on by ticks. Trusted is the answer of the own server to a question of this boot (`server`): it sets the bound to that
+time. A period is charged once the bound has passed its start by `DELAY`. A boot without any answer therefore goes on
+charging the period before, and says so (`source`), until that much time has passed.
 
-What networks say is routinely wrong, by decades (unset clocks) or hours (time zones). NITZ and NTP may
-together move on by one period, never by a second one before the bound has followed, if they agree twice.
+The server's clock can be wrong too: its host has lost its battery, or has no NTP. An answer is doubtful
+
+- after the first one of a boot, if it contradicts the ticks since the last answer that was used;
+- before that, if it is earlier than the bound or the period that is charged, or later than the network's time by more
+  than a wrong time zone explains.
+
+A doubtful answer is used only if NITZ or NTP confirms it, or the server repeats it for `PATIENCE`. If the bound then
+turns out to have been too late, the bound and the period go back, and `store.reopen` keeps what was used.
+
+Network time is routinely wrong, by decades (unset clocks) or hours (time zones). Alone it only gives a doubt; what NITZ
+and NTP are worth together, `usageguard.corroborated` says.
 
 Instants are (day, second): days since 2000-01-01, and seconds of that day, in UTC.
 """
 
 from usageguard.compat import const
-from usageguard.core.cycle import DAY_SECONDS, PHASE_SILENT
+from usageguard.core.cycle import DAY_SECONDS, PHASE_SILENT, SILENT
 from usageguard.core.ticks import ticks_diff
 
 RELEASED_DAY = const(9132)  # 2025-01-01: no later than the day on which this firmware first ran
 DELAY = const(300)  # seconds after a boundary at which the new period is charged
 TOLERANCE = const(300)  # seconds by which agreeing clocks may differ
-APART = const(600)  # seconds at least between two agreements
+PATIENCE = const(172_800)  # seconds for which the server has to repeat a doubtful time before it is used
+ZONES = const(93_600)  # 26 hours: no two time zones are further apart (UTC-12 to UTC+14)
 
 _LONGEST = const(259_200)  # seconds: in milliseconds inside the horizon of the ticks
 _SANE_DAYS = const(7305)  # 20 years after the release no device runs it
 _FAR_DAYS = const(10_000)  # beyond it a gap's seconds would not be a small int
 
 
-def _plus(instant, seconds):
+def plus(instant, seconds):
     day, second = instant
     second += seconds
     return day + second // DAY_SECONDS, second % DAY_SECONDS
 
 
-def _gap(a, b):
+def gap(a, b):
     """Seconds from instant `b` to `a`, clamped to some 27 years."""
     days = min(max(a[0] - b[0], -_FAR_DAYS), _FAR_DAYS)
     return days * DAY_SECONDS + a[1] - b[1]
 
 
 class Clock:
-    """Time for a device whose plan has the periods `cycle` (core.cycle.Cycle).
+    """Time for a device whose plan has the periods `cycle` (core.cycle.BillingCycle).
 
     `floor` is the instant that `floor()` last gave before the reset and that was stored, or any earlier one;
     `cycle_id` the period charged then. `now` is always `hal.ticks_ms()`: call `step` at least every 2**29 ms.
 
-    Read only: `cycle_id`, the period to charge, which only increases; `trusted`, whether the server has
-    spoken since the boot; `source` of `now`: "server", "corroborated" (NITZ and NTP agreed twice), "network"
-    (either) or "none".
+    Read only: `cycle_id`, the period to charge; `jumped`, whether a time that was doubtful at first has set it;
+    `trusted`, whether a server time was used since the boot; `doubted`, how many were not; `source` of `now`: "server",
+    "corroborated" (NITZ and NTP agreed twice), "network" (either) or "none".
     """
 
     def __init__(self, cycle, floor, cycle_id, now):
@@ -55,12 +64,15 @@ class Clock:
         self._ms = 0
         self._uptime = 0  # seconds
         self._boot = self._least = max(floor, (RELEASED_DAY, 0))  # the bound when uptime was 0; ever
-        self._heard = [None, None]  # when we booted, by NITZ and by NTP
-        self._guess = None  # the same, by whom `now` believes
-        self._agreed = None  # the same, by both
-        self._agreed_at = 0
+        self._network = [None, None]  # the instant of the boot by NITZ and by NTP, whatever they said last
+        self._guess = None  # the same, by the source that `now` uses
+        self._claim = None  # the same, by the server's doubtful answers, and the uptime of the first one that said so
+        self._claimed_at = 0
+        self._synced_at = 0  # uptime of the last server time that was used
+        self._sure = False  # the bound is a time that was used in this boot: the server's, or that of NITZ and NTP
         self.source = "none"
-        self.trusted = False
+        self.trusted = self.jumped = False
+        self.doubted = 0
         self.cycle_id = cycle_id
         self._reckon()
 
@@ -76,7 +88,7 @@ class Clock:
         Of a silent period nobody here knows: the first use ends it, and what is used then belongs to the next.
         """
         self._carry(now)
-        return self.trusted and not self._silent and self._uptime < self._switch_at - DELAY - TOLERANCE
+        return self._sure and not self._silent and self._uptime < self._switch_at - DELAY - TOLERANCE
 
     def next_ms(self, now):
         """Milliseconds, 3 days at the most, until `within_cycle` or `cycle_id` may change by themselves."""
@@ -91,12 +103,7 @@ class Clock:
         self._carry(now)
         if self.trusted:
             return self._bound()
-        return self._guess and _plus(self._guess, self._uptime)
-
-    def suspects(self, now):
-        """Whether the network's time, which proves nothing, lies in a later period: worth asking the server."""
-        guess = None if self.trusted else self.now(now)
-        return guess is not None and self._cycle_at(guess) > self.cycle_id
+        return self._guess and plus(self._guess, self._uptime)
 
     def recheck(self, now):
         """The periods are not what they were: finds the present one again."""
@@ -109,21 +116,61 @@ class Clock:
         return self._bound()
 
     def server(self, day, second, now):
-        """The server's time, authenticated and in answer to a question of this boot."""
+        """The server's time, authenticated and in answer to a question of this boot; False where it is not used."""
         self._carry(now)
-        self._least = self._bound()
-        self._boot = _plus((day, second), -self._uptime)
+        boot = plus((day, second), -self._uptime)
+        sane = 0 <= second < DAY_SECONDS and RELEASED_DAY <= day <= RELEASED_DAY + _SANE_DAYS
+        doubtful = not sane or self._contradicts(boot)
+        if doubtful and not (sane and self._confirmed(boot)):
+            self.doubted += 1
+            return False
+        self._synced_at = self._uptime
         self.trusted = True
         self.source = "server"
+        self._use(boot, doubtful)
+        return True
+
+    def _use(self, boot, doubtful):
+        """The boot was at the instant `boot`. If that was doubtful, the bound and the period may have been too late."""
+        bound = self._bound()
+        instant = plus(boot, self._uptime)
+        self._boot = boot
+        self._claim = None
+        self._sure = True
+        self.jumped = doubtful
+        if doubtful and gap(instant, bound) < -TOLERANCE:
+            self._least = instant
+        else:
+            self._least = bound
+        if doubtful and self.cycle_id > SILENT and SILENT < self._cycle_at(instant) < self.cycle_id:
+            self.cycle_id = 0  # was begun too early
         self._reckon()
+
+    def _contradicts(self, boot):
+        """Whether a server time that puts the boot at `boot` contradicts what this clock knows."""
+        if self.trusted:
+            # A crystal is off by 40 ppm at most; 1/1024 leaves room for sleep on an RC oscillator.
+            return abs(gap(boot, self._boot)) > TOLERANCE + ((self._uptime - self._synced_at) >> 10)
+        instant = plus(boot, self._uptime)
+        if gap(instant, self._bound()) < -TOLERANCE:
+            return True
+        if self.cycle_id > SILENT and gap(instant, self._cycle.bounds(self.cycle_id)[0]) < -TOLERANCE:
+            return True
+        return any(other and gap(boot, other) > ZONES for other in self._network)
+
+    def _confirmed(self, boot):
+        """Whether NITZ or NTP confirms a doubtful server time, or the server has repeated it for long enough."""
+        for other in self._network:
+            if other and abs(gap(boot, other)) <= TOLERANCE:
+                return True
+        if self._claim is None or abs(gap(boot, self._claim)) > TOLERANCE:
+            self._claim = boot
+            self._claimed_at = self._uptime
+        return self._uptime - self._claimed_at >= PATIENCE
 
     def network(self, day, second, now):
         """The network's time (NITZ)."""
         self._hear(0, (day, second), now)
-
-    def ntp(self, day, second, now):
-        """An NTP server's time."""
-        self._hear(1, (day, second), now)
 
     def _carry(self, now):
         ms = self._ms + ticks_diff(now, self._ticks)
@@ -132,43 +179,25 @@ class Clock:
         self._ms = ms % 1000
 
     def _bound(self):
-        return max(self._least, _plus(self._boot, self._uptime))
+        return max(self._least, plus(self._boot, self._uptime))
 
     def _cycle_at(self, instant):
-        return self._cycle.cycle_id(*_plus(instant, -DELAY))
+        return self._cycle.cycle_id(*plus(instant, -DELAY))
 
     def _reckon(self):
         self.cycle_id = max(self.cycle_id, self._cycle_at(self._bound()))
         self._silent = self._cycle.phase(self.cycle_id) == PHASE_SILENT
-        self._switch_at = _gap(self._cycle.bounds(self.cycle_id)[1], self._boot) + DELAY
+        self._switch_at = gap(self._cycle.bounds(self.cycle_id)[1], self._boot) + DELAY
 
     def _hear(self, who, instant, now):
         self._carry(now)
-        if (
-            self.trusted
-            or not 0 <= instant[1] < DAY_SECONDS
-            or instant[0] > RELEASED_DAY + _SANE_DAYS
-            or _gap(instant, self._bound()) < -TOLERANCE
-        ):
+        if not 0 <= instant[1] < DAY_SECONDS or not RELEASED_DAY <= instant[0] <= RELEASED_DAY + _SANE_DAYS:
             return
-        boot = _plus(instant, -self._uptime)
-        if self.source != "corroborated":
-            self._guess = boot
-            self.source = "network"
-        self._heard[who] = boot
-        other = self._heard[1 - who]
-        if other is None or abs(_gap(boot, other)) > TOLERANCE:
-            return
-        # They agree. The next agreement takes two new answers.
-        self._heard[0] = self._heard[1] = None
-        boot = min(boot, other)
-        if self._agreed is None or abs(_gap(boot, self._agreed)) > TOLERANCE:
-            self._agreed = boot
-            self._agreed_at = self._uptime
-        elif self._uptime - self._agreed_at >= APART:
-            self._guess = boot
-            self.source = "corroborated"
-            cycle_id = self._cycle_at(_plus(boot, self._uptime))
-            if self.cycle_id < cycle_id == self._cycle.next_id(self._cycle_at(self._bound())):
-                self.cycle_id = cycle_id
-                self._reckon()
+        boot = self._network[who] = plus(instant, -self._uptime)
+        if not self.trusted and gap(instant, self._bound()) >= -TOLERANCE:
+            self._consider(who, boot)
+
+    def _consider(self, who, boot):
+        """The boot was at the instant `boot`, says NITZ (`who` 0) or NTP (1)."""
+        self._guess = boot
+        self.source = "network"

@@ -1,6 +1,6 @@
-"""The token bucket of a SIM whose carrier has throttled it: what is sent faster is dropped after it was paid for.
+"""A token bucket, for a SIM that the carrier slows down: the carrier drops what is faster, and bills it all the same.
 
-Everything but `__init__` and `set_rate` is HOT: no allocation, and no intermediate result beyond 31 bits.
+Everything except `__init__` and `set_rate` is HOT: no allocation, no intermediate result beyond 31 bits.
 """
 
 from usageguard.compat import const
@@ -13,11 +13,20 @@ _WAIT_MAX_S = const(500000)  # within the horizon of ticks
 _LATE_MS = const(600000)  # the most by which one `now` may be older than the one before it
 
 
+class ThrottleTerms:
+    """The table `plan.throttle`: the arguments of Bucket once the allowance is used up."""
+
+    def __init__(self, rate_octets_s, burst_octets):
+        self.rate_octets_s = rate_octets_s
+        self.burst_octets = burst_octets
+
+
 class Bucket:
     """Holds at most `burst_octets` (1..2**28), gains `rate_octets_per_s` (1..2**24); full at first. ValueError outside.
 
-    Exact: thousandths of octets are kept from one call to the next. Debt stays at 2**29. Time is told from calls: one
-    at least every 6 days (`step` is enough), or the gain since the last one may be less than it should be, never more.
+    The gain is exact: thousandths of octets are kept between calls. The debt is 2**29 at most. A method has to be
+    called once in 6 days at least (`step` is enough), or the gain since the last call may be too small; it is never too
+    large.
     """
 
     def __init__(self, rate_octets_per_s, burst_octets):
@@ -29,13 +38,13 @@ class Bucket:
         self.set_rate(rate_octets_per_s)
 
     def set_rate(self, rate_octets_per_s):
-        """Gains so much from the last call of another method on: `step` first."""
+        """Sets the rate from the last call of another method on; call `step` first."""
         if not 1 <= rate_octets_per_s <= RATE_MAX:
             raise ValueError("rate out of range")
         self._rate = rate_octets_per_s
 
     def step(self, now_ticks):
-        """Takes in the time up to now."""
+        """Adds the gain up to now."""
         if self._last is None:
             self._last = now_ticks
             return
@@ -43,7 +52,7 @@ class Bucket:
         if -_LATE_MS < elapsed <= 0:
             return
         self._last = now_ticks
-        if elapsed < 0:  # beyond the horizon: how much it was is not known
+        if elapsed < 0:  # beyond the horizon of ticks: the time is not known
             return
         rate = self._rate
         room = self._burst - self.level
@@ -60,13 +69,13 @@ class Bucket:
         self._part = 0
 
     def take(self, n, now_ticks):
-        """Debits `n` octets, 0..2**29 - 1, which may be more than there are: downlink has crossed before it is seen."""
+        """Debits `n` octets, 0..2**29 - 1, even if there are fewer: downlink has arrived before it is counted."""
         self.step(now_ticks)
         level = self.level - n
         self.level = level if level > -_DEBT_MAX else -_DEBT_MAX
 
     def wait_ms(self, now_ticks):
-        """0 if something may be sent now, else milliseconds until then: 500,000,000 (ask again) if they are more."""
+        """0 if something may be sent now, else milliseconds until then, 500,000,000 at most."""
         self.step(now_ticks)
         need = 1 - self.level
         if need <= 0:

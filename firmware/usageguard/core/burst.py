@@ -1,7 +1,7 @@
-"""A class of traffic that suddenly uses many times what is usual: an endless retry, a device in strange hands.
+"""Detects a class of traffic that suddenly uses many times its usual amount, such as an endless retry or a stolen SIM.
 
-Usual is learned, in windows of equal length: the mean of the first 8, then a moving mean to which each further window
-gives 1/8. Windows without traffic count too.
+The usual amount is learned per window of fixed length: the mean of the first 8 windows, then a moving mean with a
+weight of 1/8 for each new window. Windows without traffic count too.
 """
 
 from usageguard.compat import const
@@ -10,12 +10,22 @@ LEARN_WINDOWS = 8
 _SUM_MAX = const(536870912)  # a window's sum stays there; with any one count more it is a small int
 
 
+class BurstTerms:
+    """The table `plan.burst`: the arguments of Burst, and the seconds for which a class is held."""
+
+    def __init__(self, factor, floor_octets, window_s, hold_s):
+        self.factor = factor
+        self.floor_octets = floor_octets
+        self.window_s = window_s
+        self.hold_s = hold_s
+
+
 class Burst:
     """Limits for as many classes as `classes` has: `factor` times the usual, and at least `floor_octets`, in a window.
 
-    A window lasts `window_s` seconds, by the clock of whoever calls `roll`. Nothing is held before 8 windows have
-    taught, nor by a limit of 2**29 octets or more. Read only: `window_s`, `passed` (bitmap of the classes beyond their
-    limit in this window), `limits` (octets of each class).
+    The caller ends a window every `window_s` seconds with `roll`. There is no limit before 8 windows have been learned,
+    and none of 2**29 octets or more. Read only: `window_s`, `passed` (bitmap of the classes beyond their limit in this
+    window), `limits` (octets of each class).
     """
 
     def __init__(self, classes, factor, floor_octets, window_s):
@@ -25,11 +35,11 @@ class Burst:
         self.passed = 0
         self.limits = [_SUM_MAX for _ in classes]
         self._sums = [0 for _ in classes]
-        self._taught = [0 for _ in classes]  # windows, up to LEARN_WINDOWS
+        self._taught = [0 for _ in classes]  # windows learned, up to LEARN_WINDOWS
         self._usual8 = [0 for _ in classes]  # 8 times the usual: the divisions lose nothing
 
     def spent(self, index, n):
-        """Class `index` spent `n` octets, 0..2**29 - 1; whether just these took it beyond its limit. HOT."""
+        """Class `index` spent `n` octets, 0..2**29 - 1; returns whether these took it beyond its limit. HOT."""
         before = self._sums[index]
         after = before + n
         if after > _SUM_MAX:
@@ -43,8 +53,8 @@ class Burst:
     def roll(self, held=0):
         """Ends a window and begins the next one. Cold.
 
-        A class that passed its limit, or whose bit is in `held` as it was stopped for any part of the window, learns
-        nothing from it: a burst is not to become the usual, nor is the silence that follows.
+        A class that passed its limit, or is in the bitmap `held` as it was stopped during the window, learns nothing
+        from it: neither a burst nor the silence after it is usual.
         """
         held |= self.passed
         self.passed = 0

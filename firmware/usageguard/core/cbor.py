@@ -1,7 +1,7 @@
-"""The part of CBOR (RFC 8949) that records need, in its deterministic form (section 4.2.1) both ways.
+"""Encodes and decodes the part of CBOR (RFC 8949) that records need, in deterministic form (section 4.2.1).
 
-Integers of -2**64 .. 2**64 - 1, bytes, ASCII str, list, dict, bool and None. Whatever else comes, in a value
-or in octets, raises ValueError: what is read may come from anybody.
+Integers of -2**64 .. 2**64 - 1, bytes, ASCII str, list, dict, bool and None. Anything else, in a value or in octets,
+raises ValueError, as input may come from anybody.
 """
 
 _UINT, _NINT, _BYTES, _TEXT, _ARRAY, _MAP = (major << 5 for major in range(6))
@@ -18,7 +18,7 @@ def encode(value):
 
 
 def decode(octets):
-    """The value of `octets`, which must hold exactly one."""
+    """The value in `octets`, which must contain exactly one. ValueError otherwise."""
     octets = bytes(octets)
     value, end = _decode(octets, 0, _DEPTH)
     if end != len(octets):
@@ -72,7 +72,7 @@ def _head(out, major, n):
 
 
 def _decode(octets, at, depth):
-    """The value at octets[at:], and where it ends."""
+    """The value at octets[at:], and the offset of its end."""
     if at >= len(octets):
         raise ValueError("CBOR: cut short")
     head = octets[at]
@@ -119,7 +119,7 @@ def _decode(octets, at, depth):
 
 
 def _long(octets, at, power):
-    """The argument in the 2**power octets at octets[at:], and where it ends."""
+    """The argument in the 2**power octets at octets[at:], and the offset of its end."""
     end = at + (1 << power)
     if power > 3 or end > len(octets):
         raise ValueError("CBOR: cut short")

@@ -1,11 +1,11 @@
-"""Check sums of stored records, in 16-bit limbs: a 32-bit CRC is a heap object on a 32-bit board.
+"""CRC-32 of stored records, in two 16-bit halves: a 32-bit integer would be a heap object on a 32-bit board.
 
-All functions are free of allocation. What lies past the end of a buffer raises an error.
+All functions are free of allocation. An access past the end of a buffer raises an error.
 """
 
 from struct import pack_into
 
-# The CRC of each nibble by the reflected IEEE 802.3 polynomial, split into its two limbs.
+# The CRC of each nibble by the reflected IEEE 802.3 polynomial, split into its two halves.
 _HI = []
 _LO = []
 for n in range(16):

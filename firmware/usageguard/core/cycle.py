@@ -3,7 +3,7 @@
 Unix seconds exceed a 31-bit small int; these two never do. Dates are Gregorian. Periods begin at 00:00 in a
 zone that is `utc_offset_min` minutes (-720..840) east of UTC all year; a local day is a day number there.
 
-A period's id is the local day on which it begins, so ids only rise, whatever plan a device is given next; those of a
+A period's id is the local day on which it begins, so that ids rise even when a device gets another plan; the ids of a
 SIM's test and silent periods are the smallest.
 """
 
@@ -11,7 +11,7 @@ from usageguard.compat import const
 
 DAY_SECONDS = 86400
 
-# Ids of periods that are no days
+# Ids of periods that are not days
 TEST = const(1)
 SILENT = const(2)
 
@@ -76,9 +76,12 @@ def seconds_since(day, second, start):
     return (day - start[0]) * DAY_SECONDS + second - start[1]
 
 
-class Periods:
-    """What all kinds share (Months below, core.days, core.lifecycle). Theirs is `start_on(local_day)`: the day on which
-    the period that holds it begins, and `start_after(local_day)`: the first day after it on which one does."""
+class BillingCycle:
+    """What all kinds of cycles share: MonthCycle and CalendarCycle below, core.days and core.lifecycle.
+
+    Each kind has `start_on(local_day)`, the day on which the period that contains it begins, and
+    `start_after(local_day)`, the first day after it on which a period begins.
+    """
 
     def __init__(self, length, first_day, utc_offset_min):
         self.length = length
@@ -86,11 +89,11 @@ class Periods:
         self.utc_offset_min = utc_offset_min
 
     def local_day(self, day, second):
-        """The local day that holds this instant."""
+        """The local day of this instant."""
         return day + (second + self.utc_offset_min * 60) // DAY_SECONDS
 
     def cycle_id(self, day, second):
-        """Id of the period that holds this instant."""
+        """Id of the period of this instant."""
         return self.start_on(self.local_day(day, second))
 
     def next_id(self, cycle_id):
@@ -102,7 +105,7 @@ class Periods:
         return self.midnight(cycle_id), self.midnight(self.start_after(cycle_id))
 
     def seconds_left(self, day, second):
-        """Seconds, 1 or more, until the period that holds this instant ends; a small int up to 34 years."""
+        """Seconds, 1 or more, until the period of this instant ends; a small int up to 34 years."""
         return -seconds_since(day, second, self.bounds(self.cycle_id(day, second))[1])
 
     def phase(self, cycle_id):
@@ -117,7 +120,7 @@ class Periods:
         return local_day + second // DAY_SECONDS, second % DAY_SECONDS
 
 
-class Months(Periods):
+class MonthCycle(BillingCycle):
     """Periods of `length` (1 or more) months; the first one begins on the local day `first_day`.
 
     The others begin on the same day of the month, in a shorter month on its last day. An instant before
@@ -125,7 +128,7 @@ class Months(Periods):
     """
 
     def _number(self, local_day):
-        """How many periods began after the first one, up to that day."""
+        """The number of periods that began after the first one, up to that day."""
         months = _months_and_date(local_day)[0] - _months_and_date(self.first_day)[0]
         number = months // self.length
         return number if local_day >= add_months(self.first_day, number * self.length) else number - 1
@@ -137,7 +140,7 @@ class Months(Periods):
         return add_months(self.first_day, (max(-1, self._number(local_day)) + 1) * self.length)
 
 
-class Cycle(Months):
+class CalendarCycle(MonthCycle):
     """Calendar months from `start_day`, 1..31, in a shorter month from its last day."""
 
     def __init__(self, start_day, utc_offset_min):

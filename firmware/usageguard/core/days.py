@@ -1,10 +1,10 @@
 """Billing periods of so many days."""
 
-from usageguard.core.cycle import Periods
+from usageguard.core.cycle import BillingCycle
 
 
-class Days(Periods):
-    """Periods of `length` (1 or more) days; `first_day` is as in Months."""
+class DayCycle(BillingCycle):
+    """Periods of `length` (1 or more) days; `first_day` is as in MonthCycle."""
 
     def start_on(self, local_day):
         return max(self.first_day, local_day - (local_day - self.first_day) % self.length)

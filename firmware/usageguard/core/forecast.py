@@ -1,11 +1,10 @@
-"""When a plan runs out, and how much of it each day may have: where a plan has `pace` or `warn_forecast`.
+"""Forecasts when a plan will be used up, and sets the daily budget: for a plan with `pace` or `warn_forecast`.
 
-Octets and seconds are integers of any size here; cold.
+The rate of use is the mean of two rates: that of the whole period, which one busy afternoon changes little, and that of
+the last days, which follows a device whose behaviour has changed. Each counts only after a whole day, as usage follows
+the day and a few hours are not typical.
 
-The rate of use is the mean of two: that of the whole period, which a busy afternoon cannot move far, and that of the
-last days, which follows a device whose habits have changed. Half of a change is seen as soon as the last days show
-it, and half of a passing burst is forgotten with them. Either counts only from a whole day on: devices live by the
-day, and a few hours of one say little of the rest.
+Octets and seconds may be big ints here: nothing is called per packet.
 """
 
 from usageguard.core import policy as p
@@ -16,10 +15,10 @@ MOST_S = 3653 * DAY_S  # 10 years; below 2**29, so a small int on every board
 
 
 def burn_rate(used, elapsed_s, recent=0, recent_s=0):
-    """Rate of use as (octets, seconds), seconds above 0; None while there is less than a day to tell it from.
+    """Rate of use as (octets, seconds), seconds above 0; None for less than a day of data.
 
     `used` octets in the `elapsed_s` since the period began, `recent` octets in the last `recent_s`, which may reach
-    into the period before: so a period can have a forecast from its first second on.
+    back into the period before, so that there is a forecast from a period's first second on.
     """
     if recent_s < DAY_S:
         return (used, elapsed_s) if elapsed_s >= DAY_S else None
@@ -31,7 +30,7 @@ def burn_rate(used, elapsed_s, recent=0, recent_s=0):
 def exhausts_in(used, limit, rate):
     """Seconds, 0..MOST_S, until `limit` is reached at `rate` (of `burn_rate`), rounded up to whole ones.
 
-    0 where it is reached already. None if that is more than 10 years away, or if there is no rate.
+    0 where it has been reached. None if it is more than 10 years away, or without a rate.
     """
     left = limit - used
     if left <= 0:
@@ -45,9 +44,9 @@ def exhausts_in(used, limit, rate):
 def pace_mark(limit, elapsed_s, period_s, head_octets=0):
     """Octets that may have been used by the end of the present day, so that `limit` lasts the period.
 
-    Days are counted from the period's beginning; a part of one at its end counts as a day. `head_octets` may be used
-    at any time, the rest is spread evenly. As the mark is of the whole period, what one day leaves is the next one's.
-    On the last day, and after it, the mark is `limit`.
+    Days are counted from the start of the period; a part of a day at its end counts as a day. `head_octets` may be used
+    at any time, the rest is spread evenly. What one day leaves unused is available on the next. From the last day on
+    the mark is `limit`.
     """
     days = -(-period_s // DAY_S)
     day = elapsed_s // DAY_S + 1
@@ -58,7 +57,7 @@ def pace_mark(limit, elapsed_s, period_s, head_octets=0):
 
 
 class Outlook:
-    """Looks ahead at the beginning of each day, for `plan`, and tells `policy`.
+    """Updates daily budget and forecast of `policy` at the start of each day, for `plan`.
 
     Read only: `day`, the local day on which the limit will be reached, None where that is not in the period.
     """
@@ -68,6 +67,10 @@ class Outlook:
         self._policy = policy
         self._recent = []  # (day, second, lifetime's rated octets) of the last days
         self.day = None
+
+    def forget(self):
+        """Forgets the recent rate: octets in doubt are not part of it."""
+        self._recent = []
 
     def look(self, plan, day, second, used, rated, cycle_id):
         """At this instant, under the `plan` of the period; `used` and `rated` are Octets. Returns the policy's
@@ -81,7 +84,7 @@ class Outlook:
         if limit is None:
             limit = plan.allowance
         if own.pace:
-            head = limit * DAY_S // period  # one day's share, for whenever a day is a busy one
+            head = limit * DAY_S // period  # one more daily share, for a busy day
             actions = policy.set_limit(p.PACE, pace_mark(limit, elapsed, period, head), used)
         if own.warn_forecast:
             recent = self._recent

@@ -1,9 +1,9 @@
-"""The periods of a SIM's life: before its billing it is tested, and lies silent."""
+"""The periods of a SIM that is first tested, then silent, and then billed."""
 
-from usageguard.core.cycle import SILENT, TEST, Cycle, Periods
+from usageguard.core.cycle import SILENT, TEST, BillingCycle, CalendarCycle
 
 
-class Lifecycle(Periods):
+class Lifecycle(BillingCycle):
     """A SIM's life: TEST, then SILENT, then the periods of `cycle`, one of the other kinds.
 
     The test period ends with the start of the local day `test_end_day`, None if there is none. Billing begins
@@ -21,16 +21,16 @@ class Lifecycle(Periods):
     def begin_billing(self, day, second, guessed=False):
         """The SIM's first use: billing begins with the local day of this instant, unless it has begun already.
 
-        Periods counted from activation are counted from that day. Returns whether anything has changed: it does so
-        once; and where the day was `guessed`, once more, with the first one that is not.
+        Periods that count from activation count from that day. Returns whether anything has changed: this happens once,
+        and after a `guessed` day once more, with the first day that is not guessed.
         """
         local_day = min(self.local_day(day, second), self._latest)
-        begun = self.billing_day < self._latest  # by a guess, where it is not in use
+        begun = self.billing_day < self._latest  # by a guess, unless `_in_use`
         if self._in_use or (guessed if begun else local_day == self._latest):
             return False
         self._in_use = not guessed
         self.billing_day = local_day
-        if not isinstance(self.cycle, Cycle):  # calendar months begin when they do
+        if not isinstance(self.cycle, CalendarCycle):  # calendar months do not depend on it
             self.cycle.first_day = local_day
         return True
 

@@ -32,10 +32,10 @@ def mac0_seal(key, aad, payload, kid=None):
 
 
 def mac0_open(key, aad, blob):
-    """The payload of a COSE_Mac0. ValueError if it is none, or not made with this key and this `aad`."""
+    """The payload of a COSE_Mac0. ValueError if `blob` is not one, or was made with another key or `aad`."""
     parts = cbor.decode(blob)
     if type(parts) is not list or len(parts) != 4:
-        raise ValueError("MAC: no COSE_Mac0")
+        raise ValueError("MAC: not a COSE_Mac0")
     protected, unprotected, payload, tag = parts
     if (
         protected != _PROTECTED
@@ -46,7 +46,7 @@ def mac0_open(key, aad, blob):
         or type(tag) is not bytes
         or len(tag) != _TAG_OCTETS
     ):
-        raise ValueError("MAC: no COSE_Mac0")
+        raise ValueError("MAC: not a COSE_Mac0")
     difference = 0  # in constant time: the loop has no early end
     for i, octet in enumerate(_tag(key, aad, payload)):
         difference |= octet ^ tag[i]

@@ -1,48 +1,54 @@
-"""What sockets carry, in IP octets and packets, and its fusion with the modem's own counter.
+"""Counts what sockets carry in IP octets and packets, and combines that with the modem's own counter.
 
-The model prices what a socket operation will cost before it happens: payload, IP and TCP/UDP headers, handshakes, the
-acknowledgements of both sides (one for each segment, the most that a peer sends without loss), DNS. What the modem's
-counter shows later replaces the model, without ever lowering what was already charged:
+A model prices each socket operation before it happens: payload, IP and TCP/UDP headers, handshakes, the
+acknowledgements of both sides (one for each segment, the most that a peer sends without loss), DNS. The modem's counter
+corrects the model later, but never lowers what has been charged:
 
     confirmed   octets that the counter has shown since it was anchored
     excess      charged minus confirmed
-    pending     charged and perhaps not yet confirmed: all since the last reading, and before it what was to be sent and
-                may have waited in the modem
+    pending     charged and perhaps not confirmed yet: everything since the last reading, and before it what was to be
+                sent and may have been waiting in the modem
 
-After every charge and every reading excess >= pending, hence charged >= confirmed + pending >= what crossed, but for
-retransmissions since the last reading, which only the next reading can show. A charge is first paid from the excess, so
-that the model's surplus is not charged twice.
+After every charge and every reading excess >= pending, hence charged >= confirmed + pending >= what crossed the air,
+except for retransmissions since the last reading, which the next reading shows. A charge is paid from the excess first,
+so that a surplus of the model is not charged twice.
 """
 
 from usageguard.compat import const
 
 IP_TCP = const(40)  # IPv4 20 (RFC 791) + TCP 20 (RFC 9293), without options
 IP_UDP = const(28)  # IPv4 20 + UDP 8 (RFC 768)
-# MSS on an MTU of 1400, the smallest in common use on LTE; longer writes are priced as more segments
+# TCP payload for an MTU of 1400, the smallest in common use on LTE; longer writes are priced as several segments
 SEGMENT = const(1360)
 OPEN_TCP = const(172)  # SYN and SYN-ACK with all options 60 each, ACK 52
 CLOSE_TCP = const(208)  # FIN and ACK of both sides, 52 each
 OPEN_CLOSE_PACKETS = const(7)
-DNS_FIXED = const(136)  # query 28+12+6, reply 28+12+6+16+28 (with a CNAME); both carry the name besides
-COUNTER_SLACK = const(65_536)  # a burst out of the modem's buffers, seen at once
-MOST = const((1 << 29) - 1)  # that the ledger takes at once
+DNS_FIXED = const(136)  # query 28+12+6, reply 28+12+6+16+28 (with a CNAME); both contain the name in addition
+_DNS_LEAST = const(52)  # of that, the payload of both without the CNAME
+_MSS_OPTIONS = const(8)  # of the SYN and the SYN-ACK: every SYN should have one (RFC 9293 3.7.1)
+COUNTER_SLACK = const(65_536)  # the modem's buffers, which a single reading may show at once
+MOST = const((1 << 29) - 1)  # the most that the ledger charges in one call
 COUNTER_OCTETS_PER_S = const(1_250_000)  # 10 Mbit/s, LTE category 1 downlink (3GPP TS 36.306 table 4.1-1)
 
 
 class Meter:
-    """Prices and charges; `carried` and `rated` hold the figures of the last call (a pair would be an allocation)."""
+    """Prices and charges. `carried` and `rated` are the result of the last call, as returning a pair would allocate."""
 
     def __init__(self, rating):
         self._per_packet = rating.per_packet_octets
         self._margin = self._own_margin = rating.margin_permille
-        self._session_round = rating.session_round_octets
+        self.session_round = rating.session_round_octets
+        self._paid = 0  # rated octets of the session's last block that are paid and not used yet
+        self.packets = self.sessions = 0  # in this period and boot, as charged; for reports
+        self._packets = 0  # of the last price
         self.carried = 0  # IP octets
         self.rated = 0  # the same by the plan's rating
-        self._later = self._later_rated = 0  # the part of the price that may leave the modem later
+        self.spare = 0  # octets that the last segment of `price_received` has room for
+        self._later = self._later_rated = 0  # the part of the price that may leave the modem after the operation
         self._payload = self._payload_later = 0
-        self.counted = False  # the modem's counter is anchored and followed
-        self.slack = 0  # charged by the model alone and perhaps not carried, since `slack` was last set to 0
-        self.forfeited = 0  # pending at the last `forfeit`: what of it crosses after that is charged again
+        self.counted = False  # the modem's counter is in use
+        self.slack = 0  # charged by the model alone and perhaps not carried, since the caller last set it to 0
+        self.forfeited = 0  # pending at the last `forfeit`: charged again if it crosses later
         self._read_since = True  # `forfeit`
         self._forget()
 
@@ -50,15 +56,15 @@ class Meter:
         self.excess = self._excess_rated = 0
         self._pending = self._pending_rated = 0
         self.window = 0  # charged since the last reading
-        # What may leave later: of the present interval between shifts, and of the one before.
+        # What may leave the modem later: since the last shift, and of the interval before.
         self._sent = self._sent_rated = self._sent_payload = 0
         self._waiting = self._waiting_rated = self._waiting_payload = 0
-        self._crossed_payload = 0  # payload that has crossed for certain and was not yet taken from the headers
+        self._crossed_payload = 0  # payload that has certainly crossed and is not yet subtracted from the counter
         self._datagrams = 0
-        self._headers = 0  # octets of headers not yet told apart into packets
+        self._headers = 0  # octets of headers not yet converted into packets
 
     def learn(self, permille):
-        """The carrier was seen to add so much to the plan's rating, 0 or more."""
+        """Adds `permille` (0 or more), which the carrier's figures have shown, to the plan's rating."""
         self._margin = self._own_margin + permille
 
     # Prices. HOT: small integers only.
@@ -69,23 +75,33 @@ class Meter:
 
     def price_sent(self, tcp, n):
         """`n` octets of payload to be sent (at most 64 KiB), with the acknowledgements that they cause."""
-        segments = (n + SEGMENT - 1) // SEGMENT
+        self._price(tcp, n, (n + SEGMENT - 1) // SEGMENT)
+
+    def _price(self, tcp, n, segments):
         if tcp:
+            self._packets = 2 * segments
             self.carried = n + segments * (2 * IP_TCP)
-            self.rated = self._rate(self.carried, 2 * segments)
         else:
+            self._packets = segments
             self.carried = n + segments * IP_UDP
-            self.rated = self._rate(self.carried, segments)
             self._datagrams += segments
+        self.rated = self._rate(self.carried, self._packets)
         self._later = self.carried
         self._later_rated = self.rated
         self._payload = 0
         self._payload_later = n
 
-    def price_received(self, tcp, n):
-        """`n` octets of payload that arrived, with the acknowledgements that they cause."""
-        self.price_sent(tcp, n)
-        segments = (n + SEGMENT - 1) // SEGMENT if tcp else 0
+    def price_received(self, tcp, n, spare=0):
+        """`n` octets of payload that arrived, with the acknowledgements that they cause.
+
+        `spare`: what this method set `self.spare` to for the octets before these. A large download is handed over in
+        pieces that are no segments: the last segment of one is the first of the next.
+        """
+        segments = max(0, n - spare + SEGMENT - 1) // SEGMENT
+        self._price(tcp, n, segments)
+        self.spare = spare + segments * SEGMENT - n if tcp and n >= SEGMENT else 0
+        if not tcp:
+            segments = 0
         self._later = segments * IP_TCP
         self._later_rated = self._rate(self._later, segments)
         self._payload = n
@@ -94,7 +110,8 @@ class Meter:
     def price_unseen(self, tcp, n):
         """`n` octets of payload that perhaps arrived."""
         self.price_sent(tcp, n)
-        self._payload_later = 0  # no payload that is known: all of it may be surplus, or headers
+        self._payload_later = 0  # no payload is known: all of it may be surplus or headers
+        self._packets = 0
 
     def price_open(self, tcp, name_octets):
         """A handshake and the close that will follow; `name_octets` of a host name to look up, 0 for an address."""
@@ -108,16 +125,56 @@ class Meter:
         self.carried = self._later = carried
         self.rated = self._later_rated = self._rate(carried, packets)
         self._payload = self._payload_later = 0
+        self._packets = packets
 
-    def price_session(self):
-        """A new data session, whose end the plan may round up to a whole block."""
-        self.carried = self._later = self._later_rated = self._payload = self._payload_later = 0
-        self.rated = max(0, self._session_round - 1)
+    def connected(self):
+        """A handshake is over."""
+        if self.counted:
+            self._crossed_payload += _MSS_OPTIONS
+
+    def looked_up(self, name_octets):
+        """A name was looked up on the air: at least so much of what the counter shows is no header."""
+        if self.counted:
+            self._datagrams += 2
+            self._crossed_payload += _DNS_LEAST + 2 * name_octets
+
+    def begin_session(self):
+        """A data session began, or goes on in a new period. Where the plan rounds sessions up, what is charged next
+        pays a new block, and the last session's surplus pays for nothing in this one: it might save a block here."""
+        if self.session_round:
+            self._paid = 0
+            self._excess_rated = self._pending_rated = self._sent_rated = self._waiting_rated = 0
+
+    def due(self, rated):
+        """What has to be paid for `rated` octets more in this session: whole blocks, where the plan rounds sessions up.
+        HOT."""
+        if not self.session_round:
+            return rated
+        return self._blocks(rated) * self._rate(self.session_round, 0)  # the margin is added to what was rounded up
+
+    def pay(self, rated):
+        """As `due`, for octets that are spent now. HOT."""
+        if not self.session_round:
+            return rated
+        blocks = self._blocks(rated)
+        self._paid += blocks * self._held() - rated
+        return blocks * self._rate(self.session_round, 0)
+
+    def _held(self):
+        """Rated octets that a block holds: rounded down, as the carrier adds its margin to the sum."""
+        return self.session_round + self.session_round * self._margin // 1000
+
+    def _blocks(self, rated):
+        beyond = rated - self._paid
+        return (beyond - 1) // self._held() + 1 if beyond > 0 else 0
 
     def charge(self):
         """Charges the last price; `carried` and `rated` become what is to be spent for it now. HOT."""
+        self.packets += self._packets
         if not self.counted:
             self.slack += self.carried - self._payload - self._payload_later
+            self.excess += self._payload_later  # until `left`
+            self.window += self.carried
             return
         self.window += self.carried
         self._pending += self.carried
@@ -145,25 +202,38 @@ class Meter:
     # The modem's counter. Cold: readings are rare.
 
     def anchor(self, excess, excess_rated):
-        """Follows the counter from its present reading on; `excess` octets were charged before and did not cross."""
+        """Starts to use the counter at its present reading; `excess` octets were charged before and have not
+        crossed."""
         self._forget()
         self.counted = True
         self.excess = excess
         self._excess_rated = excess_rated
 
     def lose(self):
-        """The counter's epoch ended, as at a restart of the modem: what was charged stands."""
+        """Stops using the counter, as after a restart of the modem; charges are kept."""
         self.counted = False
         self.slack += self.excess
         self._forget()
 
-    def reading(self, delta, shift, doubtful=False):
-        """The counter grew by `delta` octets since its last reading; `carried`, `rated` become what is to be spent now.
+    def left(self, lost=False):
+        """What was to be sent has left a modem that does not count; or some of it is `lost`, so that it may never."""
+        if lost:
+            self.slack += self.excess
+        self.excess = self.window = 0
 
-        `shift`: so much time has passed since the last reading with a shift that what was to be sent before that one
-        has left the modem, or never will. `doubtful`: the counter was wrong, or began anew.
+    def reading(self, delta, shift, doubtful=False, quiet=False):
+        """The counter grew by `delta` octets since the last reading; `carried` and `rated` become what is to be
+        charged.
+
+        `shift`: enough time has passed since the last reading with `shift` that everything to be sent before that one
+        has left the modem or never will. `doubtful`: the counter was wrong or was reset. `quiet`: so much time has
+        passed since the last charge.
         """
-        # Headers tell how many packets the octets were. Payload is held against them once it has crossed for certain.
+        if quiet:
+            shift = True
+            self._crossed_payload += self._waiting_payload + self._sent_payload
+            self._sent = self._sent_rated = self._waiting_payload = self._sent_payload = 0
+        # The number of packets follows from the headers: the counter minus the payload that has certainly crossed.
         self._headers += delta - self._crossed_payload - self._datagrams * IP_UDP
         packets = self._headers // IP_TCP
         self._headers -= packets * IP_TCP
@@ -174,7 +244,7 @@ class Meter:
         late_rated = max(0, rated - self._excess_rated)
         if doubtful:
             self.slack += delta
-        elif not self._read_since:  # beyond what was forfeited, the model did not know of it: it may be as old
+        elif not self._read_since:  # the model did not price it, so it may be of the period before
             self.slack += max(0, late - self.forfeited)
         self._read_since = True
         self.excess += late - delta
@@ -194,8 +264,15 @@ class Meter:
         self.carried += late
         self.rated += late_rated
 
+    def trim(self):
+        """Keeps no surplus: what the last reading did not show may have crossed all the same."""
+        surplus = self.excess - self._pending
+        self.slack += surplus
+        self.excess -= surplus
+        self._excess_rated = self._pending_rated
+
     def forfeit(self):
-        """What was charged until now pays for nothing that comes: that may belong to another cycle."""
+        """Charges until now pay for nothing that crosses later, as that may belong to the next period."""
         self.slack += self.excess
         self.forfeited = self._pending
         self._read_since = False
@@ -204,19 +281,21 @@ class Meter:
         self._sent = self._sent_rated = self._waiting = self._waiting_rated = 0
 
     def keep(self, carried, rated):
-        """A period began in which so much of what was charged counts: a surplus beyond it pays for nothing there."""
+        """A period began, to which so much of the charges counts; `forfeit`s a larger surplus."""
         if self.excess > carried or self._excess_rated > rated:
             self.forfeit()
 
     def worst(self, octets):
-        """Rated octets of `octets` if every packet of them were the smallest."""
+        """Rated octets of `octets` if they were all in packets of the least size."""
         return self._rate(octets, octets // IP_UDP + 1)
 
     def bound(self):
-        """Octets that the charges may be above what was carried: the model's surplus that no reading has settled."""
+        """Octets by which the charges may be above what was carried: the model's surplus, as far as no reading
+        corrected it."""
         return self.excess + self.slack
 
 
 def plausible(delta, elapsed_ms):
-    """What a line can carry of a counter's growth in `elapsed_ms`; the rest is the counter's fault."""
+    """The part of a counter's growth `delta` that a line can carry in `elapsed_ms`; the rest is an error of the
+    counter."""
     return min(delta, COUNTER_SLACK + (elapsed_ms // 1000 + 1) * COUNTER_OCTETS_PER_S, MOST)

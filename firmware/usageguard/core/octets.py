@@ -1,7 +1,7 @@
-"""Counters of octets that never allocate: two limbs, each a small int on a 32-bit board.
+"""Counters of octets that never allocate: two integers, each a small int on a 32-bit board.
 
-A small int on an ESP32 has 31 bits, so one integer would move to the heap at 1 GiB. A counter here reaches
-2**54 - 1 octets (16 PiB), where it stays: it never wraps.
+A small int on an ESP32 has 31 bits, so that a single integer would become a heap object at 1 GiB. A counter here goes
+up to 2**54 - 1 octets (16 PiB) and stays there; it never wraps.
 """
 
 from struct import pack_into, unpack_from
@@ -17,7 +17,7 @@ _STORED = "<HBI"  # lo in 3 octets, hi in 4
 class Octets:
     """A count of octets, 0..MAX, equal to `hi * 2**24 + lo` (hi < 2**30, lo < 2**24).
 
-    Everything but `__init__`, `value` and `unpack_from` is free of allocation.
+    All methods except `__init__`, `value` and `unpack_from` are free of allocation.
     """
 
     def __init__(self, n=0):
@@ -32,18 +32,18 @@ class Octets:
         return (self.hi << _BASE_BITS) | self.lo
 
     def set(self, other):
-        """Takes over the count of `other`."""
+        """Sets the count to that of `other`."""
         self.hi = other.hi
         self.lo = other.lo
 
     def add(self, n):
-        """Counts `n` more, 0 <= n < 2**29; ValueError outside: a negative count would be an under-count."""
+        """Adds `n`, 0 <= n < 2**29. ValueError outside, as a negative count would be an under-count."""
         if not 0 <= n < 0x20000000:
             raise ValueError("octets out of range")
         self._carry(self.lo + n, 0)
 
     def add_octets(self, other):
-        """Counts the whole of `other` more."""
+        """Adds the count of `other`."""
         self._carry(self.lo + other.lo, other.hi)
 
     def _carry(self, lo, hi):
@@ -56,7 +56,7 @@ class Octets:
             self.lo = lo & _LO_MAX
 
     def sub(self, other):
-        """Takes `other` off; ValueError, and nothing changed, if it is the larger one."""
+        """Subtracts `other`. ValueError, and nothing is changed, if it is larger."""
         if self.less(other):
             raise ValueError("octets below zero")
         lo = self.lo - other.lo
@@ -64,7 +64,7 @@ class Octets:
         self.lo = lo & _LO_MAX
 
     def less(self, other):
-        """Whether this count is smaller than that of `other`."""
+        """Whether this count is less than that of `other`."""
         return self.lo < other.lo if self.hi == other.hi else self.hi < other.hi
 
     def diff(self, other):
@@ -82,7 +82,7 @@ class Octets:
         pack_into(_STORED, buf, off, self.lo & 0xFFFF, self.lo >> 16, self.hi)
 
     def unpack_from(self, buf, off):
-        """Takes over what `pack_into` stored; ValueError, and nothing changed, if that exceeds MAX."""
+        """Reads what `pack_into` stored. ValueError, and nothing is changed, if it exceeds MAX."""
         low, high, hi = unpack_from(_STORED, buf, off)
         if hi > _HI_MAX:
             raise ValueError("octets out of range")

@@ -4,16 +4,16 @@
                that class stops               all stop but    the device is    the carrier stops the SIM,
                                               the reserve     silent           or a cap would be broken
 
-The ceiling is the allowance, or where usage beyond that is billed, what the caps of cost and octets let be used.
+The ceiling is the allowance, or, where usage beyond it is billed, what the caps of cost and octets allow.
 
-Integers here may be big ints on a 32-bit board: they are for set-up; what is compared per packet is made
-into Octets by `usageguard.core.policy`.
+Integers here may be big ints on a 32-bit board, as they are used at set-up only: `usageguard.core.policy` makes Octets
+of what is compared for each packet.
 """
 
 from usageguard.core.cycle import add_months
 from usageguard.core.octets import MAX
 
-SHED_STEP_PERMILLE = 50  # between the shed limits of two priorities, where the plan names none
+SHED_STEP_PERMILLE = 50  # between the shed limits of two priorities
 
 
 class Rating:
@@ -33,9 +33,9 @@ class Rating:
 class TrafficClass:
     """A kind of traffic: the Rating-Group of RFC 8506.
 
-    It stops at `shed_permille` of the ceiling (of the allowance where there is none), or at the plan's local limit
-    if that comes first; where it is `paced`, at the day's budget too. The one class that `uses_reserve` goes on
-    to the report limit.
+    It stops at `shed_permille` of the ceiling (of the allowance without a ceiling), or at the plan's local limit if
+    that is less; if it is `paced`, also at the daily budget. The one class that `uses_reserve` goes on to the report
+    limit.
     """
 
     def __init__(self, name, rating_group, uses_reserve=False, shed_permille=1000, paced=True):
@@ -47,7 +47,7 @@ class TrafficClass:
 
 
 class Plan:
-    """`allowance` octets per `cycle` (core.cycle), rated by `rating`; what happens beyond is `exhaustion`:
+    """`allowance` octets per period of `cycle` (core.cycle), rated by `rating`. `exhaustion` is what happens beyond:
 
     "cutoff"    the carrier stops the SIM until the next period
     "overage"   it bills what is beyond by `tariff` (a Tariff); the device stops at its cost cap, or at `cap_octets`
@@ -55,15 +55,16 @@ class Plan:
     "none"      nothing
     "test"      as "cutoff", in the test period
 
-    `margin_octets` stays unused for what the carrier sees and the device does not; `reserve_octets` is kept
-    for the class that reports. `warn_permille` are rising thresholds of the allowance, `warn_cost_fen` of the cost;
-    `warn_marks` are those of both in octets. `slow_limit` is where the carrier slows the SIM down. A limit that there
-    is not is MAX. `usageguard.config_limits.make_plan` makes one whole.
+    `margin_octets` stays unused, for what the carrier counts and the device does not; `reserve_octets` is kept for the
+    class that reports. `warn_permille` are rising thresholds of the allowance, `warn_cost_fen` of the cost;
+    `warn_marks` are both in octets. `slow_limit` is where the carrier slows the SIM down. A limit that does not exist
+    is MAX. `usageguard.config.limits.make_plan` sets the limits.
 
-    The systems beside the quota, None or 0 where the plan has none; see `usageguard.config_plan`: `package_months`,
-    `activated`, `renew_months`, `warn_days`, `warn_forecast`, `pace`, `balance_fen`, `fee_fen`, `throttle` (octets
-    per second, burst octets), `burst` (factor, floor octets, window s, hold s), `pool` (first grant, holding s, on
-    silence), `test` (the Plan of the test period), `hold_silent`.
+    What a plan may have beside the quota, None or 0 where it has not (CONFIG.md says what each means):
+    `package_months`, `activated`, `renew_months`, `warn_days`, `warn_forecast`, `pace`, `balance_fen`, `fee_fen`,
+    `hold_silent`, `hold_doubt`, `throttle` (core.bucket.ThrottleTerms), `burst` (core.burst.BurstTerms), `pool`
+    (core.account.pool.PoolTerms), `test` (the Plan of the test period). These classes are in the modules that only
+    such a plan loads.
     """
 
     def __init__(self, allowance, cycle, rating, exhaustion="cutoff"):
@@ -75,7 +76,7 @@ class Plan:
         self.ceiling = self.report_limit = self.local_limit = self.slow_limit = MAX
         self.margin_octets = self.reserve_octets = 0
         self.warn_permille = self.warn_cost_fen = self.warn_days = self.warn_marks = ()
-        self.warn_forecast = self.pace = self.hold_silent = False
+        self.warn_forecast = self.pace = self.hold_silent = self.hold_doubt = False
         self.package_months = self.activated = self.renew_months = 0
         self.balance_fen = None
         self.fee_fen = 0
@@ -84,7 +85,7 @@ class Plan:
 
     @property
     def expiry_day(self):
-        """The local day with which the package is over, 0 for a plan that is none."""
+        """The local day with whose start the package ends, 0 for a plan that is not a package."""
         first = getattr(self.cycle, "billing_day", self.activated)
         return add_months(first, self.package_months) if self.package_months else 0
 
@@ -100,11 +101,11 @@ class Plan:
 
     @property
     def cycle_warnings(self):
-        """Bitmap of the warnings that a new period takes back."""
+        """Bitmap of the warnings that a new period clears."""
         return (1 << len(self.warn_marks)) - 1 | 1 << self.forecast_bit
 
     def warning(self, bit):
-        """What warning number `bit` says, in a word."""
+        """The code of warning number `bit`, such as "used-800"."""
         for kind, thresholds in (("used", self.warn_permille), ("cost", self.warn_cost_fen), ("days", self.warn_days)):
             if bit < len(thresholds):
                 return "%s-%d" % (kind, thresholds[bit])

@@ -1,60 +1,72 @@
-"""When data may flow. All that decides it is in this file: the reasons to stop, and the limits.
+"""Decides when data may flow. Everything that affects the decision is in this file: the reasons to stop, and the
+limits.
 
-A stop is a set of reasons. Each is raised and lifted on its own: (reasons, event) -> reasons is the table
-below and nothing else.
+A stop is a set of reasons, each of which is raised and lifted by its own events. The table REASONS below is the whole
+transition function (reasons, event) -> reasons; there are no other states. A device stays offline as long as any reason
+holds, so that lifting one reason never lifts another: a recharge does not end a stop by the owner.
 """
 
 from usageguard.core.octets import MAX, Octets
 
 # Final-Unit-Action, RFC 8506 section 8.35. REDIRECT (1) has no meaning on a device.
 TERMINATE = 0
-RESTRICT_ACCESS = 2  # to the class that reports: whatever upstream can lift must not make the device deaf
-# Ours, which end nothing
+RESTRICT_ACCESS = 2  # to the class that reports: an order that lifts the reason has to reach the device
+# Our own, which do not end a session
 THROTTLE = 16  # all may send, slowly
 HOLD = 17  # some classes wait
 
 # Events
-QUOTA_REACHED = 1  # used octets came to the local limit, or so near that not one packet fits
-RESERVE_REACHED = 2  # the same of the report limit
-QUOTA_GRANTED = 3  # limits are new (start, top-up): what still holds is raised again
+QUOTA_REACHED = 1  # the local limit is reached, or less than one packet is left
+RESERVE_REACHED = 2  # the same for the report limit
+QUOTA_GRANTED = 3  # new limits (start, top-up): reasons that still hold are raised again
 CARRIER_REFUSED = 4  # the network rejected or ended the data session
 CARRIER_SERVES = 5  # the network gave a data session
 NEW_CYCLE = 6  # a billing period began
-LEDGER_FAILED = 7  # the ledger does not hold what is used, or has lost it, or a newer firmware wrote it
-LEDGER_SET = 8  # somebody who knows what was used has put the ledger right
-STOP_ORDERED = 9  # the owner stops the data service,
-RESUME_ORDERED = 10  # and lets it go on
+LEDGER_FAILED = 7  # the ledger cannot be written, has lost counts, or is of a newer firmware
+LEDGER_SET = 8  # the owner has confirmed or corrected the counts
+STOP_ORDERED = 9  # the owner stops the data service
+RESUME_ORDERED = 10  # the owner resumes it
 CAP_REACHED = 11  # QUOTA_REACHED where usage beyond the plan is billed: at the cap of cost or of octets
 TEST_REACHED = 12  # QUOTA_REACHED in the test period
 SLOW_REACHED = 13  # the allowance is used where the carrier then slows the SIM down
-BALANCE_SPENT = 14  # the cost of this period came to what the balance has left, or it is negative
-RECHARGED = 15  # the balance is known anew
-PACKAGE_EXPIRED = 16  # the last day of the package is over,
-WINDOW_CLOSED = 17  # and so is the time in which it could be renewed
-RENEWED = 18  # it ends later
+BALANCE_SPENT = 14  # the cost of this period has used up the balance, or the balance is negative
+RECHARGED = 15  # a new balance
+PACKAGE_EXPIRED = 16  # the package has ended
+WINDOW_CLOSED = 17  # it can no longer be renewed
+RENEWED = 18  # it ends later than was known
 SILENCE_BEGAN = 19  # the SIM is in its silent period: any use would end it
 BILLING_BEGAN = 20  # the SIM is in its billing period
-GRANT_SPENT = 21  # the share of the pool is used, or the pool is
-GRANT_LAPSED = 22  # its Validity-Time or Quota-Holding-Time is over
-POOL_GRANTED = 23  # there is a new share
-SLOW_ORDERED = 24  # the owner slows the SIM down,
-SPEED_ORDERED = 25  # and lets it run
-BURST_FOUND = 26  # a class uses many times its usual rate
+GRANT_SPENT = 21  # the grant is used up, or the whole pool is
+GRANT_LAPSED = 22  # the Validity-Time or Quota-Holding-Time of the grant has ended
+POOL_GRANTED = 23  # a new grant
+SLOW_ORDERED = 24  # the owner slows the SIM down
+SPEED_ORDERED = 25  # the owner ends that
+BURST_FOUND = 26  # a class uses many times its usual amount
 BURST_OVER = 27  # the hold is over, or the owner ended it
-PACE_REACHED = 28  # the day's budget is used
-DAY_GRANTED = 29  # there is a new one
-EVENTS = range(QUOTA_REACHED, DAY_GRANTED + 1)
+PACE_REACHED = 28  # the daily budget is used up
+DAY_GRANTED = 29  # a new daily budget
+DOUBT_FOUND = 30  # the modem's counter grew by what the device's own traffic cannot explain
+DOUBT_SETTLED = 31  # the carrier's figure or the owner has said what of it was used
+SIM_EXCHANGED = 32  # another SIM is in the modem than the one that is counted
+SIM_ACCEPTED = 33  # the owner counts on with it, or the former one is back
+EVENTS = range(QUOTA_REACHED, SIM_ACCEPTED + 1)
 
-# One row per reason, the one to name first on top. Bits are stored and reported: never reuse one.
-#
-# CARRIER_STOP outlives the period: from here a quota cutoff (lifted on the 1st) looks like arrears or a
-# stop by hand (not lifted), so only a data session given proves that the carrier serves again. Reasons that
-# say why it stopped stand above it.
+# One row per reason, in the order in which they are named to people. Bits are stored and reported: never reuse one.
+# The order puts causes before effects: a carrier stops a SIM because of arrears, an expired package or a stop by hand,
+# so these are above CARRIER_STOP, which only says that the carrier refuses, and the reasons of the device's own limits
+# are below it. LEDGER_FAULT is first, as without counts no other reason can be trusted.  SURVIVES_CYCLE is True where
+# the start of a period does not end the cause. A quota is new then, money and dates are not. CARRIER_STOP survives
+# because the device cannot tell a quota cutoff, which ends with the period, from a stop that does not: only a data
+# session proves that the carrier serves again.  RESTRICT_ACCESS is the answer wherever an order can lift the reason:
+# reports have to go on, as orders come with their acknowledgements. TERMINATE is left for reasons where even a report
+# does harm (no counts, a silent period that any use would end) or cannot be sent (the carrier refuses, the reserve is
+# used up).
 CODE, BIT, RAISED_BY, LIFTED_BY, SURVIVES_CYCLE, RESTRICTION = range(6)
 REASONS = (
     ("LEDGER_FAULT", 0x000008, LEDGER_FAILED, LEDGER_SET, True, TERMINATE),
     ("SILENT_PERIOD", 0x001000, SILENCE_BEGAN, BILLING_BEGAN, True, TERMINATE),
     ("STOPPED_BY_HAND", 0x000010, STOP_ORDERED, RESUME_ORDERED, True, RESTRICT_ACCESS),
+    ("SIM_CHANGED", 0x040000, SIM_EXCHANGED, SIM_ACCEPTED, True, RESTRICT_ACCESS),
     ("CANCELLED", 0x000080, WINDOW_CLOSED, RENEWED, True, RESTRICT_ACCESS),
     ("EXPIRED", 0x000040, PACKAGE_EXPIRED, RENEWED, True, RESTRICT_ACCESS),
     ("ARREARS", 0x000020, BALANCE_SPENT, RECHARGED, True, RESTRICT_ACCESS),
@@ -62,6 +74,7 @@ REASONS = (
     ("GRANT_EXPIRED", 0x000400, GRANT_LAPSED, POOL_GRANTED, True, RESTRICT_ACCESS),
     ("CARRIER_STOP", 0x000004, CARRIER_REFUSED, CARRIER_SERVES, True, TERMINATE),
     ("RESERVE_EXHAUSTED", 0x000002, RESERVE_REACHED, QUOTA_GRANTED, False, TERMINATE),
+    ("COUNT_DOUBTED", 0x020000, DOUBT_FOUND, DOUBT_SETTLED, False, RESTRICT_ACCESS),
     ("COST_CAP", 0x000100, CAP_REACHED, QUOTA_GRANTED, False, RESTRICT_ACCESS),
     ("TEST_EXHAUSTED", 0x000800, TEST_REACHED, QUOTA_GRANTED, False, RESTRICT_ACCESS),
     ("QUOTA_EXHAUSTED", 0x000001, QUOTA_REACHED, QUOTA_GRANTED, False, RESTRICT_ACCESS),
@@ -81,15 +94,15 @@ THROTTLED_BY_HAND = 0x004000
 BURST = 0x008000
 PACED = 0x010000
 
-# Limits in octets of the period, by what sets them; each with what it raises when used up and what lifts that.
+# Limits in octets of the period, by what sets them; _REACHED is the event at a limit, _GRANTS that of a new one.
 LOCAL, BALANCE, GRANT, PACE, RESERVE, SLOW = range(6)
 _GRANTS = (QUOTA_GRANTED, RECHARGED, POOL_GRANTED, DAY_GRANTED, QUOTA_GRANTED, QUOTA_GRANTED)
 _REACHED = (QUOTA_REACHED, BALANCE_SPENT, GRANT_SPENT, PACE_REACHED, RESERVE_REACHED, SLOW_REACHED)
 _AT_CEILING = {"overage": CAP_REACHED, "test": TEST_REACHED}  # in place of QUOTA_REACHED
 
 # What the methods of Policy ask their caller to do
-SAVE = 0x01  # reasons or warnings changed: to the ledger, before anything else
-REPORT = 0x02  # worth a report now
+SAVE = 0x01  # reasons or warnings changed: store them before anything else
+REPORT = 0x02  # send a report
 CLOSE = 0x04  # a class lost admission: end its sessions
 RESUME = 0x08  # a class has admission again
 
@@ -98,7 +111,7 @@ OPEN, WARNED, SHED, THROTTLED_LEVEL, RESTRICTED, TERMINATED = range(6)
 
 
 def _bits(column, values):
-    """Bitmap of the reasons that have one of `values` there."""
+    """Bitmap of the reasons with one of `values` in this column."""
     return sum(row[BIT] for row in REASONS if row[column] in values)
 
 
@@ -125,14 +138,15 @@ def transition(reasons, event):
 
 
 class Policy:
-    """The stop that stands, and what each class may still send, for one plan.
+    """The reasons that hold, and what each class may still send, for one plan.
 
-    `used` is always the Octets used in this period by the plan's rating. `classes` are the TrafficClasses,
-    in the order by which `admits` knows them. With `observe` everything is judged and nothing held back.
+    `used` is always the Octets used in this period by the plan's rating. `classes` are the TrafficClasses; `admits`
+    takes their index. With `observe` reasons are found and reported as usual, and nothing is held back.
 
     Read only: `reasons` and `warned` (bitmaps, to be stored: 24 and 16 bits), `shed` (bitmap of classes past
     their limit), `held` (bitmap of classes held by the burst guard), `open` (bitmap of classes that may send),
-    `level` (index of the verdict), `next_mark` (Octets at which `cross` is due).
+    `level` (index of the verdict), `next_mark` (Octets at which `cross` is due), `exchange` (see allow_exchange; None
+    without).
     """
 
     def __init__(self, plan, classes, observe=False):
@@ -140,6 +154,7 @@ class Policy:
         self.warned = 0
         self.shed = 0
         self.held = 0
+        self.exchange = None
         self.level = OPEN
         self.next_mark = Octets()
         self.observe = observe
@@ -151,15 +166,15 @@ class Policy:
         self._paced = sum(1 << i for i, c in enumerate(classes) if c.paced)
         self.open = self._all
         self._least = [Octets(MAX) for _ in classes]
-        # Limit by which each class is admitted, None for one that is not.
+        # The limit of each class, None for a class that may not send.
         self._admit = list(self._least)
         self.set_plan(plan)
 
     def set_plan(self, plan):
-        """Takes the limits of `plan`; `cross` is due. Those of BALANCE, GRANT and PACE stay."""
+        """Sets the limits of `plan`, except BALANCE, GRANT and PACE; call `cross` after it."""
         self._plan = plan
         self._warn_marks = [Octets(min(mark, MAX)) for mark in plan.warn_marks]
-        # The reserve has a limit of its own, which moves.
+        # The class that uses the reserve has a limit of its own, RESERVE.
         self._sheds = [_NEVER if c.uses_reserve else Octets(plan.limit(c)) for c in self._classes]
         self._reached[LOCAL] = _AT_CEILING.get(plan.exhaustion, QUOTA_REACHED)
         self._limits[LOCAL].set(Octets(plan.local_limit))
@@ -178,26 +193,23 @@ class Policy:
         return not used.less(self.next_mark)
 
     def cross(self, used):
-        """Judges `used` against every threshold and limit; returns actions. Each warning fires once."""
+        """Compares `used` with every mark and limit; returns actions. Each warning fires once."""
         return self._judge(self.reasons, self.warned, used)
 
     def apply(self, event):
-        """Takes in one of EVENTS; returns actions. ValueError, and nothing changed, for any other.
+        """Applies one of EVENTS; returns actions. ValueError, and nothing is changed, for any other.
 
-        The same event again changes nothing. After NEW_CYCLE and QUOTA_GRANTED `cross` is due.
+        A repeated event changes nothing. After NEW_CYCLE and QUOTA_GRANTED call `cross`.
         """
         reasons = transition(self.reasons, event)
         if event not in (NEW_CYCLE, QUOTA_GRANTED):
             return self._become(reasons, self.warned, self.shed)
         self.next_mark.set(_ZERO)
-        if event == NEW_CYCLE:
-            self._limits[RESERVE].set(Octets(self._plan.report_limit))
-            self._find_least()
         warned = self.warned & ~self._plan.cycle_warnings if event == NEW_CYCLE else self.warned
         return self._become(reasons, warned, 0)
 
     def set_limit(self, kind, octets, used):
-        """Moves the limit `kind` (LOCAL to PACE) to `octets` of the period, None for no limit; returns actions."""
+        """Sets the limit `kind` (LOCAL to PACE) to `octets` of the period, None for no limit; returns actions."""
         if kind == LOCAL:
             octets = min(self._plan.local_limit, MAX if octets is None else octets)
             self.shed = 0
@@ -211,24 +223,26 @@ class Policy:
         return octets if octets < MAX else None
 
     def warn(self, bit, on=True):
-        """Sets, or clears, a warning that is none of octets, by its number; returns actions."""
+        """Sets or clears a warning that does not depend on octets, by its number; returns actions."""
         warned = self.warned | 1 << bit if on else self.warned & ~(1 << bit)
         return self._become(self.reasons, warned, self.shed)
 
     def hold(self, classes):
-        """Holds the classes of this bitmap, and no other, by the burst guard; returns actions."""
+        """Holds the classes of this bitmap, and no others, for the burst guard; returns actions."""
         self.held = classes & ~self._reserve
         return self.apply(BURST_FOUND if self.held else BURST_OVER)
 
     def denied(self, index):
         """Class `index` was not admitted with one packet; returns actions.
 
-        What is left of its limit is too little to be of use, so the limit counts as reached: or the class
-        would be stopped with no reason that says so.
+        Less than one packet is left of its limit, so that the limit counts as reached: otherwise the class would be
+        stopped without a reason.
         """
         limit = self._admit[index]
-        if limit is None or self.observe:  # there is a reason already
+        if limit is None or self.observe:  # a reason holds already
             return 0
+        if self.exchange is not None and self.level == TERMINATED:
+            return self.end_exchange()
         if self._reserve >> index & 1:
             return self.apply(RESERVE_REACHED)
         for kind in (LOCAL, BALANCE, GRANT, PACE):
@@ -236,23 +250,34 @@ class Policy:
                 return self.apply(self._reached[kind])
         return self._become(self.reasons, self.warned, self.shed | 1 << index)
 
-    def allow_probe(self, used, octets):
-        """Moves the report limit up to `octets` beyond `used`, but not beyond the ceiling; returns actions.
+    def deaf(self):
+        """Whether not even a report may pass, although the carrier may serve and any use would do no harm."""
+        return (
+            not self.observe
+            and self.reasons & _TERMINATING & ~CARRIER_STOP != 0
+            and not self.reasons & SILENT_PERIOD
+        )
 
-        For a question that only a report can answer, as whether a new period has begun. It lasts until NEW_CYCLE.
+    def allow_exchange(self, used, octets):
+        """Lets the class that reports use `octets` more, whatever the limits, while `deaf`; returns actions.
+
+        Ends with `end_exchange`, or when the class is not admitted any more.
         """
-        plan = self._plan
-        self._limits[RESERVE].set(Octets(max(plan.report_limit, min(plan.ceiling, used.value() + octets))))
-        self._find_least()
-        return self.apply(QUOTA_GRANTED) | self.cross(used)
+        self.exchange = Octets(used.value() + octets)
+        return self._become(self.reasons, self.warned, self.shed)
+
+    def end_exchange(self):
+        """Ends what `allow_exchange` began; returns actions."""
+        self.exchange = None
+        return self._become(self.reasons, self.warned, self.shed)
 
     def restore(self, reasons, warned, used):
-        """Takes over stored bitmaps at start; returns actions, with CLOSE if a class is already out.
+        """Restores stored bitmaps at start; returns actions, with CLOSE if a class is already stopped.
 
-        ValueError, and nothing changed, for a reason this table does not know: dropping it would lift a stop.
+        ValueError, and nothing is changed, for an unknown reason, as dropping it would lift a stop.
 
-        The plan may be another one than when they were stored, so what follows from `used` is judged anew by all
-        limits but PACE, which nobody can have set yet; and a warning that the plan does not have is dropped.
+        The plan may have changed since they were stored, so that reasons and warnings of octets are found again from
+        `used`, except those of PACE, whose limit is not set yet; warnings that the plan does not have are dropped.
         """
         if reasons & ~_KNOWN:
             raise ValueError("no such reason")
@@ -261,23 +286,23 @@ class Policy:
         return self._judge(reasons & (~_OF_LIMITS | PACED), self._still_warned(used), used)
 
     def corrected(self, used):
-        """`used` is less than it was: judges anew what limits and marks have raised; returns actions."""
+        """`used` has become smaller: finds the reasons and warnings of limits and marks again; returns actions."""
         self.shed = 0
         return self._judge(self.reasons & ~_OF_LIMITS, self._still_warned(used), used)
 
     def verdict(self):
-        """The strongest of what holds, one of VERDICTS."""
+        """One of VERDICTS, by the strongest reason that holds."""
         return VERDICTS[self.level]
 
     def names(self):
-        """Codes of the reasons that stand, the one to name first in front."""
+        """Codes of the reasons that hold, in the order of REASONS."""
         return [row[CODE] for row in REASONS if self.reasons & row[BIT]]
 
     def data_wanted(self):
-        """Whether to hold or to seek a data session: not when only a new grant can help.
-
-        Under CARRIER_STOP it is sought, as the carrier does not tell when it serves again.
-        """
+        """Whether the modem should keep or open a data session. Not under a reason that TERMINATEs, except
+        CARRIER_STOP: only the attempt shows whether the carrier serves again; but for an exchange."""
+        if self.exchange is not None and self.deaf():
+            return True
         return self.observe or not self.reasons & _TERMINATING & ~CARRIER_STOP
 
     def _still_warned(self, used):
@@ -318,7 +343,7 @@ class Policy:
         may_send = self._all
         if reasons & _TERMINATING:
             level = TERMINATED
-            may_send = 0
+            may_send = 0 if self.exchange is None or reasons & SILENT_PERIOD else self._reserve
         elif reasons & _RESTRICTING:
             level = RESTRICTED
             may_send = self._reserve
@@ -344,6 +369,8 @@ class Policy:
         self.level = level
         self.open = may_send
         for i, limit in enumerate(self._least):
+            if level == TERMINATED:
+                limit = self.exchange
             self._admit[i] = _NEVER if self.observe else limit if may_send >> i & 1 else None
         return actions
 

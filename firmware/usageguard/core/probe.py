@@ -1,4 +1,4 @@
-"""When to ask a carrier that has stopped a SIM whether it serves again, at little cost of battery and plan."""
+"""When to try whether a carrier that stopped the SIM serves it again, at little cost of battery and plan."""
 
 from usageguard.compat import const
 from usageguard.core.ticks import ticks_diff
@@ -8,16 +8,15 @@ _LATE_MS = const(600000)  # the most by which one `now` may be older than the on
 
 
 class Probe:
-    """Back-off with a budget. Where attempts are made only when `due_ms` is 0, under any order of successes:
+    """Exponential back-off with a daily budget. If attempts are made only when `due_ms` is 0, then:
 
     - in any 24 h there are `per_day` of them at the most;
     - of two without a success between them, the n-th pair is at least `first_ms` * 2**(n - 1) apart, or `longest_ms` if
       that is less; and no attempt comes within `first_ms` of another, nor of a success;
     - the next one is never more than 24 h away.
 
-    1 <= `first_ms` <= `longest_ms` <= 24 h; `per_day` is 1 or more, and takes 4 octets each. ValueError outside. If
-    nothing is called for 6 days an attempt may come up to 24 h late, never too early. Allocates nothing after it was
-    made.
+    1 <= `first_ms` <= `longest_ms` <= 24 h; `per_day` is 1 or more. ValueError outside. If no method is called for 6
+    days, an attempt may be up to 24 h late, but never too early. Allocates nothing after construction.
     """
 
     def __init__(self, first_ms, longest_ms, per_day):
@@ -43,7 +42,7 @@ class Probe:
         return wait
 
     def tried(self, now):
-        """An attempt is made, due or not; it counts in either case."""
+        """To be called for each attempt, due or not."""
         if self._count == len(self._tries):
             self._forget_oldest()
         self._tries[(self._oldest + self._count) % len(self._tries)] = self._last = now
@@ -52,7 +51,7 @@ class Probe:
         self._next = min(2 * self._gap, self._longest)
 
     def succeeded(self, now):
-        """The carrier serves: the back-off begins anew. What was tried stays on the budget."""
+        """The carrier serves: resets the back-off, but not the daily budget."""
         self._last = now
         self._gap = self._next = self._first
 

@@ -1,34 +1,44 @@
-"""The records that travel upstream and back: CBOR arrays, authenticated by `usageguard.core.mac`.
+"""Encodes reports and decodes acknowledgements: CBOR arrays, authenticated by `usageguard.core.mac`.
 
-Octets in a report are cumulative over the device's life, with their value at the period's start beside them:
-any later report makes good for a lost one.
+Octets in a report are lifetime totals, with their value at the start of the period, so that any later report replaces a
+lost one.
 """
 
 from usageguard.core import cbor
 from usageguard.core.cycle import DAY_SECONDS
 
-VERSION = 1
+_REPORT = 3  # version of the layout
+_ACK = 1
 
 
-def encode_report(*fields):
+def encode_report(*fields, life_id=b"", sim=b"", details=()):
     """The octets of a report, whose fields are integers: boot_id, seq, cycle_id, carried_octets, rated_octets,
     carried_base, rated_base, error_bound_octets, level, reasons, warned, app_restarts, crash_code, reporting_reason,
-    counter, refused, cost_fen.
+    counter, refused, cost_fen. A full one has the `life_id` as well, and the `sim`, 4 octets each; `sim` is empty where
+    it is not known. A full one may have `details`, 8 integers that stay at their maximum: packets (32 bits), sessions,
+    and what modem.base.Modem.evidence gives (-1..65535).
 
     `level`, `reasons` and `warned` are those of Policy, `reporting_reason` of TS 32.299 section 7.2.175, `counter` of
-    the last order that was applied, `refused` how many were not.
+    the last order that was applied, `refused` the number of those refused.
     """
     *others, refused, cost_fen = fields
-    return cbor.encode([VERSION] + others + [min(refused, 0xFFFF), min(cost_fen, 0xFFFFFFFF)])
+    items = [_REPORT] + others + [min(refused, 0xFFFF), min(cost_fen, 0xFFFFFFFF)]
+    if life_id:
+        items += [life_id, sim]
+    most = 0xFFFFFFFF
+    for n in details:
+        items.append(max(-1, min(n, most)))
+        most = 0xFFFF
+    return cbor.encode(items)
 
 
 def decode_ack(octets):
-    """(day, second, counter, orders) out of an acknowledgement: the server's time in UTC, and an order that came with
-    it (not yet looked into: core.orders.check); counter 0 and None where there is none. ValueError if it is none."""
+    """(day, second, counter, orders) of an acknowledgement: the server's time in UTC, and its order, not yet checked
+    (account.orders.check); counter 0 and None without an order. ValueError if `octets` are not an acknowledgement."""
     fields = cbor.decode(octets)
-    if type(fields) is not list or len(fields) not in (3, 5) or fields[0] != VERSION:
-        raise ValueError("no acknowledgement")
+    if type(fields) is not list or len(fields) not in (3, 5) or fields[0] != _ACK:
+        raise ValueError("not an acknowledgement")
     for at, limit in ((1, 1 << 16), (2, DAY_SECONDS)):
         if type(fields[at]) is not int or not 0 <= fields[at] < limit:
-            raise ValueError("no such time")
+            raise ValueError("not a time")
     return tuple(fields + [0, None])[1:5]

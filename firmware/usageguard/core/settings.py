@@ -1,30 +1,34 @@
-"""What `usageguard.config` makes of a configuration, as values: they outlive the validator, which a boot lets go."""
+"""The result of `usageguard.config.load`: a checked configuration. Kept in memory when the validator is not."""
 
 
-class Modem:
-    """`family` names the driver; `counter`: whether the modem's own data counter is used; `pin` or None."""
+class ModemSettings:
+    """`family` names the driver; `counter`: whether the modem's own data counter is used; `pin` may be None; `any_sim`:
+    whether another SIM is counted on with, and stops nothing."""
 
-    def __init__(self, family, apn, counter, pin):
+    def __init__(self, family, apn, counter, pin, any_sim=False):
         self.family = family
         self.apn = apn
         self.counter = counter
         self.pin = pin
+        self.any_sim = any_sim
 
 
-class Upstream:
-    """Where reports go. Without `host` none go by CoAP, without `sms_number` none by SMS (both None)."""
+class UpstreamSettings:
+    """Where reports go. `host` is None for no reports by CoAP, `sms_number` None for none by SMS,
+    `ntp_host` None where no NTP server is asked."""
 
-    def __init__(self, host, port, interval_s, sms_number, max_sms_per_cycle):
+    def __init__(self, host, port, interval_s, sms_number, max_sms_per_cycle, ntp_host=None):
         self.host = host
         self.port = port
         self.interval_s = interval_s
         self.sms_number = sms_number
         self.max_sms_per_cycle = max_sms_per_cycle
+        self.ntp_host = ntp_host
 
 
 class Config:
-    """A checked configuration: `device_id` (str), `key` (32 octets), `plan`, `classes` (tuple; the first is
-    the default), `modem`, `upstream`, `enforcement` (one of ENFORCEMENTS)."""
+    """A checked configuration: `device_id` (str), `key` (32 octets), `plan`, `classes` (tuple; the first is the
+    default), `modem`, `upstream`, `enforcement` ("enforce" or "observe")."""
 
     def __init__(self, device_id, key, plan, classes, modem, upstream, enforcement):
         self.device_id = device_id

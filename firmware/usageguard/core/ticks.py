@@ -1,11 +1,11 @@
 """Millisecond ticks: integers modulo 2**30 on every HAL, as on an ESP32.
 
-Compare only through `ticks_diff`. The horizon is below 2**29 ms (6.2 days): a longer time-out is kept as
-calendar time, or counted down in steps.
+Compare only with `ticks_diff`. The horizon is 2**29 ms (6.2 days): a longer time-out is calendar time, or counts down
+in steps.
 """
 
 _MASK = (1 << 30) - 1
-# Half a period more or less, modulo the period, is the top bit turned over: no sum leaves the small ints of an ESP32.
+# Adding half a period, modulo the period, inverts the top bit: so no sum exceeds the small ints of an ESP32.
 _HALF = 1 << 29
 
 
@@ -20,7 +20,7 @@ def ticks_diff(end, start):
 
 
 class Countdown:
-    """Milliseconds that run out once and stay so; asked at least every 2**29 ms."""
+    """A time-out that stays expired; `left_ms` has to be called at least once in 2**29 ms."""
 
     def __init__(self):
         self._from = 0

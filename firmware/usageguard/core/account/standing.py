@@ -1,6 +1,7 @@
-"""What upstream says of a SIM (SPEC.md, "Orders"), and what of it is stored.
+"""The keys of an order (SPEC.md, "Orders"), and the state of the account that the ledger stores.
 
-An order is absolute and carries a counter that only rises: the same one again changes nothing, an older one is refused.
+The values of an order are absolute, and its counter only rises: a repeated order changes nothing, an older one is
+refused.
 """
 
 # Keys of an order
@@ -15,6 +16,8 @@ SET_USED = 8
 ACCEPT = 9
 RELEASE = 10
 BILLING = 11
+NEW_SIM = 12
+ALLOWANCE = 13
 
 FEN_MIN = -(1 << 30)
 COUNTER_MAX = (1 << 30) - 1
@@ -37,14 +40,18 @@ FIELDS = (
     ("held", 1),
     ("billing_day", 2),
     ("billing_guessed", 1),
-    ("charged", 56),
+    ("charged", 42),
+    ("allowance", 7),
+    ("next_allowance", 7),
+    ("sim", 4),
 )
 _SIGNED = ("balance", "balance_cost")
 _BIAS = 1 << 31
 
 
 class Standing:
-    """The FIELDS as attributes; read from `buf` when made, put back by `store`. All zero where nothing was said."""
+    """The FIELDS as attributes, read from `buf` when made and written by `store`. All are zero before the first
+    order."""
 
     def __init__(self, buf):
         self._buf = buf
@@ -57,7 +64,7 @@ class Standing:
             at += octets
 
     def store(self):
-        """Into `buf`: the ledger stores it with its next record."""
+        """Writes the fields to `buf`, which the ledger stores with its next record."""
         at = 0
         for name, octets in FIELDS:
             value = getattr(self, name)

@@ -14,7 +14,7 @@ from struct import pack_into, unpack_from
 from usageguard.compat import const
 from usageguard.core.crc import crc32_into, crc32_ok
 from usageguard.core.octets import Octets
-from usageguard.ring import HEAD, Ring, get32, put32
+from usageguard.store.ring import HEAD, Ring, get32, put32
 
 LEASE_MIN = const(1024)
 LEASE_MAX = const(65536)
@@ -24,10 +24,17 @@ _STATE = "<BBHiiHHHB"
 _RATED = const(34)  # where the two figures lie in a record
 _CARRIED = const(73)
 _REST = const(112)  # short messages, and the upper octet of what the state has the lower ones of: warned, reasons
+_LIFE = const(115)
+_DOUBT = const(119)
+_CYCLE_MARK = const(126)
 _ORDERS = const(128)
-ORDERS_OCTETS = const(124)
+ORDERS_OCTETS = const(108)
+_OTHER = const(236)  # the other cycle: its id, and both bases
+_OTHER_OCTETS = const(16)
 _LOST = const(1)
 _COUNTER = const(2)
+_ALLOWANCES = const(4)  # `orders` has allowances, where older firmware kept a fourth pair of `charged`
+_ALLOWANCES_AT = const(90)
 _RETAINED = const(16)
 _POWER_ON = const(1)
 _PIECE = const(1 << 28)
@@ -104,13 +111,15 @@ class Ledger:
     Octets, to be read only, each of them one object for life: `rated`, `carried` (lifetime), `rated_base`,
     `carried_base` (when the cycle began), `rated_unsure`, `carried_unsure` (what recoveries charged to this
     cycle without knowing it used: the ledger's part of the error bound), `modem_counter` (see
-    `counter_read`).
+    `counter_read`). Free to set: `doubt` (of this cycle's rated octets, those in doubt).
 
     Stored with the next record, free to set: `reasons` (24 bits), `warned` (16 bits), `sms` (messages of
-    this cycle, 8 bits), `orders` (ORDERS_OCTETS, one object for life: what upstream said), `floor_day`,
-    `floor_second` (latest trusted UTC), `lost` (see `open`).
+    this cycle, 8 bits), `orders` (ORDERS_OCTETS, one object for life: what upstream said), `other` (one object too, of
+    store.reopen), `cycle_mark` (16 bits, of guard.periods), `floor_day`, `floor_second` (latest trusted UTC), `lost`
+    (see `open`).
 
-    Set by `open`: `boot_id`, `cycle_id` (0: none yet), `recovered`, `charged_rated`, `charged_carried`
+    Set by `open`: `life_id` (4 octets, random; the same from the first record on until the flash loses it), `boot_id`,
+    `cycle_id` (0: none yet), `recovered`, `charged_rated`, `charged_carried`
     (octets charged at this boot without being known to be used), `lost_rated`, `lost_carried` (used since the
     reading `modem_counter`; 0 where there is none).
     """
@@ -129,9 +138,11 @@ class Ledger:
         self.carried_base = self._carried.base
         self.rated_unsure = self._rated.unsure
         self.carried_unsure = self._carried.unsure
+        self.doubt = Octets()
+        self._doubt_before = Octets()  # `doubt` at the last `within_cycle`
         self.modem_counter = Octets()
         self.counter_known = False
-        self.cycle_id = self.boot_id = 0
+        self.cycle_id = self.boot_id = self.cycle_mark = 0
         self.reasons = self.warned = 0
         self.floor_day = self.floor_second = 0
         self.lost = False
@@ -140,8 +151,11 @@ class Ledger:
         self.lost_rated = self.lost_carried = 0
         self.surplus = 0
         self.sms = 0
-        # A place in the record itself: there it is stored and found again without a copy.
-        self.orders = memoryview(self._record or bytearray(256))[_ORDERS : _ORDERS + ORDERS_OCTETS]
+        # Places in the record itself: there they are stored and found again without a copy.
+        record = memoryview(self._record or bytearray(256))
+        self.orders = record[_ORDERS : _ORDERS + ORDERS_OCTETS]
+        self.life_id = record[_LIFE : _LIFE + 4]
+        self.other = record[_OTHER : _OTHER + _OTHER_OCTETS]
         self._lease_max = self._lease_cap = lease_max
         self._lease = LEASE_MIN  # the next one
         self._announced = LEASE_MIN  # by the newest record: the most that the next may add to a ceiling
@@ -170,6 +184,7 @@ class Ledger:
         `new_cycle` counts in both."""
         self._rated.next_base.set(self.rated)
         self._carried.next_base.set(self.carried)
+        self._doubt_before.set(self.doubt)
 
     def commit(self):
         """Stores the state, twice: what was committed outlives the rot of any one record. OSError if the flash
@@ -240,7 +255,7 @@ class Ledger:
             _STATE,
             record,
             HEAD,
-            (_LOST if self.lost else 0) | (_COUNTER if self.counter_known else 0),
+            (_LOST if self.lost else 0) | (_COUNTER if self.counter_known else 0) | _ALLOWANCES,
             self.warned & 255,
             self.cycle_id,
             self.boot_id,
@@ -251,6 +266,8 @@ class Ledger:
             self.floor_second >> 16,
         )
         pack_into("BBB", record, _REST, self.sms, self.warned >> 8, self.reasons >> 16)
+        self.doubt.pack_into(record, _DOUBT)
+        pack_into("<H", record, _CYCLE_MARK, self.cycle_mark)
         self.modem_counter.pack_into(record, 27)
         self._rated.pack(record, _RATED, self.surplus)
         self._carried.pack(record, _CARRIED, self.surplus)
@@ -280,19 +297,39 @@ class Ledger:
         self._carried.mark.set(self.carried)
 
     def correct(self, octets):
-        """Somebody's word that `octets` rated ones were used in this cycle, no more than are counted. To be stored."""
+        """Sets the rated octets used in this cycle to `octets`, no more than are counted. To be stored.
+
+        What was used since the last `within_cycle` still counts in the next cycle, in which it may have been used.
+        """
         self._rated.base.set(self.rated)
         self._rated.base.sub(Octets(octets))
-        if self._rated.next_base.less(self._rated.base):
-            self._rated.next_base.set(self._rated.base)
 
-    def new_cycle(self, cycle_id):
-        """Begins a cycle, and stores it: the bases become what was used at the last `within_cycle`.
-        ValueError if it is not a later one than the present; OSError if the flash does not hold it."""
+    def new_cycle(self, cycle_id, again=False):
+        """Begins a cycle, and stores it: the bases become what was used at the last `within_cycle`; or with `again`
+        what they were, if this cycle was left by `store.reopen`.
+
+        ValueError if it is not later than the present one; OSError if the flash does not store it."""
         if cycle_id <= self.cycle_id:
             raise ValueError("a cycle id only increases")
-        self._rated.begin_cycle()
-        self._carried.begin_cycle()
+        if again:
+            from usageguard.store.reopen import resume
+
+            again = resume(self, cycle_id)
+        if not again:
+            other = self.other
+            pack_into("<H", other, 0, self.cycle_id)
+            self.rated_base.pack_into(other, 2)
+            self.carried_base.pack_into(other, 9)
+            self._rated.begin_cycle()
+            self._carried.begin_cycle()
+            if self.doubt.less(self._doubt_before):
+                self._doubt_before.set(self.doubt)
+            self.doubt.sub(self._doubt_before)
+            self._doubt_before.set(Octets())
+        self.start(cycle_id)
+
+    def start(self, cycle_id):
+        """Stores the present bases as those of `cycle_id`. OSError if the flash does not store it."""
         self.cycle_id = cycle_id
         self.warned = self.sms = 0
         self.commit()
@@ -313,8 +350,7 @@ class Ledger:
         """
         if not self._ring:
             self.recovered = "blank"
-            # Only a fresh boot id makes fresh what is bound to it.
-            self.boot_id = int.from_bytes(self._hal.random(3), "little")
+            self.begin_anew()
             return
         bad = self._ring.open()
         if self._ring.sequence:
@@ -325,12 +361,20 @@ class Ledger:
         else:
             self._charge(0, 0, bad)
             self.recovered = "ceiling+lease" if bad else "blank"
+        if not any(self.life_id):
+            self.life_id[:] = self._hal.random(4)
         # Each bad slot may have been a boot. An id is never used twice.
         self.boot_id += 1 + max(0, bad)
         if self.lost:
             self.close()  # what told of the loss may be erased next: two records tell of it
         self.close()
         self.tidy()
+
+    def begin_anew(self):
+        """Begins a life of this boot alone, after `open` failed. Nothing of before may be bound to the ids."""
+        self.boot_id = int.from_bytes(self._hal.random(3), "little")
+        self.life_id[:] = self._hal.random(4)
+        self.orders[:] = bytes(ORDERS_OCTETS)
 
     def _restore(self, bad):
         record = self._record
@@ -339,10 +383,15 @@ class Ledger:
         self.sms, more_warned, more_reasons = unpack_from("BBB", record, _REST)
         self._announced = self._announce
         self.lost = bool(flags & _LOST)
+        if not flags & _ALLOWANCES:  # without that pair a figure is charged too high once, never too low
+            self.orders[_ALLOWANCES_AT : _ALLOWANCES_AT + 14] = bytes(14)
         self.counter_known = bool(flags & _COUNTER)
         self.warned = warned | more_warned << 8
         self.reasons = reasons | more_reasons << 16
         self.floor_second = low | high << 16
+        self.doubt.unpack_from(record, _DOUBT)
+        self._doubt_before.set(self.doubt)
+        self.cycle_mark = unpack_from("<H", record, _CYCLE_MARK)[0]
         self.modem_counter.unpack_from(record, 27)
         rated_lease = self._rated.unpack(record, _RATED)
         carried_lease = self._carried.unpack(record, _CARRIED)

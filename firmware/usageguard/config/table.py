@@ -1,4 +1,4 @@
-"""Takes a parsed JSON or TOML object apart, strictly: what nobody asked for, it refuses, in one line."""
+"""Reads the fields of a parsed JSON or TOML object and refuses every field that no caller has read, in one line."""
 
 from usageguard.core.cycle import days_from_civil
 
@@ -43,11 +43,14 @@ def check_integer(value, field, low, high):
 
 
 class Table:
-    """Takes the known fields out of a table one by one; `end` refuses what is left."""
+    """Reads the known fields of a table one by one; `end` refuses the others.
+
+    Every method checks one field, with its range and default, and raises ConfigError.
+    """
 
     def __init__(self, obj, path):
         if not isinstance(obj, dict):
-            raise ConfigError(path or "configuration", _shown(obj) + " is no table", "give names with values")
+            raise ConfigError(path or "configuration", _shown(obj) + " is not a table", "give names with values")
         self._obj = obj
         self._path = path
         self._known = []
@@ -80,7 +83,7 @@ class Table:
             raise ConfigError(self.field(name), "has %d characters" % len(value), hint)
         for i, character in enumerate(value):
             if character not in characters or (character == "+" and i):
-                raise ConfigError(self.field(name), "has a character that cannot stand there", hint)
+                raise ConfigError(self.field(name), "has a character that is not allowed", hint)
         return value
 
     def choice(self, name, choices, default=_REQUIRED):
@@ -98,12 +101,17 @@ class Table:
             return default
         value = self._obj[name]
         if not isinstance(value, bool):
-            raise ConfigError(self.field(name), _shown(value) + " is neither", hint)
+            raise ConfigError(self.field(name), _shown(value) + " is not true or false", hint)
         return value
 
     def table(self, name, default=_REQUIRED):
         self._given(name, default, "give a table of that name")
-        return Table(self._obj.get(name, default), self.field(name))
+        return type(self)(self._obj.get(name, default), self.field(name))
+
+    def tables(self, name, default, shortest, longest):
+        """The tables of a list of tables."""
+        items = self.array(name, default, shortest, longest)
+        return [type(self)(item, self.field(name) + index(i)) for i, item in enumerate(items)]
 
     def date(self, name, default=_REQUIRED):
         """Day number of an ISO 8601 date."""
@@ -117,7 +125,7 @@ class Table:
                 return days_from_civil(year, month, day)
         except (AttributeError, TypeError, ValueError):
             pass
-        raise ConfigError(self.field(name), _shown(value) + " is no date", hint)
+        raise ConfigError(self.field(name), _shown(value) + " is not a date", hint)
 
     def steps(self, name, default, longest, low, high, falling=False):
         """A tuple of integers, each greater (`falling`: smaller) than the one before."""
@@ -153,7 +161,8 @@ class Table:
         return value
 
     def _given(self, name, default, hint):
-        self._known.append(name)
+        if name not in self._known:
+            self._known.append(name)
         if name in self._obj:
             return True
         if default is _REQUIRED:

@@ -1,17 +1,18 @@
 """Checks a configuration and builds the values that the firmware works with.
 
-One validator for the device (JSON) and the host (TOML): it takes the parsed object. It is strict: what it
-does not know, it refuses, in one line that names the field, what is wrong and what would be right.
+The device (JSON) and the host (TOML) have the same validator, which takes the parsed object. It refuses every key that
+it does not know, in one line that names the field, the problem and a remedy. CONFIG.md is made from it.
 """
 
 import json
 
-from usageguard.config_plan import longest_period_s, read_plan
-from usageguard.config_table import DIGITS, HEX, HOST, NAME, PHONE, ConfigError, Table, index
+from usageguard.config.plan import longest_period_s, read_plan
+from usageguard.config.table import DIGITS, HEX, HOST, NAME, PHONE, ConfigError, Table
 from usageguard.core.plan import SHED_STEP_PERMILLE, TrafficClass
-from usageguard.core.settings import Config, Modem, Upstream
+from usageguard.core.settings import Config, ModemSettings, UpstreamSettings
 
-FAMILIES = ("quectel",)
+# The modem's dialects that have a driver: `usageguard.modem.NAME`.
+FAMILIES = ("quectel", "cip", "ca", "mip", "cipstart", "usocr", "sequans", "generic")
 ENFORCEMENTS = ("enforce", "observe")
 
 CLASSES = (
@@ -22,7 +23,8 @@ CLASSES = (
 
 MAX_CLASSES = 8
 
-# One report with its acknowledgement over CoAP at most, IPv4 headers included: two packets.
+# One report with its acknowledgement over CoAP, IPv4 headers included: two packets. The most of a routine one; a full
+# one with all fields at their maximum takes 22 more.
 REPORT_OCTETS = 256
 
 
@@ -41,44 +43,53 @@ def load_file(path):
 
 def load(obj):
     """The Config for a parsed JSON or TOML object. ConfigError if anything in it is wrong."""
-    top = Table(obj, "")
-    device = top.table("device")
-    device_id = device.text("id", 1, 16, NAME)
-    key = device.text("key", 64, 64, HEX)
-    device.end()
+    return read(Table(obj, ""))
+
+
+def read(top):
+    """`load` for a Table."""
+    device_id, key = read_device(top.table("device"))
     plan = read_plan(top.table("plan"))
-    classes = _classes(top.array("classes", CLASSES, 2, MAX_CLASSES))
+    classes = _classes(top.tables("classes", CLASSES, 2, MAX_CLASSES))
     modem = _modem(top.table("modem"))
     upstream = _upstream(top.table("upstream", {}), plan)
     enforcement = top.choice("enforcement", ENFORCEMENTS, "enforce")
     top.end()
-    return Config(device_id, bytes.fromhex(key), plan, classes, modem, upstream, enforcement)
+    return Config(device_id, key, plan, classes, modem, upstream, enforcement)
+
+
+def read_device(table):
+    """(id, key) for the table `device`."""
+    device_id = table.text("id", 1, 16, NAME)
+    key = table.text("key", 64, 64, HEX)
+    table.end()
+    return device_id, bytes.fromhex(key)
 
 
 def _modem(table):
-    modem = Modem(
+    modem = ModemSettings(
         table.choice("family", FAMILIES),
         table.text("apn", 1, 100, NAME),
         table.boolean("counter", True),
         table.text("pin", 4, 8, DIGITS, None),
+        table.boolean("any_sim", False),
     )
     table.end()
     return modem
 
 
-def _classes(items):
+def _classes(tables):
     classes = []
     ranked = []
-    for i, item in enumerate(items):
-        table = Table(item, "classes" + index(i))
+    for i, table in enumerate(tables):
         name = table.text("name", 1, 16, NAME)
         # Unsigned32 in RFC 8506 section 8.29; here a small int
-        rating_group = table.integer("rating_group", 0, 0x3FFFFFFF)
+        rating_group = table.integer("rating_group", 0, 0x3FFFFFFF, i + 1)
         reserve = table.boolean("reserve", False)
-        if reserve and "shed_permille" in item:
+        if reserve and table.has("shed_permille"):
             field = table.field("shed_permille")
             raise ConfigError(field, "does not go with reserve", "leave it out: the reserve is never shed")
-        if "priority" in item:
+        if table.has("priority"):
             table.without(("shed_permille",), "does not go with priority", "leave one of the two out")
         priority = table.integer("priority", 0, 7, None)
         shed_permille = table.integer("shed_permille", 1, 1000, 1000)
@@ -86,9 +97,9 @@ def _classes(items):
         table.end()
         for other in classes:
             if other.name == name:
-                raise ConfigError(table.field("name"), "is there twice", "give each class its own name")
+                raise ConfigError(table.field("name"), "is not unique", "give each class its own name")
             if other.rating_group == rating_group:
-                raise ConfigError(table.field("rating_group"), "is there twice", "give each class its own")
+                raise ConfigError(table.field("rating_group"), "is not unique", "give each class its own")
         classes.append(TrafficClass(name, rating_group, reserve, shed_permille, paced))
         if priority is not None and not reserve:
             ranked.append((priority, classes[i]))
@@ -104,12 +115,13 @@ def _classes(items):
 
 
 def _upstream(table, plan):
-    upstream = Upstream(
+    upstream = UpstreamSettings(
         table.text("host", 1, 63, HOST, None),
         table.integer("port", 1, 65535, 5683),  # CoAP's, RFC 7252 section 12.6
         table.integer("interval_s", 60, 432000, 3600),  # 5 days: below the horizon of ticks, 6.2 days
         table.text("sms_number", 3, 20, PHONE, None),
         table.integer("max_sms_per_cycle", 0, 255, 10),
+        table.text("ntp_host", 1, 63, HOST, None),
     )
     table.end()
     cost = REPORT_OCTETS + 2 * plan.rating.per_packet_octets

@@ -1,15 +1,16 @@
-"""The SIM's money as the device follows it: the balance, what it is lessened by, and where it is spent.
+"""The SIM's balance by the device's own count: fees and costs are taken off, and data stops when it is used up.
 
-Where a plan has a balance or a tariff. Sums are in fen (1/100 yuan).
+Loaded for a plan with a balance or a tariff. Sums are in fen (1/100 yuan).
 """
 
 from usageguard.core import policy as p
+from usageguard.core.account.standing import FEN_MIN
 from usageguard.core.cycle import PHASE_BILLING
-from usageguard.core.orders import FEN_MIN
 
 
 class Money:
-    """Of `plan`; tells `policy`, and keeps its part of `standing`. `cost` is what the present period has cost."""
+    """For `plan`; sets the limit BALANCE of `policy`. The balance is stored in `standing`. In all methods `cost` is
+    what usage beyond the plan has cost in the present period."""
 
     def __init__(self, plan, policy, standing):
         self._plan = plan
@@ -17,7 +18,7 @@ class Money:
         self._standing = standing
 
     def restore(self, cycle_id):
-        """Begins with the plan's balance where none was told."""
+        """Starts with the plan's balance where no order has set one."""
         standing = self._standing
         if not standing.balance_known and self._plan.balance_fen is not None:
             standing.balance_known = 1
@@ -25,7 +26,7 @@ class Money:
             standing.balance_cycle = cycle_id
 
     def told(self, value, cycle_id):
-        """Takes over the parts of an order; `limit` is due."""
+        """Takes the parts of the order `balance`; call `limit` after it."""
         standing = self._standing
         standing.balance_known = 1
         standing.balance_cycle, standing.balance, standing.balance_cost = value
@@ -33,8 +34,8 @@ class Money:
             standing.balance_cycle, standing.balance_cost = cycle_id, 0
 
     def close_cycle(self, cycle_id, cost):
-        """`cycle_id` begins: what the period before it cost is taken off, and the fee of each period that has begun
-        since, but of none that the package is over for. Where no period was known there is none that cost anything."""
+        """`cycle_id` begins: takes off the `cost` of the period before, and the fee of every period since that is
+        billed and begins before the package ends. Where no period was known, nothing is taken off."""
         standing, plan = self._standing, self._plan
         known = standing.balance_cycle
         if standing.balance_known and known < cycle_id:
@@ -50,13 +51,13 @@ class Money:
             standing.balance_cycle = cycle_id
 
     def left(self, cost, cycle_id):
-        """What the balance has left by the device's own count, None where it was never told."""
+        """The remaining balance by the device's own count, None where it is not known."""
         return self._standing.balance - max(0, cost - self._taken(cycle_id)) if self._standing.balance_known else None
 
     def limit(self, plan, used, cycle_id):
-        """Sets the octets at which the balance is spent, by the `plan` of the period; returns actions.
+        """Sets the limit at which the balance is used up, by the `plan` of the period; returns actions.
 
-        Where usage costs nothing the limit is 0 if the balance is negative, else there is none.
+        Where usage costs nothing, the limit is 0 for a negative balance, and else there is none.
         """
         standing = self._standing
         limit = None
@@ -70,5 +71,5 @@ class Money:
         return self._policy.set_limit(p.BALANCE, limit, used)
 
     def _taken(self, cycle_id):
-        """What of the present period's cost is off the balance already."""
+        """The part of the present period's cost that the balance already includes."""
         return self._standing.balance_cost if self._standing.balance_cycle == cycle_id else 0

@@ -1,15 +1,15 @@
-"""The phases of a SIM's life as the account knows them: test, silence, billing. Where a plan has a lifecycle."""
+"""The phases of a SIM's life: test, silent, billing. Loaded for a plan with a lifecycle."""
 
 from usageguard.core import policy as p
 from usageguard.core.cycle import DAY_SECONDS, PHASE_BILLING, PHASE_SILENT, PHASE_TEST, SILENT
 
-_SILENCE_OVER_DAYS = 1096  # three years; a device that lay for longer is told (Guard.activate)
+_SILENCE_OVER_DAYS = 1096  # three years; a device that was stored for longer needs Guard.activate
 _SILENCE_LEAD_S = 600  # twice what a clock may be off
 
 
 class Life:
-    """Of `plan`, whose `cycle` is a Lifecycle: a stored first use moves the beginning of its billing. Tells `policy`,
-    and keeps its part of `standing`."""
+    """For a `plan` whose `cycle` is a Lifecycle. A first use that is stored in `standing` moves the start of
+    billing."""
 
     def __init__(self, plan, policy, standing):
         self._plan = plan
@@ -19,8 +19,8 @@ class Life:
             self.begin(standing.billing_day, standing.billing_guessed)
 
     def begin(self, local_day, guessed=0):
-        """The first word of it counts: one that changes nothing must change nothing after the next boot either. Returns
-        whether anything has changed."""
+        """Starts billing on this local day, unless it has begun already. Only a day that changes something is stored,
+        so that the next boot gives the same result. Returns whether anything has changed."""
         cycle = self._plan.cycle
         begun = cycle.begin_billing(*cycle.midnight(local_day), guessed)
         if begun:
@@ -28,23 +28,23 @@ class Life:
         return begun
 
     def plan(self, cycle_id):
-        """The Plan that holds in a period: that of the test period, or the SIM's own."""
+        """The Plan of a period: the test period's, or the SIM's own."""
         plan = self._plan
         return plan.test if plan.test and plan.cycle.phase(cycle_id) == PHASE_TEST else plan
 
     def restore(self, cycle_id):
-        """After the policy's: is the silent period's stop still right?"""
-        # Ahead of the silent period's id its stop may stand already, and no clock says yet that it should not.
+        """Called after Policy.restore: checks whether the stop for the silent period is still right."""
+        # The stop begins shortly before the period does, and no clock is trusted yet that could take it back.
         if cycle_id >= SILENT or not self._plan.hold_silent:
             self.find_phase(cycle_id)
 
     def find_phase(self, cycle_id):
-        """Tells the policy whether this period is silent; returns actions."""
+        """Applies to the policy whether this period is silent; returns actions."""
         silent = self._plan.hold_silent and self._plan.cycle.phase(cycle_id) == PHASE_SILENT
         return self._policy.apply(p.SILENCE_BEGAN if silent else p.BILLING_BEGAN)
 
     def expect_silence(self, day, second, cycle_id, told):
-        """As Account's."""
+        """See Account.expect_silence."""
         cycle = self._plan.cycle
         if not self._plan.hold_silent or cycle_id > SILENT:
             return 0
@@ -57,7 +57,7 @@ class Life:
         return self._policy.apply(p.BILLING_BEGAN) if over else 0
 
     def due_s(self, day, second):
-        """Seconds, 1 to a day, until `expect_silence` may have something new to say."""
+        """Seconds, 1 to a day, until `expect_silence` has to be called again."""
         cycle = self._plan.cycle
         if self._plan.hold_silent and cycle.phase(cycle.cycle_id(day, second)) == PHASE_TEST:
             left = cycle.seconds_left(day, second) - _SILENCE_LEAD_S

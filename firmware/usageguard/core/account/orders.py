@@ -1,15 +1,15 @@
-"""Orders carried out on the account (SPEC.md, "Orders"). Loaded with the first one: a heap is small, many see none."""
+"""Applies orders to the account (SPEC.md, "Orders"). Loaded with the first order, as many devices never get one."""
 
-from usageguard.core import orders as o
 from usageguard.core import policy as p
+from usageguard.core.account import standing as o
 from usageguard.core.cycle import DAY_SECONDS
 
 _ID = (0, 0xFFFF)
 _DAY = (0, 0xFFFF)
 _OCTETS = (0, 1 << 50)
 _FEN = (o.FEN_MIN, (1 << 30) - 1)
-# Key: ranges of its values; of more than one it is a list.
-_SHAPES = {
+# Key: range of each part of its value; a value of more than one part is a list. The host reads this table too.
+SHAPES = {
     o.STOP: ((0, 1),),
     o.LIMIT: (_OCTETS,),
     o.THROTTLE: ((0, 1 << 24),),
@@ -21,15 +21,17 @@ _SHAPES = {
     o.ACCEPT: ((1, 1),),
     o.RELEASE: ((1, 1),),
     o.BILLING: ((1, 0xFFFF),),
+    o.NEW_SIM: (_OCTETS,),
+    o.ALLOWANCE: (_ID, _OCTETS, (0, 1)),
 }
 
 
 def check(counter, orders):
-    """ValueError unless these are an order's counter and content: then nothing of it may be applied."""
+    """ValueError unless `counter` and `orders` are valid as a whole: of an invalid order nothing may be applied."""
     if type(counter) is not int or not 0 < counter <= o.COUNTER_MAX or type(orders) is not dict:
         raise ValueError("no order")
     for key in orders:
-        shape = _SHAPES.get(key) if type(key) is int else None
+        shape = SHAPES.get(key) if type(key) is int else None
         values = orders[key]
         if shape is None:
             raise ValueError("order: unknown key")
@@ -43,23 +45,28 @@ def check(counter, orders):
 
 
 class Ordered:
-    """An order that `account` is given, and what its caller has to do of it after `carry_out`, in this sequence:
+    """One order for `account`. After `carry_out` the caller has to do the following, in this sequence:
 
-    charge `owed` rated octets before anything is stored; if not None, correct this period's usage to `set_used` (and
-    tell `put_right`), put `late` (cycle id, octets) to the closed period; settle a lost ledger if `accepted`; find the
-    period again if `activated`. `unheard`: keys for a part that the plan does not have, which were passed over.
+    charge `owed` rated octets before anything is stored; settle what is in doubt by `settled` (lifetime's rated octets
+    then, octets of the doubt that were used) unless that is None; correct this period's usage to `set_used` unless that
+    is None, and call `put_right`; give `late` (cycle id, octets) to the closed period unless it is None; clear a ledger
+    fault if `accepted`; find the period again if `activated`. `unheard` are keys for parts that the plan does not have:
+    they were skipped, and the order is counted in `refused`.
     """
 
     def __init__(self, account):
         self._account = account
         self.owed = 0
-        self.set_used = self.late = None
+        self.settled = self.set_used = self.late = None
         self.accepted = self.activated = False
         self.unheard = []
 
-    def carry_out(self, counter, orders, used, rated, cycle_id, day, second):
-        """At this instant; `used` is the Octets of the present period, `rated` the lifetime's. Returns the policy's
-        actions. An order that is none, or is older than the last, is counted in `refused` and changes nothing."""
+    def carry_out(self, counter, orders, used, rated, cycle_id, day, second, doubts=()):
+        """Applies the order at this instant; `used` is the Octets of the present period, `rated` the lifetime's,
+        `doubts` those of net.doubts.Doubts.each.
+        Returns the policy's actions. An invalid order, or one older than the last, is counted in `refused` and changes
+        nothing.
+        """
         account = self._account
         standing, policy = account.standing, account.policy
         if counter == standing.counter:
@@ -83,7 +90,7 @@ class Ordered:
             elif key == o.LIMIT:
                 standing.limit = value
                 actions |= policy.set_limit(p.LOCAL, value or None, used)
-                account.day = None  # the days' shares are others now
+                account.day = None  # the daily budget follows the limit
             elif key == o.THROTTLE:
                 standing.throttle = value
                 actions |= policy.apply(p.SLOW_ORDERED if value else p.SPEED_ORDERED)
@@ -96,7 +103,8 @@ class Ordered:
                 actions |= account.money.limit(account.plan, used, cycle_id)
             elif key == o.CARRIER_USED:
                 if value[0] == cycle_id:
-                    self.owed = self._figures().told(value, used, rated)
+                    self.owed, confirmed = self._figures().told(value, used, rated, doubts)
+                    self.settled = value[4], confirmed
                 elif value[0] < cycle_id:
                     self.late = value[0], value[1]
             elif key == o.GRANT:
@@ -110,19 +118,27 @@ class Ordered:
             elif key == o.RELEASE:
                 standing.held = 0
                 actions |= policy.hold(0)
+            elif key == o.NEW_SIM:
+                standing.sim = account.sim
+                self.set_used = value
+                actions |= policy.apply(p.SIM_ACCEPTED)
+            elif key == o.ALLOWANCE:
+                actions |= account.allow(value[0], value[1], value[2], used, cycle_id)
             elif key == o.BILLING:
                 account.begin_billing(value)
                 self.activated = True
+        if self.unheard:
+            account.refused += 1
         return actions
 
     def put_right(self, rated, octets):
-        """`set_used` adds `octets` to this period's usage, or takes them off; `rated` is the lifetime's Octets."""
+        """`set_used` has changed this period's usage by `octets`; `rated` is the lifetime's Octets before that."""
         self._figures().put_right(rated, octets)
 
     def _figures(self):
         account = self._account
         if account.figures is None:
-            from usageguard.core.figure import Figures
+            from usageguard.core.account.figures import Figures
 
             account.figures = Figures(account.standing)
         return account.figures

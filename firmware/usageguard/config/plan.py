@@ -1,9 +1,9 @@
-"""The plan of a configuration: what the carrier's systems do with the SIM, and how the device is to answer."""
+"""Reads the table `plan` of a configuration: what the carrier does with the SIM, and how the device reacts."""
 
-from usageguard.config_limits import WARN_PERMILLE, make_plan, usable_min
-from usageguard.config_table import ConfigError, Table, index
-from usageguard.core.cycle import Cycle, Months
-from usageguard.core.days import Days
+from usageguard.config.limits import WARN_PERMILLE, make_plan, usable_min
+from usageguard.config.table import ConfigError
+from usageguard.core.cycle import CalendarCycle, MonthCycle
+from usageguard.core.days import DayCycle
 from usageguard.core.lifecycle import Lifecycle
 from usageguard.core.plan import Rating
 from usageguard.core.tariff import Tariff
@@ -13,7 +13,7 @@ SLICES = ("month", "whole")
 SILENCES = ("terminate", "continue", "retry_and_terminate")  # Credit-Control-Failure-Handling, RFC 8506 section 8.14
 
 WARN_DAYS = (30, 7, 1)
-MAX_ALLOWANCE = 1 << 50  # so that no sum of octets comes near the end of a counter
+MAX_ALLOWANCE = 1 << 50  # no sum of octets comes near the end of a counter
 MAX_WARNINGS = 5  # of each kind: with the forecast, 16 bits in the ledger
 MAX_FEN = 1 << 30
 MAX_TIERS = 8
@@ -22,13 +22,13 @@ _DAY_S = 86400
 
 
 def longest_period_s(cycle):
-    """Seconds of the longest period there can be."""
+    """Seconds of the longest period that `cycle` can have."""
     cycle = getattr(cycle, "cycle", cycle)
-    return cycle.length * (1 if isinstance(cycle, Days) else 31) * _DAY_S
+    return cycle.length * (1 if isinstance(cycle, DayCycle) else 31) * _DAY_S
 
 
 def read_plan(table):
-    """The Plan for the table `plan`. ConfigError if anything in it is wrong."""
+    """The Plan of the Table `plan`. ConfigError if anything in it is wrong."""
     allowance = table.integer("allowance_octets", 1, MAX_ALLOWANCE)
     exhaustion = table.choice("on_exhaustion", EXHAUSTIONS, "cutoff")
     rating = _rating(table.table("rating", {}))
@@ -42,7 +42,7 @@ def read_plan(table):
     cycle, package = _cycle(table, periods and periods[1])
     tariff, cap_octets = _overage(table, allowance, exhaustion)
     if warn_cost_fen and not tariff:
-        raise ConfigError(table.field("warn_cost_fen"), "means nothing without overage", "leave it out, or add overage")
+        raise ConfigError(table.field("warn_cost_fen"), "has no effect without overage", "leave it out, or add overage")
     test_octets = None
     charged = hold_silent = False
     if life:
@@ -52,13 +52,13 @@ def read_plan(table):
         hold_silent = life.choice("on_silence", ("hold", "use"), "hold") == "hold"
         life.end()
         if charged and not tariff:
-            raise ConfigError(life.field("on_test_exhausted"), "is charged by no tariff", "add plan.overage")
+            raise ConfigError(life.field("on_test_exhausted"), "has no tariff", "add plan.overage")
         if cycle.test_end_day is not None and test_octets is None:
             raise ConfigError(life.field("test_octets"), "is missing", "give the octets of the test period")
     common = (warn_permille, margin, reserve)
     plan = make_plan(allowance, cycle, rating, exhaustion, *common, tariff, cap_octets, warn_cost_fen)
     if test_octets is not None:
-        # Warnings keep their numbers: those of cost too, where the test period costs nothing.
+        # Warnings have the same numbers in both plans, also those of cost where the test period costs nothing.
         kind = "overage" if charged else "test"
         plan.test = make_plan(test_octets, cycle, rating, kind, *common, tariff, None, warn_cost_fen)
         _usable(life.field("test_octets"), plan.test)
@@ -68,6 +68,7 @@ def read_plan(table):
         if plan.test:
             plan.test.warn_days = warn_days  # so that the warnings behind them keep their numbers
     plan.hold_silent = hold_silent
+    plan.hold_doubt = table.choice("on_doubt", ("continue", "restrict"), "continue") == "restrict"
     plan.warn_forecast = table.boolean("warn_forecast", True)
     plan.pace = table.boolean("pace", False)
     _account(table, plan)
@@ -103,7 +104,7 @@ def _rating(sub):
 
 
 def _cycle(table, billing_from):
-    """(cycle, package or None); a package is (months, local day it counts from, months in which it can be renewed)."""
+    """(cycle, package or None); a package is (months, local day from which it counts, months for renewing it)."""
     offset = table.integer("utc_offset_min", -720, 840, 480)  # zones from UTC-12 to UTC+14; UTC+8 is China's
     start_day = table.integer("cycle_start_day", 1, 31, None)
     days = table.integer("cycle_days", 1, 3660, None)
@@ -119,23 +120,26 @@ def _cycle(table, billing_from):
     if activated is None and (days or package):
         needs = "cycle_days" if days else "package"
         raise ConfigError(table.field("activated"), "is missing", needs + ' counts from it: give "2026-03-15"')
-    cycle = Days(days, activated, offset) if days else Cycle(start_day or 1, offset)
+    cycle = DayCycle(days, activated, offset) if days else CalendarCycle(start_day or 1, offset)
     if not package:
         return cycle, None
     months = package.integer("months", 1, 120)
-    part = package.choice("slice", SLICES, "month")
+    if not package.has("slice"):
+        hint = 'give "month" if allowance_octets is for each period, "whole" if it is for the whole package'
+        raise ConfigError(package.field("slice"), "is missing", hint)
+    part = package.choice("slice", SLICES)
     renew_months = package.integer("renew_months", 0, 120, 3)
     package.end()
     if part == "whole":
         if start_day or days:
             field = table.field("cycle_start_day" if start_day else "cycle_days")
             raise ConfigError(field, "does not go with a whole package", 'leave it out, or give slice = "month"')
-        cycle = Months(months, activated, offset)
+        cycle = MonthCycle(months, activated, offset)
     return cycle, (months, activated, renew_months)
 
 
 def _overage(table, allowance, exhaustion):
-    """(Tariff, octets at which the device stops), None for what is not there."""
+    """(Tariff, octets at which the device stops); None for either if it is not given."""
     if not table.has("overage"):
         if exhaustion == "overage":
             hint = "give tiers, as in [{from_octets: 0, block_octets: 1048576, fen: 29}]"
@@ -143,8 +147,7 @@ def _overage(table, allowance, exhaustion):
         return None, None
     sub = table.table("overage")
     tiers = []
-    for i, item in enumerate(sub.array("tiers", (), 0, MAX_TIERS)):
-        tier = Table(item, sub.field("tiers") + index(i))
+    for tier in sub.tables("tiers", (), 0, MAX_TIERS):
         low = tiers[-1][0] + 1 if tiers else 0
         start = tier.integer("from_octets", low, MAX_ALLOWANCE if tiers else 0, low if not tiers else None)
         if start is None:
@@ -160,7 +163,7 @@ def _overage(table, allowance, exhaustion):
 
 
 def _life_days(life):
-    """(local day on which the test period ends or None, that on which billing begins at the latest)."""
+    """(local day on which the test period ends, or None; local day on which billing begins at the latest)."""
     test_until = life.date("test_until", None)
     billing_from = life.date("billing_from", None)
     if test_until is None and billing_from is None:
@@ -184,7 +187,9 @@ def _pool(table, plan):
     if table.has("pool"):
         sub = table.table("pool")
         first = max(usable_min(plan), min(plan.allowance >> 5, 1 << 20))  # a day's share, 1 MiB at most
-        plan.pool = (
+        from usageguard.core.account.pool import PoolTerms
+
+        plan.pool = PoolTerms(
             sub.integer("first_grant_octets", 0, MAX_ALLOWANCE, first),
             sub.integer("holding_s", 0, 30 * _DAY_S, 0),
             sub.choice("on_silence", SILENCES, "retry_and_terminate"),
@@ -196,7 +201,9 @@ def _throttle(table, plan):
     if table.has("throttle"):
         sub = table.table("throttle")
         rate = sub.integer("rate_octets_s", 1, 1 << 24)
-        plan.throttle = (rate, sub.integer("burst_octets", 1, 1 << 28, max(4096, 4 * rate)))
+        from usageguard.core.bucket import ThrottleTerms
+
+        plan.throttle = ThrottleTerms(rate, sub.integer("burst_octets", 1, 1 << 28, max(4096, 4 * rate)))
         sub.end()
     elif plan.exhaustion == "throttle":
         raise ConfigError(table.field("throttle"), "is missing", "give rate_octets_s, the carrier's after exhaustion")
@@ -205,7 +212,9 @@ def _throttle(table, plan):
 def _burst(table, plan):
     if table.has("burst"):
         sub = table.table("burst")
-        plan.burst = (
+        from usageguard.core.burst import BurstTerms
+
+        plan.burst = BurstTerms(
             sub.integer("factor", 2, 1000, 10),
             sub.integer("floor_octets", 1, 1 << 28, max(4096, min(plan.allowance >> 8, 1 << 28))),
             sub.integer("window_s", 60, _DAY_S, 3600),

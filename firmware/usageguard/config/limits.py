@@ -1,4 +1,4 @@
-"""What a plan comes to: its limits and marks, and the margin and the reserve where it names none."""
+"""Computes the limits and marks of a plan, with defaults for margin and reserve."""
 
 from usageguard.core.octets import MAX
 from usageguard.core.plan import Plan
@@ -19,7 +19,8 @@ def make_plan(
     cap_octets=None,
     warn_cost_fen=(),
 ):
-    """The Plan of these; see there. `cap_octets`: where the device stops at the latest, None for no such number."""
+    """A Plan with its limits; see Plan for the arguments. `cap_octets`: the most octets of a period, None for no
+    cap."""
     plan = Plan(allowance, cycle, rating, exhaustion)
     plan.tariff = tariff
     if exhaustion == "overage":
@@ -42,22 +43,22 @@ def make_plan(
         marks.append(MAX if free is None else allowance + free + 1)
     plan.warn_marks = tuple(marks)
     if allowance > 1 << 30:
-        # A larger lease wears the flash less, a smaller one loses less in a power cut: a share of a percent
-        # either way. 256 KiB keeps a plan of 5 GB a month on 100,000 erases for a century.
+        # A larger lease wears the flash less, a smaller one loses less in a power cut; both effects are below 1 %. With
+        # 256 KiB, 5 GB a month need 100,000 erases in a century.
         plan.lease_max_octets = 262144
     return plan
 
 
 def default_margin(allowance):
-    """0.5 % of the allowance, 8 KiB to 1 MiB: some packets in flight at least."""
+    """0.5 % of the allowance, 8 KiB to 1 MiB: at least a few packets in flight."""
     return max(8192, min(allowance // 200, 1048576))
 
 
 def default_reserve(allowance, rating):
-    """0.5 % of the allowance, 16 KiB to 1 MiB: a hundred reports; no less than one rounded-up session."""
+    """0.5 % of the allowance, 16 KiB to 1 MiB, for about a hundred reports; at least one rounded-up session."""
     return max(16384, min(allowance // 200, 1048576), rating.session_round_octets)
 
 
 def usable_min(plan):
-    """The least local limit with which anything can be sent: one lease, and one rounded-up session."""
+    """The least local limit with which something can be sent: one lease, or one rounded-up session."""
     return max(LEASE_MIN_OCTETS, plan.rating.session_round_octets)

@@ -11,7 +11,7 @@ Every record erases two blocks of the file system, which spreads them over all i
 import os
 from errno import EEXIST, EIO, ENOENT
 
-from usageguard.ring import RECORD, get32, seal, valid
+from usageguard.store.ring import RECORD, get32, seal, valid
 
 
 class FileLog:
