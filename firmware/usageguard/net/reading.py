@@ -3,7 +3,7 @@
 import io
 
 from usageguard.compat import const
-from usageguard.modem.slot import RX_OCTETS
+from usageguard.modem.connection import RX_OCTETS
 
 EAGAIN = const(11)
 SEGMENT = const(1460)  # octets in one AT+QISEND, and in the cork

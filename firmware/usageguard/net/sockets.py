@@ -1,17 +1,18 @@
-"""A `socket` module over the modem's sockets: metered, gated, corked. `guard.install()` puts it in `sys.modules`.
+"""A `socket` module over the modem's sockets: metered, and only for what the policy admits. `guard.install()` puts it
+in `sys.modules`.
 
-A blocking call waits by pumping the guard, so that guarding goes on meanwhile. Small writes are corked: they leave
-at a read, a poll, any wait, close, or when a segment is full; an MQTT publish of four writes is one segment instead
+A blocking call waits by pumping the guard, so that guarding goes on meanwhile. Small writes are corked: they are sent
+at a read, a poll, any wait, close, or when a segment is full. An MQTT publish of four writes is one segment instead
 of four, which saves three headers and three acknowledgements, 240 octets.
 
-Differences from a stock socket: a name is resolved by the modem when it connects (`getaddrinfo` returns it as it
-is), there is no `bind`, `listen` or `accept`, what the policy does not admit raises OSError(EDQUOT), and a socket that
-is not closed is not free again: an application has three.
+Differences from a stock socket: the modem resolves a name when it connects (`getaddrinfo` returns it unchanged); there
+is no `bind`, `listen` or `accept`; what the policy does not admit raises OSError(EDQUOT); a socket that is not closed
+keeps its connection, of which an application has three.
 """
 
 from usageguard.compat import const
 from usageguard.core.ticks import ticks_add, ticks_diff
-from usageguard.modem.slot import FREE, OPEN, OPENING, PEER_CLOSED, drain
+from usageguard.modem.connection import FREE, OPEN, OPENING, PEER_CLOSED, drain
 from usageguard.net.reading import EAGAIN, SEGMENT, Reading, error
 
 # What applications and asyncio read in `socket`
@@ -42,7 +43,8 @@ EINPROGRESS = const(115)
 EDQUOT = const(122)  # the plan's quota, for this traffic class
 
 _LONGEST_MS = const(1 << 28)
-_PATIENCE_MS = const(60_000)  # how long a connect waits for the modem to be online, and for a slot
+_PATIENCE_MS = const(60_000)  # how long a connect waits for the modem to be online, and for a connection
+_REFUSED_MS = const(20)  # how long a refused call waits
 _NAME_OCTETS = const(253)  # RFC 1035
 
 # MicroPython's stream protocol (py/stream.h)
@@ -53,13 +55,17 @@ _POLL_WR = const(4)
 _POLL_ERR = const(8)
 _POLL_HUP = const(16)
 
-_guard = None
+_bound = None
 
 
-def bind_guard(guard):
-    """Makes `guard` the one that every socket made from now on belongs to."""
-    global _guard
-    _guard = guard
+def bind(hal, modem, admission, loop):
+    """Gives the sockets that are made from now on what they use.
+
+    `loop` has `pump(until)`, one wait; `wake()`, to be called when the modem was asked for something; `polling`,
+    whether a poll that waits by itself asks; and `traffic_class`, the index of the class of a socket that is made now.
+    """
+    global _bound
+    _bound = hal, modem, admission, loop
 
 
 def getaddrinfo(host, port, af=0, type=0, proto=0, flags=0):
@@ -82,10 +88,10 @@ class socket(Reading):  # noqa: N801 - the name that applications know
         if af != AF_INET or type not in (SOCK_STREAM, SOCK_DGRAM):
             raise error(EAFNOSUPPORT)
         super().__init__()
-        self._guard = _guard
+        self._hal, self._modem, self._admission, self._loop = _bound
         self._tcp = type == SOCK_STREAM
-        self._class = _guard.traffic_class
-        self._slot = None
+        self._class = self._loop.traffic_class
+        self._connection = None
         self._timeout = -1  # ms; -1 waits for ever, 0 never
         self._deadline = 0
         self._failed = 0
@@ -94,172 +100,177 @@ class socket(Reading):  # noqa: N801 - the name that applications know
 
     def _begin(self):
         timeout = self._timeout
-        self._deadline = ticks_add(self._guard.hal.ticks_ms(), _LONGEST_MS if timeout < 0 else timeout)
+        self._deadline = ticks_add(self._hal.ticks_ms(), _LONGEST_MS if timeout < 0 else timeout)
 
     def _wait(self):
         """One wait of the guard; False when the socket's time-out has passed. HOT."""
-        self._slot.wanted = True  # a notification that got lost is looked for sooner
-        return self._wait_until(ticks_add(self._guard.hal.ticks_ms(), _LONGEST_MS))
+        self._connection.wanted = True  # has the driver check for data sooner if a notification was lost
+        return self._wait_until(ticks_add(self._hal.ticks_ms(), _LONGEST_MS))
 
     def _may_wait(self):
         """As `_wait`; False on a non-blocking socket, ETIMEDOUT when the time-out has passed."""
         if self._timeout == 0:
+            self._loop.pump(ticks_add(self._hal.ticks_ms(), 1))
             return False
         if not self._wait():
             raise error(ETIMEDOUT)
         return True
 
-    def _opened(self, slot):
+    def _opened(self, connection):
         """Waits for the end of OPENING, on a socket that was not blocking when it began; False where it may not."""
         self._begin()
-        while slot.state == OPENING:
+        while connection.state == OPENING:
             if not self._may_wait():
                 return False
         return True
 
     def _wait_until(self, ticks):
         """One wait until `ticks` at the most; False when the socket's time-out has passed. HOT."""
-        guard = self._guard
         if self._timeout > 0:
-            if ticks_diff(self._deadline, guard.hal.ticks_ms()) <= 0:
+            if ticks_diff(self._deadline, self._hal.ticks_ms()) <= 0:
                 return False
             if ticks_diff(self._deadline, ticks) < 0:
                 ticks = self._deadline
-        guard.pump(ticks)
+        self._loop.pump(ticks)
         return True
 
     def _wait_or_fail(self, patience, code):
         """One wait until ticks `patience`; OSError(`code`) where they, or the socket's time-out, have passed."""
-        if ticks_diff(patience, self._guard.hal.ticks_ms()) <= 0 or not self._wait_until(patience):
-            raise error(code)
+        if ticks_diff(patience, self._hal.ticks_ms()) <= 0 or not self._wait_until(patience):
+            raise self._refusal(code)
+
+    def _refusal(self, code):
+        """The OSError for a call that is refused, after one wait of the guard: an application that tries again at once
+        must not keep it from working. EDQUOT names the reasons."""
+        self._loop.pump(ticks_add(self._hal.ticks_ms(), _REFUSED_MS))
+        return OSError(code, self._admission.stopped_by()) if code == EDQUOT else error(code)
 
     # Connecting
 
     def connect(self, address):
-        """Connects to (host, port); a host name is resolved by the modem. OSError: EDQUOT, ETIMEDOUT, the modem's
-        error.
+        """Connects to (host, port); the modem resolves a host name. OSError: EDQUOT, ETIMEDOUT, the modem's error.
 
-        On a SIM that is slowed down it waits until something may be sent, if non-blocking a minute at the most.
-        While the modem is not online it waits for that, a minute at the most (ENETDOWN), on a non-blocking socket too;
-        so it does for a connection that is still being closed, where no other is free (ENOBUFS).
+        A non-blocking socket waits too, a minute at the most: until the modem is online (ENETDOWN), until a throttled
+        SIM may send (ENETDOWN), and for a connection that is being closed if no other is free (ENOBUFS).
         """
         if self._failed:
             raise error(self._failed)
-        if self._slot is not None:
+        if self._connection is not None:
             raise error(EISCONN)
         host, port = address[0], address[1]
         if not _is_host(host) or not 0 < port < 65_536:
             raise error(EINVAL)
-        guard = self._guard
+        modem, admission = self._modem, self._admission
         self._begin()
-        patience = ticks_add(guard.hal.ticks_ms(), _PATIENCE_MS)
-        self._keep_pace(patience)
-        while not guard.modem.online:
-            if not guard.admits(self._class):
-                raise error(EDQUOT)
+        patience = ticks_add(self._hal.ticks_ms(), _PATIENCE_MS)
+        self._wait_for_rate(patience)
+        while not modem.online:
+            if not admission.admits(self._class):
+                raise self._refusal(EDQUOT)
             self._wait_or_fail(patience, ENETDOWN)
-        while (slot := guard.modem.free_slot(1)) is None:  # the first one is the reports'
-            if not guard.modem.closing():
-                raise error(ENOBUFS)
+        while (connection := modem.free_connection(1)) is None:  # the first one is for reports
+            if not modem.closing():
+                raise self._refusal(ENOBUFS)
             self._wait_or_fail(patience, ENOBUFS)
-        name_octets = 0 if host.replace(".", "").isdigit() else len(host)
-        if not guard.gate.open(self._class, self._tcp, name_octets):
-            raise error(EDQUOT)
-        slot.open(self._tcp, host, port)
-        slot.traffic_class = self._class
-        slot.owner = self
-        guard.work = True
-        self._slot = slot
+        if not admission.open(self._class, self._tcp, modem.name_octets(host)):
+            raise self._refusal(EDQUOT)
+        connection.open(self._tcp, host, port)
+        connection.traffic_class = self._class
+        connection.owner = self
+        self._loop.wake()
+        self._connection = connection
         self._peer = (host, port)
         if self._timeout == 0:
-            raise error(EINPROGRESS)
-        while slot.state == OPENING and self._wait():
+            raise self._refusal(EINPROGRESS)
+        while connection.state == OPENING and self._wait():
             pass
-        if slot.state != OPEN:
-            self._slot = None
-            code = slot.errno or ETIMEDOUT
-            slot.close()
+        if connection.state != OPEN:
+            self._connection = None
+            code = connection.errno or ETIMEDOUT
+            connection.close()
             raise error(code)
 
-    def _keep_pace(self, patience):
-        """Waits while the SIM is slowed down: who closes sends at once, and would not be slowed by that alone."""
-        guard = self._guard
-        while guard.shaper.slowed_ms():
-            now = guard.hal.ticks_ms()
-            if not guard.admits(self._class):
-                raise error(EDQUOT)
+    def _wait_for_rate(self, patience):
+        """Waits until a throttled SIM may send: `close` sends what is corked without waiting for that."""
+        while True:
+            now = self._hal.ticks_ms()
+            slow = self._admission.slowed_ms(now)
+            if not slow:
+                return
+            if not self._admission.admits(self._class):
+                raise self._refusal(EDQUOT)
             if self._timeout == 0 and ticks_diff(patience, now) <= 0:
-                raise error(ENETDOWN)
-            if not self._wait_until(ticks_add(now, min(guard.shaper.slowed_ms(), _PATIENCE_MS))):
+                raise self._refusal(ENETDOWN)
+            if not self._wait_until(ticks_add(now, min(slow, _PATIENCE_MS))):
                 raise error(ETIMEDOUT)
 
     # The cork
 
     def _end(self, code):
-        """The socket is of no use any more; every later call raises OSError(`code`)."""
+        """Ends the socket: closes its connection, and every later call raises OSError(`code`)."""
         if not self._failed:
             self._failed = code
-            if self._slot is not None:
-                self._slot.close()
-                self._guard.work = True
+            if self._connection is not None:
+                self._connection.close()
+                self._loop.wake()
 
     def _fail(self, code):
         self._end(code)
-        raise error(code)
+        raise self._refusal(code)
 
-    def _check_open(self, slot):
-        if slot.state != OPEN:
-            self._fail(slot.errno or ECONNRESET)
+    def _check_open(self, connection):
+        if connection.state != OPEN:
+            self._fail(connection.errno or ECONNRESET)
 
     def _live(self):
-        slot = self._slot
+        connection = self._connection
         if self._failed:
-            raise error(self._failed)
-        if slot is None:
-            raise error(ENOTCONN)
-        return slot
+            raise self._refusal(self._failed)
+        if connection is None:
+            raise self._refusal(ENOTCONN)
+        return connection
 
-    def _push(self, slot):
+    def _push(self, connection):
         """Hands what is corked to the modem if it is free to take it. HOT."""
-        if slot.tx.any():
-            if not slot.uncork(self._guard.gate):
+        if connection.tx.any():
+            if not connection.uncork(self._admission):
                 self._fail(EDQUOT)
-            self._guard.work = True
+            self._loop.wake()
 
-    def _flush(self, slot):
+    def _flush(self, connection):
         """Waits until the cork has room again; False on a non-blocking socket, ETIMEDOUT when its time is up. HOT."""
         self._begin()
         while True:
-            self._push(slot)
-            if slot.tx.any() < SEGMENT:
+            self._push(connection)
+            if connection.tx.any() < SEGMENT:
                 return True
-            self._check_open(slot)
+            self._check_open(connection)
             if not self._may_wait():
                 return False
 
     def write(self, buf, n=-1):
         """Writes `buf` (or its first `n` octets); returns how many were taken, None for none on a non-blocking
         socket. HOT."""
-        slot = self._live()
-        if slot.state == OPENING and not self._opened(slot):
+        connection = self._live()
+        if connection.state == OPENING and not self._opened(connection):
             return None
-        self._check_open(slot)
+        self._check_open(connection)
         if isinstance(buf, str):
             buf = buf.encode()
         if n < 0 or n > len(buf):
             n = len(buf)
         if not self._tcp:
-            return self._send_datagram(slot, buf, n)
+            return self._send_datagram(connection, buf, n)
         done = 0
         while done < n:
-            room = SEGMENT - slot.tx.any()
+            room = SEGMENT - connection.tx.any()
             if room > n - done:
                 room = n - done
             if room > 0:
-                done += slot.tx.write(buf, done, room)
-            if slot.tx.any() >= SEGMENT and not self._flush(slot):
+                done += connection.tx.write(buf, done, room)
+            if connection.tx.any() >= SEGMENT and not self._flush(connection):
                 return done or None
-        self._guard.work = True
+        self._loop.wake()
         return n
 
     def send(self, data):
@@ -276,53 +287,53 @@ class socket(Reading):  # noqa: N801 - the name that applications know
     def sendto(self, data, address):
         """Sends one datagram. A datagram socket keeps the peer of its first one; another address opens it again."""
         if self._peer != tuple(address):
-            if self._slot is not None:
-                self._slot.close()
-                self._slot = self._peer = None
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = self._peer = None
             self.connect(address)
         return self.send(data)
 
-    def _send_datagram(self, slot, buf, n):
+    def _send_datagram(self, connection, buf, n):
         if n > SEGMENT:
             raise error(EMSGSIZE)
         self._begin()
-        while slot.state == OPEN and (slot.tx_busy or slot.tx.any()):
+        while connection.state == OPEN and (connection.tx_busy or connection.tx.any()):
             if not self._may_wait():
                 return None
-        self._check_open(slot)
-        slot.tx.write(buf, 0, n)
-        self._push(slot)
+        self._check_open(connection)
+        connection.tx.write(buf, 0, n)
+        self._push(connection)
         return n
 
     # Reading
 
     def _fill(self, buf, n):
         """Up to `n` octets into `buf`; 0 at the end, None where there is nothing yet and no waiting. HOT."""
-        slot = self._live()
+        connection = self._live()
         if n == 0:
             return 0
         self._begin()
         tried = False
         while True:
-            self._push(slot)
-            got = slot.rx.readinto(buf, n)
+            self._push(connection)
+            got = connection.rx.readinto(buf, n)
             if got:
-                if slot.rx.any() and not self._tcp:
-                    drain(slot.rx)  # the rest of the datagram
-                self._guard.work = True  # there is room for more now
+                if connection.rx.any() and not self._tcp:
+                    drain(connection.rx)  # the rest of the datagram
+                self._loop.wake()  # there is room for more now
                 return got
-            if slot.state == PEER_CLOSED or slot.state == FREE:
+            if connection.state == PEER_CLOSED or connection.state == FREE:
                 return 0
-            if slot.state != OPEN and slot.state != OPENING:
-                self._fail(slot.errno or ECONNRESET)
-            if not self._guard.admits(self._class):
+            if connection.state != OPEN and connection.state != OPENING:
+                self._fail(connection.errno or ECONNRESET)
+            if not self._admission.admits(self._class):
                 self._fail(EDQUOT)
             if self._timeout == 0:
                 if tried:
                     return None
-                # A caller that polls without waiting would stop the clock: a fruitless read costs a millisecond.
+                # Virtual time only passes in waits: a caller that polls without waiting would stop it.
                 tried = True
-                self._guard.pump(ticks_add(self._guard.hal.ticks_ms(), 1))
+                self._loop.pump(ticks_add(self._hal.ticks_ms(), 1))
             else:
                 self._may_wait()
 
@@ -342,26 +353,26 @@ class socket(Reading):  # noqa: N801 - the name that applications know
                 self.close()
             return 0
         ready = self.poll_ready(arg)
-        if not ready:  # as in `_fill`: a fruitless poll costs a millisecond
-            self._guard.pump(ticks_add(self._guard.hal.ticks_ms(), 1))
+        if not ready and not self._loop.polling:  # as in `_fill`
+            self._loop.pump(ticks_add(self._hal.ticks_ms(), 1))
             ready = self.poll_ready(arg)
         return ready
 
     def poll_ready(self, wanted):
         """What of `wanted` (POLLIN, POLLOUT) would not wait now, and POLLHUP, POLLERR; does not wait itself."""
-        slot = self._slot
-        if slot and not self._failed and not slot.uncork(self._guard.gate):
-            self._end(EDQUOT)  # raised by the next call: who polls many sockets must not fail for one
-        if self._failed or slot is None:
+        connection = self._connection
+        if connection and not self._failed and not connection.uncork(self._admission):
+            self._end(EDQUOT)  # raised by the next call: a poll of many sockets must not fail for one
+        if self._failed or connection is None:
             return wanted & (_POLL_RD | _POLL_WR) | _POLL_ERR
-        if slot.state == OPENING:
+        if connection.state == OPENING:
             return 0
-        if slot.state != OPEN:
+        if connection.state != OPEN:
             return wanted & _POLL_RD | _POLL_HUP
         ready = 0
-        if slot.rx.any():
+        if connection.rx.any():
             ready = _POLL_RD
-        if slot.tx.any() < SEGMENT:
+        if connection.tx.any() < SEGMENT:
             ready |= _POLL_WR
         return wanted & ready
 
@@ -383,12 +394,12 @@ class socket(Reading):  # noqa: N801 - the name that applications know
 
     def close(self):
         """Sends what is corked, then closes; the modem does it in the background."""
-        slot = self._slot
-        if slot is not None and not self._failed:
-            slot.finish(self._guard.gate)
-            self._guard.work = True
+        connection = self._connection
+        if connection is not None and not self._failed:
+            connection.finish(self._admission)
+            self._loop.wake()
         self._failed = EBADF
-        self._slot = None
+        self._connection = None
 
     def __enter__(self):
         return self

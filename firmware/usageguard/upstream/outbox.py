@@ -21,7 +21,7 @@ RATING_CONDITION_CHANGE = const(6)
 BOOT = const(16)
 APPLICATION_CRASH = const(17)
 
-# The weakest first: of several that wait the strongest is named, as the state tells the rest.
+# The weakest first: of several that wait the strongest is named; the state shows the others.
 _RANKS = (VALIDITY_TIME, RATING_CONDITION_CHANGE, BOOT, APPLICATION_CRASH, THRESHOLD, QUOTA_EXHAUSTED, FINAL)
 _NONE = const(-1)
 _PERIODIC = const(0)
@@ -29,49 +29,64 @@ _CHANGED = const(1)
 _BOOTED = const(2)
 _CRASHED = const(3)
 _WARNED = const(4)
-_STOPPING = const(5)  # from here up at once, without waiting for what was begun before
+_STOPPING = const(5)  # from here up a report is sent at once, and one under way is aborted
 _STOPPED = const(6)
-# What a verdict that got worse is worth, by Policy.level.
+# Rank of a verdict that got worse, by Policy.level.
 _BY_LEVEL = (_CHANGED, _WARNED, _WARNED, _WARNED, _STOPPING, _STOPPED)
 _TERMINATED = const(5)
 
-_MAX_OCTETS = const(140)  # of a report: it fits into one 8-bit short message, 3GPP TS 23.040 9.2.3.16
+_MAX_OCTETS = const(166)  # of a report
+_DETAILS_MS = const(86_400_000)  # from one full report to the next
 _GAP_MS = const(30000)  # between two reports, so that changes close to each other share one
 _BACKOFF_MS = const(60000)  # after the first failure; doubles up to the report interval
 _POLL_MS = const(2000)  # while a report waits for its path
-_POLL_STOPPED_MS = const(60000)
+_POLL_STOPPED_MS = const(60000)  # or where there is no collector
 
 
 class Outbox:
-    """Reports `guard`'s state through `path`; `step` it when the policy's actions say REPORT, and when due.
+    """Reports the device's state through `path`. Call `step` when the policy's actions say REPORT, and when it is due.
 
-    `guard` has `ledger` and `policy`, both restored from what is stored, `error_bound_octets()`,
-    `app_restarts` (counts up) and `crash_code`. `path` has
+    `ledger`, `policy` and `account` are restored from what is stored. `path` has
     - `ready()`: whether a datagram to the collector would be taken now; if not, it starts what that needs.
     - `send(buf, n)`: sends the datagram buf[0:n] in the class that may use the reserve; whether it was taken.
-    - `registered`: whether the modem is on the network, so that a short message can go.
-    - `sms(number, octets)`: sends 8-bit user data; whether it was taken. Only where upstream has an `sms_number`.
+    - `renew()`: gives the way to the collector up; the next `ready` finds another. `answered()`: it leads there.
+    - `evidence()`: as modem.base.Modem.evidence.
+    - `registered`: whether the modem is on the network, so that a short message can be sent.
+    - `sms`: a modem.messenger.Messenger, where upstream has an `sms_number`.
+    - `octets`: IP octets of all datagrams.
     Datagrams from the collector go to `receive`. `on_time(day, second, now)` gets the collector's time, which
     is at most as old as the exchange took (93 s); then `on_order(counter, orders, now)` an order that came with it.
 
-    Where no datagram gets through a report may go as a short message (`upstream.sms`).
+    If no datagram gets through, a report may be sent as a short message (`upstream.sms`).
+
+    Read only: `app_restarts`, which counts up; `reports_sent`; `reports_acked`.
     """
 
-    def __init__(self, config, hal, guard, path, now):
+    def __init__(self, config, hal, ledger, policy, account, admission, path, now):
         self.reports_sent = 0
         self.reports_acked = 0
+        self.app_restarts = 0
         self.on_time = self.on_order = None
+        self._crash_code = 0
         self._device = config.device_id.encode()
         self._key = config.key
-        self._interval_ms = config.upstream.interval_s * 1000
+        self._least_ms = self._interval_ms = config.upstream.interval_s * 1000
+        self._poll_ms = _POLL_MS if config.upstream.host is not None else _POLL_STOPPED_MS
         self._random = hal.random
-        self._guard = guard
+        self._ledger = ledger
+        self._policy = policy
+        self._account = account
+        self._admission = admission
         self._path = path
         self._coap = Coap(hal.random, _MAX_OCTETS)
-        self._seq = 0  # of the next report; (boot_id, seq) never comes twice
+        self._seq = 0  # of the next report; (boot_id, seq) never comes twice in the ledger's life
+        self._is_known = False  # the collector has acknowledged this life's id, and nothing has failed since
+        self._sim = 0  # the one that was told
+        self._details = Countdown()  # until the next full report
         self._sending = _NONE  # rank of the report under way
         self._pending = _BOOTED  # rank of what waits to be reported
-        self._backoff_ms = self._ask_ms = _BACKOFF_MS
+        self._backoff_ms = _BACKOFF_MS
+        self._ask_ms = _BACKOFF_MS  # twice the time from a report to the next one that is requested
         self._interval = Countdown()
         self._hold = Countdown()
         self._ask_hold = Countdown()
@@ -80,7 +95,7 @@ class Outbox:
         if config.upstream.sms_number is not None:
             from usageguard.upstream.sms import ShortMessages
 
-            self._sms = ShortMessages(config.upstream, guard, path, now)
+            self._sms = ShortMessages(config.upstream, ledger, admission, path, now)
         self._remember()
 
     @property
@@ -88,11 +103,21 @@ class Outbox:
         """The code octet by which the collector refused the last report (0x81 = 4.01), else 0."""
         return self._coap.code if self._coap.code >> 5 > 2 else 0
 
+    def octets_per_report(self):
+        """IP octets per acknowledged report, both ways."""
+        return self._path.octets // max(1, self.reports_acked)
+
+    def crashed(self, code):
+        """The application ended with an exception; `code` is reported."""
+        self.app_restarts += 1
+        self._crash_code = code
+
     def step(self, now):
         """Notices what changed and sends what is due. Allocates only to build a report."""
         self._interval.left_ms(now)
         self._hold.left_ms(now)
         self._ask_hold.left_ms(now)
+        self._details.left_ms(now)
         self._notice(now)
         sms = self._sms
         if sms:
@@ -100,9 +125,9 @@ class Outbox:
         coap = self._coap
         if self._pending != _NONE and not coap.busy and not self._hold.left_ms(now):
             ready = self._path.ready()
-            stopped = not ready and self._guard.policy.level == _TERMINATED
+            stopped = not ready and self._policy.level == _TERMINATED
             if sms and sms.due(now, stopped):
-                if sms.send(now, self._sealed()):
+                if sms.send(now, self._sealed(True)):
                     self._hold.start(now, _GAP_MS)
                     self._count_sent(now)
             elif ready:
@@ -118,17 +143,36 @@ class Outbox:
             does = coap.step(now)
 
     def ask(self, now):
-        """Upstream is to be asked, as a report does, without waiting for the interval; whether it will be.
+        """Requests a report without waiting for the interval; whether one will be sent.
 
-        Who asks in vain waits twice as long each time, up to the interval, until another reason to stop stands: an
-        application that is denied asks with each packet.
+        The time from one report to the next that is requested doubles each time, up to the interval, until another
+        reason to stop is raised: an application that is not admitted requests one with each packet.
         """
         if self._pending != _NONE or self._sending != _NONE or self._ask_hold.left_ms(now):
             return False
-        self._ask_hold.start(now, self._ask_ms)
-        self._ask_ms = min(self._ask_ms << 1, self._interval_ms)
+        self._ask_ms = min(self._ask_ms << 1, self._interval_ms << 1)
         self._raise(now, _WARNED)
         return True
+
+    @property
+    def waiting(self):
+        """Whether there is something to report, or an exchange under way."""
+        return self._pending != _NONE or self._sending != _NONE
+
+    def pace(self, now, ms, left_ms):
+        """Has unchanged state reported every `ms`, the next time in `left_ms` (both below 2**29); no more often than is
+        configured."""
+        left = self._interval.left_ms(now)
+        slow = ms > self._least_ms
+        self._interval_ms = ms if slow else self._least_ms
+        if left:  # else a report is due, or waits
+            self._interval.start(now, max(1, left_ms) if slow else min(left, self._least_ms))
+
+    def hurry(self, now):
+        """Has a report sent as soon as the path takes one, without a wait for the interval or after a failure."""
+        if self._sending == _NONE:
+            self._raise(now, _PERIODIC)
+            self._hold.start(now, 0)
 
     def due_ms(self, now):
         """Milliseconds until `step` is wanted next, if nothing changes before."""
@@ -138,34 +182,37 @@ class Outbox:
             return min(due, coap_due)
         if self._pending == _NONE:
             return due
-        stopped = self._guard.policy.level == _TERMINATED
-        return min(due, self._hold.left_ms(now) or (_POLL_STOPPED_MS if stopped else _POLL_MS))
+        stopped = self._policy.level == _TERMINATED
+        return min(due, self._hold.left_ms(now) or (_POLL_STOPPED_MS if stopped else self._poll_ms))
 
     def receive(self, now, buf, n):
         """Takes the datagram buf[0:n] that came from the collector."""
         payload = self._coap.receive(now, buf, n)
         if payload is None:
             return
-        nonce = struct.pack(">II", self._guard.ledger.boot_id, self._seq - 1)
+        ledger = self._ledger
+        answers = b"A" + bytes(ledger.life_id) + self._device + struct.pack(">II", ledger.boot_id, self._seq - 1)
         try:
-            day, second, counter, orders = decode_ack(mac0_open(self._key, b"D" + self._device + nonce, payload))
+            day, second, counter, orders = decode_ack(mac0_open(self._key, answers, payload))
         except ValueError:
             self._failed(now)
             return
         self.reports_acked += 1
+        self._is_known = True
         self._sending = _NONE
+        self._path.answered()
         self._backoff_ms = _BACKOFF_MS
         self._hold.start(now, _GAP_MS)
         if self._sms:
-            self._sms.heard(now)
+            self._sms.acknowledged(now)
         if self.on_time:
             self.on_time(day, second, now)
         if counter and self.on_order:
             self.on_order(counter, orders, now)
 
     def _notice(self, now):
-        policy = self._guard.policy
-        crashes = self._guard.app_restarts
+        policy = self._policy
+        crashes = self.app_restarts
         if policy.reasons & ~self._reasons:
             self._ask_ms = _BACKOFF_MS
             self._ask_hold.start(now, 0)
@@ -174,13 +221,14 @@ class Outbox:
         elif policy.warned & ~self._warned:
             rank = _WARNED
         elif crashes != self._app_restarts and not crashes & (crashes - 1):
-            # The 1st, 2nd, 4th … crash: one that comes back every few minutes must not use the plan up.
+            # The 1st, 2nd, 4th … crash: reports of one that recurs every few minutes must not use up the plan.
             rank = _CRASHED
         elif (
             policy.level != self._level
             or policy.reasons != self._reasons
-            or self._guard.ledger.cycle_id != self._cycle_id
-            or self._guard.account.standing.counter != self._counter
+            or self._ledger.cycle_id != self._cycle_id
+            or self._account.standing.counter != self._counter
+            or self._is_refusal()
         ):
             rank = _CHANGED
         elif not self._interval.left_ms(now):
@@ -191,14 +239,20 @@ class Outbox:
         self._remember()
         self._raise(now, rank)
 
+    def _is_refusal(self):
+        """Whether to report that an order was refused: at the 1st, 2nd, 4th … refusal, as upstream may repeat it."""
+        refused = self._account.refused
+        return refused != self._refused and not refused & (refused - 1)
+
     def _remember(self):
-        policy = self._guard.policy
+        policy = self._policy
         self._level = policy.level
         self._reasons = policy.reasons
         self._warned = policy.warned
-        self._cycle_id = self._guard.ledger.cycle_id
-        self._counter = self._guard.account.standing.counter
-        self._app_restarts = self._guard.app_restarts
+        self._cycle_id = self._ledger.cycle_id
+        self._counter = self._account.standing.counter
+        self._refused = self._account.refused
+        self._app_restarts = self.app_restarts
 
     def _raise(self, now, rank):
         if self._sms:
@@ -214,7 +268,12 @@ class Outbox:
         self._sending = _NONE
 
     def _begin(self, now):
-        self._coap.begin(now, self._sealed())
+        sim = self._account.sim
+        full = not self._is_known or sim != self._sim or not self._details.left_ms(now)
+        if full:
+            self._sim = sim
+            self._details.start(now, _DETAILS_MS)
+        self._coap.begin(now, self._sealed(full, full))
         self._sending = self._pending
         self._pending = _NONE
         self._count_sent(now)
@@ -223,17 +282,24 @@ class Outbox:
         self._seq += 1
         self.reports_sent += 1
         self._interval.start(now, self._interval_ms)
+        self._ask_hold.start(now, self._ask_ms >> 1)
 
     def _failed(self, now):
         self._requeue()
-        # Up to half as long again, so that a fleet does not come back in step.
+        if self._coap.code:
+            self._path.answered()
+        else:
+            self._path.renew()
+        self._is_known = False  # the collector may have lost it, or refused what it cannot verify without it
+        # Up to half as long again at random, so that the devices of a fleet do not retry at the same time.
         self._hold.start(now, self._backoff_ms + (self._backoff_ms >> 9) * self._random(1)[0])
         self._backoff_ms = min(self._backoff_ms << 1, self._interval_ms)
 
-    def _sealed(self):
-        guard = self._guard
-        ledger = guard.ledger
-        policy = guard.policy
+    def _sealed(self, full, details=False):
+        """The report of the present state. A full one contains the ids of life and SIM; else only its MAC covers the
+        life's. With `details` it is too long for a short message."""
+        ledger, policy, account, admission = self._ledger, self._policy, self._account, self._admission
+        life_id = bytes(ledger.life_id)
         report = encode_report(
             ledger.boot_id,
             self._seq,
@@ -242,15 +308,19 @@ class Outbox:
             ledger.rated.value(),
             ledger.carried_base.value(),
             ledger.rated_base.value(),
-            guard.error_bound_octets(),
+            admission.error_bound_octets(),
             policy.level,
             policy.reasons,
             policy.warned,
-            guard.app_restarts,
-            guard.crash_code,
+            self.app_restarts,
+            self._crash_code,
             _RANKS[self._pending],
-            guard.account.standing.counter,
-            guard.account.refused,
-            guard.account.cost_fen(guard.gate.used),
+            account.standing.counter,
+            account.refused,
+            account.cost_fen(admission.used),
+            life_id=life_id if full else b"",
+            sim=account.sim.to_bytes(4, "big") if account.sim else b"",
+            details=(admission.meter.packets, admission.meter.sessions) + self._path.evidence() if details else (),
         )
-        return mac0_seal(self._key, b"U" + self._device, report, self._device)
+        direction = b"U" if full else b"R" + life_id
+        return mac0_seal(self._key, direction + self._device, report, self._device)

@@ -1,0 +1,421 @@
+"""Admission by traffic class, and the one place where an octet is counted: lease, admit, send, count.
+
+The driver and the sockets call it with what they are about to send or what arrived. It prices that (core.meter), asks
+the policy whether the class may send (core.policy), has the ledger lease it ahead, and spends it.
+"""
+
+from usageguard.compat import const
+from usageguard.core.meter import COUNTER_SLACK, MOST, Meter, plausible
+from usageguard.core.octets import MAX, Octets
+from usageguard.core.policy import DOUBT_SETTLED, LEDGER_SET, SAVE
+from usageguard.core.ticks import ticks_add, ticks_diff
+
+UNSEEN_UDP = const(512)  # what may arrive on a datagram socket before the device reads it: one answer
+_DEEP_SLEEP = const(4)  # machine.DEEPSLEEP_RESET: entered with all sockets closed
+_POWER_ON = const(1)  # machine.PWRON_RESET: the whole lease was charged
+_ZERO = Octets()
+MOST_CREDIT = const(1 << 24)
+FOREVER_MS = const(1 << 28)
+_PIECE = const(1 << 28)  # with what is leased ahead of it, below what the ledger takes at once
+SHIFT_MS = const(20_000)  # a segment has left the modem by then: the counter shows it and its retransmissions
+
+
+class Admission:
+    """The usage of one device, whose modem offers a TCP peer a window of `window` octets.
+
+    So much, with headers and acknowledgements, may arrive on a connection before the device reads it. It stays leased
+    for each open connection, and is charged when the modem has lost it.
+
+    Read only: `meter`; `used`, the Octets of this period by the plan's rating, without those in doubt; `reserve`, the
+    index of the class that may use the reserve; `headroom`, carried octets leased beyond what is spent, for what may
+    arrive unasked; `jumps`, readings of the modem's counter with octets in doubt; `doubts`, a net.doubts.Doubts, None
+    before the first; `denials`, packets that were not admitted; `broken`, true once the ledger failed: nothing is
+    admitted then.
+
+    `crossed`: usage has passed the policy's next mark, so `judge` is due. `denied`: index of the class that was last
+    not admitted, -1 for none; `take_denied` is due then. `burst`: a core.burst.Burst, where the plan has one; settable.
+    """
+
+    def __init__(self, hal, config, ledger, policy, window):
+        self._hal = hal
+        self._ledger = ledger
+        self._policy = policy
+        self.meter = Meter(config.plan.rating)
+        self.used = Octets()  # rated octets of this cycle
+        self.crossed = False
+        self.denied = -1
+        self.denials = 0
+        self.broken = False
+        self._active = False  # an application has used data since `take_active`
+        self._bucket = self._rate = None  # core.bucket.Bucket and its arguments, while the SIM is throttled
+        self.burst = None
+        self._burst_found = False
+        self.reserve = 0
+        for i, traffic_class in enumerate(config.classes):
+            if traffic_class.uses_reserve:
+                self.reserve = i
+        self.jumps = 0
+        self._window = self._quiet_at = 0  # what was charged since the last reading, and when it may have left
+        self._window_octets = max(1024, min(16_384, config.plan.allowance >> 10))
+        self._reading = (Octets(), Octets())  # sent and received
+        self._total = Octets()
+        self._reading_at = self._shifted_at = 0
+        self._epoch = -1
+        self._fell = False  # the last reading was lower than the one before
+        self._hidden = 0  # octets that may have crossed before a reset of the counter, and be charged later
+        self.headroom = self._headroom_rated = 0
+        self._closed = self._closed_rated = 0  # the part of it that goes with the next reading
+        cause = hal.reset_cause()
+        self._unseen_tcp = window
+        self._unseen = cause not in (_POWER_ON, _DEEP_SLEEP)  # data may have arrived uncounted in the last reset
+        self._doubt_found = False
+        self.doubts = None
+        if ledger.doubt.hi or ledger.doubt.lo:
+            self._load_doubts()
+        self.rebase()
+        if self._unseen and not config.modem.counter:
+            self.abandoned(True)
+
+    def rebase(self):
+        """Takes the period's usage from the ledger: after it was opened or corrected, and when a period began."""
+        ledger = self._ledger
+        self.used.set(ledger.rated)
+        self.used.sub(ledger.rated_base)
+        if self.used.less(ledger.doubt):
+            ledger.doubt.set(self.used)
+        self.used.sub(ledger.doubt)
+        self.crossed = True
+
+    def carried_octets(self):
+        """IP octets of this period, both ways."""
+        return self._ledger.carried.value() - self._ledger.carried_base.value()
+
+    def error_bound_octets(self):
+        """By how much `carried_octets` may exceed what was carried: what was charged without being known to be."""
+        return self.meter.bound() + self._ledger.carried_unsure.value()
+
+    # For the guard's step
+
+    def judge(self):
+        """Has the policy look at what is used; returns its actions."""
+        self.crossed = False
+        return self._policy.cross(self.used)
+
+    def take_denied(self):
+        """The class that was last not admitted, which is then forgotten."""
+        denied = self.denied
+        self.denied = -1
+        self.denials += 1
+        return denied
+
+    def take_burst(self):
+        """Whether a class has passed the burst guard's limit since the last call. HOT."""
+        found = self._burst_found
+        self._burst_found = False
+        return found
+
+    def take_active(self):
+        """Whether an application has used data since the last call."""
+        active = self._active
+        self._active = False
+        return active
+
+    def slow_down(self, rate):
+        """Throttles applications to `rate`: (octets per second, burst octets), None for no limit; whether it is new."""
+        if rate == self._rate:
+            return False
+        self._rate = rate
+        self._bucket = None
+        if rate:
+            from usageguard.core.bucket import Bucket
+
+            self._bucket = Bucket(rate[0], rate[1])
+        return True
+
+    # The ledger's cold side. If it fails nothing is admitted, as on the hot side
+
+    def accept_loss(self):
+        """Takes the counts as right, also what is in doubt, after a fault of the ledger; returns the policy's
+        actions."""
+        self._ledger.lost = self.broken = False
+        return self._policy.apply(LEDGER_SET) | self.settle(MAX, MAX)
+
+    def take_doubt(self):
+        """Whether the modem's counter has shown octets in doubt since the last call."""
+        found = self._doubt_found
+        self._doubt_found = False
+        return found
+
+    def settle(self, rated_then, confirmed):
+        """As Doubts.settle; returns the policy's actions."""
+        if not self.doubts or not self.doubts.each:
+            return 0
+        self.doubts.settle(rated_then, confirmed)
+        self.rebase()
+        return SAVE if self.doubts.each else SAVE | self._policy.apply(DOUBT_SETTLED)
+
+    def _load_doubts(self):
+        from usageguard.net.doubts import Doubts
+
+        self.doubts = Doubts(self._hal, self._ledger)
+
+    def begin_cycle(self, cycle_id, again=False):
+        """Begins a period (`again`: see Ledger.new_cycle). What the ledger counts in both is what its error bound
+        begins with."""
+        ledger = self._ledger
+        self.meter.packets = 0
+        self.meter.sessions = min(self.meter.sessions, 1)  # the last one goes on
+        try:
+            ledger.new_cycle(cycle_id, again)
+            self.rebase()
+            if self.doubts:
+                self.doubts.merge()
+            carried, rated = ledger.carried.diff(ledger.carried_base), ledger.rated.diff(ledger.rated_base)
+            self.meter.keep(carried, rated)
+            self.meter.slack = carried + self.meter.forfeited
+            ledger.surplus = self.meter.bound()
+            if self.meter.session_round:  # a session that runs on is rounded up in both periods
+                self.meter.begin_session()
+                self._spend(0, max(0, self.meter.pay(self.meter.worst(carried)) - rated))
+            ledger.commit()
+        except OSError:
+            self.broken = True
+
+    def commit(self):
+        """Stores reasons, warnings and the account."""
+        try:
+            self._ledger.commit()
+        except OSError:
+            self.broken = True
+
+    def tidy(self):
+        """Lets the ledger erase flash ahead of need."""
+        try:
+            self._ledger.tidy()
+        except OSError:
+            self.broken = True
+
+    # HOT: from here to `received` nothing may allocate
+
+    def admits(self, traffic_class):
+        """Whether that class may send at all now."""
+        return self._policy.admits(traffic_class, self.used, 0)
+
+    def stopped_by(self):
+        """In words, why data is not admitted. Not HOT."""
+        return "stopped: " + (", ".join(self._policy.names()) or "no quota left for this class")
+
+    def slowed_ms(self, now):
+        """Milliseconds until applications may send on a SIM that is throttled, else 0."""
+        return self._bucket.wait_ms(now) if self._bucket is not None else 0
+
+    def _spend(self, carried, rated):
+        ledger = self._ledger
+        try:
+            ledger.ensure(rated + self._headroom_rated, carried + self.headroom)
+        except OSError:
+            self.broken = True
+        ledger.surplus = self.meter.bound()  # behind `ensure`: a record has the surplus of what it counts
+        try:
+            ledger.spend(rated, carried)
+        except OSError:  # it is counted all the same
+            self.broken = True
+        self.used.add(rated)
+        if self._policy.past_mark(self.used):
+            self.crossed = True
+
+    def _take(self, traffic_class):
+        """Charges the last price; False if the class is not admitted, or the ledger failed."""
+        meter = self.meter
+        if not self._policy.admits(traffic_class, self.used, meter.due(meter.rated)):
+            self.denied = traffic_class
+            return False
+        self._charge(traffic_class)
+        return not self.broken or self._policy.exchange is not None
+
+    def _charge(self, traffic_class):
+        meter = self.meter
+        if traffic_class != self.reserve:
+            self._active = True
+            if self._bucket is not None:
+                self._bucket.take(meter.carried, self._hal.ticks_ms())
+            if self.burst is not None and self.burst.spent(traffic_class, meter.rated):
+                self._burst_found = True
+        meter.charge()
+        self._spend(meter.carried, meter.pay(meter.rated))
+
+    def transfer(self, traffic_class, tcp, n):
+        """Charges `n` octets of payload before they are sent; False as `_take`."""
+        self.meter.price_sent(tcp, n)
+        return self._take(traffic_class)
+
+    def received(self, traffic_class, tcp, n, spare=0):
+        """Counts `n` octets of payload that arrived, allowed or not. `spare`: see Meter.price_received."""
+        self.meter.price_received(tcp, n, spare)
+        self._charge(traffic_class)
+
+    def owe(self, rated):
+        """Counts rated octets that the carrier has counted and the device has not, 0..2**50, in a few records."""
+        if rated > _PIECE:
+            self._ledger.rated.add_octets(Octets(rated - _PIECE))
+            self.used.add_octets(Octets(rated - _PIECE))
+            rated = _PIECE
+        self._spend(0, rated)
+
+    # Cold
+
+    def open(self, traffic_class, tcp, name_octets):
+        """Charges a connection's handshake and close; False as `_take`."""
+        self.meter.price_open(tcp, name_octets)
+        return self._take(traffic_class)
+
+    def hold(self, tcp, sign, paid=False):
+        """Leases what an open connection may receive unasked: `sign` 1 when it opens, -1 when it closes.
+
+        What arrives while it is being closed only the modem's counter shows: until that is read it stays leased, unless
+        it is `paid` (`abandoned`).
+        """
+        meter = self.meter
+        meter.price_received(tcp, self._unseen_tcp if tcp else UNSEEN_UDP)
+        if sign < 0 and meter.counted and not paid:
+            self._closed += meter.carried
+            self._closed_rated += meter.rated
+        else:
+            self.headroom += sign * meter.carried
+            self._headroom_rated += sign * meter.rated
+        self._spend(0, 0)
+
+    def _release(self):
+        self.headroom -= self._closed
+        self._headroom_rated -= self._closed_rated
+        self._closed = self._closed_rated = 0
+
+    def give_back(self):
+        """Shrinks the lease by what closed connections had of it: a power cut would charge it to the reserve."""
+        try:
+            self._ledger.give_back(self._headroom_rated, self.headroom)
+        except OSError:
+            self.broken = True
+
+    def abandoned(self, tcp):
+        """Charges what the modem may have held for a connection when it ended."""
+        self.meter.price_unseen(tcp, self._unseen_tcp if tcp else UNSEEN_UDP)
+        self._charge(self.reserve)
+
+    def session(self):
+        """A data session began."""
+        self.meter.sessions += 1
+        self.meter.begin_session()
+
+    def reading_ms(self, now):
+        """Milliseconds until the modem's counter should be read: 0 once enough was charged since the last reading, or
+        when traffic has ceased, so that little is unconfirmed if the modem restarts; FOREVER_MS where nothing was."""
+        window = self.meter.window
+        if window != self._window:
+            self._window = window
+            self._quiet_at = ticks_add(now, SHIFT_MS)
+        if not window and not self._closed:
+            return FOREVER_MS
+        if not self.meter.counted:
+            if ticks_diff(self._quiet_at, now) <= 0:
+                self.meter.left()
+            return FOREVER_MS
+        return 0 if window >= self._window_octets else max(0, ticks_diff(self._quiet_at, now))
+
+    # HOT but for the first reading of an epoch: traffic makes readings due
+
+    def counter(self, tx, rx, epoch, found_on):
+        """Takes a reading of the modem's counter, sent and received.
+
+        `epoch` changes when the modem restarts; `found_on`: it was on when the device booted, and has counted through
+        the reset.
+        """
+        now = self._hal.ticks_ms()
+        meter = self.meter
+        total = self._total
+        total.set(tx)
+        total.add_octets(rx)
+        before_tx, before_rx = self._reading
+        window = meter.window
+        if epoch != self._epoch or not meter.counted:
+            if meter.counted:
+                meter.lose()
+            if self._closed:  # the modem restarted before it could be seen
+                meter.slack += self._closed
+                self._spend(self._closed, meter.pay(self._closed_rated))
+            self._epoch = epoch
+            self._anchor(total, found_on)
+        elif tx.less(before_tx) or rx.less(before_rx):  # reset: the reading is what has crossed since; or it is wrong
+            meter.forfeit()  # it will not show what crossed before, so those charges must not offset other traffic
+            self._hidden = self.headroom + 1
+            self._spend_reading(total.diff(_ZERO), now, True)
+            self._fell = True
+        else:
+            grown = tx.diff(before_tx) + rx.diff(before_rx)
+            if before_tx.hi == before_rx.hi == 0 and before_tx.lo + before_rx.lo <= window:
+                # It may have been reset, and have counted more since than it stood at.
+                self._hidden = self.headroom + window + 1
+            self._spend_reading(grown, now, self._fell)
+            self._fell = False  # a wrong reading would have been followed by a higher one
+        if self._hidden:
+            meter.trim()
+            self._hidden = max(0, min(self._hidden, self.headroom + window + 1) - window)
+        self._release()
+        before_tx.set(tx)
+        before_rx.set(rx)
+        self._reading_at = now
+        self._ledger.counter_read(total)
+
+    def _anchor(self, total, found_on):
+        """Takes the first reading of an epoch. If the modem counted through a reset of the device, it shows how much of
+        the lease that was charged for the reset has really crossed."""
+        ledger = self._ledger
+        credit = credit_rated = doubt = 0
+        if found_on and ledger.counter_known and not total.less(ledger.modem_counter):
+            grown = total.diff(ledger.modem_counter)
+            crossed = min(grown, ledger.lost_carried + COUNTER_SLACK)
+            doubt = min(MOST, grown - crossed)
+            late = crossed - ledger.lost_carried
+            if late > 0:
+                self._spend(late, self.meter.pay(max(late, self.meter.worst(crossed) - ledger.lost_rated)))
+            else:
+                # Only what was charged in this period may be credited in it.
+                credit = min(MOST_CREDIT, -late, ledger.carried.diff(ledger.carried_base))
+                # Of what rounding a session up cost nothing may be.
+                credit_rated = 0 if self.meter.session_round else ledger.lost_rated - self.meter.worst(crossed)
+                credit_rated = max(0, min(MOST_CREDIT, credit_rated, ledger.rated.diff(ledger.rated_base)))
+        elif self._unseen:
+            self.abandoned(True)
+        self._unseen = False
+        ledger.lost_carried = ledger.lost_rated = 0
+        self.meter.anchor(credit, credit_rated)
+        if doubt:
+            self._doubt(doubt)
+
+    def _spend_reading(self, delta, now, doubtful):
+        allowed = plausible(delta, max(0, ticks_diff(now, self._reading_at)))
+        if allowed != delta:
+            self._hal.event("counter-jump", delta & 0x3FFFFFFF, allowed)
+        shift = not 0 <= ticks_diff(now, self._shifted_at) < SHIFT_MS  # below 0: beyond the ticks' horizon
+        if shift:
+            self._shifted_at = now
+        meter = self.meter
+        quiet = meter.window and meter.window == self._window and ticks_diff(now, self._quiet_at) >= 0
+        # Retransmissions are taken to be less than what was charged, unread payload less than the headroom.
+        odd = allowed - meter.excess - meter.window - self.headroom
+        doubt = max(0, odd - COUNTER_SLACK)
+        doubtful = doubtful or allowed != delta or odd > 0
+        meter.reading(allowed - doubt, shift, doubtful, quiet)
+        if self._bucket is not None:
+            self._bucket.take(meter.carried, now)
+        self._spend(meter.carried, meter.pay(meter.rated))
+        if doubt:
+            self._doubt(doubt)
+
+    def _doubt(self, octets):
+        self._doubt_found = True
+        self.jumps += 1
+        if not self.doubts:
+            self._load_doubts()
+        self.doubts.charge(octets, self.meter, self._spend)
+        self.rebase()
