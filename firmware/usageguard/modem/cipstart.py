@@ -1,0 +1,127 @@
+"""SIMCom SIM7000 and Luat Air780E, Air724 and their kin: sockets by AT+CIPSTART, without a data counter.
+
+Manuals: SIM7000 Series AT Commands V1.06 (AT), Luat LTE AT commands (LUAT).
+"""
+
+from usageguard.at.digest import OK, SEND_FAIL, TIMEOUT, int_field, text_field
+from usageguard.at.push import PushChannel, PushDigest
+from usageguard.modem.base import CONNECTIONS
+from usageguard.modem.cellular import Cellular
+from usageguard.modem.cipstart_connection import CipstartConnection
+
+_SHUT = (b"AT+CIPSHUT\r", 65_000, None, 0)  # AT 8.2.9
+_SHAPES = (
+    (b"AT+CIPMUX=1\r", 1_000, None, 0),  # AT 8.2.1; before the session only
+    (b"AT+CIPQSEND=1\r", 1_000, None, 0),  # AT 8.2.4: accepted is enough
+)
+_BUFFER = (b"AT+CIPRXGET=1\r", 1_000, None, 0)  # AT 8.2.26
+_BEGIN = (b"AT+CIICR\r", 85_000, None, 0)  # AT 8.2.11
+# AT 8.2.12: the address comes without a result; the second command has one.
+_ADDRESS = (b"AT+CIFSR;E0\r", 5_000, b"", 0)
+_CCID = (b"AT+CCID\r", 1_000, b"", 0)
+_ICCID = (b"AT+ICCID\r", 1_000, b"+ICCID:", 0)  # LUAT
+_CCLK = (b"AT+CCLK?\r", 1_000, b"+CCLK:", 0)  # TS 27.007 8.15
+
+# What ends a command, behind the number of a connection or without one (AT 8.2).
+_FINALS = (
+    (b"SEND OK", OK),
+    (b"SEND FAIL", SEND_FAIL),
+    (b"CLOSE OK", OK),
+    (b"SHUT OK", OK),
+    (b"DATA ACCEPT", OK),
+)
+
+
+class CipstartDigest(PushDigest):
+    """`accepted`: of the data of the last command; -1: not told."""
+
+    def __init__(self, max_line=512):
+        super().__init__(max_line)
+        self.accepted = -1
+
+    def _final(self, line, length):
+        at = 3 if line.find(b", ", 0, 3) == 1 else 0
+        self.accepted = -1
+        for text, result in _FINALS:
+            if line.find(text, at, at + len(text)) == at:
+                self.accepted = int_field(line, length, 1)  # DATA ACCEPT:<n>,<octets>
+                self.result = result
+                self.error = 0
+                return True
+        return PushDigest._final(self, line, length)
+
+
+class CipstartChannel(PushChannel):
+    DIGEST = CipstartDigest
+
+
+class Cipstart(Cellular):
+    CHANNEL = CipstartChannel
+    CONNECTION = CipstartConnection
+    COUNTER = False
+    WINDOW = 16_384  # assumed: the manuals do not say
+    SETTINGS = (
+        (b"AT+CMEE=1\r", 1_000, None, 0),
+        (b"AT+CGEREP=2,1\r", 1_000, None, 0),
+        (b"AT+CLTS=1\r", 1_000, None, 0),  # AT 3.2.44: the network's time into the clock, as local time
+        (b"AT+CTZU=1\r", 1_000, None, 0),  # LUAT: likewise
+    )
+
+    def __init__(self, hal, channel, config, listener):
+        super().__init__(hal, channel, config, listener)
+        # A stream's read that gives less than asked for empties the modem's buffer, until shown otherwise.
+        self.short_read_drains = True
+        self.pushes = False  # the modem hands payload over as it arrives
+        channel.on_urc(b"NORMAL POWER DOWN", self._on_ready)
+        channel.on_urc(b"+PDP: DEACT", self._lose_context)
+        channel.on_urc(b"+CIPRXGET: 1", self._on_data)
+        channel.on_urc(b"+CDNSGIP:", self._on_name)
+        for connection in self.connections:
+            channel.on_urc(b"%d, " % connection.index, connection.told)
+        channel.digest.pushes(b"+RECEIVE,", self._on_payload, 1)
+
+    def _activate(self):
+        for command in _SHAPES:
+            yield from self.ask(command)
+        self.pushes = (yield from self.ask(_BUFFER)) not in (OK, TIMEOUT)
+        apn = self.config.apn.encode()
+        yield from self.ask((b'AT+CSTT="' + apn + b'"\r', 1_000, None, 0))
+        if (yield from self.ask(_BEGIN)) == OK and (yield from self.ask(_ADDRESS)) == OK:
+            return True
+        yield from self._refused()
+        yield from self._deactivate()  # the order begins anew
+        return False
+
+    def _deactivate(self):
+        for connection in self.connections:
+            yield from connection.count_unread()
+        yield from self.ask(_SHUT)
+
+    def _is_active(self):
+        return (yield from self.ask(_ADDRESS)) in (OK, TIMEOUT)
+
+    def _identify(self):
+        self.iccid = (yield from self._info(_CCID)) or (yield from self._info(_ICCID))
+
+    def _read_time(self):
+        self._take_clock((yield from self._info(_CCLK)))
+
+    def _connection(self, line, length, field):
+        """The connection whose number a line gives; None where it names none."""
+        index = int_field(line, length, field)
+        return self.connections[index] if 0 <= index < CONNECTIONS else None
+
+    def _on_data(self, line, length):
+        """+CIPRXGET: 1,<n>"""
+        connection = self._connection(line, length, 1)
+        if connection:
+            connection.readable_hint = True
+
+    def _on_payload(self, line, length):
+        """+RECEIVE,<n>,<octets>: HOT."""
+        connection = self._connection(line, length, 0)
+        return connection.pushed(int_field(line, length, 1)) if connection else None
+
+    def _on_name(self, line, length):
+        """+CDNSGIP: 1,"<name>","<address>"[,...] or +CDNSGIP: 0,<error> (AT 8.2.14)"""
+        self.name_found(text_field(line, length, 2) if int_field(line, length, 0) == 1 else b"")
