@@ -1,8 +1,9 @@
 """One AT command at a time over the HAL's UART, time-outs by ticks, unsolicited codes to who wants them.
 
 A command, as its manual declares it, is a tuple: its text with the final CR; milliseconds from the last octet handed
-over to the final result; `expect` and `prompt` as in `Digest.arm`. What stands behind the CR is not sent: the text of
-a command whose number changes is a bytearray with room for the number, and rewritten in place.
+over to the final result; `expect` and `prompt` as in `Digest.arm`; where a payload's count is not the first field of
+the information, or the payload on its line, `count` and `lead` as there. What stands behind the CR is not sent: the
+text of a command whose number changes is a bytearray with room for the number, and rewritten in place.
 """
 
 from usageguard.at.digest import (
@@ -25,6 +26,7 @@ from usageguard.core.ticks import ticks_add, ticks_diff
 
 FOREVER_MS = const(0x0FFFFFFF)  # "no deadline" in every next_ms(); far inside the horizon of the ticks
 _SCRATCH = const(512)
+_SHAPE = const(4)  # where a command that has them has `count` and `lead`
 # Between a time-out and the next command: a late answer passes by and is not taken for the next one's.
 _QUIET_MS = const(1000)
 
@@ -35,11 +37,13 @@ class Channel:
     `on_urc(prefix, handler)` calls handler(line, length) for each unsolicited line that starts with `prefix`, inside
     `pump`. `busy` is True from `start` to the final result, which then stands in `result` and `error`;
     `info[:info_length]` is the last expected line of information. The channel never sends a command again:
-    most are unsafe to repeat.
+    most are unsafe to repeat. `prompt_ms`: between the modem's prompt and the data that it asks for.
     """
 
+    DIGEST = Digest
+
     def __init__(self, hal, pause_ms=20, max_line=512):
-        self.digest = Digest(max_line)
+        self.digest = self.DIGEST(max_line)
         self.on_urc = self.digest.register
         self.busy = False
         self.result = PENDING
@@ -50,6 +54,8 @@ class Channel:
         self.echoes = 0
         self.overlong = 0
         self._hal = hal
+        self.prompt_ms = 0
+        self._prompted = False
         self._pause_ms = pause_ms
         self._scratch = bytearray(_SCRATCH)
         self._now = 0
@@ -57,7 +63,7 @@ class Channel:
         self._sink = None
         self._data = None
         self._octets = 0
-        self._pausing = False
+        self._pausing = self._late = False  # late: behind a time-out
         self._due = 0  # end of the pause while pausing, else the running command's deadline
 
     def start(self, command, sink=None, data=None, n=0):
@@ -104,12 +110,16 @@ class Channel:
         if self._pausing:
             if ticks_diff(now, self._due) >= 0:
                 self._pausing = False
-                self.digest.resync()
+                if self._late:
+                    self.digest.resync()
                 if self.busy:
                     self._write()
         elif self.busy and ticks_diff(now, self._due) >= 0:
-            self.timeouts += 1
-            self._finish(TIMEOUT, 0)
+            if self._prompted:
+                self._write_data()
+            else:
+                self.timeouts += 1
+                self._finish(TIMEOUT, 0)
 
     def next_ms(self, now):
         """Milliseconds until `pump` has something to do without input."""
@@ -118,21 +128,30 @@ class Channel:
         return FOREVER_MS
 
     def _write(self):
-        text, timeout_ms, expect, prompt = self._command
-        self.digest.arm(expect, prompt, self._octets if self._data is None else 0)
+        command = self._command
+        text = command[0]
+        payload_max = self._octets if self._data is None else 0
+        if len(command) > _SHAPE:
+            self.digest.arm(command[2], command[3], payload_max, command[_SHAPE], command[_SHAPE + 1])
+        else:
+            self.digest.arm(command[2], command[3], payload_max)
         self._hal.uart_write(text, text.find(b"\r") + 1)
-        self._due = ticks_add(self._now, timeout_ms)
+        self._due = ticks_add(self._now, command[1])
+
+    def _write_data(self):
+        self._prompted = False
+        self._hal.uart_write(self._data, self._octets)
+        self._due = ticks_add(self._now, self._command[1])
 
     def _dispatch(self):
         digest = self.digest
         event = digest.next()
         while event != NEED:
             if event == PAYLOAD:
-                if self._sink is not None:
-                    self._sink.payload(self._scratch, digest.at, digest.span)
+                self._payload(digest, self._scratch)
             elif event == URC:
                 if digest.token is not None:
-                    digest.token(digest.line, digest.length)
+                    self._unsolicited(digest)
             elif event == FINAL:
                 self.timeouts = 0
                 self._finish(digest.result, digest.error)
@@ -140,13 +159,23 @@ class Channel:
                 if digest.expected:
                     self._information(digest)
             elif event == PROMPT:
-                self._hal.uart_write(self._data, self._octets)
-                self._due = ticks_add(self._now, self._command[1])
+                if self.prompt_ms:
+                    self._prompted = True
+                    self._due = ticks_add(self._now, self.prompt_ms)
+                else:
+                    self._write_data()
             elif event == ECHO:
                 self.echoes += 1
             elif event == OVERLONG:
                 self.overlong += 1
             event = digest.next()
+
+    def _payload(self, digest, window):
+        if self._sink is not None:
+            self._sink.payload(window, digest.at, digest.span)
+
+    def _unsolicited(self, digest):
+        digest.token(digest.line, digest.length)
 
     def _information(self, digest):
         if digest.payload_left and self._sink is not None:
@@ -156,12 +185,13 @@ class Channel:
         self.info_length = digest.length
 
     def _finish(self, result, error):
-        self.busy = False
+        self.busy = self._prompted = False
         self.result = result
         self.error = error
         self.digest.disarm()
         self._sink = None
         self._data = None
-        pause_ms = _QUIET_MS if result == TIMEOUT else self._pause_ms
+        self._late = result == TIMEOUT
+        pause_ms = _QUIET_MS if self._late else self._pause_ms
         self._pausing = pause_ms > 0
         self._due = ticks_add(self._now, pause_ms)

@@ -39,6 +39,7 @@ _CR = const(13)
 _SPACE = const(32)
 _QUOTE = const(34)
 _COMMA = const(44)
+_PLUS = const(43)
 _INT_LIMIT = const(99_999_999)  # times ten plus nine is still a small int of 31 bits
 
 
@@ -66,6 +67,11 @@ class Digest:
         self._expect = None
         self._prompt = 0
         self._payload_max = 0
+        self._count = 0
+        self._lead = None
+        self._matched = -1  # octets of `expect` that this line has; -1: it does not have them, or no one asks
+        self._field = self._number = 0  # where the line stands, and its number so far
+        self._led = 0  # octets of `lead` behind the number
         self._skip_space = False
         self._overlong = False
         self._behind_payload = False
@@ -74,18 +80,25 @@ class Digest:
         """Lines that start with `prefix` are unsolicited; the event carries `token`. The first match wins."""
         self._urcs.append((prefix, token))
 
-    def arm(self, expect, prompt, payload_max):
+    def arm(self, expect, prompt, payload_max, count=0, lead=None):
         """A command is on its way.
 
         `expect` is the prefix of its information lines (b"": any line that is not unsolicited, None: it has
         none), `prompt` the octet with which the modem asks for data (0: it does not), `payload_max` the most
-        octets that the count in an expected line may announce (0: no payload follows).
+        octets that the count in an expected line may announce (0: no payload follows). The count is field `count`.
+        The payload follows the line; with `lead` (b"," or b',"') it is on the line itself, behind the first number
+        from field `count` on that can be the count, and `lead`.
         """
         self._active = True
         self._expect = expect
         self._prompt = prompt
         self._payload_max = payload_max
-        self.torn = self._behind_payload = False
+        self._count = count
+        self._lead = lead
+        self._begin_line()
+        if self._ring.any():
+            self._matched = -1
+        self.torn = False
 
     def disarm(self):
         """The command is over, or given up. What is left of its payload is still taken as payload."""
@@ -95,6 +108,7 @@ class Digest:
     def resync(self):
         """Gives up a payload that did not come to its end: lines from here on."""
         self.payload_left = 0
+        self._behind_payload = False
 
     def feed(self, buf, n):
         """Takes the window buf[0:n]. It stays the caller's, and in place, until `next` said NEED."""
@@ -127,13 +141,52 @@ class Digest:
                 return PROMPT
             end = window.find(b"\n", at, self._end)
             stop = self._end if end < 0 else end
+            begun = self._payload_at(window, at, stop) if self._matched >= 0 else 0
+            if begun:
+                self._collect(window, at, begun - at)
+                self._next = begun
+                self._matched = -1
+                return self._line()
             self._collect(window, at, stop - at)
             self._next = stop + 1
             if end >= 0:
                 event = self._line()
+                self._begin_line()
                 if event:
                     return event
         return NEED
+
+    def _begin_line(self):
+        self._matched = 0 if self._active and self._expect and self._lead and self._payload_max else -1
+        self._field = self._number = self._led = 0
+
+    def _payload_at(self, window, at, end):
+        """Follows a line to the payload that it announces on itself; where that begins, 0: not before `end`."""
+        expect = self._expect
+        lead = self._lead
+        while at < end:
+            octet = window[at]
+            at += 1
+            if self._matched < len(expect):
+                if octet != expect[self._matched]:
+                    self._matched = -1
+                    return 0
+                self._matched += 1
+                continue
+            if self._led and octet != lead[self._led]:  # the comma in front was not the lead's
+                self._field += 1
+                self._number = self._led = 0
+            counts = self._field >= self._count and 0 < self._number <= self._payload_max
+            if octet == lead[self._led] and (self._led or counts):
+                self._led += 1
+                if self._led == len(lead):
+                    return at
+            elif octet == _COMMA:
+                self._field += 1
+                self._number = self._led = 0
+            elif 48 <= octet <= 57:
+                self._number = min(self._number * 10 + octet - 48, _INT_LIMIT)
+        return 0
 
     def _collect(self, window, at, span):
         room = self.max_line - self._ring.any()
@@ -142,6 +195,13 @@ class Digest:
             span = room
         if span:
             self._ring.write(window, at, span)
+
+    def _end_payload(self, length):
+        """Judges what a payload has behind it on its line: a CR alone, or behind the mark that ends a quoted one."""
+        self._behind_payload = False
+        line = self.line
+        quoted = length == 2 and line[0] == _QUOTE and self._lead and self._lead[-1] == _QUOTE
+        self.torn = line[length - 1] != _CR or not (length == 1 or quoted)
 
     def _line(self):
         """Classifies the line that has just ended; NEED for an empty one."""
@@ -153,13 +213,14 @@ class Digest:
             self._overlong = False
             self.length = line[0] = 0
             return OVERLONG
+        if self._behind_payload:
+            self._end_payload(length)
+            if not self.torn:
+                return NEED
         while length and line[length - 1] == _CR:
             length -= 1
         line[length] = 0
         self.length = length
-        if self._behind_payload:
-            self._behind_payload = False
-            self.torn = length > 0
         if not length:
             return NEED
         if line.startswith(b"AT"):
@@ -184,7 +245,7 @@ class Digest:
     def _final(self, line, length):
         for text, result in _FINALS:
             if length == len(text) and line.startswith(text):
-                self.result = result
+                self.result = ERROR if self._prompt and result == OK else result  # it did without the data
                 self.error = 0
                 return True
         if line.startswith(_CME):
@@ -199,15 +260,21 @@ class Digest:
     def _inform(self, line, length):
         self.expected = True
         if self._payload_max:
-            count = int_field(line, length, 0)
+            count = int_field(line, length, self._count) if self._lead is None else self._number if self._led else 0
             if 0 < count <= self._payload_max:
                 self.payload_left = count
         return INFO
 
 
 def field_at(line, length, index):
-    """Where the comma-separated field `index` behind a line's ":" starts; -1: it has none."""
+    """Where the comma-separated field `index` behind a line's ":" starts; -1: it has none.
+
+    In a line as "+RECEIVE,0,5:" the fields begin behind the first comma.
+    """
     at = line.find(b":", 0, length) + 1
+    comma = line.find(b",", 0, at)
+    if comma > 0 and line[0] == _PLUS:
+        at = comma + 1
     quoted = False
     while index and at < length:
         octet = line[at]

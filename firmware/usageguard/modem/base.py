@@ -6,11 +6,15 @@ queues for the channel and no generator waits. `step` allocates nothing as long 
 something to do.
 """
 
+import gc
+
+from usageguard.at.channel import Channel
 from usageguard.at.digest import ABORTED, OK, int_field, text_field
 from usageguard.compat import const
-from usageguard.modem.slot import CLOSING, ECONNRESET, FREE, TX_OCTETS, Deadline, Slot
+from usageguard.modem.connection import CLOSING, ECONNRESET, FREE, TX_OCTETS, Connection, Deadline
+from usageguard.modem.names import Names
 
-SLOTS = const(4)
+CONNECTIONS = const(4)
 
 # `Modem.state`
 OFF = const(0)
@@ -21,6 +25,7 @@ REGISTERED = const(4)  # no data session: none wanted, or refused
 ONLINE = const(5)
 STATES = ("off", "booting", "no-sim", "searching", "registered", "online")
 
+_NAME_S = const(3_600)  # of an address for which the modem tells no TTL
 SILENT = const(3)  # command time-outs in a row after which the modem counts as hung
 
 
@@ -29,19 +34,23 @@ class GoneError(Exception):
 
 
 class Modem:
-    """One modem on `channel`. `config`: apn, pin, counter. Set `data_wanted`, `paused` (Slot.held_up); read the rest.
+    """One modem on `channel`. `config`: apn, pin, counter.
 
-    `account` is told: opened(slot), closed(slot), received(slot, octets) as payload arrives (HOT),
-    counter(tx, rx) with two `Octets` that it must copy, refused(cme), served().
+    Set `data_wanted`; read the rest.
+
+    `listener` is called: opened(connection), closed(connection), received(connection, octets) as payload arrives (HOT),
+    looked_up(name_octets) after a name was looked up on the air, counter(tx, rx) with two `Octets` that it must copy,
+    refused(cme), served().
     """
 
-    SLOT = Slot  # the family's, of connections
+    CONNECTION = Connection  # the family's, of connections
+    CHANNEL = Channel  # what the family's dialogue needs: at.push has another
 
-    def __init__(self, hal, channel, config, account):
+    def __init__(self, hal, channel, config, listener):
         self.hal = hal
         self.channel = channel
         self.config = config
-        self.account = account
+        self.listener = listener
         self.now = 0
         self.state = OFF
         self.online = False
@@ -49,7 +58,7 @@ class Modem:
         self.paused = False
         self.poked = False  # something was asked for since the last step
         self.counter_epoch = 0  # changes when the modem may have lost what it counted
-        self.found_on = False  # the modem outlived our last reset
+        self.found_on = False  # the modem outlived our last reset, and its data session proves it
         # Evidence, for diagnosis. -1 and b"": not known
         self.sim_state = b""  # what +CPIN said: b"READY", b"SIM PIN", b"NOT INSERTED", ...
         self.sim_error = 0  # the CME code of +CPIN?
@@ -71,6 +80,7 @@ class Modem:
         self.time_day = 0
         self.time_second = 0
         self.messenger = None  # modem.sms, where short messages are wanted
+        self.names = Names()
         self.segment = bytearray(TX_OCTETS)
         self.segment_owner = None
         self._synced = False  # it answered since its last boot
@@ -83,8 +93,8 @@ class Modem:
         self._pause = Deadline()
         self._deadlines = Deadline(), Deadline(), Deadline(), Deadline(), Deadline()
         self._sim_due, self._registration_due, self._stuck_due, self._retry_due, self._evidence_due = self._deadlines
-        self.slots = [self.SLOT(self, index) for index in range(SLOTS)]
-        self._tasks = [self._run()] + [slot.task for slot in self.slots]
+        self.connections = [self.CONNECTION(self, index) for index in range(CONNECTIONS)]
+        self._tasks = [self._run()] + [connection.task for connection in self.connections]
         self._turn = 0
         self._holder = None
         channel.on_urc(b"RDY", self._on_ready)
@@ -105,6 +115,14 @@ class Modem:
         channel.pump(now)
         if channel.busy:
             return
+        try:
+            self._resume()
+        except (MemoryError, StopIteration):  # a generator that raised has ended
+            self._restart()
+
+    def _resume(self):
+        """Gives each generator its turn, until one has started a command. HOT."""
+        channel = self.channel
         if self._holder is not None:
             if next(self._holder):
                 return
@@ -119,6 +137,18 @@ class Modem:
                 self._holder = task
                 return
 
+    def _restart(self):
+        """Begins all generators again after one has found no memory, as if the modem had rebooted: what its connections
+        may have held is charged. MemoryError if there is still none; the next step tries again."""
+        gc.collect()
+        self.hal.event("driver-restart", self._turn)
+        self._holder = None
+        self.channel.abort()
+        self._gone()
+        for connection in self.connections:
+            connection.task = connection._run()
+        self._tasks = [self._run()] + [connection.task for connection in self.connections]
+
     def next_ms(self, now):
         """Milliseconds until `step` has something to do without input from the modem; 0: now. HOT."""
         ms = self.channel.next_ms(now)
@@ -130,23 +160,40 @@ class Modem:
             return min(ms, self._pause.left(now))
         for deadline in self._deadlines:
             ms = min(ms, deadline.left(now))
-        for slot in self.slots:
-            ms = min(ms, slot.next_ms(now))
+        for connection in self.connections:
+            ms = min(ms, connection.next_ms(now))
         return ms
 
-    def free_slot(self, first=0):
-        """A slot from number `first` on that can be opened, or None."""
-        for slot in self.slots[first:]:
-            if slot.state == FREE:
-                return slot
+    def free_connection(self, first=0):
+        """A connection from number `first` on that can be opened, or None."""
+        for connection in self.connections[first:]:
+            if connection.state == FREE:
+                return connection
         return None
 
+    def name_octets(self, host):
+        """The length of `host` if a connection to it begins with a lookup, else 0."""
+        return 0 if self.names.address(host, self.now) else len(host)
+
+    def name_found(self, address, ttl_s=_NAME_S):
+        """The answer to a lookup, as bytes, and seconds for which it holds; b"": no such name."""
+        names = self.names
+        if names.pending is not None:
+            if address:
+                self.listener.looked_up(len(names.pending))
+            names.answered(address.decode() if address else None, ttl_s, self.now)
+
     def closing(self):
-        """Whether a slot will be free soon."""
-        return any(slot.state == CLOSING for slot in self.slots)
+        """Whether a connection will be free soon."""
+        return any(connection.state == CLOSING for connection in self.connections)
+
+    def pause(self, on):
+        """Holds back what applications send and read (Connection.held_up), or lets it go on."""
+        self.paused = on
+        self.poked = True
 
     def read_counter(self):
-        """Asks for a reading of the modem's data counter; it comes through account.counter()."""
+        """Asks for a reading of the modem's data counter; it comes through listener.counter()."""
         self._counter_wanted = True
         self.poked = True
 
@@ -154,10 +201,18 @@ class Modem:
     def registered(self):
         return self.registration in (1, 5)
 
+    def evidence(self):
+        """What tells of a fault from afar, as in a report: (registration, reject_cause, cme, rsrp, rsrq, restarts)."""
+        return self.registration, self.reject_cause, self.cme, self.rsrp, self.rsrq, self.restarts
+
     # What a driver provides
 
     def _run(self):
         """The main generator."""
+        raise NotImplementedError
+
+    def _gone(self):
+        """Forgets the modem's connections, its data session and its settings."""
         raise NotImplementedError
 
     # Tools of the modem's generators
@@ -198,8 +253,9 @@ class Modem:
         """The data session is gone, and every connection with it; `unseen`: and what they held was not counted."""
         self.online = False
         self._context_lost = self._context_doubted = False
-        for slot in self.slots:
-            slot.lost(errno, unseen)
+        self.names.forget()
+        for connection in self.connections:
+            connection.lost(errno, unseen)
 
     # Unsolicited codes
 
@@ -210,7 +266,7 @@ class Modem:
             self.channel.abort()
 
     def _on_function(self, line, length):
-        """+CFUN: 1 follows RDY at boot; later it means a reboot whose RDY was lost."""
+        """A line that may come when the modem answers already; later it means a reboot whose RDY was lost."""
         if self._settled:
             self._on_ready(line, length)
 
@@ -235,6 +291,12 @@ class Modem:
         if self.cgev.startswith(b"NW D") or self.cgev.startswith(b"NW PDN DEACT 1"):
             self._lose_context()
 
+    def renew_session(self):
+        """Has the data session ended and another one asked for: nothing gets through it."""
+        self.hal.event("session-renewed")
+        self._lose_context()
+        self.poked = True
+
     def doubt_context(self):
         """Has the data session looked at: something failed as if its end had gone unheard."""
         self._context_doubted = True
@@ -243,5 +305,5 @@ class Modem:
         if self.online:
             self.online = False
             self._context_lost = True
-            for slot in self.slots:
-                slot.fail(ECONNRESET)
+            for connection in self.connections:
+                connection.fail(ECONNRESET)

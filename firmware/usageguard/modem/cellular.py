@@ -2,6 +2,7 @@
 
 from usageguard.at.digest import OK
 from usageguard.compat import const
+from usageguard.core.cycle import days_from_civil
 from usageguard.core.probe import Probe
 from usageguard.modem.base import (
     BOOTING,
@@ -13,7 +14,7 @@ from usageguard.modem.base import (
     GoneError,
     Modem,
 )
-from usageguard.modem.slot import ECONNRESET, ENETDOWN, OPEN, Deadline
+from usageguard.modem.connection import ECONNRESET, ENETDOWN, OPEN, Deadline
 
 # A modem that outlived a reset of ours answers, and PWRKEY would switch it off: so ask before.
 _PROBES = const(3)
@@ -31,11 +32,13 @@ _RETRY_MS = const(30_000)
 _LONGEST_RETRY_MS = const(3_600_000)
 _REFUSALS_A_DAY = const(32)  # as many as the back-off makes by itself: those of a SIM that comes and goes count too
 _EVIDENCE_MS = const(900_000)
+_SANE_YEARS = range(2024, 2064)  # unsynchronized clocks show 1980 or 2004, broken ones 2080
+_DAY_S = const(86_400)
 _FIRST_TIME_MS = const(60_000)
 
 # Clauses of 3GPP TS 27.007 unless said otherwise.
-_AT = (b"AT\r", _PROBE_MS, None, 0)
-_ECHO_OFF = (b"ATE0\r", 1_000, None, 0)  # V.250 6.2.4
+# V.250 6.2.4 to 6.2.6: without echo, with result codes, and these in words, whatever another program has stored.
+_AT = (b"ATE0Q0V1\r", _PROBE_MS, None, 0)
 _CPIN = (b"AT+CPIN?\r", 5_000, None, 0)  # 8.3; the answer looks like the unsolicited code and is handled as such
 _CEREG = (b"AT+CEREG?\r", 1_000, None, 0)  # 10.1.22; likewise
 _CSQ = (b"AT+CSQ\r", 1_000, b"+CSQ:", 0)  # 8.5
@@ -51,8 +54,10 @@ def _longer(ms):
 
 
 class Cellular(Modem):
-    """Adds the modem's main generator. A family provides the generators below, SLOT and SETTINGS."""
+    """Adds the modem's main generator. A family provides the generators below, CONNECTION and SETTINGS."""
 
+    WINDOW = 0  # octets that the modem takes for a connection before we read them: the window that it offers the peer
+    COUNTER = True  # its modems count data
     SETTINGS = ()  # commands for a modem that has just booted; one that it does not know is no failure
 
     def _activate(self):
@@ -76,22 +81,22 @@ class Cellular(Modem):
 
         HOT: traffic makes readings due.
         """
-        raise NotImplementedError
+        return False
 
     def _counter_read(self):
-        """Takes its answer to account.counter(). HOT."""
+        """Takes its answer to listener.counter(). HOT."""
         raise NotImplementedError
 
     def _read_time(self):
         """One call of _network_time(), if the network told the time."""
         raise NotImplementedError
 
-    def __init__(self, hal, channel, config, account):
+    def __init__(self, hal, channel, config, listener):
         self._tries = Probe(_RETRY_MS, _LONGEST_RETRY_MS, _REFUSALS_A_DAY)
         self._stuck_ms = _STUCK_MS
         self._boot_retry_ms = _BOOT_RETRY_MS
         self._pin_tried = False
-        super().__init__(hal, channel, config, account)
+        super().__init__(hal, channel, config, listener)
 
     def _run(self):
         silent = False
@@ -117,18 +122,27 @@ class Cellular(Modem):
         while True:
             if silent:
                 self.power_cycles += 1
-                self.hal.modem_power(False)
+                yield from self._switch(False)
                 yield from self._sleep(_OFF_MS)
-            self.hal.modem_power(True)
+            yield from self._switch(True)
             silent = True
             deadline.set(self.now, _BOOT_MS)
             while not deadline.due(self.now):
                 if (yield from self._probe()):
                     self._boot_retry_ms = _BOOT_RETRY_MS
                     return
+            from usageguard.modem.rate import mend
+
+            if (yield from mend(self.hal, self.channel)) and (yield from self._probe()):
+                return
             retry_ms = self._boot_retry_ms
             self._boot_retry_ms = _longer(retry_ms)
             yield from self._sleep(retry_ms)
+
+    def _switch(self, on):
+        """Switches the modem on or off; the guard goes on while the HAL's pulses last."""
+        for ms in self.hal.modem_power(on):
+            yield from self._sleep(ms)
 
     def _probe(self):
         """One AT; True if it was answered."""
@@ -138,11 +152,17 @@ class Cellular(Modem):
         return self._synced
 
     def _bring_up(self):
-        yield from self.ask(_ECHO_OFF)
         self.channel.echoes = 0
+        for n in (3, 2, 1):  # with the cause of a denied registration, with the cell, with neither: what it takes
+            if (yield from self.ask((b"AT+CEREG=%d\r" % n, 1_000, None, 0))) == OK:
+                break
         for command in self.SETTINGS:
             yield from self.ask(command)
         self.imei = yield from self._info(_CGSN)
+        if self.found_on:
+            # One that starts with its supply answers as well, and shows what its counter had saved. Only a data session
+            # that is still up proves that it has counted through our reset.
+            self.found_on = (yield from self._is_active()) and self.channel.result == OK
         yield from self._deactivate()  # what an earlier life of ours left open
         self.state = NO_SIM
         self._sim_due.set(self.now, 0)
@@ -170,8 +190,8 @@ class Cellular(Modem):
                 self._retry_due.clear()
             if self.channel.timeouts:
                 yield from self.ask(_AT)
-                for slot in self.slots:  # what the modem told in the meantime may have been lost
-                    slot.readable_hint = slot.state == OPEN
+                for connection in self.connections:  # what the modem told in the meantime may have been lost
+                    connection.readable_hint = connection.state == OPEN
             elif self._sim_due.due(now):
                 yield from self._check_sim()
             elif self._registration_due.due(now):
@@ -239,6 +259,21 @@ class Cellular(Modem):
                 self._stuck_ms = _longer(self._stuck_ms)
                 self._evidence_due.set(self.now, 0)
 
+    def _take_clock(self, text, local=True):
+        """Takes yy/MM/dd,hh:mm:ss±zz, with a year of two or four digits, as the network's time: that of the zone of
+        `zz` quarter hours (8.15), or without `local` UTC, whatever the zone. No effect where it is no time, or one that
+        no network can have told."""
+        at = text.find(b"/")
+        try:
+            year = int(text[:at]) + (2000 if at == 2 else 0)
+            month, day, hour, minute, second = (int(text[i : i + 2]) for i in range(at + 1, at + 16, 3))
+            quarters = int(text[at + 15 : at + 18]) if local else 0
+            if year in _SANE_YEARS and hour < 24 and minute < 60 and second < 60:
+                second += hour * 3600 + minute * 60 - quarters * 900
+                self._network_time(days_from_civil(year, month, day) + second // _DAY_S, second % _DAY_S)
+        except ValueError:  # no time, or no such time
+            pass
+
     def _toggle_radio(self):
         self._stuck_due.clear()
         yield from self._go_offline(ENETDOWN)
@@ -252,19 +287,25 @@ class Cellular(Modem):
             self.state = ONLINE
             self.cme = 0
             self._tries.succeeded(self.now)
-            self.account.served()
+            self.listener.served()
         else:
             self._tries.tried(self.now)
             self._retry_due.set(self.now, self._tries.due_ms(self.now))
             self._evidence_due.set(self.now, 0)
-            self.account.refused(self.cme)
+            self.listener.refused(self.cme)
+
+    def _refused(self):
+        """After a command that asked for a data session and failed: sets `cme` and `ceer`."""
+        from usageguard.modem.refusal import explain
+
+        yield from explain(self)
 
     def _go_offline(self, errno):
         self.online = False
         if self.state == ONLINE:
             self.state = REGISTERED
-        for slot in self.slots:
-            slot.fail(errno)
+        for connection in self.connections:
+            connection.fail(errno)
         yield from self._deactivate()
         self._drop(errno)
 

@@ -1,15 +1,14 @@
-"""Quectel LTE modules with the EC2x command set: EC200U, EC200, EC2x, EG9x, EC800.
+"""Quectel LTE modules with the EC2x command set: EC200U, EC200, EC2x, EG9x, EC800, EC801E, BG95, BG96.
 
 Manuals: EC2x&EG9x AT Commands (AT), EC200U&EG915U TCP/IP Application Note (TCP).
 """
 
-from usageguard.at.digest import CME_ERROR, OK, int_field, octets_field
+from usageguard.at.digest import OK, int_field, octets_field, text_field
 from usageguard.compat import const
-from usageguard.core.cycle import days_from_civil
 from usageguard.core.octets import Octets
-from usageguard.modem.base import SLOTS
+from usageguard.modem.base import CONNECTIONS
 from usageguard.modem.cellular import Cellular
-from usageguard.modem.quectel_slot import QuectelSlot
+from usageguard.modem.quectel_connection import QuectelConnection
 
 _CONTEXT_MS = const(150_000)  # TCP 2.1.4: AT+QIACT, the longest
 _QIACT = (b"AT+QIACT=1\r", _CONTEXT_MS, None, 0)
@@ -20,84 +19,47 @@ _QGDCNT = (b"AT+QGDCNT?\r", 1_000, b"+QGDCNT:", 0)
 # The counter outlives a power cut but for the last minute; more often wears the modem's flash.
 _QAUGDCNT = (b"AT+QAUGDCNT=60\r", 1_000, None, 0)
 _QLTS = (b"AT+QLTS=1\r", 1_000, b"+QLTS:", 0)
-_CEER = (b"AT+CEER\r", 1_000, b"+CEER:", 0)  # TS 27.007 6.10
-_SANE_YEARS = range(2024, 2064)  # unsynchronized clocks show 1980 or 2004, broken ones 2080
-
-# A refused session, as the report of AT+CEER names it: the CME errors 126 to 134, and that of an operator's barring
-# (3GPP TS 27.007 9.2.2).
-_REFUSALS = (
-    b"insufficient resources",
-    b"missing or unknown apn",
-    b"unknown pdp",
-    b"user authentication failed",
-    b"activation rejected by",
-    b"activation rejected, unspecified",
-    b"service option not supported",
-    b"service option not subscribed",
-    b"service option temporarily out of order",
-    b"operator determined barring",
-)
-_FIRST_REFUSAL = const(126)
-_BARRING = const(177)
-_BARRED = const(8)  # ESM cause: operator determined barring; other causes are 100 below their CME error
-
-
-def cme_of(report):
-    """The CME error for the text, or else the last number (an ESM cause or a CME error), of +CEER; 0: none."""
-    words = report.lower()
-    for cme, name in enumerate(_REFUSALS, _FIRST_REFUSAL):
-        if name in words:
-            return cme if name is not _REFUSALS[-1] else _BARRING
-    number = 0
-    inside = False
-    for octet in report:
-        if 48 <= octet <= 57:
-            number = (number * 10 if inside else 0) + octet - 48
-            inside = True
-        else:
-            inside = False
-    if number == _BARRED:
-        return _BARRING
-    return number + 100 if 0 < number < 100 else number
 
 
 class Quectel(Cellular):
-    SLOT = QuectelSlot
+    CONNECTION = QuectelConnection
+    WINDOW = 10_240  # assumed for the EC200U: the manuals do not say
     SETTINGS = (
         (b"AT+CMEE=1\r", 1_000, None, 0),
-        (b"AT+CEREG=3\r", 1_000, None, 0),  # 3: with the cause of a denied registration
         (b"AT+CGEREP=2,1\r", 1_000, None, 0),
         (b"AT+CTZU=1\r", 1_000, None, 0),  # the network's time into the clock, as GMT
+        # TCP 2.1.1: payload raw and on a line of its own, SEND OK, if another program has set up anything else. The
+        # rarest is last: what a model does not know ends the line.
+        (b'AT+QICFG="dataformat",0,0;+QICFG="viewmode",0;+QICFG="close/mode",0;+QICFG="sendinfo",0\r', 1_000, None, 0),
     )
 
-    def __init__(self, hal, channel, config, account):
-        super().__init__(hal, channel, config, account)
+    def __init__(self, hal, channel, config, listener):
+        super().__init__(hal, channel, config, listener)
         # A stream's read that gives less than asked for empties the modem's buffer, until shown otherwise.
         self.short_read_drains = True
         self._sent = Octets()
         self._received = Octets()
+        channel.on_urc(b"APP RDY", self._on_function)  # BG95 and BG96, which answer before
         channel.on_urc(b'+QIURC: "recv"', self._on_recv)
         channel.on_urc(b'+QIURC: "closed"', self._on_closed)
         channel.on_urc(b'+QIURC: "pdpdeact"', self._lose_context)
         channel.on_urc(b"+QIOPEN:", self._on_open)
+        channel.on_urc(b'+QIURC: "dnsgip"', self._on_name)
+        self._ttl_s = 0  # of the addresses that follow
 
     def _activate(self):
         apn = self.config.apn.encode()
         define = (b'AT+QICSGP=1,1,"' + apn + b'","","",0\r', 1_000, None, 0)  # TCP 2.1.1; 1: IPv4
         yield from self.ask(define)
-        result = yield from self.ask(_QIACT)
-        if result == OK:
+        if (yield from self.ask(_QIACT)) == OK:
             return True
-        cme = self.channel.error if result == CME_ERROR else 0
-        answered = (yield from self.ask(_CEER)) == OK
-        self.ceer = bytes(self.channel.info[6 : self.channel.info_length]).strip() if answered else b""
-        self.cme = cme if cme > 0 else cme_of(self.ceer)
+        yield from self._refused()
         yield from self._deactivate()  # a context that the network broke cannot be activated again before
         return False
 
     def _deactivate(self):
-        for slot in self.slots:
-            yield from slot.count_unread()
+        for connection in self.connections:
+            yield from connection.count_unread()
         yield from self.ask(_QIDEACT)
 
     def _is_active(self):
@@ -122,35 +84,36 @@ class Quectel(Cellular):
             and octets_field(channel.info, channel.info_length, 0, self._sent)
             and octets_field(channel.info, channel.info_length, 1, self._received)
         ):
-            self.account.counter(self._sent, self._received)
+            self.listener.counter(self._sent, self._received)
 
     def _read_time(self):
         """+QLTS: "yyyy/MM/dd,hh:mm:ss+zz,d": GMT although it names a zone; "" before the network told it."""
-        text = yield from self._info(_QLTS)
-        try:
-            year, month, day = int(text[0:4]), int(text[5:7]), int(text[8:10])
-            hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
-            if year in _SANE_YEARS and hour < 24 and minute < 60 and second < 60:
-                self._network_time(days_from_civil(year, month, day), hour * 3600 + minute * 60 + second)
-        except ValueError:  # no time, or no such time
-            pass
+        self._take_clock((yield from self._info(_QLTS)), False)
 
-    def _slot(self, line, length, field):
+    def _connection(self, line, length, field):
         """The connection whose number a line gives; None where it names none."""
         index = int_field(line, length, field)
-        return self.slots[index] if 0 <= index < SLOTS else None
+        return self.connections[index] if 0 <= index < CONNECTIONS else None
 
     def _on_recv(self, line, length):
-        slot = self._slot(line, length, 1)
-        if slot:
-            slot.readable_hint = True
+        connection = self._connection(line, length, 1)
+        if connection:
+            connection.readable_hint = True
 
     def _on_closed(self, line, length):
-        slot = self._slot(line, length, 1)
-        if slot:
-            slot.closed_by_peer()
+        connection = self._connection(line, length, 1)
+        if connection:
+            connection.closed_by_peer()
+
+    def _on_name(self, line, length):
+        """+QIURC: "dnsgip",<err>[,<count>,<ttl>], then +QIURC: "dnsgip","<address>" for each address (TCP 2.1.17)."""
+        error = int_field(line, length, 1)
+        if error == 0:
+            self._ttl_s = max(0, int_field(line, length, 3))
+        else:
+            self.name_found(text_field(line, length, 1) if error < 0 else b"", self._ttl_s)
 
     def _on_open(self, line, length):
-        slot = self._slot(line, length, 0)
-        if slot:
-            slot.answer = int_field(line, length, 1)
+        connection = self._connection(line, length, 0)
+        if connection:
+            connection.answer = int_field(line, length, 1)

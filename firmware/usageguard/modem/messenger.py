@@ -1,7 +1,7 @@
 """Short messages over a modem, one at a time; loaded where the configuration has a number to send them to."""
 
 from usageguard.at.digest import OK, TIMEOUT
-from usageguard.at.sms import submit
+from usageguard.at.pdu import submit
 from usageguard.compat import const
 
 # `Messenger.state`
@@ -9,7 +9,8 @@ IDLE = const(0)
 QUEUED = const(1)
 SENDING = const(2)
 SENT = const(3)
-FAILED = const(4)  # `error`: the CMS or CME code, 0 for none
+FAILED = const(4)  # refused; `error`: the CMS or CME code, 0 for none
+UNCERTAIN = const(5)  # no answer came: it may have been sent
 
 _PDU_MODE = (b"AT+CMGF=0\r", 1_000, None, 0)  # TS 27.005 3.2.3
 _CMGS_MS = const(120_000)
@@ -32,12 +33,17 @@ class Messenger:
     def waiting(self):
         return self.state == QUEUED
 
+    @property
+    def busy(self):
+        """Whether a message is queued or under way."""
+        return self.state in (QUEUED, SENDING)
+
     def send(self, number, octets):
         """Queues one message of 0..140 octets; watch `state`. False while one is under way.
 
         ValueError for a number or a length that no message can have.
         """
-        if self.state in (QUEUED, SENDING):
+        if self.busy:
             return False
         self._message = submit(number, octets)
         self.state = QUEUED
@@ -55,9 +61,9 @@ class Messenger:
         if result == TIMEOUT:
             modem.hal.uart_write(_ESCAPE, 1)  # in case it still waits for the message
         self.error = modem.channel.error
-        self.state = SENT if result == OK else FAILED
+        self.state = SENT if result == OK else UNCERTAIN if result == TIMEOUT else FAILED
 
     def gone(self):
-        """The modem restarted. What was being sent may have left: sending it again is not ours to decide."""
+        """The modem restarted: what was being sent may have left."""
         if self.state == SENDING:
-            self.state = FAILED
+            self.state = UNCERTAIN

@@ -9,7 +9,7 @@ OPENING = const(1)
 OPEN = const(2)
 PEER_CLOSED = const(3)  # no more will arrive, and `rx` holds all that did
 CLOSING = const(4)
-FAILED = const(5)  # `errno` says why; close() frees the slot. From CLOSING on the connection has to go
+FAILED = const(5)  # `errno` says why; close() frees the connection. From CLOSING on the connection has to go
 
 # errno values as lwIP and MicroPython number them
 EALREADY = const(114)
@@ -44,16 +44,18 @@ class Deadline:
         return max(ticks_diff(self._at, now), 0) if self.armed else FOREVER_MS
 
 
-_UNUSED = RingIO(1)  # what a slot has that was never open: an application with one socket pays for one
+_UNUSED = RingIO(1)  # what a connection has that was never open: an application with one socket pays for one
 
 
-class Slot:
+class Connection:
     """States: FREE -open-> OPENING -> OPEN -> PEER_CLOSED; any of them -> FAILED; -close-> CLOSING -> FREE.
 
     `rx` holds the payload that arrived (TCP: a stream; UDP: one datagram, the next one only after that was
     taken whole); `tx` takes what flush() is to send. Whoever finds `rx` empty and waits sets `wanted`: then a
     notification that the modem lost is looked for after seconds instead of minutes.
     """
+
+    SEND_OCTETS = TX_OCTETS  # the most that one command sends: of what flush() released, the rest follows
 
     def __init__(self, modem, index):
         self.modem = modem
@@ -62,13 +64,14 @@ class Slot:
         self.state = FREE
         self.errno = 0
         self.tcp = True
-        self.tx_busy = False  # from flush() until the modem has taken it all, or the slot failed
+        self.tx_busy = False  # from flush() until the modem has taken it all, or the connection failed
         self.readable_hint = False  # the modem holds payload for us, or may do so
         self.wanted = False
-        self.owner = None  # the application's socket, until the slot is free; None for the guard's own
+        self.owner = None  # the application's socket, until the connection is free; None for the guard's own
         self.traffic_class = 0
+        self.spare = 0  # the listener's: see Meter.price_received
         self._to_send = 0  # octets of `tx` that flush() released
-        self._segment = 0  # octets of the shared segment buffer that are this slot's
+        self._segment = 0  # octets of the shared segment buffer that are this connection's
         self._dirty = False  # the modem has a connection under our id
         self._opened = False
         self.task = self._run()
@@ -76,10 +79,10 @@ class Slot:
     def open(self, tcp, host, port):
         """Starts to connect, by TCP or else UDP, to `host` (name or address, ASCII); watch `state`.
 
-        OSError(EALREADY) unless the slot is FREE. FAILED at once, with ENETDOWN, while the modem is offline.
+        OSError(EALREADY) unless the connection is FREE. FAILED at once, with ENETDOWN, while the modem is offline.
         """
         if self.state != FREE:
-            raise OSError(EALREADY, "slot in use")
+            raise OSError(EALREADY, "connection in use")
         if self.rx is _UNUSED:
             rx, self.tx = RingIO(RX_OCTETS), RingIO(TX_OCTETS)
             self.rx = rx  # last: it says that both are there
@@ -93,11 +96,11 @@ class Slot:
         if not online:
             self.fail(ENETDOWN)
 
-    def uncork(self, gate):
-        """Hands what `tx` holds to a modem that is free to take it; False where `gate` does not admit it. HOT."""
+    def uncork(self, admission):
+        """Hands what `tx` holds to a modem that is free to take it; False where `admission` does not admit it. HOT."""
         n = self.tx.any()
         if n and not self.tx_busy and self.state == OPEN and not self.held_up():
-            if not gate.transfer(self.traffic_class, self.tcp, n):
+            if not admission.transfer(self.traffic_class, self.tcp, n):
                 return False
             self.flush(n)
         return True
@@ -106,11 +109,11 @@ class Slot:
         """Whether the SIM is slowed down, so that what applications send and read has to wait. HOT."""
         return self.modem.paused and self.owner is not None
 
-    def finish(self, gate):
+    def finish(self, admission):
         """Sends all that `tx` holds, behind what is on its way already, then closes."""
         n = self.tx.any()
         more = n - self._to_send
-        if more > 0 and self.state == OPEN and gate.transfer(self.traffic_class, self.tcp, more):
+        if more > 0 and self.state == OPEN and admission.transfer(self.traffic_class, self.tcp, more):
             self.flush(n)
         self.close()
 
@@ -122,7 +125,7 @@ class Slot:
             self.modem.poked = True
 
     def close(self):
-        """Sends what was flushed, then closes and frees the slot. The rest of `tx`, and `rx`, are dropped."""
+        """Sends what was flushed, then closes and frees the connection. The rest of `tx`, and `rx`, are dropped."""
         if self.state not in (FREE, CLOSING):
             self.state = CLOSING
             self.modem.poked = True
@@ -142,26 +145,26 @@ class Slot:
     def lost(self, errno, unseen):
         """As fail(), and the modem has forgotten the connection; `unseen`: with what it may have held for us."""
         if unseen and self._opened and self._dirty:
-            self.modem.account.abandoned(self)
+            self.modem.listener.abandoned(self)
         self._ended()
         self.fail(errno)
         if self.state == CLOSING:
             self._free()
 
     def next_ms(self, now):
-        """Milliseconds until this slot has something to do by itself."""
+        """Milliseconds until this connection has something to do by itself."""
         return FOREVER_MS
 
     def _take_segment(self):
-        """Moves what is to be sent into the segment buffer; False while that is another slot's. HOT."""
+        """Moves what is to be sent into the segment buffer; False while that is another connection's. HOT."""
         modem = self.modem
         if modem.segment_owner is self:
             return True
         if modem.segment_owner is not None:
             return False
         modem.segment_owner = self
-        self._segment = self.tx.readinto(modem.segment, min(self._to_send, TX_OCTETS)) or 0
-        self._to_send = 0
+        self._segment = self.tx.readinto(modem.segment, min(self._to_send, self.SEND_OCTETS)) or 0
+        self._to_send -= self._segment
         return True
 
     def _drop_segment(self):
@@ -174,7 +177,7 @@ class Slot:
         self._dirty = False
         if self._opened:
             self._opened = False
-            self.modem.account.closed(self)
+            self.modem.listener.closed(self)
 
     def _free(self):
         self._ended()
@@ -182,6 +185,7 @@ class Slot:
         drain(self.tx)
         self.tx_busy = self.readable_hint = self.wanted = False
         self.owner = None
+        self.spare = 0
         self.state = FREE
 
     def _connect(self, host, port):

@@ -1,0 +1,170 @@
+"""Payloads that come unasked, and final results that only some families have."""
+
+from usageguard.at.channel import FOREVER_MS, Channel
+from usageguard.at.digest import URC, Digest, int_field
+from usageguard.compat import const
+from usageguard.core.ticks import ticks_add, ticks_diff
+
+_MOST = const(8_192)  # octets of a payload that comes unasked: a count beyond is no count
+_LOST_MS = const(1_000)  # without an octet of such a payload: it lost some on its way
+
+# Methods of the base are called by their class: on MicroPython super() allocates.
+
+
+class PushDigest(Digest):
+    """Adds `pushes` and `ends`. `sink`: whose the payload is that comes unasked, None between payloads."""
+
+    def __init__(self, max_line=512):
+        super().__init__(max_line)
+        self.sink = None
+        self._pushes = ()  # (prefix, token, field of the count)
+        self._ends = ()
+        self._on_line = None  # (prefix, token, field of the count): the payload follows on the line
+        self._following = False  # the line may be such a one
+
+    def pushes(self, prefix, token, count, on_line=False):
+        """Unsolicited lines that start with `prefix` announce in field `count` the payload that follows them, or with
+        `on_line` that follows the count and a comma on the line itself. Only one prefix may be of that kind."""
+        if on_line:
+            self._on_line = (prefix, token, count)
+            self._begin_line()
+        else:
+            self.register(prefix, token)
+            self._pushes += ((prefix, token, count),)
+
+    def ends(self, prefix, result):
+        """Lines that start with `prefix` are final results."""
+        self._ends += ((prefix, result),)
+
+    def arm(self, expect, prompt, payload_max, count=0, lead=None):
+        matched = self._matched if self._following and self._ring.any() else -1  # an announcement is coming in
+        field = self._field
+        number = self._number
+        Digest.arm(self, expect, prompt, payload_max, count, lead)
+        if matched >= 0:
+            self._following = True
+            self._matched = matched
+            self._field = field
+            self._number = number
+
+    def resync(self):
+        sink = self.sink
+        self.sink = None
+        if sink is not None and self.payload_left:
+            sink.torn()
+        Digest.resync(self)
+
+    def _end_payload(self, length):
+        Digest._end_payload(self, length)
+        sink = self.sink
+        self.sink = None
+        if sink is not None and self.torn:
+            sink.torn()
+
+    def _begin_line(self):
+        Digest._begin_line(self)
+        self._following = self._matched < 0 and self._on_line is not None
+        if self._following:
+            self._matched = 0
+
+    def _payload_at(self, window, at, end):
+        if not self._following:
+            return Digest._payload_at(self, window, at, end)
+        expect = self._expect
+        lead = self._lead
+        count = self._count
+        most = self._payload_max
+        self._expect = self._on_line[0]
+        self._count = self._on_line[2]
+        self._lead = b","
+        self._payload_max = _MOST
+        begun = Digest._payload_at(self, window, at, end)
+        self._expect = expect
+        self._lead = lead
+        self._count = count
+        self._payload_max = most
+        return begun
+
+    def _line(self):
+        if self._following and self._led:
+            return self._header()
+        event = Digest._line(self)
+        if event == URC:
+            for _, token, field in self._pushes:
+                if token is self.token:
+                    count = int_field(self.line, self.length, field)
+                    self.payload_left = count if 0 < count <= _MOST else 0
+        return event
+
+    def _header(self):
+        """The payload begins here."""
+        self.length = length = self._ring.any()
+        self._ring.readinto(self.line, length)
+        self.line[length] = 0
+        if self._behind_payload:
+            self._end_payload(length)
+        self.token = self._on_line[1]
+        self.payload_left = self._number
+        self._led = 0
+        return URC
+
+    def _final(self, line, length):
+        for prefix, result in self._ends:
+            if line.startswith(prefix):
+                self.result = result
+                self.error = 0
+                return True
+        return Digest._final(self, line, length)
+
+
+class _Nobody:
+    """Takes a payload that no connection expects."""
+
+    def payload(self, buf, at, span):
+        pass
+
+    def torn(self):
+        pass
+
+
+_NOBODY = _Nobody()
+
+
+class PushChannel(Channel):
+    """A handler registered with `digest.pushes` returns the sink of its payload, or None, and finds the payload's size
+    in `digest.payload_left`. The sink gets payload(buf, at, span) as a command's, and torn() if octets were lost.
+    """
+
+    DIGEST = PushDigest
+
+    def __init__(self, hal, pause_ms=20, max_line=512):
+        super().__init__(hal, pause_ms, max_line)
+        self._lost_at = 0
+
+    def abort(self):
+        self.digest.sink = None
+        Channel.abort(self)
+
+    def pump(self, now):
+        Channel.pump(self, now)
+        digest = self.digest
+        if digest.sink is not None and ticks_diff(now, self._lost_at) >= 0:
+            digest.resync()
+
+    def next_ms(self, now):
+        digest = self.digest
+        ms = FOREVER_MS if digest.sink is not None and not self.busy else Channel.next_ms(self, now)
+        return ms if digest.sink is None else min(ms, max(ticks_diff(self._lost_at, now), 0))
+
+    def _payload(self, digest, window):
+        if digest.sink is None:
+            Channel._payload(self, digest, window)
+        else:
+            digest.sink.payload(window, digest.at, digest.span)
+            self._lost_at = ticks_add(self._now, _LOST_MS)
+
+    def _unsolicited(self, digest):
+        sink = digest.token(digest.line, digest.length)
+        if digest.payload_left:
+            digest.sink = _NOBODY if sink is None else sink
+            self._lost_at = ticks_add(self._now, _LOST_MS)
