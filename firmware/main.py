@@ -1,8 +1,8 @@
-"""What a device runs after power-on or reset: the set of files in force, as `slots` knows it."""
+"""What MicroPython runs after power-on or reset: starts the set of files in force (`slots`), or leaves the REPL."""
 
 import gc
 
-gc.threshold(2048)  # collects the garbage of imports before what stays is allocated behind it: the heap stays whole
+gc.threshold(2048)  # collects the garbage of imports often, so that what stays does not fragment the heap
 
 import slots
 

@@ -1,10 +1,18 @@
-"""Which set of files a device runs: `/a` or `/b`, by one small file, `/active`, that is only ever replaced whole.
+"""Which set of files a device runs: `/a` or `/b`, by one small file, `/active`, which is only replaced as a whole.
 
     a          set a is in force
     b 2 a      set b is on trial and was started twice; set a is the one to go back to ("-": there is none)
 
 A set on trial that has not called `confirm` in its third boot is given up at the fourth. Without `/active` the files
-beside this one are run, as somebody copied them.
+beside this one are run.
+
+This file and `main.py` lie in the root and may be older or newer than the set that they start. `VERSION` is the version
+of what they offer to a set's `start.py`, which names the least that it needs as `ROOT_VERSION` (missing: 1).
+
+    1          calls start.main(); the set imports this module
+    2          calls start.main(slots) with this module
+
+Both versions offer `read`, `confirm` and `failed`.
 """
 
 import os
@@ -12,16 +20,17 @@ import sys
 
 import machine
 
+VERSION = 2
 TRIES = 3
 _POINTER = "/active"
 _FLAG = "/maintenance"
-_WATCHDOG_MS = 300_000  # of maintenance: a device that was left in it starts again by itself
-_TRIAL_MS = 60_000  # from boot to `guard` built, which sets a watchdog of its own
-_PAUSE_MS = 60_000  # before a set that is in force and fails to start is tried again
+_WATCHDOG_MS = 300_000  # in maintenance: a device that is left at the REPL restarts
+_TRIAL_MS = 60_000  # from boot until the guard is built, which sets its own watchdog
+_PAUSE_MS = 60_000  # before a set in force that fails to start is tried again
 
 
 def read():
-    """(slot, boots on trial, slot to go back to); boots is -1 for a set in force, slot "" where nothing says."""
+    """(slot, boots on trial, slot to go back to); boots is -1 for a set in force, slot is "" without `/active`."""
     try:
         with open(_POINTER) as file:
             words = file.read().split()
@@ -42,7 +51,7 @@ def write(slot, boots=-1, good=""):
 
 
 def maintenance():
-    """Whether somebody asked for the REPL in place of the application, for this one boot."""
+    """Whether this boot is to end at the REPL: once after `/maintenance` was made."""
     try:
         os.remove(_FLAG)
     except OSError:
@@ -53,7 +62,7 @@ def maintenance():
 
 
 def choose():
-    """The slot to run in this boot, counted where it is on trial."""
+    """The slot to run in this boot; counts the boot of a set on trial."""
     slot, boots, good = read()
     if boots >= TRIES and good:
         write(good)
@@ -65,7 +74,7 @@ def choose():
 
 
 def confirm():
-    """The set has started: it is in force from now on."""
+    """Puts a set on trial in force: it has started."""
     slot, boots, _ = read()
     if boots >= 0:
         write(slot)
@@ -73,7 +82,7 @@ def confirm():
 
 
 def failed():
-    """The set did not start: the next boot tries it again, or goes back."""
+    """Resets, as the set did not start: the next boot tries it again, or the set before. Without one it waits first."""
     _, boots, good = read()
     if boots < 0 or not good:
         import time
@@ -89,11 +98,17 @@ def run():
     if slot:
         sys.path.insert(0, "/" + slot)
         if read()[1] >= 0:
-            machine.WDT(timeout=_TRIAL_MS)  # one that hangs has failed
+            machine.WDT(timeout=_TRIAL_MS)  # a set that hangs has failed
     try:
         import start
 
-        start.main()
+        needs = getattr(start, "ROOT_VERSION", 1)
+        if needs > VERSION:
+            raise RuntimeError("the set needs slots.py of version %d, this is version %d" % (needs, VERSION))
+        if needs == 1:
+            start.main()
+        else:
+            start.main(sys.modules[__name__])
     except Exception as error:
         sys.print_exception(error)
         failed()

@@ -1,11 +1,13 @@
 """The HAL on an ESP32, S3 or C3 under stock MicroPython >= 1.24. Not yet run on hardware: written against the
 documentation, the stubs and the port's sources.
 
-`board` is the device's `board.json`, which `host_tools.boards` makes of a `board.toml`: GPIO numbers, and levels (0 or
-1) at which a pin does what it is named after. Only the first line must be there, anything else may be missing or null.
+`board` is the device's `board.json`, which `host_tools.hardware.boards` makes of a `board.toml`: GPIO numbers, and the
+levels (0 or 1) at which a pin does what it is named after. Only the first line must be there, anything else may be
+missing or null.
   uart, tx, rx, baud
   rts, cts                                flow control is on where both are given
-  power, power_active                     the modem's supply, where the board switches it
+  power, power_active                     the modem's supply, where the board switches it by a pin
+  axp2101                                 [sda, scl, DC3 in mV, BLDO1 in mV], where such a chip switches it
   reset, reset_active, reset_pulse_ms
   pwrkey, pwrkey_active, on_pulse_ms, off_pulse_ms
   status, status_active                   tells whether the modem is on
@@ -74,6 +76,11 @@ class Hal:
         # Every MicroPython stream takes (buf, n); the stubs know only (buf).
         self._write(buf, n)  # pyright: ignore[reportCallIssue]
 
+    def uart_rate(self, baud):
+        own = self._board["baud"]
+        self._uart.init(baudrate=baud or own)
+        return own
+
     # RTC().memory() holds up to 2048 octets on each of the three chips and outlives every reset but power-on, brown-out
     # and EN. It is one value: an application that writes it as well overwrites the guard's, whose CRC then says so.
 
@@ -105,20 +112,21 @@ class Hal:
         self._rtc.datetime((utc[0], utc[1], utc[2], utc[6], utc[3], utc[4], utc[5], 0))
 
     def modem_power(self, on):
-        """Switches the modem on or off; takes as long as the board's pulses do, some seconds.
+        """Generator: switches the modem on or off; yields how many milliseconds the levels have to stay as they are.
 
-        On: supply, reset pulse, PWRKEY pulse, as the boards' makers do it: a modem that hangs heeds no PWRKEY. PWRKEY
-        toggles, so where a status pin tells that the modem is as wanted already, no pulse is given.
+        On: supply, reset pulse, PWRKEY pulse, as the boards' makers do it: a modem that hangs ignores PWRKEY. PWRKEY
+        toggles the modem, so there is no pulse if the status pin shows that the modem is in the wanted state. An
+        application that keeps the guard from stepping makes a pulse longer.
         """
         board = self._board
         if on:
             self._supply(True)
-            self._pulse("reset", board.get("reset_pulse_ms"))
+            yield from self._pulse("reset", board.get("reset_pulse_ms"))
             if self._is_on() is not True:
-                self._pulse("pwrkey", board.get("on_pulse_ms"))
+                yield from self._pulse("pwrkey", board.get("on_pulse_ms"))
         else:
             if self._is_on() is not False:
-                self._pulse("pwrkey", board.get("off_pulse_ms"))
+                yield from self._pulse("pwrkey", board.get("off_pulse_ms"))
             self._supply(False)
 
     def _supply(self, on):
@@ -126,19 +134,29 @@ class Hal:
         if board.get("power") is not None:
             active = board["power_active"]
             machine.Pin(board["power"], machine.Pin.OUT, value=active if on else 1 - active)
+        if board.get("axp2101"):
+            self._switch_axp2101(on, *board["axp2101"])
         if on:
             for pin, level in board.get("hold") or ():
                 machine.Pin(pin, machine.Pin.OUT, value=level)
 
+    def _switch_axp2101(self, on, sda, scl, dc3_mv, bldo1_mv):
+        from usageguard.hal.axp2101 import switch
+
+        try:
+            switch(machine.SoftI2C(scl=machine.Pin(scl), sda=machine.Pin(sda)), dc3_mv, bldo1_mv, on)
+        except OSError as error:
+            self.event("axp2101", error.errno or 0)
+
     def _pulse(self, name, ms):
-        """`ms` of the active level on a pin that rests at the other one; nothing where the board lacks the pin."""
+        """Generator: puts the pin at its active level for `ms`, then back; nothing if the board has no such pin."""
         board = self._board
         if board.get(name) is None:
             return
         active = board[name + "_active"]
         pin = machine.Pin(board[name], machine.Pin.OUT, value=1 - active)
         pin.value(active)
-        time.sleep_ms(ms)
+        yield ms
         pin.value(1 - active)
 
     def _is_on(self):

@@ -8,9 +8,10 @@ call, for property tests).
 """
 
 from usageguard.compat import RingIO, const
+from usageguard.core.ticks import ticks_add
 
 OP_HELLO = const(0)  # -> reset cause 1, flash sectors 2 (0 = no flash), unique id
-OP_WAIT = const(1)  # until (ticks) -> what the UART has, up to 512 octets
+OP_WAIT = const(1)  # 0 or 1 for deaf, until (ticks) -> what the UART has, up to 512 octets; nothing where deaf
 OP_UART_READ = const(2)  # how many at most -> octets
 OP_UART_WRITE = const(3)  # octets, no reply
 OP_FLASH_READ = const(4)  # address, payload: 2 octets count -> octets
@@ -25,6 +26,7 @@ OP_MODEM_POWER = const(12)  # on, no reply
 OP_RESET = const(13)  # -> never answered
 OP_EVENT = const(14)  # payload: a 4, b 4, ASCII code, no reply
 OP_STATUS = const(15)  # payload: JSON, no reply
+OP_UART_RATE = const(16)  # baud, 0 for the line's own -> the line's own, 4 octets
 
 SECTOR_OCTETS = const(4096)
 _INBOX = const(512)
@@ -98,7 +100,7 @@ class Flash:
 
 
 class HostHal:
-    """See `usageguard.hal` for the interface; `link` has `send(buf, n)` and `receive(buf, n)`."""
+    """See `hal.interface` for the methods; `link` has `send(buf, n)` and `receive(buf, n)`."""
 
     SLICE_MS = 60_000  # virtual time: every wait pumps the guard
     files = False  # a boot's folder is a new one
@@ -166,6 +168,11 @@ class HostHal:
         """Sends `buf[0:n]` (n <= 4096)."""
         self._tell(OP_UART_WRITE, 0, 0, buf, n)
 
+    def uart_rate(self, baud):
+        own = bytearray(4)
+        self._ask(OP_UART_RATE, 0, baud, None, 0, own)
+        return own[0] | own[1] << 8 | own[2] << 16
+
     def retained_read(self, buf):
         self._ask(OP_RETAINED_READ, 0, len(buf), None, 0, buf)
 
@@ -191,6 +198,7 @@ class HostHal:
 
     def modem_power(self, on):
         self._tell(OP_MODEM_POWER, 1 if on else 0, 0, None, 0)
+        return ()
 
     def reset(self):
         self._ask(OP_RESET, 0, 0, None, 0, None)
@@ -207,3 +215,8 @@ class HostHal:
         """Tells the bench the guard's status, as JSON (under 64 KiB)."""
         data = text.encode()
         self._tell(OP_STATUS, 0, 0, data, len(data))
+
+
+def block(hal, ms):
+    """Lets `ms` (below 2**29) pass as a C function that does not return would: nobody reads the UART or steps."""
+    hal._ask(OP_WAIT, 1, ticks_add(hal.ticks_ms(), ms), None, 0, None)

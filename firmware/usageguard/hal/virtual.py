@@ -1,55 +1,72 @@
-"""`time` and `select` in virtual time, for applications and asyncio on a host: every wait becomes the guard's own.
+"""`time` and `machine` in virtual time: what a chip has in C, for a host.
 
-To be installed before the application or asyncio is imported. On a board nothing of this exists: there the system's own
-`time` and `select` do, and `guard.run()` pumps.
+A wait lets the simulated time pass and does nothing else, as on a chip: no step of the guard, nobody reads the UART.
+The guard's waits (`guard.waits`) are installed above them, as on a board. In another thread a wait is the host's.
 """
 
 import sys
 import time as _time
 
-from usageguard.core.ticks import ticks_add, ticks_diff
+from usageguard.compat import get_ident
+from usageguard.core.ticks import ticks_diff
+from usageguard.hal.host import block
 
-POLLIN = 1
-POLLOUT = 4
-POLLERR = 8
-POLLHUP = 16
 _LONGEST_MS = 1 << 28
 _AHEAD_MS = 1 << 40
+_READS = 100  # of the ticks at one instant, before they cost a millisecond: a loop that waits for them ends
 
 
 class _Module:
     """Stands in `sys.modules` before a module of the system, and falls back on it."""
 
-    def __init__(self, real):
+    def __init__(self, hal, real):
+        self._hal = hal
         self._real = real
+        self._thread = get_ident()
 
     def __getattr__(self, name):
         return getattr(self._real, name)
+
+    def _block(self, ms):
+        if get_ident() != self._thread:  # the link to the bench is the main thread's, and so is virtual time
+            _time.sleep(0.001)
+            return
+        while ms > 0:
+            step = min(ms, _LONGEST_MS)
+            block(self._hal, step)
+            ms -= step
 
 
 class Time(_Module):
     """Ticks here go on from the system's own and far ahead of them, without the HAL's wrap: the scheduler in C
     stamps a task that is ready at once with the system's ticks, which then lie before any ticks of ours."""
 
-    def __init__(self, guard, real):
-        super().__init__(real)
-        self._guard = guard
-        self._last = guard.hal.ticks_ms()
+    def __init__(self, hal, real):
+        super().__init__(hal, real)
+        self._last = hal.ticks_ms()
         self._ticks = real.ticks_ms() + _AHEAD_MS if hasattr(real, "ticks_ms") else self._last
+        self._reads = 0
 
     def sleep(self, seconds):
-        self._guard.sleep(int(seconds * 1000))
+        self._block(int(seconds * 1000))
 
     def sleep_ms(self, ms):
-        self._guard.sleep(ms)
+        self._block(ms)
 
     def sleep_us(self, us):
-        self._guard.sleep((us + 999) // 1000)
+        self._block((us + 999) // 1000)
 
     def ticks_ms(self):
-        now = self._guard.hal.ticks_ms()
-        self._ticks += ticks_diff(now, self._last)
-        self._last = now
+        now = self._hal.ticks_ms()
+        if now == self._last:
+            self._reads += 1
+            if self._reads >= _READS:
+                self._block(1)
+                now = self._hal.ticks_ms()
+        if now != self._last:
+            self._reads = 0
+            self._ticks += ticks_diff(now, self._last)
+            self._last = now
         return self._ticks
 
     def ticks_us(self):
@@ -62,60 +79,19 @@ class Time(_Module):
         return end - start
 
 
-class Poll:
-    """`select.poll` over objects with `ioctl`; waits in the guard."""
+class Machine(_Module):
+    def idle(self):
+        self._block(1)
 
-    def __init__(self, guard):
-        self._guard = guard
-        self._objects = {}
-
-    def register(self, obj, mask=POLLIN | POLLOUT):
-        self._objects[id(obj)] = [obj, mask]
-
-    def modify(self, obj, mask):
-        self._objects[id(obj)][1] = mask
-
-    def unregister(self, obj):
-        self._objects.pop(id(obj), None)
-
-    def _ready(self):
-        found = []
-        for obj, mask in list(self._objects.values()):
-            ready = obj.poll_ready(mask)
-            if ready:
-                found.append((obj, ready))
-        return found
-
-    def poll(self, timeout_ms=-1):
-        guard = self._guard
-        deadline = ticks_add(guard.hal.ticks_ms(), _LONGEST_MS if timeout_ms < 0 else timeout_ms)
-        while True:
-            found = self._ready()
-            left = ticks_diff(deadline, guard.hal.ticks_ms())
-            if found or left <= 0:
-                return found
-            guard.pump(deadline)
-
-    def ipoll(self, timeout_ms=-1, flags=0):
-        return iter(self.poll(timeout_ms))
+    def lightsleep(self, ms=_LONGEST_MS):
+        self._block(ms)
 
 
-class Select(_Module):
-    POLLIN, POLLOUT, POLLERR, POLLHUP = POLLIN, POLLOUT, POLLERR, POLLHUP
-
-    def __init__(self, guard):
-        super().__init__(None)
-        self._guard = guard
-
-    def poll(self):
-        return Poll(self._guard)
-
-
-def install(guard):
-    """Replaces `time` and `select` for whatever is imported from now on."""
-    clock = Time(guard, _time)
-    for name in ("time", "utime"):
-        sys.modules[name] = clock
-    if sys.implementation.name == "micropython":  # CPython's own asyncio needs its own select
-        for name in ("select", "uselect"):
-            sys.modules[name] = Select(guard)
+def install(hal):
+    """Replaces `time` and `machine` for whatever is imported from now on."""
+    try:
+        real = __import__("machine")
+    except ImportError:
+        real = None
+    sys.modules["time"] = sys.modules["utime"] = Time(hal, _time)
+    sys.modules["machine"] = sys.modules["umachine"] = Machine(hal, real)
