@@ -1,9 +1,11 @@
-"""A blocking application: stock `umqtt.simple`, and `guard.sleep` (or `time.sleep` on the bench) between its turns."""
+"""A blocking application: stock `umqtt.simple`, and `time.sleep` between its turns."""
+
+import time
 
 from umqtt.simple import MQTTClient
 
 BROKER = ("mqtt.example", 1883)
-PERIOD_MS = 60_000
+PERIOD_S = 60
 
 
 def main(guard):
@@ -11,5 +13,5 @@ def main(guard):
     client.connect()
     for reading in range(5):
         client.publish(b"meter-7/reading", str(reading).encode(), qos=1)
-        guard.sleep(PERIOD_MS)
+        time.sleep(PERIOD_S)
     client.disconnect()

@@ -1,17 +1,12 @@
-"""An application with a loop of its own: it never blocks in a socket, and steps the guard itself.
-
-On a board the pause would be `time.sleep_ms` or `machine.lightsleep`; here and there it is the HAL's only wait.
-"""
+"""An application with a loop of its own: it never blocks in a socket, and steps the guard itself."""
 
 import socket
-
-from usageguard.core.ticks import ticks_add
+import time
 
 HOST = ("echo.example", 7)
 
 
 def main(guard):
-    hal = guard.hal
     sock = socket.socket()
     sock.connect(HOST)
     sock.setblocking(False)
@@ -26,5 +21,5 @@ def main(guard):
         if got:
             answered += 1
             guard.hal.event("example-line", got, answered)
-        hal.wait(ticks_add(hal.ticks_ms(), min(due, 1_000)))
+        time.sleep_ms(min(due, 1_000))
     sock.close()
