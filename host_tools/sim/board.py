@@ -9,9 +9,9 @@ import json
 import random
 import struct
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from host_tools.sim.clock import MS, Clock, Timer
+from host_tools.sim.clock import MS, Clock, S, Timer
 from host_tools.sim.events import EventLog
 from host_tools.sim.serial import SerialLine
 
@@ -20,6 +20,8 @@ UART_BUFFER = 8192
 """Octets the UART driver's receive buffer holds; what arrives beyond it is lost, as on a board."""
 WAIT_OCTETS = 512
 """Octets of it that come with a wait's reply at the most."""
+
+_HANG_US = 60 * S
 
 PWRON, HARD, WDT, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
 CAUSE_NAMES = {PWRON: "power-on", HARD: "hard", WDT: "watchdog", DEEPSLEEP: "deep-sleep", SOFT: "soft"}
@@ -47,19 +49,29 @@ class BlockMemory(Protocol):
     def erase(self, sector: int) -> None: ...
 
 
-class Modem(Protocol):
+class PoweredModem(Protocol):
+    """What a board does to its modem."""
+
     def power(self, on: bool) -> None: ...
 
 
 class Board:
     """One board's hardware through all its boots. `settle` runs before the clock moves (bridged peers)."""
 
+    simulated = True
+    """False for a stand-in of a real board: it has no flash figures, and cannot be reset from here."""
+
+    @property
+    def can_cut_power(self) -> bool:
+        """Whether `cut_power` takes the device's power away."""
+        return True
+
     def __init__(
         self,
         clock: Clock,
         line: SerialLine,
         flash: BlockMemory | None,
-        modem: Modem,
+        modem: PoweredModem,
         rng: random.Random,
         log: EventLog,
         settle: Callable[[], None] | None = None,
@@ -72,11 +84,13 @@ class Board:
         self.boots = 0
         self.status: dict[str, Any] = {}
         self.on_status: Callable[[dict[str, Any]], None] | None = None
+        self.feeds_modem = True  # otherwise the modem hangs on the same mains, and the board cannot switch it
         self._rx = bytearray()
         self._boot_us = 0
         self._loss: Exception | None = None
         self._dead = True
         self._watchdog: Timer | None = None
+        self._baud = line.to_modem.baud
         line.to_host.deliver = self._receive
 
     # What the bench does to the board
@@ -84,6 +98,7 @@ class Board:
     def boot(self, cause: int) -> None:
         """Starts a boot: the program runs from its beginning, ticks from 0."""
         self.cause = cause
+        self.line.to_modem.baud = self._baud
         if cause == PWRON:
             self.retained[:] = self.rng.randbytes(len(self.retained))
         self._rx.clear()
@@ -106,6 +121,15 @@ class Board:
         """Ends the run: the next request raises Finished."""
         self._stop(Finished())
 
+    def hang(self, place: str) -> NoReturn:
+        """The program computes on, at `place`, and asks for nothing more: lets time pass until something ends the boot,
+        as a rule the watchdog (PowerLoss)."""
+        self.log.add("bench", "program-hangs", place=place)
+        while self._loss is None:
+            self._pass(self.clock.now_us + _HANG_US, self._lost)
+        self._dead = True
+        raise self._loss
+
     def _stop(self, loss: Exception) -> None:
         if self._watchdog:
             self._watchdog.cancel()
@@ -120,31 +144,38 @@ class Board:
 
     def _receive(self, data: bytes) -> None:
         room = UART_BUFFER - len(self._rx)
-        if self._dead:
+        if self._dead or self.line.to_host.baud != self.line.to_modem.baud:  # framing errors
             return
         if len(data) > room:
             self.log.add("bench", "uart-overflow", octets=len(data) - room)
         self._rx += data[:room]
 
     def _woken(self) -> bool:
-        return bool(self._rx) or self._loss is not None
+        return bool(self._rx) or self._lost()
 
-    def _wait(self, until: int) -> None:
+    def _lost(self) -> bool:
+        return self._loss is not None
+
+    def _wait(self, until: int, woken: Callable[[], bool]) -> None:
+        """Lets time pass up to ticks `until`, or until `woken()`."""
         ahead = (until - self.ticks() + (TICKS_PERIOD >> 1)) % TICKS_PERIOD - (TICKS_PERIOD >> 1)
         deadline = self.clock.now_us + max(0, ahead) * MS
         # Ticks are whole milliseconds since boot: wake on the tick itself, not a fraction before it.
         deadline -= (deadline - self._boot_us) % MS if ahead > 0 else 0
+        self._pass(deadline, woken)
+
+    def _pass(self, deadline: int, woken: Callable[[], bool]) -> None:
         if self.settle is None:
-            self.clock.run_until(deadline, self._woken)
+            self.clock.run_until(deadline, woken)
             return
-        while not self._woken():
+        while not woken():
             self.settle()
             due = self.clock.next_us()
             if due is None or due > deadline:
                 if self.clock.now_us >= deadline:
                     return
                 due = deadline
-            self.clock.run_until(due, self._woken)
+            self.clock.run_until(due, woken)
 
     def handle(self, op: int, a: int, arg: int, payload: bytes) -> bytes | None:
         """Carries out one request; the reply's payload, None for an op without. PowerLoss ends the boot."""
@@ -164,8 +195,11 @@ class Board:
         return struct.pack("<BH", self.cause, self.flash.sectors if self.flash else 0) + self.unique_id
 
     def _op_wait(self, a: int, arg: int, payload: bytes) -> bytes:
+        if a:
+            self._wait(arg, self._lost)
+            return b""
         if not self._rx:
-            self._wait(arg)
+            self._wait(arg, self._woken)
         return self._op_uart_read(a, WAIT_OCTETS, b"")
 
     def _op_uart_read(self, a: int, arg: int, payload: bytes) -> bytes:
@@ -175,6 +209,10 @@ class Board:
 
     def _op_uart_write(self, a: int, arg: int, payload: bytes) -> None:
         self.line.to_modem.write(payload)
+
+    def _op_uart_rate(self, a: int, arg: int, payload: bytes) -> bytes:
+        self.line.to_modem.baud = arg or self._baud
+        return struct.pack("<I", self._baud)
 
     def _op_flash_read(self, a: int, arg: int, payload: bytes) -> bytes:
         return self._memory().read(arg, int.from_bytes(payload, "little"))
@@ -210,7 +248,8 @@ class Board:
         self.log.add("device", "set-utc", day=int.from_bytes(payload, "little"), second=arg)
 
     def _op_modem_power(self, a: int, arg: int, payload: bytes) -> None:
-        self.modem.power(bool(a))
+        if self.feeds_modem:
+            self.modem.power(bool(a))
 
     def _op_reset(self, a: int, arg: int, payload: bytes) -> bytes:
         self.reset(HARD)
@@ -242,4 +281,5 @@ class Board:
         _op_reset,
         _op_event,
         _op_status,
+        _op_uart_rate,
     )

@@ -1,4 +1,4 @@
-"""The carrier: what it counts, how it rates, when it stops a SIM. Shares no code with the firmware."""
+"""The carrier: metering, rating, billing cycles, stops. Shares no code with the firmware."""
 
 from host_tools.sim.carrier.bearer import Bearer
 from host_tools.sim.carrier.carrier import Carrier, News

@@ -1,6 +1,6 @@
-"""What one SIM used, as the carrier rates it: (octets + packet overhead, rounded per session) x (1 + permille).
+"""Usage of one SIM as the carrier rates it: (octets + packet overhead, rounded per session) x (1 + permille).
 
-`Tally` is that sum, `Trail` what the platform knew of a figure and when, `Account` one SIM's usage cycle by cycle.
+`Tally` computes that sum, `History` keeps past values of a figure, `Account` has one SIM's usage per cycle.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from host_tools.sim.clock import Clock, S
 
 HOUR_US = 3600 * S
 DAY_US = 24 * HOUR_US
-SAMPLE_US = 600 * S  # coarsest step of the usage series, while there is traffic
-SAMPLE_STEPS = 256  # and a sample for each such part of the allowance
-TRAIL_STEPS = 1024
+SAMPLE_US = 600 * S  # while there is traffic, a sample of the usage series at least this often
+SAMPLE_STEPS = 256  # and one for each such fraction of the allowance
+HISTORY_STEPS = 1024
 
 
 class Tally:
-    """Rates the records of one cycle. `billed` is the bill so far, the running session included."""
+    """Rates the records of one cycle. `billed` is the total so far, including the session under way."""
 
     __slots__ = ("_rating", "_session", "_sessions", "billed")
 
     def __init__(self, rating: Rating) -> None:
         self._rating = rating
-        self._sessions = 0  # the finished ones, each rounded
-        self._session = 0  # overhead included
+        self._sessions = 0  # octets of the finished sessions, each rounded up
+        self._session = 0  # octets of the present session, overhead included
         self.billed = 0
 
     def add(self, ip_octets: int) -> None:
@@ -37,54 +37,54 @@ class Tally:
         self.billed = rating.billed(self._sessions + rating.session(self._session))
 
     def end_session(self) -> None:
-        """What follows is rounded anew."""
+        """Ends the session: its octets are rounded up, and a new one begins."""
         self._sessions += self._rating.session(self._session)
         self._session = 0
 
 
-class Trail:
-    """A figure's course over the last `horizon_us`: what it was, as of then."""
+class History:
+    """Past values of a figure, back to `horizon_us` before the latest."""
 
     def __init__(self, horizon_us: int) -> None:
         self._horizon_us = horizon_us
         self._steps: list[tuple[int, int]] = []
 
     def put(self, t_us: int, value: int) -> None:
-        """The figure is `value` from `t_us` on, which is no earlier than the last."""
+        """Records that the figure is `value` from `t_us` on; `t_us` never decreases."""
         steps = self._steps
         if steps and steps[-1][0] == t_us:
             steps[-1] = (t_us, value)
             return
         steps.append((t_us, value))
         half = len(steps) // 2
-        if len(steps) > TRAIL_STEPS and steps[half][0] <= t_us - self._horizon_us:
+        if len(steps) > HISTORY_STEPS and steps[half][0] <= t_us - self._horizon_us:
             del steps[:half]
 
     def at(self, t_us: int) -> int:
-        """The figure as of `t_us`; 0 before the first step."""
+        """The value at `t_us`; 0 before the first."""
         index = bisect_right(self._steps, t_us, key=lambda step: step[0])
         return self._steps[index - 1][1] if index else 0
 
 
 @dataclass(slots=True)
 class CycleUsage:
-    """One SIM's usage in one cycle, or in its test or silent period."""
+    """One SIM's usage in one billing cycle, or in its test or silent period."""
 
     label: str
     opened_us: int
     allowance_octets: int
-    tiers: tuple[Tier, ...]  # what is beyond the allowance costs
+    tiers: tuple[Tier, ...]  # the tariff beyond the allowance
     tally: Tally  # of all records
-    in_time: Tally  # of those that do not arrive late; the same one where none does
-    trail: Trail  # of `in_time`
+    in_time: Tally  # of the records that are not late; the same object when no record is
+    history: History  # of `in_time`
     ip_octets: int = 0
     packets: int = 0
-    accrued_fen: int = 0  # cost of the records in time
-    posted_fen: int = 0  # of it taken off the balance
+    accrued_fen: int = 0  # cost of the records that are not late
+    posted_fen: int = 0  # the part of it that was debited from the balance
     stopped_at: datetime | None = None
     stop_reason: str | None = None
     closed: bool = False
-    complete: bool = False  # the late records are in
+    complete: bool = False  # the late records have arrived
     samples: list[tuple[int, int]] = field(default_factory=list)  # (virtual us, billed octets), coarse
 
     @property
@@ -93,7 +93,7 @@ class CycleUsage:
 
     @property
     def cost_fen(self) -> int:
-        """Of all that was used, whether the platform has seen it or not."""
+        """Cost of all usage, whether the platform has seen it or not."""
         return cost(self.tiers, self.tally.billed - self.allowance_octets)
 
     def figures(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class CycleUsage:
 
 
 class Account:
-    """Counts and rates one SIM. Its owner calls `open` for each cycle and `end_session` when a bearer ends."""
+    """Counts and rates one SIM's usage. Call `open` at each cycle and `end_session` when a bearer ends."""
 
     def __init__(self, clock: Clock, rating: Rating, zone: timezone) -> None:
         self.clock = clock
@@ -121,20 +121,20 @@ class Account:
         self.closed: list[CycleUsage] = []
         self._cycle: CycleUsage | None = None
         self._into_hour_us = clock.start.minute * 60 * S + clock.start.second * S + clock.start.microsecond
-        self._octets_by_hour: dict[int, int] = {}  # IP octets, by hours since that in which the world began
-        self._late = 0  # permille of a record that are owed to the late ones
+        self._octets_by_hour: dict[int, int] = {}  # IP octets, by hours since the one in which the world began
+        self._late = 0  # accumulated permille; at 1000 a record is late
         self._sample_at_us = 0
         self._sample_at_octets = 0
 
     @property
     def cycle(self) -> CycleUsage:
-        """The present one."""
+        """The present cycle."""
         if self._cycle is None:
             raise RuntimeError("no cycle was opened yet")
         return self._cycle
 
     def open(self, label: str, allowance_octets: int, tiers: tuple[Tier, ...] = ()) -> CycleUsage | None:
-        """Closes the present cycle, which is returned, and opens the next; a running session is split."""
+        """Opens a cycle; returns the one before, closed. A session under way is split between the two."""
         old = self._cycle
         if old is not None:
             self.end_session()
@@ -150,14 +150,14 @@ class Account:
             tiers,
             tally,
             Tally(self.rating) if self.rating.late_permille else tally,
-            Trail(self.rating.lag_s * S + (DAY_US if self.rating.daily_figures else 0)),
+            History(self.rating.lag_s * S + (DAY_US if self.rating.daily_figures else 0)),
         )
         if old is not None:
             self._sample(self._cycle)
         return old
 
     def charge(self, ip_octets: int) -> None:
-        """Counts one packet, now."""
+        """Counts one packet of `ip_octets` at the present time."""
         cycle = self.cycle
         now = self.clock.now_us
         cycle.ip_octets += ip_octets
@@ -171,25 +171,25 @@ class Account:
                 self._late -= 1000
             else:
                 cycle.in_time.add(ip_octets)
-        cycle.trail.put(now, cycle.in_time.billed)
+        cycle.history.put(now, cycle.in_time.billed)
         if now >= self._sample_at_us or cycle.billed_octets >= self._sample_at_octets:
             self._sample(cycle)
 
     def end_session(self) -> None:
-        """Closes the running session's record: what follows is rounded anew."""
+        """Ends the session under way; octets that follow are rounded as another one."""
         cycle = self.cycle
         cycle.tally.end_session()
         if cycle.in_time is not cycle.tally:
             cycle.in_time.end_session()
 
     def seen(self) -> int:
-        """Billed octets of this cycle which the platform acts on: `lag_s` late, late records left out."""
-        return self.cycle.trail.at(self.clock.now_us - self.rating.lag_s * S)
+        """Billed octets of this cycle on which the platform acts: as of `lag_s` ago, without late records."""
+        return self.cycle.history.at(self.clock.now_us - self.rating.lag_s * S)
 
     def shown(self) -> tuple[int, int]:
-        """(billed octets of this cycle, virtual us as of which) as the platform shows them."""
+        """(billed octets of this cycle, the virtual us up to which they count) as the platform shows them."""
         t_us = shown_as_of(self.clock, self.rating, self.zone)
-        return self.cycle.trail.at(t_us), max(t_us, self.cycle.opened_us)
+        return self.cycle.history.at(t_us), max(t_us, self.cycle.opened_us)
 
     def daily(self) -> list[tuple[str, int]]:
         """IP octets per day of the carrier's zone, days without traffic left out."""
@@ -201,7 +201,7 @@ class Account:
         return sorted(days.items())
 
     def find(self, label: str | None) -> CycleUsage:
-        """The cycle of that label; None: the last closed one, else the present one."""
+        """The cycle `label`; without a label, the last closed one, or the present one when none is closed."""
         if label is None:
             return self.closed[-1] if self.closed else self.cycle
         cycles = {cycle.label: cycle for cycle in (*self.closed, self.cycle)}
@@ -217,10 +217,10 @@ class Account:
 
 
 def shown_as_of(clock: Clock, rating: Rating, zone: timezone) -> int:
-    """The virtual time as of which the platform shows its figures now."""
+    """The virtual us up to which the figures that the platform shows now count."""
     seen_us = clock.now_us - rating.lag_s * S
     if not rating.daily_figures:
         return seen_us
     today = clock.utc().astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    # What was used at midnight itself belongs to the day that it begins.
+    # Usage at midnight itself belongs to the new day.
     return min(seen_us, clock.us_of(today) - 1)

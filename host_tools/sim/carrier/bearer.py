@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from host_tools.sim.carrier.shaper import Shaper
+from host_tools.sim.clock import Clock
 from host_tools.sim.network.internet import DNS_SERVER, Internet
 from host_tools.sim.network.packet import Packet
-
-if TYPE_CHECKING:
-    from host_tools.sim.carrier.sim import Sim
 
 
 class Bearer:
     """`ip` is the device's address, `dns` the name server given with it.
 
-    A throttled SIM's packets wait in a queue each way. What the queue drops is not counted: it never passed.
+    `charge(octets)` is called for each packet that passes, `released()` when the bearer ends for any reason.
+    `deliver(packet)` gets the packets to the device; `deactivated()` tells it that the network ended the bearer.
+    While a rate is set, packets wait in a queue in each direction; packets that the queue drops are not charged.
     """
 
     def __init__(
         self,
-        sim: Sim,
+        clock: Clock,
         internet: Internet,
         ip: str,
+        *,
+        burst_octets: int,
+        queue_octets: int,
+        charge: Callable[[int], None],
+        released: Callable[[], None],
         deliver: Callable[[Packet], None],
         deactivated: Callable[[], None],
     ) -> None:
         self.ip = ip
         self.dns = DNS_SERVER
         self.active = True
-        self._sim = sim
+        self._cut = False
         self._internet = internet
+        self._charge = charge
+        self._released = released
         self._deliver = deliver
         self._deactivated = deactivated
-        shape = sim.carrier.enforcement
-        self._up = Shaper(sim.carrier.clock, self._uplink, shape.burst_octets, shape.queue_octets)
-        self._down = Shaper(sim.carrier.clock, self._downlink, shape.burst_octets, shape.queue_octets)
-        self.set_rate(sim.slowed_to)
+        self._up = Shaper(clock, self._uplink, burst_octets, queue_octets)
+        self._down = Shaper(clock, self._downlink, burst_octets, queue_octets)
         internet.attach(ip, self._down.offer)
 
     @property
@@ -46,34 +50,44 @@ class Bearer:
         return self._up.dropped + self._down.dropped
 
     def set_rate(self, octets_per_s: int | None) -> None:
-        """Slows both directions to this rate each; None lifts it."""
+        """Limits each direction to this rate; None lifts the limit."""
         self._up.set_rate(octets_per_s)
         self._down.set_rate(octets_per_s)
 
     def send(self, packet: Packet) -> None:
-        """Takes a packet from the device; one sent after the bearer is gone is lost, uncounted."""
+        """Takes a packet from the device; one sent after the bearer ended is dropped and not charged."""
         if self.active:
             self._up.offer(packet)
 
+    def cut(self) -> None:
+        """Something behind the gateway, such as a NAT, forgets the session, and nobody is told.
+
+        What the device sends is charged and lost; nothing gets back to the gateway.
+        """
+        if self.active:
+            self._cut = True
+            self._internet.detach(self.ip)
+
     def close(self) -> None:
-        """Ends the session from the device's side; what waits in the queues is lost."""
+        """Ends the session from the device's side; queued packets are dropped."""
         if self.active:
             self.active = False
             self._internet.detach(self.ip)
             self._up.clear()
             self._down.clear()
-            self._sim.released()
+            self._released()
 
     def deactivate(self) -> None:
-        """Ends the session from the network's side, and tells the device."""
+        """Ends the session from the network's side and notifies the device."""
         if self.active:
             self.close()
             self._deactivated()
 
     def _uplink(self, packet: Packet) -> None:
-        self._sim.charge(packet.length)
-        self._internet.send(packet)
+        self._charge(packet.length)
+        if not self._cut:
+            self._internet.send(packet)
 
     def _downlink(self, packet: Packet) -> None:
-        self._sim.charge(packet.length)
+        self._charge(packet.length)
         self._deliver(packet)

@@ -1,4 +1,4 @@
-"""The carrier and its platform: registration, counted bearers, what the customer orders and what he is shown, SMS."""
+"""The carrier and its management platform: registration, metered bearers, SMS, and the customer's view and controls."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from host_tools.sim.carrier import stops
 from host_tools.sim.carrier.bearer import Bearer
 from host_tools.sim.carrier.plan import Enforcement, Rating, SimPlan, VirtualMembers
 from host_tools.sim.carrier.pool import Pool
-from host_tools.sim.carrier.sim import BILLING, Sim
 from host_tools.sim.carrier.stops import CANCELLED, MANUAL, REQUEST_REJECTED, STOP_REASONS
+from host_tools.sim.carrier.subscription import BILLING, Subscription
 from host_tools.sim.clock import Clock
 from host_tools.sim.events import EventLog
 from host_tools.sim.network.internet import Internet
@@ -23,29 +23,29 @@ IMSI_UNKNOWN = 2  # EMM cause, 3GPP TS 24.301 table 9.9.3.9.1
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What the platform shows of a SIM now. Usage and cost are late, as the rating says; the rest is not."""
+    """What the platform shows of a SIM. Usage and cost lag by the rating's `lag_s`; the rest is current."""
 
     cycle_label: str  # first day of the billing cycle, ISO 8601; "test" or "silent" before
     used_octets: int  # billed, of this cycle
-    used_as_of: datetime  # the instant up to which `used_octets` counts
-    balance_fen: int | None  # after fees and what is known of the cost; None without an account
-    cost_fen: int  # of this cycle's out-of-plan usage, as taken off that balance
-    expires: date | None  # the package is over at 00:00 of this day
-    stops: tuple[str, ...]  # in force, in the order of the table
+    used_as_of: datetime  # `used_octets` includes usage up to this instant
+    balance_fen: int | None  # after fees and the cost posted so far; None without an account
+    cost_fen: int  # of this cycle's out-of-plan usage, posted to that balance
+    expires: date | None  # the package ends at 00:00 of this day
+    stops: tuple[str, ...]  # in force, in the order of `STOP_REASONS`
     pool_remaining: int | None  # octets of this cycle; None without a pool
     pool_members: int  # this one included; 0 without a pool
-    sim_cap: int | None  # octets of this cycle; None for none
+    sim_cap: int | None  # octets of this cycle; None without a cap
     throttle_octets_per_s: int | None  # set by hand
     phase: str  # "test", "silent" or "billing"
     card_status: str  # OneLink's cardStatus of a PB SIM
     stop_reason: str  # OneLink's stopReason
-    slowed_to_octets_per_s: int | None  # by whatever cause
+    slowed_to_octets_per_s: int | None  # the lowest rate limit in force, whatever its cause
     billing_since: date | None  # first billed day; None before
-    reminders: tuple[int, ...]  # days before expiry of those that were sent
+    reminders: tuple[int, ...]  # sent so far, as days before expiry
 
 
 class Carrier:
-    """All SIMs of one carrier, and the platform on which their owner watches and stops them."""
+    """All SIMs of one carrier, and the platform on which the customer monitors and controls them."""
 
     def __init__(
         self, clock: Clock, internet: Internet, rating: Rating, enforcement: Enforcement, log: EventLog
@@ -57,55 +57,55 @@ class Carrier:
         self.log = log
         self.on_sms: Callable[[str, bytes], None] | None = None  # (IMSI, SMS-SUBMIT TPDU), 3GPP TS 23.040
         self.sms: list[tuple[int, str, bytes]] = []  # (virtual us, IMSI, TPDU)
-        self._sims: dict[str, Sim] = {}
+        self._subscriptions: dict[str, Subscription] = {}
         self._pools: dict[str, Pool] = {}
         self._activations = 0
 
     def add_pool(self, name: str, allowance_octets: int, others: Sequence[VirtualMembers] = ()) -> None:
-        """Opens a pool, of which `others` are members that are only declared."""
+        """Opens a pool; `others` are members that are not simulated, only their usage is."""
         if name in self._pools:
             raise ValueError(f"pool {name} exists already")
         if self.enforcement.kind not in ("cutoff", "none"):
             raise ValueError(f"a pool's SIMs are stopped when it is used up: no {self.enforcement.kind!r} there")
         enforced = self.enforcement.kind == "cutoff"
         self._pools[name] = Pool(
-            self.clock, self.rating, name, allowance_octets, others, enforced, self._log_of_the_platform
+            self.clock, self.rating, name, allowance_octets, others, enforced, self._add_event
         )
 
     def add_sim(self, imsi: str, plan: SimPlan) -> None:
-        """Puts a SIM into service; its pool was opened before."""
-        if imsi in self._sims:
+        """Puts a SIM into service; its pool must exist already."""
+        if imsi in self._subscriptions:
             raise ValueError(f"SIM {imsi} exists already")
-        self._sims[imsi] = Sim(self, imsi, plan, self._pool(plan.pool) if plan.pool else None)
+        pool = self._pool(plan.pool) if plan.pool else None
+        self._subscriptions[imsi] = Subscription(
+            self.clock, self.rating, self.enforcement, self._add_event, imsi, plan, pool
+        )
 
     # --- the device's side ---
 
     def register(self, imsi: str) -> int:
-        """0 when the SIM may attach, else the EMM cause of the rejection. No stop but the cancellation hinders it."""
-        sim = self._sims.get(imsi)
+        """0 when the SIM may attach, else the EMM cause of the rejection. Of all stops only "cancelled" rejects it."""
+        sim = self._subscriptions.get(imsi)
         return IMSI_UNKNOWN if sim is None or CANCELLED.code in sim.stops else sim.refusal
 
     def activate(self, imsi: str, deliver: Callable[[Packet], None], deactivated: Callable[[], None]) -> Bearer | int:
         """A bearer, or the ESM cause of the rejection.
 
-        `deliver(packet)` gets the packets to the device; `deactivated()` tells that the network ended it. A
-        bearer the SIM still has (its modem lost power) is released first, silently.
+        `deliver(packet)` gets the packets to the device; `deactivated()` is called when the network ends the bearer.
+        A bearer that is still open (its modem lost power) is closed first, without that call.
         """
-        sim = self._sims.get(imsi)
+        sim = self._subscriptions.get(imsi)
         if sim is None or sim.refusal or CANCELLED.code in sim.stops:
             return REQUEST_REJECTED
         if sim.stops:
             return self.enforcement.stop_cause
-        if sim.bearer is not None:
-            sim.bearer.close()
         self._activations += 1
-        n = self._activations  # a fresh address each time: nothing under way to an old one arrives
+        n = self._activations  # a new address each time, so that packets still on the way to an old one are lost
         ip = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"
-        sim.bearer = Bearer(sim, self.internet, ip, deliver, deactivated)
-        return sim.bearer
+        return sim.activate(self.internet, ip, deliver, deactivated)
 
     def sms_submit(self, imsi: str, tpdu: bytes) -> None:
-        """Takes an SMS-SUBMIT from the device, also while its data is stopped."""
+        """Takes an SMS-SUBMIT from the device; data stops do not affect SMS."""
         self.sms.append((self.clock.now_us, imsi, tpdu))
         if self.on_sms is not None:
             self.on_sms(imsi, tpdu)
@@ -117,62 +117,62 @@ class Carrier:
         self._sim(imsi).stop(_known(reason))
 
     def resume(self, imsi: str, reason: str | None = None) -> None:
-        """The customer resumes the data service: the stop of that reason, or all that a person may lift.
+        """Resumes the data service: lifts the stop `reason`, or all stops that can be lifted by hand.
 
-        A stop for arrears holds while the balance is below 0 (the order is refused, and logged so).
-        ValueError for a reason that is not lifted by hand.
+        A stop for arrears is not lifted while the balance is below 0; the refusal is logged.
+        ValueError for a reason that cannot be lifted by hand.
         """
         self._sim(imsi).resume(None if reason is None else _known(reason))
 
     def recharge(self, imsi: str, fen: int) -> None:
-        """Pays into the SIM's account. A stop for arrears stays until somebody resumes it."""
+        """Adds to the SIM's balance. A stop for arrears stays until `resume` lifts it."""
         self._sim(imsi).recharge(_at_least(1, "fen", fen))
 
     def renew(self, imsi: str, months: int) -> bool:
-        """Adds months to the package, counted from the day on which it ends or ended. It lifts the stop "expired".
+        """Adds months to the package, counted from its end, and lifts the stop "expired".
 
-        False when it is refused, as the log says: "cancelled" for good, "not_begun" before the billing period,
-        "no_multiple" of a whole package's months, or "too_short", as it would be over even so.
+        False when refused. The logged reason is "cancelled", "not_begun" (before the billing period), "no_multiple"
+        (not a multiple of a whole package's months) or "too_short" (the package would still be expired).
         """
         return self._sim(imsi).renew(_at_least(1, "months", months))
 
     def throttle(self, imsi: str, octets_per_s: int | None) -> None:
-        """Slows the SIM by hand until it is lifted by hand (None)."""
+        """Sets the customer's rate limit; None lifts it."""
         if octets_per_s is not None:
             _at_least(1, "octets_per_s", octets_per_s)
         self._sim(imsi).throttle(octets_per_s)
 
     def top_up_pool(self, name: str, octets: int) -> None:
-        """Adds to what the pool's members may use in the present cycle."""
+        """Adds to the pool's allowance of the present cycle."""
         self._pool(name).top_up(_at_least(1, "octets", octets))
 
     def set_cap(self, imsi: str, octets: int) -> None:
-        """Caps a pool's SIM, 0 for no cap: at once, or from the next cycle where it is exceeded already."""
+        """Caps the SIM in its pool (0 = no cap). A cap that is already exceeded applies from the next cycle."""
         self._sim(imsi).set_cap(_at_least(0, "octets", octets))
 
     def refuse(self, imsi: str, cause: int) -> None:
-        """Rejects registration with this EMM cause from now on (0 = accepts again) and ends the bearer."""
+        """Rejects registration with this EMM cause from now on (0 = accept) and deactivates the bearer."""
         sim = self._sim(imsi)
         sim.refusal = cause
         if cause and sim.bearer is not None:
             sim.bearer.deactivate()
 
     def deactivate(self, imsi: str) -> None:
-        """Ends the bearer from the network's side without any stop; the device may activate again."""
+        """Deactivates the bearer without a stop; the device may activate another."""
         bearer = self._sim(imsi).bearer
         if bearer is not None:
             bearer.deactivate()
 
     def stops(self, imsi: str) -> list[str]:
-        """The stops in force."""
+        """The stops in force, sorted by name."""
         return sorted(self._sim(imsi).stops)
 
     def denies(self, imsi: str) -> tuple[str, ...]:
-        """Why the policy denies data right now: the stops in force, and those of which the platform knows too late."""
+        """Why data would be denied without the platform's lag: the stops in force and those that are still to come."""
         return tuple(self._sim(imsi).denied())
 
     def denied_octets(self, imsi: str) -> int:
-        """IP octets carried so far while the policy denied them (`denies`): the platform's lag is why they passed."""
+        """IP octets carried so far while `denies` was not empty: they passed because of the platform's lag."""
         return self._sim(imsi).denied_octets
 
     def news(self, imsi: str) -> News:
@@ -196,24 +196,24 @@ class Carrier:
             phase=sim.phase,
             card_status=stops.card_status(in_force, sim.phase == BILLING),
             stop_reason=stops.stop_reason(in_force),
-            slowed_to_octets_per_s=sim.slowed_to,
+            slowed_to_octets_per_s=sim.rate_limit,
             billing_since=sim.billing_since,
             reminders=sim.reminded,
         )
 
     def seen(self, imsi: str) -> int:
-        """Billed octets of the present cycle on which the platform acts, late by the rating's lag."""
+        """Billed octets of the present cycle that the platform has seen, late by the rating's lag."""
         return self._sim(imsi).account.seen()
 
     def figures(self, imsi: str, cycle: str | None = None) -> dict[str, Any]:
-        """A cycle's figures as the bill has them in the end, `overage_cost` in fen (None where nothing is billed so).
+        """A cycle's figures as on the final bill; `overage_cost` in fen, None without out-of-plan billing.
 
-        By default of the last closed one, or of the present one when none is closed.
+        Without `cycle`, those of the last closed cycle, or of the present one when none is closed.
         """
         return self._sim(imsi).account.find(cycle).figures()
 
     def cycles(self, imsi: str) -> list[str]:
-        """The labels of all cycles so far, the present one last: first days, ISO 8601, or "test" or "silent"."""
+        """The labels of all cycles so far, the present one last: the first day in ISO 8601, or "test" or "silent"."""
         account = self._sim(imsi).account
         return [cycle.label for cycle in (*account.closed, account.cycle)]
 
@@ -222,11 +222,11 @@ class Carrier:
         return self._sim(imsi).account.daily()
 
     def series(self, imsi: str) -> list[tuple[int, int]]:
-        """(virtual us, billed octets in the cycle of that time), coarse; falls to 0 where a cycle begins."""
+        """Samples of (virtual us, billed octets of that time's cycle); the octets return to 0 at each new cycle."""
         account = self._sim(imsi).account
         return [sample for cycle in (*account.closed, account.cycle) for sample in cycle.samples]
 
-    def _log_of_the_platform(self, what: str, **fields: Any) -> None:
+    def _add_event(self, what: str, **fields: Any) -> None:
         self.log.add("carrier", what, **fields)
 
     def _pool(self, name: str) -> Pool:
@@ -235,10 +235,10 @@ class Carrier:
             raise ValueError(f"pool {name} is unknown; there are {', '.join(self._pools) or 'none'}")
         return pool
 
-    def _sim(self, imsi: str) -> Sim:
-        sim = self._sims.get(imsi)
+    def _sim(self, imsi: str) -> Subscription:
+        sim = self._subscriptions.get(imsi)
         if sim is None:
-            raise ValueError(f"SIM {imsi} is unknown; there are {', '.join(self._sims) or 'none'}")
+            raise ValueError(f"SIM {imsi} is unknown; there are {', '.join(self._subscriptions) or 'none'}")
         return sim
 
 

@@ -1,6 +1,7 @@
 """Billing cycles: whole local days of a fixed zone, from 00:00 of a cycle's first day to 00:00 of the next one's.
 
-Three kinds, one interface: `first_day(day)` of the cycle that holds a local day, and `after(first)` of the next one.
+Each kind has `first_day(day)`, the first day of the cycle that contains a local day, and `after(first)`, the first
+day of the cycle that follows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ CHINA_OFFSET_MIN = 480  # the Chinese carriers bill in UTC+8
 
 
 def zone(utc_offset_min: int) -> timezone:
-    """A zone without summer time. ValueError beyond UTC-12:00 and UTC+14:00."""
+    """The zone of this offset, without summer time. ValueError outside UTC-12:00 to UTC+14:00."""
     if not -720 <= utc_offset_min <= 840:
         raise ValueError(f"utc_offset_min {utc_offset_min} is not in -720..840")
     return timezone(timedelta(minutes=utc_offset_min))
@@ -25,13 +26,13 @@ def midnight(day: date, zone: timezone) -> datetime:
 
 
 def add_months(day: date, months: int) -> date:
-    """The same day so many months on; a day that the month lacks means its last one."""
+    """The same day `months` later; the last day of the month when it has no such day."""
     return _clamped(day.year, day.month + months, day.day)
 
 
 @dataclass(frozen=True, slots=True)
 class CalendarMonths:
-    """From a day of the month (1..31) to the same day of the next; a day that a month lacks means its last one."""
+    """From a day of the month (1..31) to the same day of the next; the last day of a month that has no such day."""
 
     start_day: int = 1
 
@@ -63,7 +64,7 @@ class RollingDays:
 
 @dataclass(frozen=True, slots=True)
 class RollingMonths:
-    """Every `months` months from the day of activation, as a package runs."""
+    """Every `months` months from the day of activation: the term of a package."""
 
     months: int
     activated: date
@@ -87,6 +88,6 @@ Cycles = CalendarMonths | RollingDays | RollingMonths
 
 
 def _clamped(year: int, month: int, day: int) -> date:
-    """A date, of which the month may lie outside 1..12 and the day beyond the month's end."""
+    """A date; `month` may be outside 1..12, and `day` is clamped to the month's last."""
     year, month = year + (month - 1) // 12, (month - 1) % 12 + 1
     return date(year, month, min(day, monthrange(year, month)[1]))

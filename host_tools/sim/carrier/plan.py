@@ -1,4 +1,4 @@
-"""The carrier's rules: how octets become a bill, what a SIM was sold, and what happens at the end of it."""
+"""The carrier's configuration: rating, tariff tiers, the SIM's plan and its enforcement."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ KINDS = ("cutoff", "overage", "throttle", "none")
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """How octets become billed octets, and when the platform knows.
+    """How octets become billed octets, and when the platform sees them.
 
-    `per_packet_octets` are added to each IP packet, each session is rounded up to `session_round_octets`
-    (0 = not), the sum is raised by `permille`. The platform sees it `lag_s` seconds after it happened; with
-    `daily_figures` it shows no more than there was at the last midnight, though it acts on what it sees.
-    The usage record of `late_permille` of the packets arrives `late_s` after its cycle has closed, and counts there.
+    `per_packet_octets` are added to each IP packet, each session is rounded up to a multiple of
+    `session_round_octets` (0 = not rounded), and the sum is raised by `permille`. The platform sees usage `lag_s`
+    seconds late; with `daily_figures` it shows the figures of the last midnight but acts on what it has seen.
+    The usage records of `late_permille` of the packets arrive `late_s` after their cycle has closed and count in it.
     """
 
     per_packet_octets: int = 0
@@ -47,18 +47,18 @@ class Rating:
             raise ValueError(f"late_permille {self.late_permille} is more than 1000")
 
     def session(self, octets: int) -> int:
-        """What a session of so many octets, overhead included, comes to."""
+        """A session's octets, overhead included, rounded up as the rating says."""
         unit = self.session_round_octets
         return -(-octets // unit) * unit if unit else octets
 
     def billed(self, octets: int) -> int:
-        """What the sum of the sessions comes to on the bill."""
+        """The billed octets for the sum of the sessions."""
         return -(-octets * (1000 + self.permille) // 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """From so many octets beyond the plan on, each started block of `block_octets` costs `fen`."""
+    """From `from_octets` beyond the plan, each started block of `block_octets` costs `fen`."""
 
     from_octets: int
     block_octets: int
@@ -70,14 +70,14 @@ class Tier:
 
 
 def check_tiers(tiers: Sequence[Tier]) -> None:
-    """ValueError unless the first tier begins at 0 and each other one higher than the one before."""
+    """ValueError unless the tiers begin at 0 and are in ascending order."""
     starts = [tier.from_octets for tier in tiers]
     if starts and (starts[0] != 0 or starts != sorted(set(starts))):
         raise ValueError("tiers begin at from_octets 0, and each other one higher than the one before")
 
 
 def cost(tiers: Sequence[Tier], beyond: int) -> int:
-    """Fen for so many octets beyond the plan. Each tier's blocks are counted from its own beginning."""
+    """Cost in fen of `beyond` octets beyond the plan. Each tier's blocks are counted from its own beginning."""
     fen = 0
     for index, tier in enumerate(tiers):
         end = tiers[index + 1].from_octets if index + 1 < len(tiers) else beyond
@@ -89,13 +89,13 @@ def cost(tiers: Sequence[Tier], beyond: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """What happens when the seen usage reaches the allowance.
+    """What happens when the usage that the platform has seen reaches the allowance.
 
-    "cutoff" stops data until the next cycle, "overage" bills what is beyond by `tiers`, "throttle" slows the SIM to
-    `rate_octets_s` until the next cycle, "none" only counts; with it no quota stops a SIM, a pool's or a test
-    period's neither. A stopped SIM's activation is rejected with ESM cause `stop_cause`: 33 (not subscribed) or 8
-    (barred). `tiers` are also the tariff of a test period that is charged. A throttled bearer lets `burst_octets`
-    pass at once and keeps up to `queue_octets` waiting, each way.
+    "cutoff" stops data until the next cycle, "overage" bills further usage by `tiers`, "throttle" limits the SIM to
+    `rate_octets_s` until the next cycle, "none" only counts, also in a pool and in a test period. A stopped SIM's
+    activation is rejected with ESM cause `stop_cause`: 33 (not subscribed) or 8 (barred). `tiers` are also the
+    tariff of a test period that is charged. A throttled bearer passes a burst of `burst_octets` and queues up to
+    `queue_octets`, each way.
     """
 
     kind: str = "cutoff"
@@ -114,17 +114,17 @@ class Enforcement:
         if self.kind == "overage" and not self.tiers:
             raise ValueError("overage needs tiers")
         if self.rate_octets_s < (1 if self.kind == "throttle" else 0):
-            raise ValueError(f"rate_octets_s {self.rate_octets_s} is no rate; a throttle has 1 or more")
+            raise ValueError(f"rate_octets_s {self.rate_octets_s} is not a rate; a throttle has 1 or more")
         if self.burst_octets < MTU or self.queue_octets < MTU:
             raise ValueError(f"burst_octets and queue_octets must hold a packet: {MTU} or more")
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package of `months`: it never renews itself.
+    """A package of `months`, which is not renewed automatically.
 
-    One allowance for each cycle of the plan ("month"), or one for the whole package ("whole"). It may be renewed up
-    to `renew_months` after its end; then the SIM is cancelled.
+    `slice`: "month" gives an allowance for each cycle of the plan, "whole" one for the whole package. It can be
+    renewed until `renew_months` after its end; then the SIM is cancelled.
     """
 
     months: int
@@ -140,7 +140,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Funds:
-    """The balance at the start, the present cycle's fee already taken, and the fee that each later one begins with."""
+    """The balance at the start, after the present cycle's fee, and the fee debited at the start of each later cycle."""
 
     balance_fen: int
     fee_fen: int = 0
@@ -152,11 +152,11 @@ class Funds:
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """What comes before the billing period.
+    """The test period and the silent period that come before the billing period.
 
-    A test period with `test_octets` of its own up to 00:00 of `test_until` (none without one); used up, the SIM is
-    stopped ("stop") or what is beyond is charged ("charge"). Then silence, until the SIM first uses data or 00:00
-    of `billing_from`; by default that is the 1st following `silent_months` of silence.
+    The test period lasts until 00:00 of `test_until` and has a quota of `test_octets`; None means no test period.
+    When it is used up, the SIM is stopped ("stop") or further usage is charged ("charge"). The silent period lasts
+    until the SIM first uses data or 00:00 of `billing_from`, by default the 1st after `silent_months` of silence.
     """
 
     test_octets: int = 0
@@ -176,7 +176,7 @@ class Lifecycle:
             raise ValueError("billing_from is before test_until")
 
     def forced_on(self, today: date) -> date:
-        """The day on which billing begins at the latest, for a SIM put into service on `today`."""
+        """The latest day on which billing begins, for a SIM put into service on `today`."""
         if self.billing_from is not None:
             return self.billing_from
         silent_since = self.test_until or today
@@ -185,12 +185,12 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class SimPlan:
-    """What a SIM was sold: octets of a cycle, the cycle's kind, and what else goes with it.
+    """A SIM's plan: allowance per cycle, kind of cycle, package, account and lifecycle.
 
-    Cycles are calendar months from `cycle_start_day`, or every `cycle_days` days, or with a package of slice "whole"
-    as long as the package; the last two run from `activated`. A package ends its months after that day. With a
-    lifecycle `activated` may be left out: it then is the first day of the billing period.
-    In a `pool` the allowance is the pool's, and `allowance_octets` the SIM's own cap, 0 for none.
+    A cycle is a calendar month from `cycle_start_day`, or `cycle_days` days, or the whole package where its slice is
+    "whole"; the last two are counted from `activated`, and so is the end of a package. With a lifecycle `activated`
+    may be left out: it is the first day of the billing period then.
+    In a `pool` the allowance is the pool's, and `allowance_octets` is the SIM's own cap, 0 for none.
     """
 
     allowance_octets: int
@@ -221,11 +221,11 @@ class SimPlan:
 
     @property
     def whole(self) -> bool:
-        """Whether one allowance lasts for a whole package."""
+        """Whether one allowance covers the whole package."""
         return self.package is not None and self.package.slice == "whole"
 
     def cycles(self, billing_since: date) -> Cycles:
-        """The billing cycles of a SIM that is billed since this day."""
+        """The billing cycles of a SIM whose first billed day is `billing_since`."""
         activated = self.activated or billing_since
         if self.package is not None and self.whole:
             return RollingMonths(self.package.months, activated)
@@ -234,9 +234,9 @@ class SimPlan:
 
 @dataclass(frozen=True, slots=True)
 class VirtualMembers:
-    """`count` SIMs of a pool that are not simulated: each uses so many octets an hour.
+    """`count` SIMs of a pool that are not simulated: each uses `octets_per_hour`.
 
-    They begin `start_s` seconds after the world does, and end at `until_s` (0: never).
+    They use data from `start_s` to `until_s` seconds of the world's time (0: until its end).
     """
 
     octets_per_hour: int

@@ -1,4 +1,4 @@
-"""How the carrier slows a bearer: a token bucket in each direction, with a queue that drops what it cannot hold."""
+"""The carrier's rate limit of a bearer: a token bucket in each direction, with a queue that drops what does not fit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from host_tools.sim.network.packet import Packet
 
 
 class Shaper:
-    """One direction. Packets come out of `passed` in the order in which they were offered.
+    """One direction. `passed` gets the packets in the order in which they were offered.
 
-    The bucket holds `burst_octets` and fills at the rate; a packet leaves when the bucket holds its length. Up to
-    `queue_octets` wait; a packet that finds no room is dropped.
+    The bucket holds `burst_octets` and fills at the rate; a packet leaves when the bucket holds its length. The
+    queue holds up to `queue_octets`; a packet that does not fit is dropped.
     """
 
     def __init__(self, clock: Clock, passed: Callable[[Packet], None], burst_octets: int, queue_octets: int) -> None:
@@ -30,12 +30,13 @@ class Shaper:
         self._timer: Timer | None = None
 
     def set_rate(self, octets_per_s: int | None) -> None:
-        """Slows to this rate from now on; None lifts it, and lets go what waits."""
+        """Limits the direction to this rate; None lifts the limit and sends the queue."""
         self._fill()
         self._rate = octets_per_s
         self._drain()
 
     def offer(self, packet: Packet) -> None:
+        """Passes, queues or drops a packet."""
         if self._rate is None:
             self._passed(packet)
         elif self._waiting_octets + packet.length > self._queue_octets:
@@ -47,7 +48,7 @@ class Shaper:
                 self._drain()
 
     def clear(self) -> None:
-        """Drops what waits: the bearer is gone."""
+        """Drops the queue, because the bearer has ended."""
         self._queue.clear()
         self._waiting_octets = 0
         self._cancel()
@@ -61,7 +62,7 @@ class Shaper:
         self._filled_us = now
 
     def _drain(self) -> None:
-        """Lets go what may leave now, and comes back for the next."""
+        """Sends the packets that the bucket allows now, and sets a timer for the next."""
         self._cancel()
         self._fill()
         queue = self._queue

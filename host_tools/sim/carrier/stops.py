@@ -1,4 +1,4 @@
-"""Why the carrier does not serve a SIM's data: several stops may hold, each lifted by its own events alone."""
+"""Why the carrier stops a SIM's data service. Several stops can be in force; each is lifted by its own events."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ NOT_SUBSCRIBED = 33
 
 # What lifts a stop
 NEXT_CYCLE = "next_cycle"
-BY_HAND = "by_hand"  # the customer's own resume; out of arrears once they are paid
+BY_HAND = "by_hand"  # the customer's resume; of a stop for arrears, only once they are paid
 RENEWAL = "renewal"
 TOP_UP = "top_up"  # of the pool
 NEW_CAP = "new_cap"
-NEXT_PHASE = "next_phase"  # of the SIM's life
+NEXT_PHASE = "next_phase"  # of the SIM's lifecycle
 
 # cardStatus of a CMIOT (PB) SIM, OneLink 25S04
 NORMAL = "00"
 STOPPED = "02"
 CANCELLED_CARD = "04"
-TO_BE_ACTIVATED = "07"  # in the test and the silent period: believed
+TO_BE_ACTIVATED = "07"  # in the test and the silent period; assumed, not documented
 
 
 @dataclass(frozen=True, slots=True)
 class StopReason:
-    """`code` names it in figures and events, `lifted_by` are the events that end it.
+    """`code` is its name in figures and events, `lifted_by` the events that lift it.
 
-    `card_status` is what OneLink shows for the SIM while it holds; `index` is the place of the "2" in OneLink's
-    stopReason, None where it has none: data that ran out is a paused data service of a normal SIM.
+    `card_status` is OneLink's cardStatus while it is in force. `index` is the position of its "2" in OneLink's
+    stopReason; None when it has none, because OneLink shows used-up data as a paused service of a normal SIM.
     """
 
     code: str
@@ -52,9 +52,9 @@ CAPPED = _row("capped", NEXT_CYCLE, NEW_CAP)  # the SIM's own cap in a pool
 POOL_EXHAUSTED = _row("pool_exhausted", NEXT_CYCLE, TOP_UP)  # 流量池
 TEST_EXHAUSTED = _row("test_exhausted", NEXT_PHASE)  # 测试期
 MANUAL = _row("manual", BY_HAND, card_status=STOPPED, index=8)  # 通信服务管理
-ARREARS = _row("arrears", BY_HAND, card_status=STOPPED, index=4)  # 欠费停机; the index is believed
+ARREARS = _row("arrears", BY_HAND, card_status=STOPPED, index=4)  # 欠费停机; the index is assumed
 EXPIRED = _row("expired", RENEWAL, card_status=STOPPED)  # 过期停机
-CANCELLED = _row("cancelled", card_status=CANCELLED_CARD)  # for good
+CANCELLED = _row("cancelled", card_status=CANCELLED_CARD)  # final
 
 STOP_REASONS = {
     reason.code: reason
@@ -63,7 +63,7 @@ STOP_REASONS = {
 
 
 def card_status(stops: Collection[str], billing: bool) -> str:
-    """OneLink's cardStatus under these stops, the gravest first; `billing` is False before the billing period."""
+    """OneLink's cardStatus: of several stops the most severe counts; `billing` is False before the billing period."""
     shown = {STOP_REASONS[code].card_status for code in stops}
     for status in (CANCELLED_CARD, STOPPED):
         if status in shown:
@@ -72,6 +72,6 @@ def card_status(stops: Collection[str], billing: bool) -> str:
 
 
 def stop_reason(stops: Collection[str]) -> str:
-    """OneLink's stopReason under these stops: 12 characters, "000000000000" for none."""
+    """OneLink's stopReason: 12 characters, "000000000000" when no stop has a place in it."""
     marked = {STOP_REASONS[code].index for code in stops}
     return "".join("2" if index in marked else "0" for index in range(12))

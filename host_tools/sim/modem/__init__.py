@@ -1,7 +1,8 @@
-"""A simulated modem of the Quectel EC200U / EC2x class: AT commands in, IP packets out, in virtual time."""
+"""A simulated cellular modem: AT commands in, IP packets out, in virtual time."""
 
+from host_tools.sim.modem.card import SimCard
 from host_tools.sim.modem.device import SimModem
-from host_tools.sim.modem.profile import Profile, load
-from host_tools.sim.modem.sim import SimCard
+from host_tools.sim.modem.models import load
+from host_tools.sim.modem.profile import Profile
 
 __all__ = ["Profile", "SimCard", "SimModem", "load"]

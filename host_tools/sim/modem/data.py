@@ -1,31 +1,34 @@
-"""PDP contexts, their bearers and the data-volume counter (3GPP TS 27.007 clause 10, EC2x AT manual)."""
+"""PDP contexts and their bearers (3GPP TS 27.007 clause 10)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from host_tools.sim.clock import S
-from host_tools.sim.modem.command import CmeError, Part, Reply, Setting, command
+from host_tools.sim.carrier import Bearer, Carrier
+from host_tools.sim.clock import Clock
+from host_tools.sim.modem.card import CardReader
+from host_tools.sim.modem.command import Part, command
+from host_tools.sim.modem.counter import Counter
+from host_tools.sim.modem.errors import CmeError
+from host_tools.sim.modem.nvm import Setting
 from host_tools.sim.modem.parser import EXEC, READ, TEST, WRITE
+from host_tools.sim.modem.port import Port, Reply
+from host_tools.sim.modem.profile import Profile
+from host_tools.sim.modem.radio import Radio
 from host_tools.sim.network.packet import Packet
 from host_tools.sim.network.stack import IpStack
 
-if TYPE_CHECKING:
-    from host_tools.sim.carrier import Bearer
-    from host_tools.sim.modem.device import SimModem
-
 CONTEXTS = 7  # EC200U TCP/IP Application Note 2.4.3
 DOWN, UP, BROKEN = range(3)  # BROKEN: the network ended it and the host has not deactivated it yet
-_TYPES = {"IP": 1, "IPV6": 2, "IPV4V6": 3}
-_TYPE_NAMES = {number: name for name, number in _TYPES.items()}
+TYPES = {"IP": 1, "IPV6": 2, "IPV4V6": 3}
 _VERIFY_MS = 1000  # from the end of a bearer to the next signalling with the network
-_ESM_TO_CME = {8: 177}  # modems.md: CME is the ESM cause + 100 otherwise
+_ESM_TO_CME = {8: 177}  # any other +CME ERROR is the ESM cause + 100
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Definition:
-    """What AT+CGDCONT and AT+QICSGP define."""
+    """What AT+CGDCONT, and a dialect's commands, define."""
 
     kind: str = "IP"
     apn: str = ""
@@ -37,9 +40,9 @@ class Definition:
 class Context:
     """One PDP context with the IP stack that runs over it."""
 
-    def __init__(self, data: Data, cid: int) -> None:
-        self._data = data
+    def __init__(self, cid: int, clock: Clock, profile: Profile, radio: Radio, counter: Counter) -> None:
         self.cid = cid
+        self._clock, self._sockets, self._radio, self._counter = clock, profile.sockets, radio, counter
         self.state = DOWN
         self.bearer: Bearer | None = None
         self.stack: IpStack | None = None
@@ -51,10 +54,10 @@ class Context:
         return self.bearer.ip if self.bearer is not None else "0.0.0.0"
 
     def open(self, bearer: Bearer) -> None:
-        sockets = self._data.profile.sockets
+        sockets = self._sockets
         self.bearer, self.state, self.dns = bearer, UP, bearer.dns
         self.stack = IpStack(
-            self._data.clock,
+            self._clock,
             bearer.ip,
             self._emit,
             receive_buffer=sockets.receive_octets,
@@ -62,6 +65,7 @@ class Context:
             mss=sockets.mtu - 40,
         )
         self.lost_ports.clear()
+        self._counter.begin_session()
 
     def drop(self, state: int) -> None:
         """Forgets bearer and stack without a packet."""
@@ -72,43 +76,52 @@ class Context:
 
     def _emit(self, packet: Packet) -> None:
         bearer = self.bearer
-        if bearer is None or not self._data.modem.radio.reachable:
+        if bearer is None or not self._radio.reachable:
             return
-        self._data.count(packet, 0)
+        self._counter.add(packet, 0)
         if packet.src[1] in self.lost_ports:
             packet.dst = ("0.0.0.0", packet.dst[1])
         bearer.send(packet)
 
     def deliver(self, packet: Packet) -> None:
         """A packet from the network; one that the radio does not reach is gone."""
-        if self.stack is None or packet.dst[0] != self.stack.ip or not self._data.modem.radio.reachable:
+        if self.stack is None or packet.dst[0] != self.stack.ip or not self._radio.reachable:
             return
-        self._data.count(packet, 1)
+        self._counter.add(packet, 1)
         if packet.dst[1] not in self.lost_ports:
             self.stack.deliver(packet)
 
 
 class Data(Part):
-    """Contexts and counter. The SIM has one bearer at a time, so a second context is refused."""
+    """The contexts. The SIM has one bearer at a time, so a second context is refused.
+
+    Calls `on_down(cid, forget)` before a context ends, with `forget` if the host has ended it, and `on_broken(cid)`
+    after the network has.
+    """
 
     settings = (Setting("+CGEREP", "(0-2),(0,1)", "0,0", "TS 27.007 10.1.19", "profile"),)
 
-    def __init__(self, modem: SimModem) -> None:
-        super().__init__(modem)
+    keeps_active = False
+    """Whether a context must be down to be defined anew."""
+    last_pdn = False
+    """Whether AT+CGACT cannot take the only context down: an LTE device has at least one."""
+
+    def __init__(self, port: Port, card_reader: CardReader, radio: Radio, carrier: Carrier) -> None:
+        super().__init__(port)
+        self._card, self._radio, self._carrier = card_reader.card, radio, carrier
+        self.on_down: Callable[[int, bool], None] = _ignore_end
+        self.on_broken: Callable[[int], None] = _ignore
         self.definitions: dict[int, Definition] = {1: Definition()}  # in NVM
-        self.contexts = {cid: Context(self, cid) for cid in range(1, CONTEXTS + 1)}
-        self.octets = [0, 0]  # sent, received
-        self._saved = [0, 0]  # in NVM
-        self._autosave_s = 0
-        self._autosave_due_us = 0
-        self._payload_only = self.profile.counter.counts == "payload"
+        self.counter = Counter(self.clock, self.profile.counter)
+        self.contexts = {
+            cid: Context(cid, self.clock, self.profile, radio, self.counter) for cid in range(1, CONTEXTS + 1)
+        }
 
     def start(self) -> None:
-        self._autosave_s = 0
-        self.octets = self._saved.copy() if self.profile.counter.persist == "nvm" else [0, 0]
+        self.counter.start()
 
     def stop(self) -> None:
-        self._autosave()
+        self.counter.stop()
         for context in self.contexts.values():
             context.drop(DOWN)
 
@@ -119,20 +132,18 @@ class Data(Part):
         context = self.contexts[cid]
         if context.state == UP:
             return 0
-        if not self.modem.radio.reachable:
+        if not self._radio.reachable:
             return 30
         if any(other.state == UP for other in self.contexts.values()):
             return 134
-        answer = self.modem.carrier.activate(
-            self.modem.card.imsi, context.deliver, lambda: self._lost(context)
-        )
+        answer = self._carrier.activate(self._card.imsi, context.deliver, lambda: self._lost(context))
         if isinstance(answer, int):
             code = _ESM_TO_CME.get(answer, 100 + answer)
-            self.modem.general.note_error(code)
-            self.modem.log.add("modem", "pdp-refused", cid=cid, cause=answer)
+            self.port.last_error = code
+            self.port.log.add("modem", "pdp-refused", cid=cid, cause=answer)
             return code
         context.open(answer)
-        self.modem.log.add("modem", "pdp-up", cid=cid, ip=answer.ip)
+        self.port.log.add("modem", "pdp-up", cid=cid, ip=answer.ip)
         self.report(f"ME PDN ACT {cid}")
         return 0
 
@@ -140,11 +151,11 @@ class Data(Part):
         """Ends the context from the device's side, and every socket over it."""
         context = self.contexts[cid]
         bearer, was_up = context.bearer, context.state == UP
-        self.modem.sockets.context_down(cid, forget=True)
+        self.on_down(cid, True)
         context.drop(DOWN)
         if was_up and bearer is not None:
             bearer.close()
-            self.modem.log.add("modem", "pdp-down", cid=cid)
+            self.port.log.add("modem", "pdp-down", cid=cid)
             self.report(f"ME PDN DEACT {cid}")
 
     def release_all(self) -> None:
@@ -152,22 +163,22 @@ class Data(Part):
         for context in self.contexts.values():
             if context.state == UP:
                 bearer = context.bearer
-                self.modem.sockets.context_down(context.cid, forget=False)
+                self.on_down(context.cid, False)
                 context.drop(BROKEN)
                 if bearer is not None:
                     bearer.close()
-                self.modem.urc(f'+QIURC: "pdpdeact",{context.cid}')
+                self.on_broken(context.cid)
 
     def _lost(self, context: Context) -> None:
         """The network ended the bearer; a device without coverage learns it when it is back."""
-        if context.state != UP or not self.modem.radio.reachable:
+        if context.state != UP or not self._radio.reachable:
             return
-        self.modem.sockets.context_down(context.cid, forget=False)
+        self.on_down(context.cid, False)
         context.drop(BROKEN)
-        self.modem.log.add("modem", "pdp-lost", cid=context.cid)
+        self.port.log.add("modem", "pdp-lost", cid=context.cid)
         self.report(f"NW PDN DEACT {context.cid}")
-        self.modem.urc(f'+QIURC: "pdpdeact",{context.cid}')
-        self.modem.after(_VERIFY_MS, self.modem.radio.verify)
+        self.on_broken(context.cid)
+        self.port.after(_VERIFY_MS, self._radio.verify)
 
     def resume(self) -> None:
         """The device is registered again: finds out which bearers the network ended meanwhile."""
@@ -177,15 +188,30 @@ class Data(Part):
 
     def report(self, event: str) -> None:
         """+CGEV, where AT+CGEREP asks for it."""
-        if self.modem.nvm.number("+CGEREP"):
-            self.modem.urc(f"+CGEV: {event}")
+        if self.port.nvm.number("+CGEREP"):
+            self.port.urc(f"+CGEV: {event}")
 
     def _cid(self, args: tuple[str, ...], at: int = 0) -> int:
-        return self.modem.integer(args, at, 1, CONTEXTS)
+        return self.port.integer(args, at, 1, CONTEXTS)
+
+    @command("+CGATT", READ, test="(0,1)", manual="TS 27.007 10.1.9", sim=True)
+    def _is_attached(self, args: tuple[str, ...]) -> Reply:
+        return f"+CGATT: {int(self._radio.registered)}"
+
+    @command("+CGATT", WRITE, sim=True)
+    def _attach(self, args: tuple[str, ...]) -> Reply:
+        if self.port.integer(args, 0, 0, 1):
+            if not self._radio.registered:
+                self._radio.search()
+                return self._radio.wait_registered()
+        elif self._radio.registered:
+            self.report("ME DETACH")
+            self._radio.detach()
+        return None
 
     @command("+CGDCONT", TEST, manual="TS 27.007 10.1.1")
     def _kinds(self, args: tuple[str, ...]) -> Reply:
-        return [f'+CGDCONT: (1-{CONTEXTS}),"{kind}",,,(0-2),(0-4),(0,1)' for kind in _TYPES]
+        return [f'+CGDCONT: (1-{CONTEXTS}),"{kind}",,,(0-2),(0-4),(0,1)' for kind in TYPES]
 
     @command("+CGDCONT", READ)
     def _definitions(self, args: tuple[str, ...]) -> Reply:
@@ -198,33 +224,27 @@ class Data(Part):
     def _define(self, args: tuple[str, ...]) -> Reply:
         cid = self._cid(args)
         if len(args) == 1:
-            self.definitions.pop(cid, None)
+            self.define(cid, None)
             return None
         kind = args[1].upper()
-        if kind not in _TYPES:
-            raise self.modem.bad_parameter()
-        definition = self.definitions.setdefault(cid, Definition())
-        definition.kind = kind
-        if len(args) > 2:
-            definition.apn = args[2]
+        if kind not in TYPES:
+            raise self.port.bad_parameter()
+        old = self.definitions.get(cid, Definition())
+        self.define(cid, replace(old, kind=kind, apn=args[2] if len(args) > 2 else old.apn))
         return None
 
-    @command(
-        "+QICSGP",
-        WRITE,
-        test=f"(1-{CONTEXTS}),(1-3),<APN>,<username>,<password>,(0-2)",
-        manual="TCP/IP 2.4.2",
-    )
-    def _configure(self, args: tuple[str, ...]) -> Reply:
-        cid = self._cid(args)
-        d = self.definitions.get(cid, Definition())
-        if len(args) == 1:
-            return f'+QICSGP: {_TYPES[d.kind]},"{d.apn}","{d.user}","{d.password}",{d.authentication}'
-        d.kind = _TYPE_NAMES[self.modem.integer(args, 1, 1, 3)]
-        d.apn, d.user, d.password = (*args[2:5], "", "", "")[:3]
-        d.authentication = self.modem.integer(args, 5, 0, 2, 0)
-        self.definitions[cid] = d
-        return None
+    def define(self, cid: int, definition: Definition | None) -> None:
+        """Stores a definition, or removes it.
+
+        Raises the CmeError of a context that is up, if the modem does not let that change (`keeps_active`).
+        """
+        old = self.definitions.get(cid)
+        if self.keeps_active and self.contexts[cid].state == UP and definition != old:
+            raise CmeError(3)
+        if definition is not None:
+            self.definitions[cid] = definition
+        elif old is not None:
+            del self.definitions[cid]
 
     @command("+CGACT", READ, test="(0,1)", manual="TS 27.007 10.1.10", sim=True)
     def _states(self, args: tuple[str, ...]) -> Reply:
@@ -234,10 +254,12 @@ class Data(Part):
 
     @command("+CGACT", WRITE, sim=True)
     def _act(self, args: tuple[str, ...]) -> Reply:
-        on = self.modem.integer(args, 0, 0, 1)
+        on = self.port.integer(args, 0, 0, 1)
         for cid in [self._cid(args, 1)] if len(args) > 1 else sorted(self.definitions):
             if cid not in self.definitions:
-                raise self.modem.bad_parameter()
+                raise self.port.bad_parameter()
+            if not on and self.last_pdn and self.contexts[cid].state == UP:
+                raise CmeError(171)
             code = self.activate(cid) if on else self.deactivate(cid)
             if code:
                 raise CmeError(code)
@@ -259,48 +281,10 @@ class Data(Part):
             if c.state == UP
         ] or None
 
-    # --- the counter ---
 
-    def count(self, packet: Packet, way: int) -> None:
-        """Adds a packet that crosses the bearer; `way` 0 is sent, 1 received."""
-        if self._autosave_s and self.clock.now_us >= self._autosave_due_us:
-            self._autosave()
-        self.octets[way] += len(packet.payload) if self._payload_only else packet.length
+def _ignore_end(cid: int, forget: bool) -> None:
+    pass
 
-    def _autosave(self) -> None:
-        """Catches up with the periodic save: nothing was counted since it was due, so that was saved."""
-        period = self._autosave_s * S
-        if period and self.clock.now_us >= self._autosave_due_us:
-            self._saved = self.octets.copy()
-            self._autosave_due_us += ((self.clock.now_us - self._autosave_due_us) // period + 1) * period
 
-    def orderly_save(self) -> None:
-        """What an orderly power-down does for the counter, if the family does anything."""
-        if self.profile.counter.save_on_power_down:
-            self._saved = self.octets.copy()
-
-    @command("+QGDCNT", READ, test="(0,1)", manual="EC2x AT: AT+QGDCNT")
-    def _counter(self, args: tuple[str, ...]) -> Reply:
-        return f"+QGDCNT: {self.octets[0]},{self.octets[1]}"
-
-    @command("+QGDCNT", WRITE)
-    def _set_counter(self, args: tuple[str, ...]) -> Reply:
-        if self.modem.integer(args, 0, 0, 1):
-            self._saved = self.octets.copy()
-        else:
-            self.octets = [0, 0]
-        return None
-
-    @command("+QAUGDCNT", READ, test="(0,30-65535)", manual="EC2x AT: AT+QAUGDCNT")
-    def _autosave_period(self, args: tuple[str, ...]) -> Reply:
-        return f"+QAUGDCNT: {self._autosave_s}"
-
-    @command("+QAUGDCNT", WRITE)
-    def _set_autosave(self, args: tuple[str, ...]) -> Reply:
-        seconds = self.modem.integer(args, 0, 0, 65_535)
-        if 0 < seconds < 30:
-            raise self.modem.bad_parameter()
-        self._autosave()
-        self._autosave_s = seconds
-        self._autosave_due_us = self.clock.now_us + seconds * S
-        return None
+def _ignore(cid: int) -> None:
+    pass

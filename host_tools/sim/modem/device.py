@@ -1,48 +1,36 @@
-"""The modem as a box: power, boot, serial interface, execution of commands (ITU-T V.250 clauses 5, 6)."""
+"""The modem as a whole: power and boot, and what it is composed of."""
 
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
 
-from host_tools.sim.clock import MS, Clock, Timer
+from host_tools.sim.carrier import Carrier
+from host_tools.sim.clock import Clock
 from host_tools.sim.events import EventLog
-from host_tools.sim.modem.command import ERROR, OK, PENDING, AtError, CmeError, Entry, Part, Reply
+from host_tools.sim.modem.card import CardReader, SimCard
+from host_tools.sim.modem.card_files import CardFiles
+from host_tools.sim.modem.command import Part
 from host_tools.sim.modem.data import Data
+from host_tools.sim.modem.dialect import Standard
+from host_tools.sim.modem.dialects import DIALECTS
+from host_tools.sim.modem.errors import CME
 from host_tools.sim.modem.faults import Faults
 from host_tools.sim.modem.general import General
-from host_tools.sim.modem.nvm import Nvm
-from host_tools.sim.modem.parser import EXEC, READ, TEST, WRITE, Command, parse
+from host_tools.sim.modem.phone import Phone
 from host_tools.sim.modem.profile import Profile
 from host_tools.sim.modem.radio import Radio
-from host_tools.sim.modem.sim import Sim, SimCard
-from host_tools.sim.modem.sms import Sms
-from host_tools.sim.modem.sockets import Sockets
+from host_tools.sim.modem.serial_port import SerialPort
+from host_tools.sim.modem.short_messages import ShortMessages
 from host_tools.sim.serial import SerialLine
 
-if TYPE_CHECKING:
-    from host_tools.sim.carrier import Carrier
-
 OFF, BOOTING, ON, GOING_DOWN = range(4)
-
-MAX_LINE = 2_048  # octets of a command line; a longer one ends in ERROR
-CTRL_Z, ESCAPE = 0x1A, 0x1B
-_NUMERIC = {
-    "OK": "0",
-    "CONNECT": "1",
-    "RING": "2",
-    "NO CARRIER": "3",
-    "ERROR": "4",
-}  # V.250 table 1, for ATV0
 
 
 class SimModem:
     """One modem on one serial line.
 
-    `parts` declare the commands; `faults` overrides what they would do. Everything that happens later is
-    scheduled with `after`, and a reboot or power-down makes it void.
+    `port` is its serial interface. The 3GPP parts and the profile's dialect declare the commands; `faults` overrides
+    what they do. The parts know the port and the parts below them; what a part reports upwards is connected here.
     """
 
     def __init__(
@@ -51,42 +39,53 @@ class SimModem:
         line: SerialLine,
         profile: Profile,
         carrier: Carrier,
-        sim: SimCard,
+        card: SimCard,
         rng: random.Random,
         log: EventLog,
     ) -> None:
-        self.clock, self.line, self.profile, self.carrier = clock, line, profile, carrier
-        self.card, self.rng, self.log = sim, rng, log
-        self.general = General(self)
-        self.sim = Sim(self)
-        self.radio = Radio(self)
-        self.data = Data(self)
-        self.sockets = Sockets(self)
-        self.sms = Sms(self)
-        self.parts: tuple[Part, ...] = (self.general, self.sim, self.radio, self.data, self.sockets, self.sms)
-        self.nvm = Nvm((setting for part in self.parts for setting in part.settings), profile.settings)
-        self.table: dict[str, Entry] = {name: entry for part in self.parts for name, entry in part.entries()}
-        self.faults = Faults(self)
+        self.clock, self.profile, self.rng, self.log = clock, profile, rng, log
         self.state = OFF
-        self.hung = False
-        self.baud = line.to_modem.baud
-        self.nvm.store("+IPR", str(self.baud))  # whoever wired it up has set the rate
         self._supply = False
-        self._boot = 0  # generation: what an older boot scheduled is void
-        self._default_delay_us = profile.delay_ms["*"] * MS
-        self._delay_us = dict(_delays(profile))
-        self._in = bytearray()
-        self._line = bytearray()
-        self._last = b""
-        self._running: tuple[Command, ...] = ()
-        self._index = 0
-        self._prompt: _Prompt | None = None
-        self._stream: Callable[[bytes], None] | None = None
-        self._deferred: deque[str] = deque()
-        self._held: bytearray | None = None
-        line.to_modem.deliver = self._receive
+        self.faults = Faults(self)
+        self.port = port = SerialPort(clock, line, profile, log, self.faults)
+        self.card_reader = CardReader(port, card)
+        self.radio = Radio(port, self.card_reader, carrier)
+        self.data = Data(port, self.card_reader, self.radio, carrier)
+        self.short_messages = ShortMessages(port, self.card_reader, self.radio, carrier)
+        self.general = General(port, self.card_reader, self.radio, self)
+        standard = Standard(self.general, self.card_reader, self.radio, self.data, self.short_messages)
+        self.dialect = DIALECTS[profile.dialect](port, standard, self, rng)
+        self._connect()
+        self.parts: tuple[Part, ...] = (
+            self.general,
+            self.card_reader,
+            CardFiles(port, self.card_reader),
+            self.radio,
+            self.data,
+            self.short_messages,
+            Phone(port, self.card_reader, self.radio, self.short_messages),
+            *self.dialect.parts,
+        )
+        port.declare(self.parts, CME | self.dialect.errors, self.card_reader.require)
 
-    # --- power ---
+    def _connect(self) -> None:
+        self.card_reader.on_moved = self.dialect.card_moved
+        self.card_reader.on_ready = self.radio.search
+        self.card_reader.on_removed = self.radio.detach
+        self.radio.on_registered = self._registered
+        self.radio.on_time = self.general.network_time
+        self.radio.on_detach = self.data.release_all
+        self.data.on_down = self.dialect.context_down
+        self.data.on_broken = self.dialect.context_broken
+
+    def _registered(self) -> None:
+        self.data.resume()
+        self.dialect.registered()
+
+    @property
+    def working(self) -> bool:
+        """Whether it has booted and does not hang."""
+        return self.port.open and not self.port.hung
 
     def power(self, on: bool) -> None:
         """Connects or cuts the supply. A cut is not orderly: nothing is saved, the network is not told."""
@@ -106,7 +105,7 @@ class SimModem:
         """A PWRKEY pulse: on when off, an orderly power-down when on."""
         if self._supply and self.state == OFF:
             self._start()
-        elif self.state == ON and not self.hung:
+        elif self.working:
             self.power_down()
 
     def reset(self) -> None:
@@ -116,392 +115,47 @@ class SimModem:
             self._start()
 
     def power_down(self) -> None:
-        """AT+QPOWD: leaves the network, says POWERED DOWN, goes off."""
-        self.state = GOING_DOWN
-        self.radio.detach()
-        self.data.orderly_save()
-        self.after(self.profile.power.down_ms, self._powered_down)
+        """Leaves the network, says that it is off, goes off."""
+        self.state, self.port.open = GOING_DOWN, False
+        self._leave()
+        self.port.after(self.profile.power.down_ms, self._powered_down)
 
     def reboot(self) -> None:
         """AT+CFUN=1,1: orderly."""
-        self.radio.detach()
-        self.data.orderly_save()
+        self._leave()
         self.reset()
 
-    def set_rate(self, baud: int) -> None:
-        """The serial interface runs at `baud` from now on; what arrives at another rate is framing errors."""
-        self.baud = self.line.to_host.baud = baud
+    def _leave(self) -> None:
+        self.radio.detach()
+        self.data.counter.power_down()
 
     def _powered_down(self) -> None:
-        self._write(self.frame("POWERED DOWN"))
+        if self.dialect.powered_down:
+            self.port.write(self.port.frame(self.dialect.powered_down))
         self._stop()
 
     def _start(self) -> None:
-        boot = self.profile.boot
+        boot, port = self.profile.boot, self.port
         self.state = BOOTING
         self.log.add("modem", "boot")
-        self.nvm.power_up()
-        self.set_rate(self.nvm.number("+IPR") or self.line.to_modem.baud)
+        port.start()
         for part in self.parts:
             part.start()
-        self.after(boot.uart_ready_ms, self._ready)
+        port.after(boot.uart_ready_ms, self._ready)
         for line in boot.lines:
-            self.after(line.ms, self._boot_line, line.line)
+            port.after(line.ms, self._boot_line, line.line)
 
     def _stop(self) -> None:
         self.state = OFF
-        self._boot += 1
-        self.hung = False
-        self._running = ()
-        self.faults.forget_running()
-        self._prompt = self._stream = self._held = None
-        self._in.clear()
-        self._line.clear()
-        self._deferred.clear()
+        self.port.stop()
         for part in self.parts:
             part.stop()
 
     def _ready(self) -> None:
-        self.state = ON
+        self.state, self.port.open = ON, True
 
     def _boot_line(self, line: str) -> None:
-        if line == "RDY" and self.nvm.number("+IPR") == 0:
-            return  # under autobaud the modem does not know the rate yet
         if line == "sim":
-            self.sim.announce()
-        else:
-            self.urc(line)
-
-    def after(self, ms: int, fn: Callable[..., None], *args: Any) -> Timer:
-        """Calls `fn(*args)` in `ms`, unless the modem is off or rebooted by then."""
-        return self.clock.after(ms * MS, self._still, self._boot, fn, args)
-
-    def _still(self, boot: int, fn: Callable[..., None], args: tuple[Any, ...]) -> None:
-        if boot == self._boot:
-            fn(*args)
-
-    # --- from the host ---
-
-    def _receive(self, data: bytes) -> None:
-        if self.state != ON or self.hung:
-            return
-        if self.line.to_modem.baud != self.baud:
-            if self.nvm.number("+IPR"):
-                return  # framing errors
-            self.set_rate(self.line.to_modem.baud)
-        self._in += data
-        if not self._busy():
-            self._consume()
-
-    def _consume(self) -> None:
-        while self._in and not self._busy():
-            if self._stream is not None:
-                data = bytes(self._in)
-                self._in.clear()
-                self._stream(data)
-            elif self._prompt is not None:
-                self._take_payload(self._prompt)
-            else:
-                self._take_line()
-
-    def _busy(self) -> bool:
-        return bool(self._running) and self._prompt is None
-
-    def _take_line(self) -> None:
-        end_char = self.nvm.number("S3")
-        buffer, line = self._in, self._line
-        end = buffer.find(end_char)
-        chunk = bytes(buffer[: end + 1] if end >= 0 else buffer)
-        del buffer[: len(chunk)]
-        if not line:
-            chunk = chunk.lstrip(b"\n\x00")  # the LF of a CR LF, and line noise
-        if not chunk:
-            return
-        if self.nvm.values["E"] == "1":
-            self._write(chunk)
-        line += chunk[:-1] if end >= 0 else chunk
-        if end < 0 and line.upper() != b"A/":  # V.250 5.2.4: "A/" needs no terminator
-            if len(line) > MAX_LINE:
-                del line[MAX_LINE:]  # what is left is enough to be refused
-            return
-        typed = _edited(bytes(line), self.nvm.number("S5"))
-        line.clear()
-        if typed.upper().endswith(b"A/"):
-            typed = self._last
-        at = typed.upper().find(b"AT")
-        if at >= 0:
-            self._last = typed
-            self._execute(typed[at + 2 :].decode("latin-1"))
-
-    # --- execution ---
-
-    def _execute(self, body: str) -> None:
-        commands = parse(body) if len(body) < MAX_LINE - 2 else (Command("", WRITE, (), body[:64]),)
-        self._index = 0
-        if not commands:
-            commands = _NOTHING
-        self._running = commands
-        self._next()
-
-    def _next(self) -> None:
-        command = self._running[self._index]
-        delay = self._delay_us.get(command[:2], self._default_delay_us)
-        if self.faults.armed:
-            taken, extra_ms = self.faults.before(command)
-            if taken:
-                return
-            delay += extra_ms * MS
-        self.clock.after(delay, self._still, self._boot, self._perform, (command,))
-
-    def _perform(self, command: Command) -> None:
-        if self.hung:
-            return
-        if command is _NOTHING[0]:
-            self.finish()
-            return
-        entry = self.table.get(command.name)
-        handler = entry.forms[command.form] if entry is not None else None
-        try:
-            if entry is None or handler is None:
-                raise CmeError(self.profile.errors.unknown_command)
-            if entry.needs_sim and command.form != TEST:
-                self.sim.require()
-            reply = handler(command.args)
-        except AtError as error:
-            self.fail(error)
-            return
-        if reply is not PENDING:
-            self.finish(reply)
-
-    def finish(self, reply: Reply = None, final: str | None = OK) -> None:
-        """Ends the command that runs: its information, then `final`, or the line's next command after an OK.
-
-        `final` None: the handler has written its own ending (a data mode).
-        """
-        if not self._running:
-            return
-        out = self.frame(reply) if reply is not None else b""
-        more = final == OK and self._index + 1 < len(self._running)
-        if not more and final is not None and self.nvm.values["Q"] == "0":
-            out += self._result(final)
-        if self.faults.armed:
-            out = self.faults.response(out)
-        if out:
-            self._write(out)
-        if more:
-            self._index += 1
-            self._next()
-            return
-        self._running, self._prompt = (), None
-        self._flush_urcs()
-        self._consume()
-
-    def fail(self, error: AtError) -> None:
-        """Ends the command, and with it the line, with the error."""
-        if isinstance(error, CmeError):
-            self.general.note_error(error.code)
-        self.finish(None, error.final(self.nvm.number("+CMEE")))
-
-    def bad_parameter(self) -> CmeError:
-        return CmeError(self.profile.errors.parameter)
-
-    def integer(self, args: tuple[str, ...], at: int, low: int, high: int, default: int | None = None) -> int:
-        """Parameter `at` as an integer in `low`..`high`; the parameter error where it is none or missing."""
-        text = args[at] if at < len(args) else ""
-        if not text and default is not None:
-            return default
-        if text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text) <= high:
-            return int(text)
-        raise self.bad_parameter()
-
-    # --- payload prompts and data modes ---
-
-    def prompt(
-        self,
-        done: Callable[[bytes | None], None],
-        *,
-        length: int = 0,
-        echo: bool = False,
-        timeout_ms: int = 0,
-        text: bytes = b"\r\n> ",
-    ) -> Any:
-        """Asks for payload: `length` octets, or up to Ctrl-Z when 0.
-
-        `done(None)` on ESC, and after `timeout_ms` without input.
-        """
-        self._prompt = _Prompt(done, length, echo, timeout_ms)
-        self._write(self.faults.response(text) if self.faults.armed else text)
-        self._watch(self._prompt)
-        if self._in[:1] == b"\n":
-            del self._in[0]  # it belongs to the CR that ended the command
-        if self._in:
-            self.after(0, self._consume)
-        return PENDING
-
-    def _watch(self, prompt: _Prompt) -> None:
-        if prompt.timeout_ms:
-            if prompt.timer is not None:
-                prompt.timer.cancel()
-            prompt.timer = self.after(prompt.timeout_ms, self._end_prompt, prompt, None)
-
-    def _take_payload(self, prompt: _Prompt) -> None:
-        buffer, data = self._in, prompt.data
-        ended: bytes | None = b""
-        if prompt.length:
-            chunk = bytes(buffer[: prompt.length - len(data)])
-            del buffer[: len(chunk)]
-            data += chunk
-            complete = len(data) == prompt.length
-        else:
-            stops = [at for at in (buffer.find(CTRL_Z), buffer.find(ESCAPE)) if at >= 0]
-            complete = bool(stops)
-            chunk = bytes(buffer[: min(stops)]) if complete else bytes(buffer)
-            if complete and buffer[len(chunk)] == ESCAPE:
-                ended = None
-            del buffer[: len(chunk) + complete]
-            data += chunk
-            if len(data) > MAX_LINE:
-                del data[MAX_LINE:]
-        if prompt.echo and chunk:
-            self._write(chunk)
-        if complete:
-            self._end_prompt(prompt, bytes(data) if ended is not None else None)
-        else:
-            self._watch(prompt)
-
-    def _end_prompt(self, prompt: _Prompt, data: bytes | None) -> None:
-        if prompt is not self._prompt:
-            return
-        if prompt.timer is not None:
-            prompt.timer.cancel()
-        self._prompt = None
-        try:
-            prompt.done(data)
-        except AtError as error:
-            self.fail(error)
-
-    def enter_stream(self, take: Callable[[bytes], None]) -> None:
-        """Transparent mode from now on: every octet of the host goes to `take`."""
-        self._stream = take
-
-    def leave_stream(self) -> None:
-        self._stream = None
-        self._flush_urcs()
-
-    @property
-    def prompting(self) -> bool:
-        return self._prompt is not None
-
-    @property
-    def streaming(self) -> bool:
-        return self._stream is not None
-
-    # --- to the host ---
-
-    def urc(self, line: str) -> None:
-        """An unsolicited line; waits while a prompt or a data mode holds the line."""
-        if self.state != ON or self.hung or (self.faults.armed and self.faults.takes_urc(line)):
-            return
-        if self._prompt is not None or self._stream is not None:
-            self._deferred.append(line)
-        else:
-            self._write(self.frame(line))
-
-    def push(self, header: str, data: bytes) -> None:
-        """A URC that carries payload (direct push mode)."""
-        if self.state == ON and not self.hung:
-            self._write(self.frame(header.encode("latin-1") + self._end + data))
-
-    def _flush_urcs(self) -> None:
-        while self._deferred and self._prompt is None and self._stream is None:
-            self._write(self.frame(self._deferred.popleft()))
-
-    @property
-    def _end(self) -> bytes:
-        return bytes((self.nvm.number("S3"), self.nvm.number("S4")))
-
-    def frame(self, reply: str | list[str] | bytes) -> bytes:
-        """Information text as V.250 5.7.1 frames it: header unless ATV0, lines of one reply together."""
-        end = self._end
-        if isinstance(reply, list):
-            reply = end.decode("latin-1").join(reply)
-        if isinstance(reply, str):
-            reply = reply.encode("latin-1", "replace")
-        return (b"" if self.nvm.values["V"] == "0" else end) + reply + end
-
-    def _result(self, final: str) -> bytes:
-        if self.nvm.values["V"] == "0":
-            return _NUMERIC.get(final, final).encode("latin-1") + self._end[:1]
-        return self._end + final.encode("latin-1", "replace") + self._end
-
-    def write(self, data: bytes) -> None:
-        """Raw octets to the host, in order with everything else."""
-        self._write(data)
-
-    def _write(self, data: bytes) -> None:
-        if self.hung:
-            return
-        if self._held is not None:
-            self._held += data
-        else:
-            self.line.to_host.write(data)
-
-    def hold(self, ms: int) -> None:
-        """Stalls the modem's output for `ms`; what is written meanwhile follows in one piece."""
-        if self._held is None:
-            self._held = bytearray()
-            self.after(ms, self._release)
-
-    def _release(self) -> None:
-        held, self._held = self._held, None
-        if held:
-            self._write(bytes(held))
-
-    def abandon(self) -> None:
-        """Ends the command, and its line, without a word."""
-        self.faults.forget_running()
-        self._running, self._prompt = (), None
-        self._flush_urcs()
-        self._consume()
-
-
-class _Prompt:
-    __slots__ = ("data", "done", "echo", "length", "timeout_ms", "timer")
-
-    def __init__(
-        self, done: Callable[[bytes | None], None], length: int, echo: bool, timeout_ms: int
-    ) -> None:
-        self.done, self.length, self.echo, self.timeout_ms = done, length, echo, timeout_ms
-        self.data = bytearray()
-        self.timer: Timer | None = None
-
-
-_NOTHING = (Command("AT", TEST, (), ""),)
-
-
-def _delays(profile: Profile) -> Iterator[tuple[tuple[str, int], int]]:
-    """The profile's delays by command and form: "+X=?" and "+X?" name one, "+X" is setting and executing."""
-    for name, ms in profile.delay_ms.items():
-        if name.endswith("=?"):
-            yield (name[:-2], TEST), ms * MS
-        elif name.endswith("?"):
-            yield (name[:-1], READ), ms * MS
-        else:
-            yield (name, WRITE), ms * MS
-            yield (name, EXEC), ms * MS
-
-
-def _edited(line: bytes, backspace: int) -> bytes:
-    """Applies the line editing character (V.250 6.2.3)."""
-    if backspace not in line:
-        return line
-    out = bytearray()
-    for octet in line:
-        if octet != backspace:
-            out.append(octet)
-        elif out:
-            out.pop()
-    return bytes(out)
-
-
-__all__ = ["BOOTING", "ERROR", "GOING_DOWN", "OFF", "ON", "SimModem"]
+            self.card_reader.announce()
+        elif self.dialect.says_at_boot(line):
+            self.port.urc(line)

@@ -5,27 +5,49 @@ A fault is declared once, as a class: its fields are what a scenario file may wr
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 
-from host_tools.sim.clock import MS
+from host_tools.base.toml import Table
+from host_tools.sim.clock import MS, Clock
+from host_tools.sim.events import EventLog
+from host_tools.sim.modem.card import CardReader
+from host_tools.sim.modem.data import Data
+from host_tools.sim.modem.dialect import Dialect
 from host_tools.sim.modem.parser import Command
-
-if TYPE_CHECKING:
-    from host_tools.sim.modem.device import SimModem
+from host_tools.sim.modem.radio import Radio
+from host_tools.sim.modem.serial_port import SerialPort
 
 Ms = Annotated[int, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Fault(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True, kw_only=True):
+class Target(Protocol):
+    """The modem as its faults see it."""
+
+    clock: Clock
+    log: EventLog
+    rng: random.Random
+    port: SerialPort
+    card_reader: CardReader
+    radio: Radio
+    data: Data
+    dialect: Dialect
+    faults: Faults
+
+    def power(self, on: bool) -> None: ...
+    def reset(self) -> None: ...
+
+
+class Fault(Table, frozen=True, tag_field="kind", kw_only=True):
     """One fault, named by `kind`."""
 
-    def strike(self, modem: SimModem) -> None:
-        """Does it now, or arms it."""
+    def strike(self, modem: Target) -> None:
+        """Does it now, or arms it for later."""
         raise NotImplementedError
 
 
@@ -38,14 +60,14 @@ class CommandFault(Fault, frozen=True, kw_only=True):
     command: str = "*"
     count: Count = 1
 
-    def strike(self, modem: SimModem) -> None:
+    def strike(self, modem: Target) -> None:
         modem.faults.arm(self)
 
-    def before(self, modem: SimModem) -> tuple[bool, int]:
+    def before(self, modem: Target) -> tuple[bool, int]:
         """Whether the command is taken over, and its extra delay in ms."""
         return False, 0
 
-    def response(self, modem: SimModem, out: bytes) -> bytes:
+    def response(self, modem: Target, out: bytes) -> bytes:
         """The response as the line carries it."""
         return out
 
@@ -55,22 +77,22 @@ class Slow(CommandFault, frozen=True, kw_only=True, tag="slow"):
 
     ms: Ms
 
-    def before(self, modem: SimModem) -> tuple[bool, int]:
+    def before(self, modem: Target) -> tuple[bool, int]:
         return False, self.ms
 
 
 class Unanswered(CommandFault, frozen=True, kw_only=True, tag="unanswered"):
     """Is swallowed: not executed, not answered."""
 
-    def before(self, modem: SimModem) -> tuple[bool, int]:
-        modem.after(0, modem.abandon)
+    def before(self, modem: Target) -> tuple[bool, int]:
+        modem.port.after(0, modem.port.abandon)
         return True, 0
 
 
 class ResponseLost(CommandFault, frozen=True, kw_only=True, tag="response_lost"):
     """Is executed, and not a word of its response arrives."""
 
-    def response(self, modem: SimModem, out: bytes) -> bytes:
+    def response(self, modem: Target, out: bytes) -> bytes:
         return b""
 
 
@@ -80,24 +102,24 @@ class Answer(CommandFault, frozen=True, kw_only=True, tag="answer"):
     lines: tuple[str, ...] = ()
     final: str = "ERROR"
 
-    def before(self, modem: SimModem) -> tuple[bool, int]:
-        modem.after(0, modem.finish, list(self.lines) or None, self.final)
+    def before(self, modem: Target) -> tuple[bool, int]:
+        modem.port.after(0, modem.port.finish, list(self.lines) or None, self.final)
         return True, 0
 
 
 class HangOn(CommandFault, frozen=True, kw_only=True, tag="hang_on"):
     """Hangs the modem until it is power-cycled."""
 
-    def before(self, modem: SimModem) -> tuple[bool, int]:
-        modem.hung = True
+    def before(self, modem: Target) -> tuple[bool, int]:
+        modem.port.hung = True
         return True, 0
 
 
 class RebootOn(CommandFault, frozen=True, kw_only=True, tag="reboot_on"):
     """Crashes the modem, which reboots."""
 
-    def before(self, modem: SimModem) -> tuple[bool, int]:
-        modem.after(0, modem.reset)
+    def before(self, modem: Target) -> tuple[bool, int]:
+        modem.port.after(0, modem.reset)
         return True, 0
 
 
@@ -106,8 +128,8 @@ class UrcBefore(CommandFault, frozen=True, kw_only=True, tag="urc_before"):
 
     line: str
 
-    def response(self, modem: SimModem, out: bytes) -> bytes:
-        return modem.frame(self.line) + out
+    def response(self, modem: Target, out: bytes) -> bytes:
+        return modem.port.frame(self.line) + out
 
 
 class UrcInside(CommandFault, frozen=True, kw_only=True, tag="urc_inside"):
@@ -115,9 +137,9 @@ class UrcInside(CommandFault, frozen=True, kw_only=True, tag="urc_inside"):
 
     line: str
 
-    def response(self, modem: SimModem, out: bytes) -> bytes:
+    def response(self, modem: Target, out: bytes) -> bytes:
         at = (out.find(b"\r\n", 2) + 2) % len(out)  # before a response of one line
-        return out[:at] + modem.frame(self.line) + out[at:]
+        return out[:at] + modem.port.frame(self.line) + out[at:]
 
 
 class StallInside(CommandFault, frozen=True, kw_only=True, tag="stall_inside"):
@@ -126,19 +148,19 @@ class StallInside(CommandFault, frozen=True, kw_only=True, tag="stall_inside"):
     after_octets: Count = 1
     ms: Ms = 200
 
-    def response(self, modem: SimModem, out: bytes) -> bytes:
-        modem.write(out[: self.after_octets])
-        modem.hold(self.ms)
+    def response(self, modem: Target, out: bytes) -> bytes:
+        modem.port.write(out[: self.after_octets])
+        modem.port.hold(self.ms)
         return out[self.after_octets :]
 
 
 class SendFail(Fault, frozen=True, kw_only=True, tag="send_fail"):
-    """The next `count` AT+QISEND find the send buffer full."""
+    """The next `count` sends find the socket's buffer full."""
 
     count: Count = 1
 
-    def strike(self, modem: SimModem) -> None:
-        modem.sockets.refused_sends += self.count
+    def strike(self, modem: Target) -> None:
+        modem.dialect.refuse_sends(self.count)
 
 
 # --- the next URCs that match ---
@@ -150,10 +172,10 @@ class UrcFault(Fault, frozen=True, kw_only=True):
     prefix: str = ""
     count: Count = 1
 
-    def strike(self, modem: SimModem) -> None:
+    def strike(self, modem: Target) -> None:
         modem.faults.arm(self)
 
-    def instead(self, modem: SimModem, line: str) -> None:
+    def instead(self, modem: Target, line: str) -> None:
         """What the line carries instead of the URC."""
 
 
@@ -167,11 +189,11 @@ class UrcSplit(UrcFault, frozen=True, kw_only=True, tag="urc_split"):
     after_octets: Count = 5
     ms: Ms = 200
 
-    def instead(self, modem: SimModem, line: str) -> None:
-        framed = modem.frame(line)
-        modem.write(framed[: self.after_octets])
-        modem.hold(self.ms)
-        modem.write(framed[self.after_octets :])
+    def instead(self, modem: Target, line: str) -> None:
+        framed = modem.port.frame(line)
+        modem.port.write(framed[: self.after_octets])
+        modem.port.hold(self.ms)
+        modem.port.write(framed[self.after_octets :])
 
 
 # --- now ---
@@ -182,8 +204,8 @@ class Urc(Fault, frozen=True, kw_only=True, tag="urc"):
 
     line: str
 
-    def strike(self, modem: SimModem) -> None:
-        modem.urc(self.line)
+    def strike(self, modem: Target) -> None:
+        modem.port.urc(self.line)
 
 
 class Garbage(Fault, frozen=True, kw_only=True, tag="garbage"):
@@ -191,22 +213,22 @@ class Garbage(Fault, frozen=True, kw_only=True, tag="garbage"):
 
     octets: Count = 16
 
-    def strike(self, modem: SimModem) -> None:
-        modem.write(modem.rng.randbytes(self.octets))
+    def strike(self, modem: Target) -> None:
+        modem.port.write(modem.rng.randbytes(self.octets))
 
 
 class Reboot(Fault, frozen=True, kw_only=True, tag="reboot"):
     """Crashes; whatever was not stored has its default again, echo among it."""
 
-    def strike(self, modem: SimModem) -> None:
+    def strike(self, modem: Target) -> None:
         modem.reset()
 
 
 class Hang(Fault, frozen=True, kw_only=True, tag="hang"):
     """Says and does nothing until power-cycled."""
 
-    def strike(self, modem: SimModem) -> None:
-        modem.hung = True
+    def strike(self, modem: Target) -> None:
+        modem.port.hung = True
 
 
 class BrownOut(Fault, frozen=True, kw_only=True, tag="brown_out"):
@@ -214,7 +236,7 @@ class BrownOut(Fault, frozen=True, kw_only=True, tag="brown_out"):
 
     ms: Ms = 1000
 
-    def strike(self, modem: SimModem) -> None:
+    def strike(self, modem: Target) -> None:
         modem.power(False)
         modem.clock.after(self.ms * MS, modem.power, True)
 
@@ -222,8 +244,8 @@ class BrownOut(Fault, frozen=True, kw_only=True, tag="brown_out"):
 class EchoOn(Fault, frozen=True, kw_only=True, tag="echo_on"):
     """Command echo comes back by itself."""
 
-    def strike(self, modem: SimModem) -> None:
-        modem.nvm.store("E", "1")
+    def strike(self, modem: Target) -> None:
+        modem.port.nvm.store("E", "1")
 
 
 class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
@@ -231,10 +253,17 @@ class HalfOpen(Fault, frozen=True, kw_only=True, tag="half_open"):
 
     id: Ms
 
-    def strike(self, modem: SimModem) -> None:
-        socket = modem.sockets.sockets.get(self.id)
-        if socket is not None:
-            socket.context.lost_ports.add(socket.local_port)
+    def strike(self, modem: Target) -> None:
+        modem.dialect.lose_path(self.id)
+
+
+class DeadSession(Fault, frozen=True, kw_only=True, tag="dead_session"):
+    """The network forgets the data session: nothing gets through until there is another one, and nobody says so."""
+
+    def strike(self, modem: Target) -> None:
+        for context in modem.data.contexts.values():
+            if context.bearer is not None:
+                context.bearer.cut()
 
 
 class CounterJump(Fault, frozen=True, kw_only=True, tag="counter_jump"):
@@ -243,16 +272,16 @@ class CounterJump(Fault, frozen=True, kw_only=True, tag="counter_jump"):
     tx: Ms = 0
     rx: Ms = 0
 
-    def strike(self, modem: SimModem) -> None:
-        modem.data.octets[0] += self.tx
-        modem.data.octets[1] += self.rx
+    def strike(self, modem: Target) -> None:
+        modem.data.counter.octets[0] += self.tx
+        modem.data.counter.octets[1] += self.rx
 
 
 class CounterReset(Fault, frozen=True, kw_only=True, tag="counter_reset"):
     """The data counter is zero again."""
 
-    def strike(self, modem: SimModem) -> None:
-        modem.data.octets = [0, 0]
+    def strike(self, modem: Target) -> None:
+        modem.data.counter.octets = [0, 0]
 
 
 class NoCoverage(Fault, frozen=True, kw_only=True, tag="no_coverage"):
@@ -260,7 +289,7 @@ class NoCoverage(Fault, frozen=True, kw_only=True, tag="no_coverage"):
 
     ms: Ms = 0
 
-    def strike(self, modem: SimModem) -> None:
+    def strike(self, modem: Target) -> None:
         modem.radio.cover(False)
         if self.ms:
             modem.clock.after(self.ms * MS, modem.radio.cover, True)
@@ -271,7 +300,7 @@ class StuckRegistration(Fault, frozen=True, kw_only=True, tag="stuck_registratio
 
     on: bool = True
 
-    def strike(self, modem: SimModem) -> None:
+    def strike(self, modem: Target) -> None:
         modem.radio.stuck = self.on
 
 
@@ -280,7 +309,7 @@ class Signal(Fault, frozen=True, kw_only=True, tag="signal"):
 
     rsrp_dbm: Annotated[int, msgspec.Meta(ge=-140, le=-44)]
 
-    def strike(self, modem: SimModem) -> None:
+    def strike(self, modem: Target) -> None:
         modem.radio.rsrp_dbm = self.rsrp_dbm
 
 
@@ -289,7 +318,7 @@ class NetworkTime(Fault, frozen=True, kw_only=True, tag="network_time"):
 
     error_s: int
 
-    def strike(self, modem: SimModem) -> None:
+    def strike(self, modem: Target) -> None:
         modem.radio.time_error = timedelta(seconds=self.error_s)
         if modem.radio.registered:
             modem.radio.tell_time()
@@ -300,10 +329,10 @@ class SimOut(Fault, frozen=True, kw_only=True, tag="sim_out"):
 
     ms: Ms = 0
 
-    def strike(self, modem: SimModem) -> None:
-        modem.sim.insert(False)
+    def strike(self, modem: Target) -> None:
+        modem.card_reader.insert(False)
         if self.ms:
-            modem.clock.after(self.ms * MS, modem.sim.insert, True)
+            modem.clock.after(self.ms * MS, modem.card_reader.insert, True)
 
 
 class SimFaulty(Fault, frozen=True, kw_only=True, tag="sim_faulty"):
@@ -311,15 +340,15 @@ class SimFaulty(Fault, frozen=True, kw_only=True, tag="sim_faulty"):
 
     on: bool = True
 
-    def strike(self, modem: SimModem) -> None:
-        modem.card.faulty = self.on
+    def strike(self, modem: Target) -> None:
+        modem.card_reader.card.faulty = self.on
         if self.on:
             modem.radio.detach()
 
 
 AnyFault = (
     Slow | Unanswered | ResponseLost | Answer | HangOn | RebootOn | UrcBefore | UrcInside | StallInside
-    | SendFail | UrcLost | UrcSplit | Urc | Garbage | Reboot | Hang | BrownOut | EchoOn | HalfOpen
+    | SendFail | UrcLost | UrcSplit | Urc | Garbage | Reboot | Hang | BrownOut | EchoOn | HalfOpen | DeadSession
     | CounterJump | CounterReset | NoCoverage | StuckRegistration | Signal | NetworkTime | SimOut | SimFaulty
 )  # fmt: skip
 """What a scenario's `[[fault]]` may hold, for `msgspec.convert`."""
@@ -328,7 +357,7 @@ AnyFault = (
 class Faults:
     """The armed faults of one modem. `armed` is False as long as nothing is to be looked for."""
 
-    def __init__(self, modem: SimModem) -> None:
+    def __init__(self, modem: Target) -> None:
         self._modem = modem
         self._commands: list[list[Any]] = []  # [fault, how often yet]
         self._urcs: list[list[Any]] = []
@@ -340,6 +369,13 @@ class Faults:
         known: Fault = msgspec.convert(fault, AnyFault) if isinstance(fault, dict) else fault
         self._modem.log.add("bench", "fault", kind=known.__struct_config__.tag)
         known.strike(self._modem)
+
+    def clear(self) -> None:
+        """Disarms all: none of those that wait for a command or a URC happens."""
+        self._commands.clear()
+        self._urcs.clear()
+        self.forget_running()
+        self._modem.dialect.refuse_sends(0)
 
     def arm(self, fault: CommandFault | UrcFault) -> None:
         (self._commands if isinstance(fault, CommandFault) else self._urcs).append([fault, fault.count])

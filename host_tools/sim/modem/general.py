@@ -1,21 +1,21 @@
-"""Identity, V.250 settings, function level, power-down and the real-time clock."""
+"""Identity, V.250 settings, function level and the real-time clock (ITU-T V.250, 3GPP TS 27.007)."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
-from host_tools.sim.modem.command import CME, NO_CARRIER, PENDING, Part, Reply, Setting, Writer, command
+from host_tools.sim.modem.card import CardReader
+from host_tools.sim.modem.command import Part, Writer, command
+from host_tools.sim.modem.nvm import Setting
 from host_tools.sim.modem.parser import EXEC, READ, WRITE
-
-if TYPE_CHECKING:
-    from host_tools.sim.modem.device import SimModem
+from host_tools.sim.modem.port import NO_CARRIER, PENDING, Port, Power, Reply
+from host_tools.sim.modem.radio import Radio
 
 _RATES = "(0,4800,9600,19200,38400,57600,115200,230400,460800,921600)"
 
 
 class General(Part):
-    """What has nothing to do with SIM or network."""
+    """Commands about the modem itself rather than SIM or network."""
 
     settings = (
         Setting("E", "(0,1)", "1", "V.250 6.2.4", "profile"),
@@ -38,51 +38,41 @@ class General(Part):
         Setting("+IPR", _RATES, "115200", "V.250 6.2.10", "auto"),
         Setting("+CTZU", "(0,1,3)", "1", "TS 27.007 8.40", "auto"),
         Setting("+CTZR", "(0-2)", "0", "TS 27.007 8.41", "auto"),
-        Setting("+QSCLK", "(0-2)", "0", "EC2x AT: AT+QSCLK"),
         Setting("+CLIP", "(0,1)", "0", "TS 27.007 7.6"),
         Setting("+CRC", "(0,1)", "0", "TS 27.007 6.11"),
         Setting("+CVHU", "(0,1)", "0", "TS 27.007 6.20"),
     )
 
-    def __init__(self, modem: SimModem) -> None:
-        super().__init__(modem)
-        self.function = 1
-        self.last_error = 0
+    def __init__(self, port: Port, card_reader: CardReader, radio: Radio, power: Power) -> None:
+        super().__init__(port)
+        self._card_reader, self._radio, self._power = card_reader, radio, power
         self._ahead = timedelta()  # RTC minus true UTC
         self._zone = 0  # quarter hours
-        self._synced: datetime | None = None  # UTC as the network told it
-        self._synced_at = 0
-        self._store_rate = Writer(modem, next(s for s in self.settings if s.name == "+IPR"))
+        self.synced: datetime | None = None  # UTC as the network told it last, at `synced_us`
+        self.synced_us = 0
+        self._store_rate = Writer(port, next(s for s in self.settings if s.name == "+IPR"))
         self.forget_time()
-
-    def start(self) -> None:
-        self.function = 1
-        self.last_error = 0
-
-    def note_error(self, code: int) -> None:
-        """Keeps the cause for AT+CEER."""
-        self.last_error = code
 
     # --- settings ---
 
     @command("Z", EXEC, manual="V.250 6.1.1")
     def _z(self, args: tuple[str, ...]) -> Reply:
-        self.modem.nvm.load_profile()
+        self.port.nvm.load_profile()
         return None
 
     @command("&F", EXEC, manual="V.250 6.1.2")
     def _f(self, args: tuple[str, ...]) -> Reply:
-        self.modem.nvm.factory()
+        self.port.nvm.factory()
         return None
 
     @command("&W", EXEC, manual="EC2x AT: AT&W")
     def _w(self, args: tuple[str, ...]) -> Reply:
-        self.modem.nvm.save_profile()
+        self.port.nvm.save_profile()
         return None
 
     @command("&V", EXEC, manual="EC2x AT: AT&V")
     def _v(self, args: tuple[str, ...]) -> Reply:
-        values = self.modem.nvm.values
+        values = self.port.nvm.values
         return [
             f"{name}: {values[name]}"
             for name in ("&C", "&D", "E", "Q", "V", "X", "S0", "S3", "S4", "S5", "S7")
@@ -98,7 +88,7 @@ class General(Part):
         rate = int(args[0] or 0)
         if rate:
             # The OK still goes at the old rate (V.250 6.2.10).
-            self.modem.after(self.profile.rate_change_ms, self.modem.set_rate, rate)
+            self.port.after(self.profile.rate_change_ms, self.port.set_rate, rate)
         return None
 
     # --- calls, which a data modem without a voice plan does not get through ---
@@ -106,7 +96,7 @@ class General(Part):
     @command("D", EXEC, manual="V.250 6.3.1")
     @command("A", EXEC, manual="V.250 6.3.5")
     def _dial(self, args: tuple[str, ...]) -> Reply:
-        self.modem.finish(None, NO_CARRIER)
+        self.port.finish(None, NO_CARRIER)
         return PENDING
 
     @command("H", EXEC, manual="V.250 6.3.6")
@@ -143,7 +133,7 @@ class General(Part):
 
     @command("+CGSN", WRITE)
     def _serial(self, args: tuple[str, ...]) -> Reply:
-        kind = self.modem.integer(args, 0, 0, 3)
+        kind = self.port.integer(args, 0, 0, 3)
         imei = self.profile.imei
         return (imei, f'+CGSN: "{imei}"', f'+CGSN: "{imei[:14]}00"', '+CGSN: "00"')[kind]
 
@@ -155,41 +145,36 @@ class General(Part):
 
     @command("+CFUN", READ, test="(0,1,4),(0,1)", manual="TS 27.007 8.2")
     def _function(self, args: tuple[str, ...]) -> Reply:
-        return f"+CFUN: {self.function}"
+        return f"+CFUN: {self._radio.function}"
 
     @command("+CFUN", WRITE)
     def _set_function(self, args: tuple[str, ...]) -> Reply:
-        function = self.modem.integer(args, 0, 0, 4)
-        restart = self.modem.integer(args, 1, 0, 1, 0)
+        function = self.port.integer(args, 0, 0, 4)
+        restart = self.port.integer(args, 1, 0, 1, 0)
         if function not in (0, 1, 4) or (restart and function != 1):
-            raise self.modem.bad_parameter()
+            raise self.port.bad_parameter()
         if restart:
-            self.modem.after(self.profile.rate_change_ms, self.modem.reboot)
+            self.port.after(self.profile.rate_change_ms, self._power.reboot)
             return None
-        before, self.function = self.function, function
+        radio, card_reader = self._radio, self._card_reader
+        before, radio.function = radio.function, function
         if function == 1 and before != 1:
             if before == 0:
-                self.modem.sim.power(True)
-            self.modem.radio.search()
+                card_reader.power(True)
+            radio.search()
         elif function != 1 and before == 1:
-            self.modem.radio.detach()
+            radio.detach()
         if function == 0:
-            self.modem.sim.power(False)
+            card_reader.power(False)
         return None
 
     @command("+CPAS", EXEC, test="(0,2-4)", manual="TS 27.007 8.1")
     def _activity(self, args: tuple[str, ...]) -> Reply:
         return "+CPAS: 0"
 
-    @command("+QPOWD", EXEC, test="(0,1)", manual="EC2x AT: AT+QPOWD")
-    @command("+QPOWD", WRITE)
-    def _power_down(self, args: tuple[str, ...]) -> Reply:
-        self.modem.after(self.profile.rate_change_ms, self.modem.power_down)
-        return None
-
     @command("+CEER", EXEC, test="", manual="TS 27.007 6.10")
     def _extended_error(self, args: tuple[str, ...]) -> Reply:
-        return f"+CEER: {CME.get(self.last_error, 'No cause information available')}"
+        return f"+CEER: {self.port.cme_texts.get(self.port.last_error, 'No cause information available')}"
 
     @command("+CBC", EXEC, test="(0-2),(1-100),(3300-4300)", manual="TS 27.007 8.4")
     def _battery(self, args: tuple[str, ...]) -> Reply:
@@ -198,29 +183,35 @@ class General(Part):
     # --- clock ---
 
     def forget_time(self) -> None:
-        """The supply went, and the real-time clock with it."""
-        self._ahead = datetime.fromisoformat(self.profile.unset_clock).replace(tzinfo=UTC) - self.clock.utc()
+        """Resets the real-time clock, which has lost its supply."""
+        self._ahead = self.profile.clock.unset.replace(tzinfo=UTC) - self.clock.utc()
         self._zone = 0
-        self._synced = None
+        self.synced = None
 
     def network_time(self, utc: datetime, zone: int) -> None:
         """NITZ (TS 24.301 EMM INFORMATION): `zone` in quarter hours."""
-        mode = self.modem.nvm.number("+CTZU")
-        self._synced, self._synced_at = utc, self.clock.now_us
+        mode = self.port.nvm.number("+CTZU")
+        self.synced, self.synced_us = utc, self.clock.now_us
         if mode:
-            local = timedelta(minutes=15 * zone) if mode == 3 else timedelta()
+            local = timedelta(minutes=15 * zone) if mode == 3 or self.profile.clock.keeps == "local" else timedelta()
             self._ahead = utc + local - self.clock.utc()
             self._zone = zone
-        report = self.modem.nvm.number("+CTZR")
+        report = self.port.nvm.number("+CTZR")
         if report == 1:
-            self.modem.urc(f"+CTZV: {zone:+03}")
+            self.port.urc(f"+CTZV: {zone:+03}")
         elif report == 2:
-            self.modem.urc(f'+CTZE: "{zone:+03}",0,"{utc:%Y/%m/%d,%H:%M:%S}"')
+            self.port.urc(f'+CTZE: "{zone:+03}",0,"{utc:%Y/%m/%d,%H:%M:%S}"')
+
+    def set_utc(self, utc: datetime) -> None:
+        """Sets the clock, as NTP does; the network's zone stays."""
+        self._ahead = utc + timedelta(minutes=15 * self._zone) - self.clock.utc()
 
     @command("+CCLK", READ, test="", manual="TS 27.007 8.15")
     def _clock(self, args: tuple[str, ...]) -> Reply:
         now = self.clock.utc() + self._ahead
-        return f'+CCLK: "{now:%y/%m/%d,%H:%M:%S}{self._zone:+03}"'
+        year = "%Y" if self.profile.clock.century else "%y"
+        zone = f"{self._zone:+03}" if self.profile.clock.zone else ""
+        return f'+CCLK: "{now.strftime(year)}/{now:%m/%d,%H:%M:%S}{zone}"'
 
     @command("+CCLK", WRITE)
     def _set_clock(self, args: tuple[str, ...]) -> Reply:
@@ -230,27 +221,8 @@ class General(Part):
             value = datetime.strptime(text[:17], "%y/%m/%d,%H:%M:%S").replace(tzinfo=UTC)
             quarters = int(zone) if zone else 0
         except ValueError:
-            raise self.modem.bad_parameter() from None
+            raise self.port.bad_parameter() from None
         if abs(quarters) > 96:
-            raise self.modem.bad_parameter()
+            raise self.port.bad_parameter()
         self._ahead, self._zone = value - self.clock.utc(), quarters
         return None
-
-    @command("+QLTS", EXEC, test="(0-2)", manual="EC2x AT: AT+QLTS")
-    def _latest_time(self, args: tuple[str, ...]) -> Reply:
-        return self._network_clock(0)
-
-    @command("+QLTS", WRITE)
-    def _network_time(self, args: tuple[str, ...]) -> Reply:
-        return self._network_clock(self.modem.integer(args, 0, 0, 2))
-
-    def _network_clock(self, mode: int) -> str:
-        """0: the last synchronization; 1: now in GMT, though the zone is printed; 2: now, local."""
-        if self._synced is None:
-            return '+QLTS: ""'
-        time = self._synced
-        if mode:
-            time += timedelta(microseconds=self.clock.now_us - self._synced_at)
-        if mode == 2:
-            time += timedelta(minutes=15 * self.modem.radio.zone)
-        return f'+QLTS: "{time:%Y/%m/%d,%H:%M:%S}{self.modem.radio.zone:+03},0"'

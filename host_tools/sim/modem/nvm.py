@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from host_tools.sim.modem.command import Setting
+
+class Setting(NamedTuple):
+    """A command that only keeps parameters.
+
+    `ranges` is the answer to the test form and what a write is checked against. `keep` says what survives a
+    power-down: "" nothing, "profile" what AT&W stored, "auto" every write at once.
+    """
+
+    name: str
+    ranges: str
+    default: str
+    manual: str
+    keep: str = ""
 
 
 class Nvm:
     """`values` holds each setting's parameters as text, as the read form prints them."""
 
     def __init__(self, settings: Iterable[Setting], defaults: dict[str, str]) -> None:
-        """`defaults` are the profile's own, by setting; ValueError for a name that no part declares."""
+        """`defaults` replace the settings' own, by name."""
         self._settings = {setting.name: setting for setting in settings}
         for name, value in defaults.items():
-            if name not in self._settings:
-                raise ValueError(f"profile: settings.{name}: this modem has no such setting")
             self._settings[name] = self._settings[name]._replace(default=value)
         self.values: dict[str, str] = {}
         self._numbers: dict[str, int] = {}  # first parameters, as far as they were asked for

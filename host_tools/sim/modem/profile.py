@@ -1,43 +1,39 @@
-"""What one modem model does, as data: `profiles/*.toml`."""
+"""What makes a dialect one modem model, as data: the tables of a profile."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 
-from host_tools import files, strict
-from host_tools.errors import UsageError
+from host_tools.base.toml import Table
 
-_HERE = Path(__file__).parent / "profiles"
+Count = Annotated[int, msgspec.Meta(ge=1)]
 Ms = Annotated[int, msgspec.Meta(ge=0)]
+Quirk = bool | int | str
 
 
-class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class BootLine(_Struct, frozen=True):
-    """A line the modem prints by itself after power-on; "sim" stands for what the SIM's state makes of it."""
+class BootLine(Table, frozen=True):
+    """A line that the modem writes after power-on; "sim" stands for the card's state."""
 
     ms: Ms
     line: str
 
 
-class Power(_Struct, frozen=True):
+class Power(Table, frozen=True):
     start: Literal["supply", "key"]  # "key" waits for the PWRKEY pulse
-    down_ms: Ms  # AT+QPOWD until POWERED DOWN
+    down_ms: Ms  # from the command until it is off
 
 
-class Boot(_Struct, frozen=True):
+class Boot(Table, frozen=True):
     uart_ready_ms: Ms  # deaf until then
     lines: tuple[BootLine, ...]
     sim_ready_ms: Ms
     sms_ready_ms: Ms  # SMS commands are refused before
 
 
-class Radio(_Struct, frozen=True):
+class Radio(Table, frozen=True):
     register_ms: Ms
     retry_ms: Ms  # from a rejected registration to the next attempt
     band: str
@@ -49,73 +45,73 @@ class Radio(_Struct, frozen=True):
     sinr_db: int
 
 
-class Errors(_Struct, frozen=True):
-    """+CME ERROR numbers of the family for what the standard leaves open."""
+class Errors(Table, frozen=True):
+    """The +CME ERROR numbers for what 3GPP leaves to the maker."""
 
     unknown_command: int
     parameter: int
 
 
-class Counter(_Struct, frozen=True):
+class RealTimeClock(Table, frozen=True):
+    unset: datetime  # what it shows before it is set
+    keeps: Literal["utc", "local"] = "utc"  # what AT+CTZU=1 sets it to
+    zone: bool = True  # whether AT+CCLK? shows the zone
+    century: bool = False  # and four digits of the year
+
+
+class Counter(Table, frozen=True):
+    """The data-volume counter."""
+
     counts: Literal["ip", "payload"]
-    persist: Literal["nvm", "none"]  # "none": an EG800K, zero after every power-on
+    persist: Literal["nvm", "none", "session"]  # "none": an EG800K, zero after every power-on; "session": and with it
     save_on_power_down: bool
 
 
-class Sockets(_Struct, frozen=True):
-    mtu: int
-    receive_octets: int
-    send_octets: int
+class Sockets(Table, frozen=True):
+    mtu: Annotated[int, msgspec.Meta(ge=576)]
+    count: Count
+    receive_octets: Count  # the window that a connection offers its peer, and what datagrams may wait in
+    send_octets: Count
+    max_send: Count  # of one command
+    max_read: Count
     connect_timeout_ms: Ms
     dns_timeout_ms: Ms
-    dns_attempts: int
+    dns_attempts: Count
     close_timeout_ms: Ms
 
+    @property
+    def last(self) -> int:
+        """The number of the last socket."""
+        return self.count - 1
 
-class Sms(_Struct, frozen=True):
-    slots: int
+
+class Sms(Table, frozen=True):
+    slots: Count
     send_ms: Ms
 
 
-class Profile(_Struct, frozen=True):
+class Profile(Table, frozen=True):
     """One modem model. Times are virtual milliseconds, sizes octets."""
 
     name: str
+    dialect: str  # of `dialects.DIALECTS`
     manufacturer: str
     model: str
     revision: str
     imei: str
-    port: str  # AT port name in +QISTATE
-    unset_clock: str  # what the real-time clock starts from
     sim_start_ms: Ms  # from AT+CFUN=1 after 0 to what the modem says of the card
     rate_change_ms: Ms  # from the OK of a command that changes the interface to the change
+    clock: RealTimeClock
     power: Power
     boot: Boot
     radio: Radio
     errors: Errors
-    counter: Counter
     sockets: Sockets
     sms: Sms
     delay_ms: dict[str, Ms]  # by command name; "*" for the others
-    settings: dict[str, str] = {}  # defaults of the family, by command name, as the read form prints them
-
-
-def names() -> list[str]:
-    return sorted(path.stem for path in _HERE.glob("*.toml"))
-
-
-def load(name: str) -> Profile:
-    """Reads a shipped profile by name or a TOML file by path.
-
-    Raises ValueError with one line that names the file and the field.
-    """
-    path = _HERE / f"{name}.toml"
-    if not path.is_file():
-        path = Path(name)
-    hint = f"known are {', '.join(names())}, or give a .toml file"
-    if not path.exists() and path.suffix != ".toml":
-        raise ValueError(f"modem profile {name!r} is unknown; {hint}")
-    try:
-        return strict.convert(strict.parse(files.text(path, hint), str(path)), Profile, str(path), {})
-    except UsageError as error:
-        raise ValueError(str(error)) from None
+    counter: Counter | None = None  # of a modem that has one
+    quirks: dict[str, Quirk] = {}  # of the dialect; `load` adds the usual values of the others
+    ranges: dict[str, str] = {}  # of settings, as the test form prints them, where they differ from the dialect's
+    source: str = ""  # of a recorded profile: what it was recorded from
+    answers: dict[str, tuple[str, ...]] = {}  # recorded: lines and final result by what follows AT, in capitals
+    settings: dict[str, str] = {}  # defaults that differ from the dialect's, by command, as the read form prints them

@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
-from host_tools.sim.modem.command import PENDING, CmeError, Part, Reply, Setting, command
+from host_tools.sim.carrier import Carrier
+from host_tools.sim.modem.card import CardReader
+from host_tools.sim.modem.command import Part, Writer, command
+from host_tools.sim.modem.errors import CmeError
+from host_tools.sim.modem.nvm import Setting
 from host_tools.sim.modem.parser import EXEC, READ, TEST, WRITE
-
-if TYPE_CHECKING:
-    from host_tools.sim.modem.device import SimModem
+from host_tools.sim.modem.port import PENDING, Port, Reply
 
 IDLE, HOME, SEARCHING, DENIED, UNKNOWN, ROAMING = range(6)
-LTE = 7  # <AcT> E-UTRAN
+GSM, LTE, EMTC = 0, 7, 8  # <AcT>: GSM, E-UTRAN, EC-GSM-IoT as TS 27.007 has it and Quectel's eMTC
+_AVAILABLE, _CURRENT, _FORBIDDEN = 1, 2, 3  # <stat> of AT+COPS=?
+_OTHER_NETWORKS = (
+    (_FORBIDDEN, "CHN-UNICOM", "UNICOM", "46001", LTE),
+    (_FORBIDDEN, "CHN-CT", "CT", "46011", LTE),
+    (_AVAILABLE, "CHINA MOBILE", "CMCC", "46000", GSM),
+)
+"""What else is on the air where the modem is."""
 
 
 class Radio(Part):
-    """`stat` as +CEREG prints it. Coverage comes and goes with `cover`; the carrier decides who registers."""
+    """`stat` is the registration as +CEREG prints it, `function` the level of AT+CFUN.
+
+    Calls `on_registered` when it has registered, `on_detach` before it leaves the network, and `on_time(utc, zone)`
+    when the network tells the time, `zone` in quarter hours.
+    """
 
     settings = (
         Setting("+CREG", "(0-3)", "0", "TS 27.007 7.2", "profile"),
         Setting("+CGREG", "(0-3)", "0", "TS 27.007 10.1.20", "profile"),
         Setting("+CEREG", "(0-3)", "0", "TS 27.007 10.1.22", "profile"),
+        Setting("+WS46", "(12,28,30)", "30", "TS 27.007 5.9", "auto"),
+        Setting("+CPSMS", "(0-2),(any),(any),(any),(any)", '0,,,"01011111","00000001"', "TS 27.007 7.38", "auto"),
     )
 
-    def __init__(self, modem: SimModem) -> None:
-        super().__init__(modem)
+    list_gap = ",,"
+    """What stands between the networks and the modes of AT+COPS=?; TS 27.007 7.3 has two commas."""
+
+    def __init__(self, port: Port, card_reader: CardReader, carrier: Carrier) -> None:
+        super().__init__(port)
+        self._card_reader, self._card, self._carrier = card_reader, card_reader.card, carrier
+        self.on_registered: Callable[[], None] = _nothing
+        self.on_detach: Callable[[], None] = _nothing
+        self.on_time: Callable[[datetime, int], None] = _ignore
         radio = self.profile.radio
+        self.access = LTE
+        self.function = 1
         self.covered = True
         self.stuck = False  # a registration that never ends, for faults
         self.rsrp_dbm, self.rsrq_db, self.sinr_db = radio.rsrp_dbm, radio.rsrq_db, radio.sinr_db
@@ -37,9 +61,11 @@ class Radio(Part):
         self._attempt = 0
         self._cops_mode = 0
         self._cops_format = 0
-        self.attached = True
+        psm = next(setting for setting in self.settings if setting.name == "+CPSMS")
+        self._store_psm, self._psm_default = Writer(port, psm), psm.default
 
     def start(self) -> None:
+        self.function = 1
         self.stat, self.cause = IDLE, 0
         self._cops_mode = self._cops_format = 0
 
@@ -59,35 +85,35 @@ class Radio(Part):
 
     def search(self) -> None:
         """Starts looking for the network, if card, function level and selection allow it."""
-        if self._cops_mode == 2 or self.modem.general.function != 1 or not self.modem.sim.ready:
+        if self._cops_mode == 2 or self.function != 1 or not self._card_reader.ready:
             return
         self._attempt += 1
         self._become(SEARCHING)
-        self.modem.after(self.profile.radio.register_ms, self._register, self._attempt)
+        self.port.after(self.profile.radio.register_ms, self._register, self._attempt)
 
     def _register(self, attempt: int) -> None:
         if attempt != self._attempt or self.registered:
             return
         if not self.covered or self.stuck:
             return
-        cause = self.modem.carrier.register(self.modem.card.imsi)
+        cause = self._carrier.register(self._card.imsi)
         if cause:
-            self.modem.general.note_error(100 + cause)
+            self.port.last_error = 100 + cause
             self._become(DENIED, cause)
-            self.modem.after(self.profile.radio.retry_ms, self._register, attempt)
+            self.port.after(self.profile.radio.retry_ms, self._register, attempt)
             return
         self._become(HOME)
-        self.modem.data.resume()
+        self.on_registered()
         self.tell_time()
 
     def tell_time(self) -> None:
-        """The network's time reaches the modem."""
-        self.modem.general.network_time(self.clock.utc() + self.time_error, self.zone)
+        """The network sends its time."""
+        self.on_time(self.clock.utc() + self.time_error, self.zone)
 
     def verify(self) -> None:
-        """The network has ended a bearer: perhaps it has thrown the device out altogether."""
+        """Registers again if the network, which has ended a bearer, has also ended the registration."""
         if self.reachable:
-            cause = self.modem.carrier.register(self.modem.card.imsi)
+            cause = self._carrier.register(self._card.imsi)
             if cause:
                 self.detach()
                 self.search()
@@ -95,7 +121,7 @@ class Radio(Part):
     def detach(self) -> None:
         """Leaves the network in order."""
         self._attempt += 1
-        self.modem.data.release_all()
+        self.on_detach()
         self._become(IDLE)
 
     def cover(self, covered: bool) -> None:
@@ -103,8 +129,6 @@ class Radio(Part):
         if covered == self.covered:
             return
         self.covered = covered
-        if self.modem.state == 0:
-            return
         if not covered and self.registered:
             self._become(SEARCHING)
         elif covered and self.stat == SEARCHING:
@@ -115,20 +139,20 @@ class Radio(Part):
         self.stat, self.cause = stat, cause
         if changed:
             for name in ("+CREG", "+CGREG", "+CEREG"):
-                level = self.modem.nvm.number(name)
+                level = self.port.nvm.number(name)
                 if level:
-                    self.modem.urc(f"{name}: {self._registration(level)}")
+                    self.port.urc(f"{name}: {self._registration(level)}")
 
     def _registration(self, level: int) -> str:
         text = str(self.stat)
         if level >= 2 and self.registered:
-            text += f',"{self.profile.radio.tac}","{self.profile.radio.cell}",{LTE}'
+            text += f',"{self.profile.radio.tac}","{self.profile.radio.cell}",{self.access}'
         elif level == 3 and self.cause:
             text += f",,,,0,{self.cause}"
         return text
 
     def _read(self, name: str) -> str:
-        level = self.modem.nvm.number(name)
+        level = self.port.nvm.number(name)
         return f"{name}: {level},{self._registration(level)}"
 
     @command("+CREG", READ)
@@ -143,44 +167,48 @@ class Radio(Part):
     def _cereg(self, args: tuple[str, ...]) -> Reply:
         return self._read("+CEREG")
 
-    # --- attach ---
-
-    @command("+CGATT", READ, test="(0,1)", manual="TS 27.007 10.1.9", sim=True)
-    def _is_attached(self, args: tuple[str, ...]) -> Reply:
-        return f"+CGATT: {int(self.registered)}"
-
-    @command("+CGATT", WRITE, sim=True)
-    def _attach(self, args: tuple[str, ...]) -> Reply:
-        if self.modem.integer(args, 0, 0, 1):
-            if not self.registered:
-                self.search()
-                return self._wait_registered(self.profile.radio.register_ms + 100)
-        elif self.registered:
-            self.modem.data.report("ME DETACH")
-            self.detach()
-        return None
-
-    def _wait_registered(self, ms: int) -> Reply:
-        self.modem.after(ms, self._finish_attach)
+    def wait_registered(self) -> Reply:
+        """Ends the running command after a registration's time, with OK or the reason why it failed."""
+        self.port.after(self.profile.radio.register_ms + 100, self._finish_attach)
         return PENDING
 
     def _finish_attach(self) -> None:
         if self.registered:
-            self.modem.finish()
+            self.port.finish()
         else:
-            self.modem.fail(CmeError(100 + self.cause if self.cause else 30))
+            self.port.fail(CmeError(100 + self.cause if self.cause else 30))
+
+    def _finish_selection(self) -> None:
+        if self.registered:
+            self.port.finish()
+        else:
+            self.port.fail(CmeError(32 if self.covered else 30))  # 32: emergency calls only
+
+    @command("+CPSMS", TEST)
+    def _power_saving(self, args: tuple[str, ...]) -> Reply:
+        timers = '("00000000"-"11111111")'
+        return f"+CPSMS: (0-2),,,{timers},{timers}"
+
+    @command("+CPSMS", WRITE)
+    def _save_power(self, args: tuple[str, ...]) -> Reply:
+        """Keeps the timers that are asked for; the network grants none to a Cat.1 device."""
+        if args[0] == "2":
+            self.port.nvm.store("+CPSMS", self._psm_default)
+        else:
+            self._store_psm(args)
+        return None
 
     # --- signal ---
 
     @property
-    def _rssi_dbm(self) -> int:
+    def rssi_dbm(self) -> int:
         return min(self.rsrp_dbm + 28, -51)  # over 12 subcarriers x 50 resource blocks, as modems print it
 
     @command("+CSQ", EXEC, test="(0-31,99),(0-7,99)", manual="TS 27.007 8.5")
     def _csq(self, args: tuple[str, ...]) -> Reply:
-        if not self.covered or self.modem.general.function != 1:
+        if not self.covered or self.function != 1:
             return "+CSQ: 99,99"
-        return f"+CSQ: {max(0, min(31, (self._rssi_dbm + 113) // 2))},99"
+        return f"+CSQ: {max(0, min(31, (self.rssi_dbm + 113) // 2))},99"
 
     @command(
         "+CESQ",
@@ -189,36 +217,10 @@ class Radio(Part):
         manual="TS 27.007 8.69",
     )
     def _cesq(self, args: tuple[str, ...]) -> Reply:
-        if not self.covered or self.modem.general.function != 1:
+        if not self.covered or self.function != 1:
             return "+CESQ: 99,99,255,255,255,255"
         rsrq = max(0, min(34, 2 * (self.rsrq_db + 20)))
         return f"+CESQ: 99,99,255,255,{rsrq},{max(0, min(97, self.rsrp_dbm + 140))}"
-
-    @command("+QCSQ", EXEC, test="", manual="EC2x AT: AT+QCSQ")
-    def _qcsq(self, args: tuple[str, ...]) -> Reply:
-        if not self.covered or self.modem.general.function != 1:
-            return '+QCSQ: "NOSERVICE"'
-        sinr = max(0, min(250, 5 * (self.sinr_db + 20)))
-        return f'+QCSQ: "LTE",{self._rssi_dbm},{self.rsrp_dbm},{sinr},{self.rsrq_db}'
-
-    @command("+QNWINFO", EXEC, test="", manual="EC2x AT: AT+QNWINFO")
-    def _network(self, args: tuple[str, ...]) -> Reply:
-        if not self.registered or not self.covered:
-            return "+QNWINFO: No Service"
-        radio = self.profile.radio
-        return f'+QNWINFO: "FDD LTE","{self.modem.card.operator_id}","{radio.band}",{radio.channel}'
-
-    @command("+QENG", WRITE, test='"servingcell","neighbourcell"', manual="EC2x AT: AT+QENG")
-    def _cell(self, args: tuple[str, ...]) -> Reply:
-        if args[0] != "servingcell":
-            return None
-        if not self.registered:
-            return '+QENG: "servingcell","SEARCH"'
-        radio, plmn = self.profile.radio, self.modem.card.operator_id
-        return (
-            f'+QENG: "servingcell","NOCONN","LTE","FDD",{plmn[:3]},{plmn[3:]},{radio.cell},1,'
-            f"{radio.channel},3,5,5,{radio.tac},{self.rsrp_dbm},{self.rsrq_db},{self._rssi_dbm},{self.sinr_db},0"
-        )
 
     # --- operator ---
 
@@ -226,37 +228,50 @@ class Radio(Part):
     def _operator(self, args: tuple[str, ...]) -> Reply:
         if not self.registered:
             return f"+COPS: {self._cops_mode}"
-        card = self.modem.card
+        card = self._card
         name = (card.operator, card.operator.replace("CHINA MOBILE", "CMCC"), card.operator_id)[
             self._cops_format
         ]
-        return f'+COPS: {self._cops_mode},{self._cops_format},"{name}",{LTE}'
+        return f'+COPS: {self._cops_mode},{self._cops_format},"{name}",{self.access}'
 
     @command("+COPS", WRITE)
     def _select(self, args: tuple[str, ...]) -> Reply:
-        mode = self.modem.integer(args, 0, 0, 4)
-        layout = self.modem.integer(args, 1, 0, 2, self._cops_format)
+        mode = self.port.integer(args, 0, 0, 4)
+        layout = self.port.integer(args, 1, 0, 2, self._cops_format)
         if mode == 3:
             self._cops_format = layout
             return None
-        self.modem.sim.require()
+        self._card_reader.require()
         self._cops_format = layout
         if mode == 2:
             self._cops_mode = 2
             self.detach()
             return None
         wanted = args[2] if len(args) > 2 else ""
-        card = self.modem.card
+        card = self._card
         if mode in (1, 4) and wanted not in (card.operator, card.operator_id, "CMCC") and mode == 1:
             raise CmeError(30)
         self._cops_mode = mode
         if self.registered:
             return None
         self.search()
-        return self._wait_registered(self.profile.radio.register_ms + 100)
+        self.port.after(self.profile.radio.register_ms + 100, self._finish_selection)
+        return PENDING
 
     @command("+COPS", TEST, sim=True)
     def _scan(self, args: tuple[str, ...]) -> Reply:
-        card = self.modem.card
-        found = f'(2,"{card.operator}","CMCC","{card.operator_id}",{LTE}),' if self.covered else ""
-        return f"+COPS: {found},(0-4),(0-2)"
+        card, stat = self._card, _CURRENT if self.registered else _AVAILABLE
+        found = []
+        if self.covered:
+            found = [(stat, card.operator, "CMCC", card.operator_id, self.access)]
+            found += [network for network in _OTHER_NETWORKS if network[3:] != (card.operator_id, self.access)]
+        rows = [f'({stat},"{name}","{short}","{plmn}",{act})' for stat, name, short, plmn, act in found]
+        return f"+COPS: {','.join(rows)}{self.list_gap}(0-4),(0-2)"
+
+
+def _nothing() -> None:
+    pass
+
+
+def _ignore(utc: datetime, zone: int) -> None:
+    pass

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from host_tools.sim.clock import Timer
 from host_tools.sim.modem.data import Context
+from host_tools.sim.modem.port import Port
 from host_tools.sim.network import dns
 from host_tools.sim.network.packet import Address
-
-if TYPE_CHECKING:
-    from host_tools.sim.modem.device import SimModem
 
 Done = Callable[[Sequence[str]], None]  # takes the addresses; none when the name could not be resolved
 
 
 class Resolver:
-    """Asks the context's name server, again where no answer comes; keeps no answers."""
+    """Asks the context's name server, again if no answer comes; caches nothing."""
 
-    def __init__(self, modem: SimModem) -> None:
-        self._modem = modem
-        self._timeout_ms = modem.profile.sockets.dns_timeout_ms
-        self._attempts = modem.profile.sockets.dns_attempts
+    def __init__(self, port: Port, rng: random.Random) -> None:
+        self._port, self._rng = port, rng
+        self._timeout_ms = port.profile.sockets.dns_timeout_ms
+        self._attempts = port.profile.sockets.dns_attempts
         self._queries: dict[int, _Query] = {}  # by local port
 
     def resolve(self, context: Context, name: str, done: Done) -> None:
         """Calls `done` once, now or later."""
         stack = context.stack
-        ident = self._modem.rng.getrandbits(16)
+        ident = self._rng.getrandbits(16)
         try:
             question = dns.encode_query(ident, name)
         except ValueError:
@@ -43,7 +41,7 @@ class Resolver:
         self._ask(query)
 
     def context_down(self, cid: int) -> None:
-        """What is asked over this context stays unanswered."""
+        """Ends the queries over this context without an answer."""
         for query in [query for query in self._queries.values() if query.context.cid == cid]:
             self._end(query, ())
 
@@ -58,7 +56,7 @@ class Resolver:
             self._end(query, ())
             return
         query.attempts += 1
-        query.timer = self._modem.after(self._timeout_ms, self._ask, query)
+        query.timer = self._port.after(self._timeout_ms, self._ask, query)
         stack.send_datagram(query.port, (query.context.dns, dns.PORT), query.question)
 
     def _answer(self, query: _Query, data: bytes, source: Address) -> None:

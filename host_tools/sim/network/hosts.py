@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
 
 from host_tools.sim.network.internet import Internet
 from host_tools.sim.network.packet import Address, Packet
@@ -115,6 +116,33 @@ class Sink(VirtualHost):
 
     def _take(self, payload: bytes) -> None:
         self.octets += len(payload)
+
+
+class NtpServer(VirtualHost):
+    """Answers NTP clients (RFC 5905) with the simulated time, which is wrong by `error_s`; a server that `refuses`
+    sends a kiss-o'-death (section 7.4)."""
+
+    _PACKET = struct.Struct(">BBbbII4sQ8sQQ")  # RFC 5905 section 7.3
+    _CLIENT, _SERVER = 3, 4  # modes
+    _UNIX_EPOCH = 2_208_988_800  # seconds from 1900-01-01 to 1970-01-01
+
+    def __init__(self) -> None:
+        self.error_s = 0
+        self.refuses = False
+        self.answered = 0
+
+    def on_datagram(self, payload: bytes, source: Address, port: int) -> None:
+        if len(payload) < self._PACKET.size or payload[0] & 7 != self._CLIENT:
+            return
+        self.answered += 1
+        utc = self.stack.clock.utc() + timedelta(seconds=self.error_s)
+        seconds = int(utc.timestamp()) + self._UNIX_EPOCH
+        stamp = (seconds % (1 << 32) << 32) + (utc.microsecond << 32) // 1_000_000
+        leap, stratum, reference = (3, 0, b"RATE") if self.refuses else (0, 2, b"\xcb\x00q\x01")
+        first = leap << 6 | payload[0] & 0x38 | self._SERVER
+        times = (0, payload[40:48], 0, 0) if self.refuses else (stamp, payload[40:48], stamp, stamp)
+        answer = self._PACKET.pack(first, stratum, 6, -20, 0x0100, 0x0200, reference, *times)
+        self.stack.send_datagram(port, source, answer)
 
 
 class UdpHandlerHost(VirtualHost):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Protocol
@@ -43,20 +44,30 @@ class Internet:
         self.names: dict[str, str] = {}
         self._rng = rng
         self._routes: dict[str, Callable[[Packet], None]] = {}
-        self._hosts: list[Host] = []
+        self._hosts: dict[str, Host] = {}  # by address
+        self._addresses = itertools.count(1)
         self.attach(DNS_SERVER, self._answer_name)
 
     def add_host(self, name: str, host: Host, ip: str | None = None) -> str:
         """Connects `host` under `name` and gives its address; without `ip` the next free one is taken."""
         if name.lower() in self.names:
             raise ValueError(f"host {name!r} exists already")
-        ip = ip or f"{HOST_NETWORK}.{len(self._hosts) + 1}"
+        ip = ip or self._free_address()
         self.attach(ip, host.deliver)
         if name:
             self.names[name.lower()] = ip
-        self._hosts.append(host)
+        self._hosts[ip] = host
         host.join(self, ip)
         return ip
+
+    def move_host(self, name: str) -> str:
+        """Gives the host `name` another address, which it returns. The old one leads nowhere; connections are gone."""
+        host = self._hosts.pop(self.names[name.lower()])
+        self.detach(self.names.pop(name.lower()))
+        return self.add_host(name, host)
+
+    def _free_address(self) -> str:
+        return f"{HOST_NETWORK}.{next(self._addresses)}"
 
     def resolve(self, name: str) -> str | None:
         """The address of a name in any case, or None."""
@@ -81,12 +92,12 @@ class Internet:
 
     def settle(self) -> None:
         """Lets what real peers have said into the world; call it whenever virtual time is about to move."""
-        for host in self._hosts:
+        for host in self._hosts.values():
             host.settle()
 
     def close(self) -> None:
         """Lets bridged hosts close their real sockets; the world ends here."""
-        for host in self._hosts:
+        for host in self._hosts.values():
             host.close()
 
     def _answer_name(self, packet: Packet) -> None:

@@ -6,17 +6,20 @@ from dataclasses import dataclass
 
 Address = tuple[str, int]  # IPv4 address in dotted form, port
 
-TCP = 6  # protocol numbers, IANA
+ICMP = 1  # protocol numbers, IANA
+TCP = 6
 UDP = 17
 
 IP_HEADER = 20  # RFC 791, without options
 TCP_HEADER = 20  # RFC 9293 3.1, without options
 UDP_HEADER = 8  # RFC 768
+ICMP_HEADER = 8  # RFC 792, echo
 MSS_OPTION = 4  # RFC 9293 3.7.1, on a SYN only
 TIMESTAMPS_OPTION = 12  # RFC 7323 3.2: 10 octets and two NOPs
 MTU = 1500  # octets of one IP packet, as an LTE default bearer usually has it
 MAX_DATAGRAM = MTU - IP_HEADER - UDP_HEADER  # fragmentation is not modelled
 
+ECHO_REPLY, ECHO_REQUEST = 0, 8  # RFC 792 types, in `flags`; the ports are the identifier
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 
 
@@ -46,3 +49,8 @@ def udp(src: Address, dst: Address, payload: bytes) -> Packet:
     if len(payload) > MAX_DATAGRAM:
         raise ValueError(f"{len(payload)} octets do not fit one packet; a datagram holds {MAX_DATAGRAM}")
     return Packet(UDP, src, dst, IP_HEADER + UDP_HEADER + len(payload), payload)
+
+
+def echo(kind: int, src: Address, dst: Address, payload: bytes) -> Packet:
+    """An ICMP echo request or reply."""
+    return Packet(ICMP, src, dst, IP_HEADER + ICMP_HEADER + len(payload), payload, kind)

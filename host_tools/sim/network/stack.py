@@ -7,7 +7,19 @@ from functools import partial
 from typing import Any
 
 from host_tools.sim.clock import Clock
-from host_tools.sim.network.packet import ACK, RST, SYN, TCP, Address, Packet, udp
+from host_tools.sim.network.packet import (
+    ACK,
+    ECHO_REPLY,
+    ECHO_REQUEST,
+    ICMP,
+    RST,
+    SYN,
+    TCP,
+    Address,
+    Packet,
+    echo,
+    udp,
+)
 from host_tools.sim.network.tcp import TcpConnection, reset_for
 
 FIRST_EPHEMERAL = 49_152  # RFC 6335 6
@@ -32,6 +44,7 @@ class IpStack:
         self.on_datagram: Callable[[bytes, Address, int], None] = _ignore
         self.connections: dict[tuple[int, Address], TcpConnection] = {}
         self._ports: dict[int, Datagram] = {}
+        self._pings: dict[int, Callable[[], None]] = {}  # by identifier
         self._next_port = FIRST_EPHEMERAL
 
     def open(self, remote: Address, local_port: int = 0, **tcp_options: Any) -> TcpConnection:
@@ -57,6 +70,17 @@ class IpStack:
         """Sends from the local `port`; ValueError beyond 1472 octets."""
         self.emit(udp((self.ip, port), remote, payload))
 
+    def ping(self, ip: str, identifier: int, payload: bytes, answered: Callable[[], None]) -> None:
+        """Sends an echo request; `answered` is called for the reply to the last one of that identifier."""
+        self._pings[identifier] = answered
+        self.emit(echo(ECHO_REQUEST, (self.ip, identifier), (ip, identifier), payload))
+
+    def _echo(self, packet: Packet) -> None:
+        if packet.flags == ECHO_REQUEST:
+            self.emit(echo(ECHO_REPLY, packet.dst, packet.src, packet.payload))
+        elif (answered := self._pings.pop(packet.dst[1], None)) is not None:
+            answered()
+
     def free_port(self) -> int:
         """The next ephemeral port, in turn, so that a port comes back as late as possible."""
         port = self._next_port
@@ -68,10 +92,14 @@ class IpStack:
         for connection in list(self.connections.values()):
             connection.drop()
         self._ports.clear()
+        self._pings.clear()
 
     def deliver(self, packet: Packet) -> None:
         """Takes a packet addressed to `ip`."""
         port = packet.dst[1]
+        if packet.proto == ICMP:
+            self._echo(packet)
+            return
         if packet.proto != TCP:
             receive = self._ports.get(port)
             if receive is not None:

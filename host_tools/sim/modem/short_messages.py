@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from host_tools.sim.carrier import Carrier
 from host_tools.sim.modem import tpdu
-from host_tools.sim.modem.command import PENDING, AtError, CmsError, Part, Reply, Setting, command
+from host_tools.sim.modem.card import CardReader
+from host_tools.sim.modem.command import Part, command
+from host_tools.sim.modem.errors import AtError, CmsError
+from host_tools.sim.modem.nvm import Setting
 from host_tools.sim.modem.parser import EXEC, READ, TEST, WRITE
+from host_tools.sim.modem.port import PENDING, Port, Reply
+from host_tools.sim.modem.radio import Radio
 from host_tools.sim.modem.tpdu import SUBMIT, UCS2, Message
-
-if TYPE_CHECKING:
-    from host_tools.sim.modem.device import SimModem
 
 UNREAD, READ_, UNSENT, SENT, ALL = range(5)  # <stat>
 _STATS = ("REC UNREAD", "REC READ", "STO UNSENT", "STO SENT", "ALL")
@@ -34,7 +36,7 @@ class Stored:
         return (self.smsc + self.tpdu).hex().upper()
 
 
-class Sms(Part):
+class ShortMessages(Part):
     """Storage, sending and receiving. Messages survive power-downs."""
 
     settings = (
@@ -46,35 +48,41 @@ class Sms(Part):
         Setting("+CGSMS", "(0-3)", "1", "TS 27.007 10.1.21", "auto"),
     )
 
-    def __init__(self, modem: SimModem) -> None:
-        super().__init__(modem)
+    def __init__(self, port: Port, card_reader: CardReader, radio: Radio, carrier: Carrier) -> None:
+        super().__init__(port)
+        self._card_reader, self._card, self._radio, self._carrier = card_reader, card_reader.card, radio, carrier
         self.ready = False
         self._memories: dict[str, dict[int, Stored]] = {"SM": {}, "ME": {}}
         self._chosen = ["SM", "SM", "SM"]
-        self._smsc = modem.card.smsc
+        self._smsc = card_reader.card.smsc
         self._reference = 0
         self._service = 0
 
     def start(self) -> None:
         self.ready = False
         self._service = 0
-        self.modem.after(self.profile.boot.sms_ready_ms, self._make_ready)
+        self.port.after(self.profile.boot.sms_ready_ms, self._make_ready)
 
     def stop(self) -> None:
         self.ready = False
+
+    @property
+    def full(self) -> bool:
+        """Whether the memory for received messages has no room."""
+        return len(self._memory(2)) >= self.profile.sms.slots
 
     def _make_ready(self) -> None:
         self.ready = True
 
     @property
     def _text_mode(self) -> bool:
-        return self.modem.nvm.values["+CMGF"] == "1"
+        return self.port.nvm.values["+CMGF"] == "1"
 
     def _require(self) -> None:
         """Raises the CmsError of a card that is not ready (TS 27.005 3.2.5)."""
-        if not self.modem.card.inserted:
+        if not self._card.inserted:
             raise CmsError(310)
-        if not self.modem.sim.ready:
+        if not self._card_reader.ready:
             raise CmsError(311)
         if not self.ready:
             raise CmsError(314)
@@ -84,7 +92,7 @@ class Sms(Part):
 
     def _number(self, args: tuple[str, ...], at: int, low: int, high: int, default: int | None = None) -> int:
         try:
-            return self.modem.integer(args, at, low, high, default)
+            return self.port.integer(args, at, low, high, default)
         except AtError:
             raise CmsError(321 if at == 0 else 304) from None
 
@@ -92,10 +100,10 @@ class Sms(Part):
 
     def deliver(self, data: bytes) -> bool:
         """An SMS-DELIVER from the network; False when the modem cannot take it, and the network keeps it."""
-        modem = self.modem
-        if not modem.radio.reachable or not self.ready:
+        port = self.port
+        if not self._radio.reachable or not self.ready:
             return False
-        mt = int(modem.nvm.values["+CNMI"].split(",")[1])
+        mt = int(port.nvm.values["+CNMI"].split(",")[1])
         stored = Stored(UNREAD, _smsc_octets(self._smsc), data)
         if mt == 2:
             length = f",{len(data)}" if not self._text_mode else ""
@@ -104,11 +112,11 @@ class Sms(Part):
             except ValueError:
                 return False
             header = "+CMT: " + (f'"{shown[0]}",,"{shown[1]}"' if self._text_mode else length)
-            modem.push(header, (shown[2] if self._text_mode else stored.pdu).encode("latin-1", "replace"))
+            port.push(header, (shown[2] if self._text_mode else stored.pdu).encode("latin-1", "replace"))
             return True
         index = self._store(2, stored)
         if index and mt:
-            modem.urc(f'+CMTI: "{self._chosen[2]}",{index}')
+            port.urc(f'+CMTI: "{self._chosen[2]}",{index}')
         return bool(index)
 
     def _store(self, which: int, stored: Stored) -> int:
@@ -126,10 +134,10 @@ class Sms(Part):
         return self._encode(message.number), message.stamp, self._encode_text(message)
 
     def _encode(self, text: str) -> str:
-        return text.encode("utf-16-be").hex().upper() if "UCS2" in self.modem.nvm.values["+CSCS"] else text
+        return text.encode("utf-16-be").hex().upper() if "UCS2" in self.port.nvm.values["+CSCS"] else text
 
     def _encode_text(self, message: Message) -> str:
-        charset = self.modem.nvm.values["+CSCS"]
+        charset = self.port.nvm.values["+CSCS"]
         text = message.text()
         if message.alphabet == tpdu.OCTETS or "UCS2" in charset:
             return text if message.alphabet == tpdu.OCTETS else self._encode(text)
@@ -152,17 +160,17 @@ class Sms(Part):
         self._require()
         if self._text_mode:
             number = self._decode(args[0])
-            return self.modem.prompt(lambda data: self._text_given(number, data, done), echo=self._echo)
+            return self.port.prompt(lambda data: self._text_given(number, data, done), echo=self._echo)
         length = self._number(args, 0, 7, 232)
-        return self.modem.prompt(lambda data: self._pdu_given(length, data, done), echo=self._echo)
+        return self.port.prompt(lambda data: self._pdu_given(length, data, done), echo=self._echo)
 
     @property
     def _echo(self) -> bool:
-        return self.modem.nvm.values["E"] == "1"
+        return self.port.nvm.values["E"] == "1"
 
     def _pdu_given(self, length: int, data: bytes | None, done: Done) -> None:
         if data is None:
-            self.modem.finish()
+            self.port.finish()
             return
         try:
             pdu = bytes.fromhex(data.decode("ascii"))
@@ -176,13 +184,13 @@ class Sms(Part):
 
     def _text_given(self, number: str, data: bytes | None, done: Done) -> None:
         if data is None:
-            self.modem.finish()
+            self.port.finish()
             return
-        first, validity, protocol, coding = (int(v or 0) for v in self.modem.nvm.values["+CSMP"].split(","))
+        first, validity, protocol, coding = (int(v or 0) for v in self.port.nvm.values["+CSMP"].split(","))
         message = Message(SUBMIT, number, first, 0, protocol, coding, validity)
         text = data.decode("latin-1").replace("\r\n", "\n")
         try:
-            if message.alphabet == UCS2 or "UCS2" in self.modem.nvm.values["+CSCS"]:
+            if message.alphabet == UCS2 or "UCS2" in self.port.nvm.values["+CSCS"]:
                 octets = bytes.fromhex(text)
                 message.data = octets
                 if message.alphabet == tpdu.GSM7:
@@ -197,7 +205,7 @@ class Sms(Part):
         done(b"\0", unit)
 
     def _decode(self, text: str) -> str:
-        if "UCS2" not in self.modem.nvm.values["+CSCS"]:
+        if "UCS2" not in self.port.nvm.values["+CSCS"]:
             return text
         try:
             return bytes.fromhex(text).decode("utf-16-be")
@@ -205,27 +213,27 @@ class Sms(Part):
             raise CmsError(305) from None
 
     def _submit(self, smsc: bytes, unit: bytes) -> None:
-        self.modem.after(self.profile.sms.send_ms, self._submitted, smsc, unit)
+        self.port.after(self.profile.sms.send_ms, self._submitted, smsc, unit)
 
     def _submitted(self, smsc: bytes, unit: bytes, name: str = "+CMGS") -> None:
-        if not self.modem.radio.reachable:
-            self.modem.fail(CmsError(331))
+        if not self._radio.reachable:
+            self.port.fail(CmsError(331))
             return
         if smsc == b"\0" and not self._smsc:
-            self.modem.fail(CmsError(330))
+            self.port.fail(CmsError(330))
             return
         reference = self._reference
         self._reference = (reference + 1) % 256
-        self.modem.log.add("modem", "sms-sent", octets=len(unit))
+        self.port.log.add("modem", "sms-sent", octets=len(unit))
         # The modem gives the TP-MR, whatever the host wrote there (TS 23.040 9.2.3.6).
-        self.modem.carrier.sms_submit(self.modem.card.imsi, unit[:1] + bytes((reference,)) + unit[2:])
-        self.modem.finish(f"{name}: {reference}")
+        self._carrier.sms_submit(self._card.imsi, unit[:1] + bytes((reference,)) + unit[2:])
+        self.port.finish(f"{name}: {reference}")
 
     def _keep(self, smsc: bytes, unit: bytes) -> None:
         index = self._store(1, Stored(UNSENT, smsc, unit))
         if not index:
             raise CmsError(322)
-        self.modem.finish(f"+CMGW: {index}")
+        self.port.finish(f"+CMGW: {index}")
 
     @command("+CMSS", WRITE, test="", manual="TS 27.005 3.5.2")
     def _send_stored(self, args: tuple[str, ...]) -> Reply:
@@ -234,7 +242,7 @@ class Sms(Part):
         if stored.tpdu[0] & 3 != SUBMIT:
             raise CmsError(302)
         stored.stat = SENT
-        self.modem.after(self.profile.sms.send_ms, self._submitted, stored.smsc, stored.tpdu, "+CMSS")
+        self.port.after(self.profile.sms.send_ms, self._submitted, stored.smsc, stored.tpdu, "+CMSS")
         return PENDING
 
     # --- storage ---
@@ -287,7 +295,7 @@ class Sms(Part):
             raise CmsError(305) from None
         stamp = f',"{message.stamp}"' if message.stamp else ","
         line = f'{header}"{_STATS[stored.stat]}","{self._encode(message.number)}",{stamp}'
-        if self.modem.nvm.values["+CSDH"] == "1":
+        if self.port.nvm.values["+CSDH"] == "1":
             kind = 145 if message.number.startswith("+") else 129
             if header.startswith("+CMGL"):
                 line += f",{kind},{len(message.data)}"

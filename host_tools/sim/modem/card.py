@@ -1,15 +1,14 @@
-"""The SIM card and the commands that ask it."""
+"""The SIM card and the commands that read it (3GPP TS 27.007)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from host_tools.sim.modem.command import CmeError, Part, Reply, Setting, command
+from host_tools.sim.modem.command import Part, command
+from host_tools.sim.modem.errors import CmeError
 from host_tools.sim.modem.parser import EXEC, READ, WRITE
-
-if TYPE_CHECKING:
-    from host_tools.sim.modem.device import SimModem
+from host_tools.sim.modem.port import Port, Reply
 
 READY, PIN, PUK = "READY", "SIM PIN", "SIM PUK"
 PIN_TRIES, PUK_TRIES = 3, 10  # ETSI TS 102 221 9.5
@@ -17,7 +16,7 @@ PIN_TRIES, PUK_TRIES = 3, 10  # ETSI TS 102 221 9.5
 
 @dataclass(slots=True)
 class SimCard:
-    """What is in the slot. `pin` "" is a card without PIN lock."""
+    """A card's contents and condition. `pin` "" means no PIN lock."""
 
     iccid: str
     imsi: str
@@ -33,57 +32,57 @@ class SimCard:
     puk_tries: int = PUK_TRIES
 
 
-class Sim(Part):
-    """Card state: absent, faulty, starting, locked, ready."""
+class CardReader(Part):
+    """The card's states: absent, faulty, starting, locked, ready.
 
-    settings = (
-        Setting("+QSIMDET", "(0,1),(0,1)", "0,0", "EC2x AT: AT+QSIMDET", "auto"),
-        Setting("+QSIMSTAT", "(0,1)", "0", "EC2x AT: AT+QSIMSTAT"),
-    )
+    Calls `on_ready` when the card is ready, `on_removed` when it is gone, and before either `on_moved(inserted)`.
+    """
 
-    def __init__(self, modem: SimModem) -> None:
-        super().__init__(modem)
-        self.card = modem.card
+    def __init__(self, port: Port, card: SimCard) -> None:
+        super().__init__(port)
+        self.card = card
+        self.on_moved: Callable[[bool], None] = _ignore
+        self.on_ready: Callable[[], None] = _nothing
+        self.on_removed: Callable[[], None] = _nothing
         self._started = False
         self._unlocked = False
 
     def start(self) -> None:
         self._started = self._unlocked = False
-        self.modem.after(self.profile.boot.sim_ready_ms, self._start_card)
+        self.port.after(self.profile.boot.sim_ready_ms, self._start_card)
 
     def _start_card(self) -> None:
         self._started = True
         if self.ready:
-            self.modem.radio.search()
+            self.on_ready()
 
     def power(self, on: bool) -> None:
-        """AT+CFUN=0 takes the card's supply away, 1 gives it back."""
+        """Switches the card's supply: AT+CFUN=0 switches it off, 1 on."""
         self._started = on
         self._unlocked = False
         if on:
-            self.modem.after(self.profile.sim_start_ms, self.announce)
+            self.port.after(self.profile.sim_start_ms, self.announce)
 
     def announce(self) -> None:
-        """What the modem says of the card at boot and after a PIN."""
+        """Writes the card's state, as the modem does at boot and after a PIN."""
         card = self.card
         if not card.inserted:
-            self.modem.urc("+CPIN: NOT INSERTED")
+            self.port.urc("+CPIN: NOT INSERTED")
         elif card.faulty:
-            self.modem.urc("+CPIN: NOT READY")
+            self.port.urc("+CPIN: NOT READY")
         else:
-            self.modem.urc(f"+CPIN: {self.lock}")
+            self.port.urc(f"+CPIN: {self.lock}")
 
     def insert(self, inserted: bool) -> None:
         """Puts the card in or takes it out while the modem runs."""
         self.card.inserted = inserted
         self._unlocked = False
-        if self.modem.nvm.number("+QSIMSTAT"):
-            self.modem.urc(f"+QSIMSTAT: 1,{int(inserted)}")
+        self.on_moved(inserted)
         self.announce()
         if inserted:
             self._start_card()
         else:
-            self.modem.radio.detach()
+            self.on_removed()
 
     @property
     def lock(self) -> str:
@@ -98,12 +97,13 @@ class Sim(Part):
 
     def require(self) -> None:
         """Raises the CmeError of a card that is not ready."""
-        self._require_card()
+        self.require_card()
         lock = self.lock
         if lock != READY:
             raise CmeError(11 if lock == PIN else 12)
 
-    def _require_card(self) -> None:
+    def require_card(self) -> None:
+        """Raises the CmeError of a card that cannot be read; a locked one can."""
         if not self.card.inserted:
             raise CmeError(10)
         if self.card.faulty:
@@ -113,12 +113,12 @@ class Sim(Part):
 
     @command("+CPIN", READ, test="", manual="TS 27.007 8.3")
     def _pin_state(self, args: tuple[str, ...]) -> Reply:
-        self._require_card()
+        self.require_card()
         return f"+CPIN: {self.lock}"
 
     @command("+CPIN", WRITE)
     def _enter_pin(self, args: tuple[str, ...]) -> Reply:
-        self._require_card()
+        self.require_card()
         card, lock = self.card, self.lock
         if lock == READY:
             raise CmeError(3)
@@ -132,44 +132,24 @@ class Sim(Part):
             raise CmeError(16 if card.pin_tries else 12)
         card.pin_tries = PIN_TRIES
         self._unlocked = True
-        self.modem.after(0, self.announce)
-        self.modem.radio.search()
+        self.port.after(0, self.announce)
+        self.on_ready()
         return None
-
-    @command("+QPINC", EXEC, test='("SC","P2")', manual="EC2x AT: AT+QPINC", sim=False)
-    @command("+QPINC", READ)
-    def _tries(self, args: tuple[str, ...]) -> Reply:
-        return f'+QPINC: "SC",{self.card.pin_tries},{self.card.puk_tries}'
 
     @command("+CIMI", EXEC, test="", manual="TS 27.007 5.6", sim=True)
     def _imsi(self, args: tuple[str, ...]) -> Reply:
         return self.card.imsi
-
-    @command("+QCCID", EXEC, test="", manual="EC2x AT: AT+QCCID")
-    def _iccid(self, args: tuple[str, ...]) -> Reply:
-        self._require_card()
-        return f"+QCCID: {self.card.iccid}"
-
-    @command("+ICCID", EXEC, test="", manual="EC200U AT: AT+ICCID")
-    def _iccid_alias(self, args: tuple[str, ...]) -> Reply:
-        self._require_card()
-        return f"+ICCID: {self.card.iccid}"
 
     @command("+CNUM", EXEC, test="", manual="TS 27.007 7.1", sim=True)
     def _number(self, args: tuple[str, ...]) -> Reply:
         number = self.card.msisdn
         return f'+CNUM: "","{number}",{145 if number.startswith("+") else 129}' if number else None
 
-    @command("+QINISTAT", EXEC, test="(0-7)", manual="EC2x AT: AT+QINISTAT")
-    def _progress(self, args: tuple[str, ...]) -> Reply:
-        # 1 CPIN ready, 2 SMS ready, 4 phone book ready
-        return f"+QINISTAT: {(7 if self.modem.sms.ready else 1) if self.ready else 0}"
-
     @command("+CLCK", WRITE, test='("SC")', manual="TS 27.007 7.4", sim=True)
     def _facility(self, args: tuple[str, ...]) -> Reply:
         if args[0] != "SC":
             raise CmeError(4)
-        mode = self.modem.integer(args, 1, 0, 2)
+        mode = self.port.integer(args, 1, 0, 2)
         card = self.card
         if mode == 2:
             return f"+CLCK: {int(bool(card.pin))}"
@@ -179,3 +159,11 @@ class Sim(Part):
         card.pin = password if mode else ""
         self._unlocked = True
         return None
+
+
+def _nothing() -> None:
+    pass
+
+
+def _ignore(inserted: bool) -> None:
+    pass

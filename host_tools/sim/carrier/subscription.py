@@ -1,14 +1,15 @@
-"""One SIM at the carrier: the phase of its life, its cycles, its money, the stops in force, and its bearer."""
+"""One SIM at the carrier: its lifecycle phase, billing cycles, balance, stops in force, rate limits and bearer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from host_tools.sim.carrier.account import Account, CycleUsage
+from host_tools.sim.carrier.bearer import Bearer
 from host_tools.sim.carrier.cycles import Cycles, add_months, midnight
-from host_tools.sim.carrier.plan import SimPlan, cost
+from host_tools.sim.carrier.plan import Enforcement, Rating, SimPlan, cost
 from host_tools.sim.carrier.pool import Pool
 from host_tools.sim.carrier.stops import (
     ARREARS,
@@ -26,32 +27,41 @@ from host_tools.sim.carrier.stops import (
     STOP_REASONS,
     TEST_EXHAUSTED,
 )
-from host_tools.sim.clock import S, Timer
+from host_tools.sim.clock import Clock, S, Timer
+from host_tools.sim.network.internet import Internet
+from host_tools.sim.network.packet import Packet
 
-if TYPE_CHECKING:
-    from host_tools.sim.carrier.bearer import Bearer
-    from host_tools.sim.carrier.carrier import Carrier
-
-TEST, SILENT, BILLING = "test", "silent", "billing"  # phases; the first two are their periods' labels as well
+TEST, SILENT, BILLING = "test", "silent", "billing"  # phases; "test" and "silent" also label the usage of their periods
 REMINDERS = (30, 7, 1)  # days before a package expires
 
 
-class Sim:
-    """Its owner, the carrier, serves the device and the platform by it.
+class Subscription:
+    """The carrier's record of one SIM. `log(what, **fields)` adds an event to the carrier's log.
 
-    Nothing that `charge` sets off happens inside it: a device's own send never ends its bearer.
+    `charge` schedules what it causes (stops, rate limits, costs) and never does it at once, so a packet that the
+    device sends never ends its bearer inside the call.
     """
 
-    def __init__(self, carrier: Carrier, imsi: str, plan: SimPlan, pool: Pool | None) -> None:
-        self.carrier = carrier
-        self.clock = carrier.clock
+    def __init__(
+        self,
+        clock: Clock,
+        rating: Rating,
+        enforcement: Enforcement,
+        log: Callable[..., None],
+        imsi: str,
+        plan: SimPlan,
+        pool: Pool | None,
+    ) -> None:
+        self.clock = clock
+        self.rating = rating
+        self.enforcement = enforcement
         self.imsi = imsi
         self.plan = plan
         self.pool = pool
-        self.account = Account(carrier.clock, carrier.rating, plan.zone)
+        self.account = Account(clock, rating, plan.zone)
         self.stops: set[str] = set()
-        self.refusal = 0
-        self.denied_octets = 0  # carried all the same, over all cycles
+        self.refusal = 0  # EMM cause with which registration is rejected; 0 = accepted
+        self.denied_octets = 0  # carried although the policy denied them, over all cycles
         self.bearer: Bearer | None = None
         self.cap_octets = plan.allowance_octets  # of the present cycle; without a pool the plan's allowance
         self.balance_fen = plan.funds.balance_fen if plan.funds else None
@@ -59,8 +69,9 @@ class Sim:
         self.reminded: tuple[int, ...] = ()
         self.billing_since: date | None = None
         self.cycles: Cycles | None = None
+        self._log = log
         self._next_cap_octets = self.cap_octets
-        self._rates: dict[str, int] = {}  # why slowed -> octets per second
+        self._rates: dict[str, int] = {}  # reason -> octets per second
         self._first_day = self.today  # of the present cycle
         self._fee_paid = True  # for the present cycle
         self._phase_end: Timer | None = None
@@ -70,7 +81,7 @@ class Sim:
         if pool is not None:
             pool.join(self, plan.cycles(self.today), plan.zone)
         self.phase = BILLING
-        self._begin_life()
+        self._begin_lifecycle()
 
     # --- time ---
 
@@ -82,28 +93,28 @@ class Sim:
         """Schedules `what` for 00:00 of a local day."""
         return self.clock.at(self.clock.us_of(midnight(day, self.plan.zone)), what, *args)
 
-    # --- life ---
+    # --- lifecycle ---
 
-    def _begin_life(self) -> None:
-        life = self.plan.lifecycle
-        if life is None:
+    def _begin_lifecycle(self) -> None:
+        lifecycle = self.plan.lifecycle
+        if lifecycle is None:
             self._begin_billing(self.today, new=False)
-        elif life.test_until is not None and self.today < life.test_until:
+        elif lifecycle.test_until is not None and self.today < lifecycle.test_until:
             self.phase = TEST
-            charged = life.on_test_exhausted == "charge"
-            tiers = self.carrier.enforcement.tiers
+            charged = lifecycle.on_test_exhausted == "charge"
+            tiers = self.enforcement.tiers
             if charged and not tiers:
                 raise ValueError("a test period that is charged needs the tiers of a tariff")
-            self.account.open(TEST, life.test_octets, tiers if charged else ())
-            self._phase_end = self._at(life.test_until, self._begin_silence)
+            self.account.open(TEST, lifecycle.test_octets, tiers if charged else ())
+            self._phase_end = self._at(lifecycle.test_until, self._begin_silence)
             self.log("phase", reason=TEST)
         else:
             self._begin_silence()
 
     def _begin_silence(self) -> None:
-        life = self.plan.lifecycle
-        assert life is not None
-        forced_on = life.forced_on(self.today)
+        lifecycle = self.plan.lifecycle
+        assert lifecycle is not None
+        forced_on = lifecycle.forced_on(self.today)
         if self.today >= forced_on:
             self._begin_billing(forced_on, new=self.phase == TEST)
             return
@@ -111,10 +122,10 @@ class Sim:
         self._close(self.account.open(SILENT, 0))
         self._phase_end = self._at(forced_on, self._begin_billing, forced_on, True)
         self.log("phase", reason=SILENT)
-        self._turn(NEXT_PHASE, NEXT_CYCLE)
+        self._on_period_change(NEXT_PHASE, NEXT_CYCLE)
 
     def _begin_billing(self, since: date, new: bool) -> None:
-        """`since` is the first day that is billed; `new` when it is today, so that the fee is due."""
+        """Starts the billing period. `since`: first billed day; `new`: it is today, so the fee is due."""
         if self._phase_end is not None:
             self._phase_end.cancel()
             self._phase_end = None
@@ -124,7 +135,7 @@ class Sim:
         self._open_cycle(self.cycles.first_day(self.today))
         if self.plan.lifecycle is not None:
             self.log("phase", reason=BILLING)
-        self._turn(NEXT_PHASE, NEXT_CYCLE)
+        self._on_period_change(NEXT_PHASE, NEXT_CYCLE)
         if self.pool is None:
             self._at(self.cycles.after(self._first_day), self._new_cycle)
         elif self.pool.exhausts():
@@ -135,7 +146,7 @@ class Sim:
             self._watch_expiry()
         if new:
             self._take_fee()
-        self.clock.after(0, self._dun)
+        self.clock.after(0, self._stop_if_in_arrears)
 
     # --- cycles ---
 
@@ -145,20 +156,20 @@ class Sim:
         allowance, tiers = self.plan.allowance_octets, ()
         if self.pool is not None:
             allowance = self.cap_octets or self.pool.allowance_octets
-        elif self.carrier.enforcement.kind == "overage":
-            tiers = self.carrier.enforcement.tiers
+        elif self.enforcement.kind == "overage":
+            tiers = self.enforcement.tiers
         self._close(self.account.open(first_day.isoformat(), allowance, tiers))
 
     def _close(self, cycle: CycleUsage | None) -> None:
-        """Sees to what of a closed cycle comes late."""
+        """Schedules the late usage records of a closed cycle."""
         if cycle is not None and not cycle.complete:
-            self.clock.after(self.carrier.rating.late_s * S, self._late_records, cycle)
+            self.clock.after(self.rating.late_s * S, self._late_records, cycle)
 
-    def _turn(self, *events: str) -> None:
-        """Lifts the stops that these turns of time end; the others hold on in the new cycle."""
+    def _on_period_change(self, *events: str) -> None:
+        """Lifts the stops that these events end, and marks the new cycle as stopped by those that remain."""
         for event in events:
             self.lift_by(event)
-        self._slow(EXHAUSTED.code, None)
+        self._set_rate(EXHAUSTED.code, None)
         for code in STOP_REASONS:
             if code in self.stops:
                 self._mark_stopped(code)
@@ -167,14 +178,14 @@ class Sim:
         assert self.cycles is not None
         self._open_cycle(self.cycles.after(self._first_day))
         self._at(self.cycles.after(self._first_day), self._new_cycle)
-        self._turn(NEXT_CYCLE)
+        self._on_period_change(NEXT_CYCLE)
         self._new_fee()
 
     def pool_cycle(self, first_day: date) -> None:
-        """The pool's cycle has ended, and this SIM's with it."""
+        """Called when the pool's cycle ends: this SIM's cycle ends with it."""
         if self.phase == BILLING:
             self._open_cycle(first_day)
-            self._turn(NEXT_CYCLE)
+            self._on_period_change(NEXT_CYCLE)
             self._new_fee()
 
     def _late_records(self, cycle: CycleUsage) -> None:
@@ -186,8 +197,28 @@ class Sim:
 
     # --- usage ---
 
+    def activate(
+        self, internet: Internet, ip: str, deliver: Callable[[Packet], None], deactivated: Callable[[], None]
+    ) -> Bearer:
+        """Opens a bearer with the address `ip`; one that is still open is closed first."""
+        if self.bearer is not None:
+            self.bearer.close()
+        self.bearer = Bearer(
+            self.clock,
+            internet,
+            ip,
+            burst_octets=self.enforcement.burst_octets,
+            queue_octets=self.enforcement.queue_octets,
+            charge=self.charge,
+            released=self.released,
+            deliver=deliver,
+            deactivated=deactivated,
+        )
+        self.bearer.set_rate(self.rate_limit)
+        return self.bearer
+
     def charge(self, octets: int) -> None:
-        """Counts one packet, now."""
+        """Counts one packet of `octets` at the present time."""
         if any(self.denied()):
             self.denied_octets += octets
         if self.phase == SILENT:
@@ -198,7 +229,7 @@ class Sim:
         if self.pool is not None and self.phase == BILLING:
             self.pool.add(cycle.billed_octets - billed, cycle.in_time.billed - in_time)
         limit = self._limit(cycle)
-        lag_us = self.carrier.rating.lag_s * S
+        lag_us = self.rating.lag_s * S
         if limit is not None and in_time < limit <= cycle.in_time.billed:
             self.clock.after(lag_us, self._check_quota)
         if cycle.tiers and cycle.in_time.billed > cycle.allowance_octets:
@@ -208,13 +239,13 @@ class Sim:
                 self.clock.after(lag_us, self._post, cycle, fen)
 
     def released(self) -> None:
-        """The bearer is gone."""
+        """Called when the bearer has ended."""
         self.bearer = None
         self.account.end_session()
 
     def _limit(self, cycle: CycleUsage) -> int | None:
-        """Octets with which this cycle's quota is used up; None where nothing then happens."""
-        kind = self.carrier.enforcement.kind
+        """Octets at which this cycle's quota is used up; None when reaching it has no effect."""
+        kind = self.enforcement.kind
         if self.phase == SILENT or kind == "none" or cycle.tiers:
             return None
         if self.phase == TEST:
@@ -229,22 +260,22 @@ class Sim:
         return EXHAUSTED.code if self.pool is None else CAPPED.code
 
     def _check_quota(self) -> None:
-        """Acts on what the platform has seen; usage of a cycle that has ended meanwhile stops nothing."""
+        """Enforces the quota on the usage the platform has seen of the present cycle."""
         limit = self._limit(self.account.cycle)
         if limit is None or self.account.seen() < limit:
             return
-        if self.phase == BILLING and self.carrier.enforcement.kind == "throttle" and self.pool is None:
-            self._slow(EXHAUSTED.code, self.carrier.enforcement.rate_octets_s)
+        if self.phase == BILLING and self.enforcement.kind == "throttle" and self.pool is None:
+            self._set_rate(EXHAUSTED.code, self.enforcement.rate_octets_s)
         else:
             self.stop(self._quota_reason())
 
     def pool_exhausted(self) -> None:
-        """The pool is used up; a SIM in its test period has data of its own."""
+        """Called when the pool is used up. A SIM in its test period is not stopped: it has a quota of its own."""
         if self.phase == BILLING:
             self.stop(POOL_EXHAUSTED.code)
 
     def set_cap(self, octets: int) -> None:
-        """A new cap; one that is exceeded already takes effect with the next cycle. 0 is none."""
+        """Sets the cap (0 = none); a cap that is already exceeded takes effect with the next cycle."""
         if self.pool is None:
             raise ValueError(f"SIM {self.imsi} is in no pool: it has no cap")
         self._next_cap_octets = octets
@@ -257,17 +288,17 @@ class Sim:
             cycle = self.account.cycle
             cycle.allowance_octets = octets or self.pool.allowance_octets
             self.lift_by(NEW_CAP)
-            if octets and cycle.in_time.billed >= octets:  # by what is not seen yet
-                self.clock.after(self.carrier.rating.lag_s * S, self._check_quota)
+            if octets and cycle.in_time.billed >= octets:  # by usage the platform has not seen yet
+                self.clock.after(self.rating.lag_s * S, self._check_quota)
 
     # --- money ---
 
     def _new_fee(self) -> None:
-        """A cycle has begun; one in which the package is over costs nothing."""
+        """Takes a new cycle's fee, unless the package has expired."""
         self._fee_paid = False
         if self.expires is None or self._first_day < self.expires:
             self._take_fee()
-            self._dun()
+            self._stop_if_in_arrears()
 
     def _take_fee(self) -> None:
         self._fee_paid = True
@@ -276,28 +307,28 @@ class Sim:
             self.log("charged", reason="fee", fen=self.plan.funds.fee_fen, balance_fen=self.balance_fen)
 
     def _post(self, cycle: CycleUsage, fen: int) -> None:
-        """Takes what a cycle's out-of-plan usage costs off the balance, up to `fen`."""
+        """Debits a cycle's out-of-plan cost, which is `fen` so far, less what was debited before."""
         due = fen - cycle.posted_fen
         if due <= 0:
             return
         cycle.posted_fen = fen
         if self.balance_fen is not None:
             self.balance_fen -= due
-            self._dun()
+            self._stop_if_in_arrears()
 
-    def _dun(self) -> None:
+    def _stop_if_in_arrears(self) -> None:
         if self.balance_fen is not None and self.balance_fen < 0:
             self.stop(ARREARS.code)
 
     def recharge(self, fen: int) -> None:
-        """Adds to the balance. It resumes nothing by itself."""
+        """Adds to the balance. Does not lift any stop."""
         if self.balance_fen is None:
             raise ValueError(f"SIM {self.imsi} has no balance")
         self.balance_fen += fen
         self.log("recharged", reason="by_hand", fen=fen, balance_fen=self.balance_fen)
 
     def true_balance_fen(self) -> int | None:
-        """The balance if the platform knew of everything that was used."""
+        """The balance if the platform had seen all usage; None without an account."""
         if self.balance_fen is None:
             return None
         cycles = (*self.account.closed, self.account.cycle)
@@ -306,7 +337,7 @@ class Sim:
     # --- expiry ---
 
     def _watch_expiry(self) -> None:
-        """Schedules the reminders, the end and the cancellation of a package that ends on `expires`."""
+        """Schedules the reminders, the expiry and the cancellation of the package that ends on `expires`."""
         assert self.expires is not None
         assert self.plan.package is not None
         for timer in self._expiry:
@@ -330,7 +361,7 @@ class Sim:
         self.stop(CANCELLED.code)
 
     def renew(self, months: int) -> bool:
-        """Adds months to the package, from the day on which it ends or ended; False when that is refused."""
+        """Adds months to the package, counted from its end; False when refused."""
         package = self.plan.package
         if package is None:
             raise ValueError(f"SIM {self.imsi} has no package")
@@ -353,7 +384,7 @@ class Sim:
         self.lift_by(RENEWAL)
         if not self._fee_paid:
             self._take_fee()
-            self._dun()
+            self._stop_if_in_arrears()
         return True
 
     # --- stops ---
@@ -368,13 +399,13 @@ class Sim:
             self.bearer.deactivate()
 
     def lift_by(self, event: str) -> None:
-        """Lifts the stops that this event ends, and no other."""
+        """Lifts the stops that this event ends, and no others."""
         for reason in STOP_REASONS.values():
             if event in reason.lifted_by:
                 self._lift(reason.code)
 
     def resume(self, reason: str | None) -> None:
-        """The customer's resume: of one stop, or of all that a person may lift. Arrears are paid first."""
+        """Lifts the stop `reason`, or all that can be lifted by hand. Refused for arrears until they are paid."""
         for code in (MANUAL.code, ARREARS.code) if reason is None else (reason,):
             if BY_HAND not in STOP_REASONS[code].lifted_by:
                 raise ValueError(f"stop {code!r} is not lifted by hand")
@@ -395,11 +426,11 @@ class Sim:
             cycle.stop_reason = reason
 
     def denied(self) -> Iterator[str]:
-        """Why the policy denies data now, had the platform no lag, in the order of the table."""
+        """Why data would be denied now if the platform had no lag, in the order of `STOP_REASONS`."""
         denied = set(self.stops)
         cycle = self.account.cycle
         limit = self._limit(cycle)
-        slows = self.carrier.enforcement.kind == "throttle" and self.pool is None and self.phase == BILLING
+        slows = self.enforcement.kind == "throttle" and self.pool is None and self.phase == BILLING
         if limit is not None and not slows and cycle.billed_octets >= limit:
             denied.add(self._quota_reason())
         if self.pool is not None and self.phase == BILLING and self.pool.used_up:
@@ -413,19 +444,20 @@ class Sim:
     # --- throttle ---
 
     @property
-    def slowed_to(self) -> int | None:
-        """Octets per second; the slowest of what holds."""
+    def rate_limit(self) -> int | None:
+        """The lowest rate limit in force, octets per second; None without one."""
         return min(self._rates.values(), default=None)
 
     @property
     def throttle_by_hand(self) -> int | None:
+        """The rate limit that the customer set, octets per second."""
         return self._rates.get(MANUAL.code)
 
     def throttle(self, octets_per_s: int | None) -> None:
-        """The customer's own throttle; None lifts it."""
-        self._slow(MANUAL.code, octets_per_s)
+        """Sets the customer's own rate limit; None lifts it."""
+        self._set_rate(MANUAL.code, octets_per_s)
 
-    def _slow(self, reason: str, octets_per_s: int | None) -> None:
+    def _set_rate(self, reason: str, octets_per_s: int | None) -> None:
         if self._rates.get(reason) == octets_per_s:
             return
         if octets_per_s is None:
@@ -435,7 +467,7 @@ class Sim:
             self._rates[reason] = octets_per_s
             self.log("throttled", reason=reason, octets_per_s=octets_per_s)
         if self.bearer is not None:
-            self.bearer.set_rate(self.slowed_to)
+            self.bearer.set_rate(self.rate_limit)
 
     def log(self, what: str, **fields: Any) -> None:
-        self.carrier.log.add("carrier", what, imsi=self.imsi, **fields)
+        self._log(what, imsi=self.imsi, **fields)
