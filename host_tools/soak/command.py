@@ -1,4 +1,4 @@
-"""What `usageguard soak` does."""
+"""The command `usageguard soak`."""
 
 from __future__ import annotations
 
@@ -9,41 +9,45 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from host_tools import soak
-from host_tools.soak.watch import INVARIANTS
+from host_tools.soak import soak
+from host_tools.soak.invariants import INVARIANTS
 
 SHRUNK = 5
-"""Failures that are made short; the others stand with their seeds."""
+"""How many failures are shortened to a scenario file."""
 
 
-def run(runs: int, seed: int, target: str, folder: Path, out: Console, err: Console) -> dict[str, Any]:
-    """Soaks with progress on `err`, tells of it on `out`, and returns it as JSON has it.
+def run(
+    runs: int, seed: int, target: str, folder: Path, out: Console, err: Console, only: str = ""
+) -> dict[str, Any]:
+    """Runs `runs` seeds from `seed` on, with the kind `only` from the field if given.
 
-    A failure becomes a scenario file in `folder`.
+    Shows progress on `err` and the outcome on `out`, and returns it for `--json`. The first failures are written to
+    short scenario files in `folder`.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task("lives", total=runs)
+        task = progress.add_task("runs", total=runs)
 
         def step(done: int, whole: int, failures: int) -> None:
             failed = f", [red]{failures} failed[/]" if failures else ""
-            progress.update(task, completed=done, total=whole, description=f"lives{failed}")
+            progress.update(task, completed=done, total=whole, description=f"runs{failed}")
 
-        found = soak.run(seed, runs, target, step)
+        found = soak.run(seed, runs, target, step, only=only)
         found.failures.sort(key=lambda each: each.seed)
         for each in found.failures[:SHRUNK]:
-            progress.update(task, description=f"shrinking seed {each.seed}")
-            found.files[each.seed] = str(soak.shrunk(each, target, folder))
-    _tell(found, out)
+            progress.update(task, description=f"shortening seed {each.seed}")
+            found.files[each.seed] = str(soak.shrunk(each, target, folder, only=only))
+    _print(found, out, only)
     return found.to_json()
 
 
-def _tell(found: soak.Soak, out: Console) -> None:
+def _print(found: soak.Soak, out: Console, only: str) -> None:
     days, rate = found.simulated_s / 86_400, found.runs / max(found.wall_s, 0.001)
-    mark = "[green]held[/]" if found.passed else "[bold red]failed[/]"
+    kind = f" --only {only}" if only else ""
+    mark = "[green]passed[/]" if found.passed else "[bold red]failed[/]"
     out.print(
-        f"{mark}  {found.runs:,} lives on {found.target}, {days:,.0f} days of theirs, in {found.wall_s:.0f} s "
-        f"({rate:.1f} a second)\n"
+        f"{mark}  {found.runs:,} runs on {found.target}, {days:,.0f} simulated days, in {found.wall_s:.0f} s "
+        f"({rate:.1f} per second)\n"
         f"      {sum(found.faults.values()):,} faults of {len(found.faults)} kinds; "
         f"{sum(found.checked.values()):,} checks of {len(found.checked)} invariants at {found.statuses:,} statuses"
     )
@@ -52,4 +56,4 @@ def _tell(found: soak.Soak, out: Console) -> None:
         out.print(f"        [dim]{INVARIANTS[each.invariant]}[/]")
         if each.seed in found.files:
             out.print(f"        usageguard sim {escape(found.files[each.seed])}")
-        out.print(f"        usageguard soak --seed {each.seed} --runs 1 --target {found.target}")
+        out.print(f"        usageguard soak --seed {each.seed} --runs 1 --target {found.target}{kind}")

@@ -1,7 +1,7 @@
-"""A seed's scenario: a plan of any kind, the traffic, and all that may befall a device, small enough for thousands.
+"""Generates the random scenario of a seed: plan, traffic, orders, the carrier's actions, faults.
 
-Every draw comes from the seed alone, so a run is found again by its number. The scenario is a table as a TOML file
-would give it (`write.text` writes it), so a run that failed can be shrunk, kept and replayed as a file.
+All draws come from the seed, so a seed always gives the same scenario. It is a table as read from a TOML file
+(`write.text` writes it), so a failing scenario can be shortened, kept and run again as a file.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import random
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
+from host_tools.soak import field
+
 Table = dict[str, Any]
 
 KB = 1024
 HOUR = 3_600
 MARGIN_OCTETS = 40 * KB
-"""What of the quota stays unused: one reply on its way (12 KB), twice the modem's buffer, and the last report."""
+"""Covers a reply on its way when the stop comes (12 KB), twice the modem's buffer, and the last report."""
 RESERVE_OCTETS = 12 * KB
 QUIET_S = 3 * HOUR
-"""The end of a life in which nothing strikes: whatever has to end by itself has that time to do so."""
+"""The end of each scenario is free of faults, so that everything that ends by itself can end."""
 MOST_REPLY = 12_000
 
 KINDS = (
@@ -27,12 +29,14 @@ KINDS = (
 )  # fmt: skip
 
 
-def generate(seed: int) -> Table:
-    """The scenario of this seed."""
+def generate(seed: int, only: str = "") -> Table:
+    """The scenario of this seed; `only`: with this kind from the field (field.FIELD) and no other."""
     rng = random.Random(f"soak/{seed}")
     kind = rng.choice(KINDS)
+    if kind not in field.PLANS.get(only, (kind,)):
+        kind = random.Random(f"kind/{seed}").choice(field.PLANS[only])
     zone = timezone(timedelta(minutes=rng.choice((480, 480, 480, 0, -300, 345))))
-    # Most lives see a boundary; from 2 to 8 hours after the beginning.
+    # Most scenarios contain a cycle boundary, 1 to 6 hours after the start.
     day = date(2026, rng.choice((1, 2, 3, 4, 12)), rng.choice((28, 27, 15, 1)))
     start = datetime.combine(day, datetime.min.time(), zone) - timedelta(seconds=rng.randrange(HOUR, 6 * HOUR, 60))
     active_s = rng.randrange(2 * HOUR, 6 * HOUR, 60)
@@ -53,11 +57,12 @@ def generate(seed: int) -> Table:
     _plan(rng, kind, scenario, start, day)
     _owner(rng, kind, scenario, active_s)
     scenario["fault"] = _faults(rng, active_s)
+    field.draw(seed, kind, scenario, active_s, day, only)
     return {key: value for key, value in scenario.items() if value not in ([], {})}
 
 
 def span(seconds: int) -> str:
-    """Seconds as a scenario writes them."""
+    """Seconds as a span in a scenario."""
     return f"{seconds}s"
 
 
@@ -101,7 +106,7 @@ def _plan(rng: random.Random, kind: str, scenario: Table, start: datetime, day: 
         scenario["upstream"]["interval_s"] = 3 * HOUR
     elif kind in ("package", "whole"):
         months = rng.choice((1, 3))
-        # The first month of it ends inside this life, or not.
+        # Its first month ends within the scenario, or not.
         activated = day - timedelta(days=rng.choice((28, 29, 30, 31, 40)))
         plan["activated"] = activated.isoformat()
         plan["package"] = {"months": months, "slice": "whole" if kind == "whole" else "month", "renew_months": 1}
@@ -153,11 +158,11 @@ def _plan(rng: random.Random, kind: str, scenario: Table, start: datetime, day: 
         carrier["pool"] = {"allowance_octets": rng.choice((300, 2_000)) * KB}
         if hourly:
             carrier["pool"]["members"] = [{"octets_per_hour": hourly, "count": rng.choice((1, 4))}]
-        scenario["desk"] = {"news_s": span(1_800), "valid_s": span(rng.choice((2 * HOUR, 24 * HOUR)))}
+        scenario["owner"] = {"news_s": span(1_800), "valid_s": span(rng.choice((2 * HOUR, 24 * HOUR)))}
 
 
 def _owner(rng: random.Random, kind: str, scenario: Table, active_s: int) -> None:
-    """What people do: at the carrier, and by orders."""
+    """Actions at the carrier's platform and orders of the owner."""
     actions: list[Table] = []
     orders: list[Table] = []
 
@@ -189,19 +194,19 @@ def _owner(rng: random.Random, kind: str, scenario: Table, active_s: int) -> Non
             order = {**order, **rng.choice(choices)}
         orders.append({"at": at(), **order})
     if rng.random() < 0.15:
-        scenario.setdefault("desk", {})["push"] = ["carrier_used", *_needed(scenario["plan"])]
+        scenario.setdefault("owner", {})["push"] = ["carrier_used", *_needed(scenario["plan"])]
     scenario["platform"] = actions
     scenario["order"] = orders
 
 
 def _needed(plan: Table) -> list[str]:
-    """What the desk passes on by itself for such a plan."""
+    """What the owner must push for such a plan."""
     news = {"account": "balance", "package": "expiry", "pool": "grant", "lifecycle": "billing"}
     return [push for table, push in news.items() if table in plan]
 
 
 def _faults(rng: random.Random, active_s: int) -> list[Table]:
-    """Each is over, at the latest, when the quiet end begins."""
+    """Random faults, each over before the last `QUIET_S`."""
     most = active_s // 6 * 1000
     found = []
     for _ in range(rng.choice((0, 1, 1, 2, 3, 5))):
@@ -222,6 +227,7 @@ def _faults(rng: random.Random, active_s: int) -> list[Table]:
                 {"kind": "counter_jump", "rx": rng.choice((3_000, 3 << 30))},
                 {"kind": "network_time", "error_s": rng.choice((-9_000, 86_400, 31 * 86_400, 3_650 * 86_400))},
                 {"kind": "half_open", "id": 0},
+                {"kind": "dead_session"},
                 {"kind": "echo_on"},
                 {"kind": "send_fail", "count": 2},
                 {"kind": "unanswered", "command": rng.choice(("*", "+QISEND=*", "+QIRD=*", "+QGDCNT?")), "count": 1},

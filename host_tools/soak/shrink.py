@@ -1,4 +1,4 @@
-"""Makes a scenario that fails as short as it can be while the same invariant fails: delta debugging."""
+"""Shortens a failing scenario by delta debugging, as far as it still violates the same invariant."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from host_tools.errors import UsageError
-from host_tools.soak.life import Outcome, live, read
+from host_tools.base.errors import UsageError
+from host_tools.soak.case import Outcome, read, run_case
 from host_tools.soak.plans import span
 
 Table = dict[str, Any]
 LISTS = ("fault", "order", "platform", "traffic")
 OPTIONAL = (
-    ("network",), ("desk",), ("upstream", "sms_number"), ("plan", "burst"), ("plan", "pace"), ("plan", "account"),
+    ("network",), ("owner",), ("upstream", "sms_number"), ("plan", "burst"), ("plan", "pace"), ("plan", "account"),
     ("plan", "overage", "cost_cap_fen"), ("carrier", "lag_s"), ("carrier", "pool", "members"),
 )  # fmt: skip
 PAIRS = ("per_packet_octets", "session_round_octets", "permille")
-"""Of the rating: in the plan and at the carrier alike."""
+"""Fields of the rating, which the plan and the carrier must have alike."""
 STEPS = (3600, 600, 60)
 
 
 class Shrinker:
-    """`keeps(table)` says whether a table still fails. `runs` counts the lives that it took, `most` bounds them."""
+    """Shortens a scenario with at most `most` runs; `runs` counts them. `run` runs a table, `run_case` by default."""
 
     def __init__(self, invariant: str, most: int = 400, run: Callable[[Table], Outcome] | None = None) -> None:
         self.runs = 0
         self._invariant = invariant
         self._most = most
-        self._run = run or (lambda table: live(read(table)))
+        self._run = run or (lambda table: run_case(read(table)))
 
     def shrink(self, table: Table) -> Table:
-        """The smallest one found."""
+        """The smallest failing scenario found."""
         before = None
         while before != table and self.runs < self._most:
             before = table
@@ -42,16 +42,17 @@ class Shrinker:
         return table
 
     def keeps(self, table: Table) -> bool:
+        """Whether the table violates the invariant; False once `most` runs are spent."""
         if self.runs >= self._most:
             return False
         self.runs += 1
         try:
             return self._run(table).invariant == self._invariant
-        except UsageError:  # no scenario any more
+        except UsageError:  # the table is not a valid scenario any more
             return False
 
     def _shorten(self, table: Table, name: str) -> Table:
-        """ddmin over a list: halves first, single items last."""
+        """Removes items of a list (ddmin): halves first, single items last."""
         size = len(table.get(name, ()))
         while size:
             at = 0
@@ -71,7 +72,7 @@ class Shrinker:
         return next((candidate for candidate in candidates if self.keeps(candidate)), table)
 
     def _sooner(self, table: Table) -> Table:
-        """A shorter life."""
+        """Shortens the duration."""
         seconds = int(table["duration"][:-1])
         least = max((int(each["at"][:-1]) for name in LISTS[:3] for each in table.get(name, ())), default=0) + 1
         shares = (least + (seconds - least) * n // 8 for n in range(1, 8))
@@ -96,7 +97,7 @@ class Shrinker:
         return table
 
     def _simpler(self, table: Table) -> Table:
-        """Rounder times."""
+        """Rounds the times of faults, orders and actions."""
         for name in LISTS[:3]:
             for at, item in enumerate(table.get(name, ())):
                 seconds = int(item["at"][:-1])

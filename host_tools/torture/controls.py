@@ -1,15 +1,15 @@
-"""Ledgers that break one rule each, and the trial that has to find it out: if one passes, the torture has no teeth."""
+"""The controls: ledgers with one defect each, and the trial that must find it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from host_tools.torture.life import Subject, field, put
+from host_tools.torture.device import Subject, field, put
 from host_tools.torture.stores import FileLog, Ring, crc32_ok, get32
 
 
-class AfterTheFact(Subject):
-    """Counts first, and stores what was used every 4 KiB."""
+class CountsAfterwards(Subject):
+    """Stores the usage every 4 KiB, after it happened."""
 
     def ensure(self, rated_n: int, carried_n: int) -> None:
         pass
@@ -21,23 +21,23 @@ class AfterTheFact(Subject):
             self.close()
 
 
-class ForgetsTheLease(Subject):
-    """Boots with what was used when the record was written, not with its ceiling."""
+class IgnoresTheLease(Subject):
+    """Boots with the usage of the last record, not with its ceiling."""
 
     def _charge(self, rated_lease: int, carried_lease: int, bad: int) -> None:
         self._rated.recover(rated_lease, rated_lease, 0)
         self._carried.recover(carried_lease, carried_lease, 0)
 
 
-class TakesBadSlotsForNothing(Subject):
-    """Takes the newest valid record for the newest one."""
+class IgnoresBadSlots(Subject):
+    """Takes the newest valid record for the newest one written."""
 
     def _charge(self, rated_lease: int, carried_lease: int, bad: int) -> None:
         super()._charge(rated_lease, carried_lease, 0)
 
 
-class Unannounced(Subject):
-    """Takes a lease of any size without announcing it."""
+class UnannouncedLease(Subject):
+    """Takes leases of any size without announcing them in the record before."""
 
     def _extend(self, n: int) -> None:
         announced = self._announced
@@ -46,8 +46,8 @@ class Unannounced(Subject):
         self._announced = self._announce = min(announced, 1024)
 
 
-class BelievesRetainedMemoryAfterPowerOn(Subject):
-    """Retained memory counts whatever the reset was."""
+class TrustsRetainedMemoryAfterPowerOn(Subject):
+    """Uses retained memory after any reset cause."""
 
     def open(self) -> None:
         cause, self._hal.cause = self._hal.cause, 3
@@ -55,8 +55,8 @@ class BelievesRetainedMemoryAfterPowerOn(Subject):
         self._hal.cause = cause
 
 
-class BelievesRetainedMemoryOfAnyRecord(Subject):
-    """Retained memory counts whatever record it belongs to."""
+class TrustsRetainedMemoryOfAnyRecord(Subject):
+    """Uses retained memory that belongs to another record."""
 
     def _restore(self, bad: int) -> None:
         read = self._hal.retained_read
@@ -74,8 +74,8 @@ class BelievesRetainedMemoryOfAnyRecord(Subject):
         self._ring.sequence = self._sequence or self._ring.sequence
 
 
-class ForgetsWhatWentBeyond(Subject):
-    """Retained memory does not tell what was spent beyond a ceiling."""
+class OmitsUsageBeyondTheCeiling(Subject):
+    """Does not store usage beyond a ceiling in retained memory."""
 
     def spend(self, rated_n: int, carried_n: int) -> None:
         self.ensure(0, 0)
@@ -89,7 +89,7 @@ class ForgetsWhatWentBeyond(Subject):
 
 
 class TwoRecordsForAnOrder(Subject):
-    """Stores an order's effect, then its counter."""
+    """Stores an order's effect and its counter in two records."""
 
     def order(self, counter: int) -> None:
         if counter > field(self, 0):
@@ -100,7 +100,7 @@ class TwoRecordsForAnOrder(Subject):
 
 
 class CounterFirst(Subject):
-    """Stores an order's counter, then its effect."""
+    """Stores an order's counter in a record before that of its effect."""
 
     def order(self, counter: int) -> None:
         if counter > field(self, 0):
@@ -111,38 +111,38 @@ class CounterFirst(Subject):
 
 
 class CommitsOnce(Subject):
-    """What was committed stands in one record."""
+    """Writes a commit to one record only."""
 
     def commit(self) -> None:
         self._hold()
 
 
-class CycleBeginsWhenNoticed(Subject):
-    """A cycle's base is what was used when its beginning was noticed."""
+class CycleBaseIsTakenLate(Subject):
+    """Takes a cycle's base when its beginning is detected, not at the boundary."""
 
-    def new_cycle(self, cycle_id: int) -> None:
+    def new_cycle(self, cycle_id: int, again: bool = False) -> None:
         self.within_cycle()
-        super().new_cycle(cycle_id)
+        super().new_cycle(cycle_id, again)
 
 
-class BootIdsOfOneStep(Subject):
-    """A bad slot was no boot."""
+class BootIdIgnoresBadSlots(Subject):
+    """Does not count bad slots as boots."""
 
     def _restore(self, bad: int) -> None:
         super()._restore(bad)
         self.boot_id -= bad
 
 
-class LossIsBlank(Subject):
-    """A partition without a record of ours is a new one."""
+class TakesLossForBlank(Subject):
+    """Takes a partition without valid records for a new one."""
 
     def open(self) -> None:
         super().open()
         self.lost = False
 
 
-class OneRecordOfALoss(Subject):
-    """A loss is stored once before what told of it is erased."""
+class StoresLossOnce(Subject):
+    """Stores a loss in one record before the data that showed it is erased."""
 
     def close(self) -> None:
         if not (self.lost and self._ring.writes):
@@ -150,7 +150,7 @@ class OneRecordOfALoss(Subject):
 
 
 class _RingControl(Subject):
-    """A ledger over a ring of another kind."""
+    """A ledger with a defective ring."""
 
     ring: type[Ring] = Ring
 
@@ -175,7 +175,7 @@ class _Unread(Ring):
 
 
 class DoesNotReadBack(_RingControl):
-    """A record counts as stored when the flash has taken it."""
+    """Does not read a record back after writing it."""
 
     ring = _Unread
 
@@ -190,8 +190,8 @@ class _Trusting(Ring):
         return bad
 
 
-class TrustsAnErasedLook(_RingControl):
-    """A sector that looks erased counts as erased."""
+class TrustsWeakErase(_RingControl):
+    """Does not erase a sector that reads as erased."""
 
     ring = _Trusting
 
@@ -205,8 +205,8 @@ class _Reusing(Ring):
         return bad
 
 
-class WritesOverBadSlots(_RingControl):
-    """The slot after the newest valid record is used again, whatever it holds."""
+class ReusesBadSlots(_RingControl):
+    """Writes to the slot after the newest valid record, whatever it contains."""
 
     ring = _Reusing
 
@@ -221,8 +221,8 @@ class _Circling(Ring):
             self._newest = max(self._newest, newest) if self._newest < 0 else self._newest
 
 
-class ErasesTheNewest(_RingControl):
-    """The next sector is erased though it holds the newest record, where nothing else took one."""
+class ErasesTheNewestRecord(_RingControl):
+    """Erases the sector of the newest record when all other sectors failed."""
 
     ring = _Circling
 
@@ -237,7 +237,7 @@ class _OneFile(FileLog):
 
 
 class OneFile(Subject):
-    """Keeps one file, and trusts the file system."""
+    """Keeps one file instead of two."""
 
     def __init__(self, hal: Any, flash: Any, lease_max: int) -> None:
         super().__init__(hal, flash, lease_max)
@@ -252,7 +252,7 @@ class _Unflushed(FileLog):
 
 
 class DoesNotFlush(Subject):
-    """Leaves it to the file system when a record is stored."""
+    """Does not flush a record to the flash."""
 
     def __init__(self, hal: Any, flash: Any, lease_max: int) -> None:
         super().__init__(hal, flash, lease_max)
@@ -261,33 +261,32 @@ class DoesNotFlush(Subject):
 
 CONTROLS: dict[str, list[tuple[type[Subject], str]]] = {
     "log": [
-        (AfterTheFact, "cuts"),
-        (ForgetsTheLease, "cuts"),
-        (TakesBadSlotsForNothing, "rot"),
-        (Unannounced, "rot"),
-        (BelievesRetainedMemoryAfterPowerOn, "cuts"),
-        (BelievesRetainedMemoryOfAnyRecord, "rot"),
-        (ForgetsWhatWentBeyond, "cuts"),
+        (CountsAfterwards, "cuts"),
+        (IgnoresTheLease, "cuts"),
+        (IgnoresBadSlots, "rot"),
+        (UnannouncedLease, "rot"),
+        (TrustsRetainedMemoryAfterPowerOn, "cuts"),
+        (TrustsRetainedMemoryOfAnyRecord, "rot"),
+        (OmitsUsageBeyondTheCeiling, "cuts"),
         (TwoRecordsForAnOrder, "cuts"),
         (CounterFirst, "cuts"),
         (CommitsOnce, "rot"),
-        (CycleBeginsWhenNoticed, "cuts"),
-        (BootIdsOfOneStep, "rot"),
-        (LossIsBlank, "foreign"),
-        (OneRecordOfALoss, "foreign"),
+        (CycleBaseIsTakenLate, "cuts"),
+        (BootIdIgnoresBadSlots, "rot"),
+        (TakesLossForBlank, "foreign"),
+        (StoresLossOnce, "foreign"),
         (DoesNotReadBack, "sectors"),
-        (TrustsAnErasedLook, "fading"),
-        (WritesOverBadSlots, "cuts"),
-        (ErasesTheNewest, "sectors"),
+        (TrustsWeakErase, "fading"),
+        (ReusesBadSlots, "cuts"),
+        (ErasesTheNewestRecord, "sectors"),
     ],
     "file": [
-        (AfterTheFact, "cuts"),
-        (ForgetsTheLease, "cuts"),
+        (CountsAfterwards, "cuts"),
+        (IgnoresTheLease, "cuts"),
         (TwoRecordsForAnOrder, "cuts"),
         (CounterFirst, "cuts"),
-        (CycleBeginsWhenNoticed, "cuts"),
+        (CycleBaseIsTakenLate, "cuts"),
         (DoesNotFlush, "cuts"),
         (OneFile, "rot"),
     ],
 }
-

@@ -1,4 +1,4 @@
-"""NOR flash that fails in more ways than a clean power cut: weak cells, stuck sectors, a limited life."""
+"""NOR flash with weak cells, stuck sectors and limited endurance, besides power cuts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def either(a: bytes, b: bytes) -> bytes:
 
 
 class Nor(Flash):
-    """A `Flash` that knows one more effect of a `Cut`, "weak": the operation was cut so late or so early that its
-    cells read as wanted or as before, and change their mind at the next boot but one. The first `amount` octets of a
-    program are done in full.
+    """A `Flash` with one more effect of a `Cut`, "weak": an operation was cut at its very beginning or end.
 
-    `stuck` sectors take no program and no erase; with `raises` they raise OSError, else they do it silently; a `deaf`
-    flash takes no program, but erases. A sector that was erased `endurance` times is no longer erased in full.
+    Its cells read as intended (program: as before) at the next boot, and change at the one after. The first `amount`
+    octets of a program are completed.
+    `stuck` sectors ignore programs and erases, or raise OSError when `raises` is set; a `deaf` flash ignores programs
+    but erases. After `endurance` erases a sector is erased only in part.
     """
 
     def __init__(self, sectors: int) -> None:
@@ -33,20 +33,20 @@ class Nor(Flash):
         self.stuck: frozenset[int] = frozenset()
         self.raises = self.deaf = False
         self.endurance: int | None = None
-        self._weak: list[tuple[int, bytes, int]] = []  # address, what is left of the cells, boots until then
+        self._weak: list[tuple[int, bytes, int]] = []  # (address, content after the change, boots until it)
 
     @property
     def dead(self) -> bool:
-        """Power is gone: a cut happened, and nobody has booted since."""
+        """Whether power was cut and the device has not booted since."""
         return self._dead
 
     @property
     def pending(self) -> bool:
-        """The planned cut has not happened yet."""
+        """Whether the planned cut has still to happen."""
         return self._cut is not None
 
     def load(self, image: bytes) -> None:
-        """Begins anew with an image, all its cells sound."""
+        """Resets the flash to `image`, without weak cells or faults."""
         self.restore(image)
         self._weak.clear()
         self.mend()
@@ -54,11 +54,11 @@ class Nor(Flash):
         self.arm(None)
 
     def mend(self) -> None:
-        """The flash works again."""
+        """Removes all faults."""
         self.stuck, self.raises, self.deaf, self.endurance = frozenset(), False, False, None
 
     def boot(self, cut: Cut | None = None) -> None:
-        """Gives power back, plans the next cut, and lets weak cells fade whose time has come."""
+        """Restores power, plans the next cut, and changes the weak cells that are due."""
         self.arm(cut)
         still = []
         for address, left, boots in self._weak:
@@ -108,7 +108,7 @@ class Nor(Flash):
             return
         before = self.read(address, len(after))
         chosen = random.Random(cut.amount).randbytes(len(after))
-        if len(after) == self.sector_size:  # an erase: it looks done, and the old content comes back
+        if len(after) == self.sector_size:  # an erase: reads as done, then part of the old content returns
             self.data[address : address + len(after)] = after
             left = either(before, chosen)
         else:
@@ -124,7 +124,7 @@ class Nor(Flash):
 
 
 class NorBlocks(FlashBlocks):
-    """`FlashBlocks` with a shorter way to read: a boot reads every record."""
+    """`FlashBlocks` with a faster read, as a boot reads every record."""
 
     def __init__(self, nor: Nor) -> None:
         super().__init__(nor)

@@ -1,4 +1,4 @@
-"""Where a ledger under torture lives: the raw flash of a ring, or two files on a real littlefs over the same flash."""
+"""The backends of the ledger: a ring on raw flash, or two files on a real littlefs on such a flash."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from littlefs import LittleFS, lfs
 from littlefs.context import UserContext
 from littlefs.errors import LittleFSError
 
-from host_tools import paths
+from host_tools.base import paths
 from host_tools.sim.flash import PowerCut
 from host_tools.torture.nor import Nor, NorBlocks
 
 paths.use_firmware()
 
 from usageguard.core.crc import crc32_ok  # noqa: E402 - found only now
-from usageguard.filelog import FileLog  # noqa: E402
-from usageguard.ledger import Ledger  # noqa: E402
-from usageguard.ring import Ring, get32  # noqa: E402
+from usageguard.store.filelog import FileLog  # noqa: E402
+from usageguard.store.ledger import Ledger  # noqa: E402
+from usageguard.store.ring import Ring, get32  # noqa: E402
 
 
 class Store(Protocol):
-    """One kind of place for a ledger."""
+    """A backend."""
 
     name: str
     sectors: int
 
     def prepare(self, nor: Nor) -> None:
-        """Makes a new device's flash."""
+        """Initializes `nor` as the flash of a new device."""
 
     def attach(self, nor: Nor) -> Any:
-        """What `Ledger` takes as its flash, at a boot; whatever was attached before can no longer write."""
+        """The flash object for a `Ledger` at a boot; objects of earlier boots cannot write any more."""
 
 
 class RawStore:
-    """A partition of its own."""
+    """A flash partition of the ledger's own."""
 
     name = "log"
     sectors = 3
@@ -48,7 +48,7 @@ class RawStore:
 
 
 class _Context(UserContext):
-    """littlefs' way to a `Nor`; an exception cannot pass through its C, so it becomes an error."""
+    """Connects littlefs to a `Nor`. Exceptions cannot pass through its C code and become error numbers."""
 
     def __init__(self, nor: Nor) -> None:
         self.nor = nor
@@ -78,7 +78,7 @@ class _Context(UserContext):
 
 
 class _File:
-    """A file by MicroPython's stream methods, with its errors."""
+    """A file with the stream methods and errors of MicroPython."""
 
     def __init__(self, volume: Volume, file: Any) -> None:
         self._volume, self._file = volume, file
@@ -99,7 +99,7 @@ class _File:
 
 
 class Volume:
-    """A littlefs with the sizes that MicroPython's VfsLfs2 uses, by the calls that `FileLog` makes."""
+    """A littlefs with the parameters of MicroPython's VfsLfs2, and the calls that `FileLog` makes."""
 
     def __init__(self, nor: Nor, mount: bool = True) -> None:
         self.context = _Context(nor)
@@ -119,7 +119,7 @@ class Volume:
             self.call(lfs.mount, self.littlefs.cfg)
 
     def call(self, function: Any, *args: Any) -> Any:
-        """Calls; PowerCut where the power went meanwhile, OSError where littlefs failed."""
+        """Calls a littlefs function. PowerCut when power was cut meanwhile, OSError when littlefs failed."""
         try:
             done = function(self.littlefs.fs, *args)
         except LittleFSError as error:
@@ -139,7 +139,7 @@ class Volume:
         self.call(lfs.mkdir, name)
 
     def detach(self) -> None:
-        """The power went: nothing is written any more, but memory is given back."""
+        """Frees the memory after a power cut; nothing is written."""
         self.context.detached = True
         for file in self._files:
             with contextlib.suppress(LittleFSError):
@@ -148,7 +148,7 @@ class Volume:
 
 
 class FileStore:
-    """Two files on a littlefs that holds other files too."""
+    """Two files on a littlefs with other files beside them."""
 
     name = "file"
     sectors = 24

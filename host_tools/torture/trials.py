@@ -1,17 +1,15 @@
-"""What is done to a ledger: each trial counts its cases, and what they showed, in a `Tally`."""
+"""The trials of a ledger. Each counts its cases and their failures in a `Tally`."""
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from host_tools.sim.flash import Cut, PowerCut, torn
-from host_tools.torture.life import (
+from host_tools.torture.device import (
     ACTS,
     PWRON,
-    STEP,
     WDT,
     WEIGHTS,
     Device,
@@ -22,32 +20,30 @@ from host_tools.torture.life import (
     Subject,
     Truth,
     carry_on,
-    fast,
     forgotten,
-    judge,
-    live,
+    record_moments,
     recover,
     settle,
 )
 from host_tools.torture.nor import Nor
-from host_tools.torture.stores import STORES, Store
+from host_tools.torture.stores import Store
 
 RECORD = 256
 SECTOR = 4096
-KEPT = 5  # failures told in full
+KEPT = 5  # failures whose description is kept
 
 
 class Caught(Exception):
-    """A control was found out: no more cases are needed."""
+    """Ends a trial early: the control's defect was found."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """Cases, and what failed in them: see `Failure`.
+    """Counts of cases and of failures (see `Failure`).
 
-    `rot_rollbacks` are under-counts and double grants that one rotted bit caused where that is not promised against,
-    `refusals` the cases in which the device noticed and stopped. `over_octets` is the largest over-count,
-    `bound_octets` the largest bound that was stated.
+    `rot_rollbacks`: under-counts and double grants after one flipped bit on the files backend, which does not exclude
+    them. `refusals`: cases in which the device detected a loss and stopped. `over_octets` is the largest over-count,
+    `bound_octets` the largest stated bound.
     """
 
     cases: int = 0
@@ -82,8 +78,8 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Bench:
-    """What one trial works with. `weaker`: rot may roll the counts back, which is counted apart."""
+class Context:
+    """The parameters and the state of one trial. `weaker`: on this backend bit-rot may roll the counts back."""
 
     kind: type[Subject]
     store: Store
@@ -92,45 +88,28 @@ class Bench:
     share: float
     tally: Tally
     nor: Nor
+    rng: random.Random
 
     @property
     def weaker(self) -> bool:
         return self.store.name == "file"
 
     def moments(self) -> list[Moment]:
-        return live(self.kind, self.store, self.seed, self.length)
+        return record_moments(self.kind, self.store, self.seed, self.length)
 
     def take(self) -> bool:
-        """Whether to take a case of a sampled kind."""
+        """Whether to run the next sampled case."""
         return self.rng.random() < self.share
 
-    @property
-    def rng(self) -> random.Random:
-        return _rngs[self.seed]
 
-
-_rngs: dict[int, random.Random] = {}
-Trial = Callable[[Bench], None]
-
-
-def run(
-    trial: str, kind: type[Subject], store: str, seed: int, length: int, share: float = 1.0, control: bool = False
-) -> Tally:
-    """One trial with a life of its own; `share` of the sampled cases. A `control` is tried until it fails."""
-    place = STORES[store]()
-    _rngs[seed] = random.Random(f"{seed}/{trial}")
-    tally = Tally(stop_at_once=control)
-    bench = Bench(kind, place, seed, length, share, tally, Nor(place.sectors))
-    with fast(), contextlib.suppress(Caught):
-        TRIALS[trial](bench)
-    return tally
+Trial = Callable[[Context], None]
 
 
 def at_moment(
-    bench: Bench, moment: Moment, cut: Cut | None, cause: int, flips: tuple[tuple[int, int], ...] = ()
+    context: Context, moment: Moment, cut: Cut | None, cause: int, flips: tuple[tuple[int, int], ...] = ()
 ) -> Device:
-    """The device whose power went, or that was reset, in the moment's operation (before it, without a `cut`)."""
-    nor, rng = bench.nor, bench.rng
+    """The device after a power loss or reset in the moment's operation, or before it without a `cut`."""
+    nor, rng = context.nor, context.rng
     nor.load(moment.image)
     history = list(moment.history)
     if cut and moment.op == "retained":
@@ -149,12 +128,12 @@ def at_moment(
     retained = forgotten(history, rng) if cause == PWRON else history[-1]
     hal = Hal(retained, cause)
     hal.history = history
-    return Device(bench.kind, bench.store, nor, hal, moment.truth)
+    return Device(context.kind, context.store, nor, hal, moment.truth)
 
 
-def case(bench: Bench, where: str, device: Device, cause: int, crashes: list[Cut], rot: bool = False) -> None:
-    """Recovers, goes on, and loses power once more."""
-    tally, rng = bench.tally, bench.rng
+def case(context: Context, where: str, device: Device, cause: int, crashes: list[Cut], rot: bool = False) -> None:
+    """One case: recovers, continues, and loses power once more."""
+    tally, rng = context.tally, context.rng
     try:
         excess = recover(device, cause, crashes, rng)
         if excess is None:
@@ -175,9 +154,9 @@ def case(bench: Bench, where: str, device: Device, cause: int, crashes: list[Cut
             tally.note(again)
         carry_on(device)
     except Failure as failure:
-        tally.fail(failure, where, rollback=rot and bench.weaker)
+        tally.fail(failure, where, rollback=rot and context.weaker)
     except OSError as error:
-        if rot and bench.weaker:
+        if rot and context.weaker:
             tally.refusals += 1  # the file system says that it is corrupt: nothing is spent
         else:
             tally.fail(Failure("double", f"the flash is sound, and it says {error}"), where)
@@ -208,7 +187,7 @@ EFFECTS = ("nothing", "all", "prefix", "bits", "weak")
 
 
 def plans(rng: random.Random, deep: int) -> Iterator[list[Cut]]:
-    """Cuts during recovery: each effect at each of its first operations, and `deep` pairs."""
+    """Cuts during recovery: each effect at each of its first operations, and `deep` random pairs."""
     for at in range(3):
         for effect in EFFECTS:
             yield [crash(at, effect, rng)]
@@ -216,78 +195,80 @@ def plans(rng: random.Random, deep: int) -> Iterator[list[Cut]]:
         yield [crash(rng.randrange(2), rng.choice(EFFECTS), rng), crash(rng.randrange(3), rng.choice(EFFECTS), rng)]
 
 
-def cuts(bench: Bench) -> None:
-    """The power goes in every operation, with every effect; and again while the ledger recovers, to depth 2."""
-    for n, moment in enumerate(bench.moments()):
+def cuts(context: Context) -> None:
+    """Cuts the power in every operation, with every effect, and up to twice more while the ledger recovers."""
+    for n, moment in enumerate(context.moments()):
         if moment.op == "retained" and n % 8:
             continue
-        every = effects(moment, n, bench.rng)
+        every = effects(moment, n, context.rng)
         for cause in (PWRON, WDT):
             for cut in every:
-                where = f"seed {bench.seed}, moment {n} ({moment.op}), {cut.effect} {cut.amount}, cause {cause}"
-                if bench.take():
-                    case(bench, where, at_moment(bench, moment, cut, cause), cause, [])
+                where = f"seed {context.seed}, moment {n} ({moment.op}), {cut.effect} {cut.amount}, cause {cause}"
+                if context.take():
+                    case(context, where, at_moment(context, moment, cut, cause), cause, [])
             if moment.op == "retained":
                 continue
-            for cut in (every[0], every[1], *bench.rng.sample(every[2:], 3)):
-                for plan in plans(bench.rng, 6):
-                    if bench.take():
-                        told = " + ".join(f"{c.effect} {c.amount} at {c.at}" for c in plan)
-                        where = f"seed {bench.seed}, moment {n} ({moment.op}), {cut.effect} {cut.amount} + {told}"
-                        case(bench, where, at_moment(bench, moment, cut, cause), cause, plan)
+            for cut in (every[0], every[1], *context.rng.sample(every[2:], 3)):
+                for plan in plans(context.rng, 6):
+                    if context.take():
+                        further = " + ".join(f"{c.effect} {c.amount} at {c.at}" for c in plan)
+                        where = f"seed {context.seed}, moment {n} ({moment.op}), {cut.effect} {cut.amount} + {further}"
+                        case(context, where, at_moment(context, moment, cut, cause), cause, plan)
 
 
-def rot(bench: Bench) -> None:
-    """One bit rots, of every record there is at every moment of a life; of some newest ones every bit."""
-    rng = bench.rng
+def rot(context: Context) -> None:
+    """Flips one bit of every record at every moment of a workload; every bit of some of the newest records."""
+    rng = context.rng
     before = b""
     dense = 0
-    for n, moment in enumerate(bench.moments()):
+    for n, moment in enumerate(context.moments()):
         image = moment.image
         if moment.op == "retained" or image == before or not moment.truth.begun:
             continue
-        places = written(image, before, bench.store)
+        places = written(image, before, context.store)
         before = image
         spots = [(at + rng.randrange(RECORD), rng.randrange(8)) for at in places for _ in range(4)]
         spots += [(at + rng.randrange(RECORD), rng.randrange(8)) for at in range(0, len(image), RECORD)]
-        if n > 20 and dense < 1 and places and not bench.weaker:
+        if n > 20 and dense < 1 and places and not context.weaker:
             dense += 1
             spots += [(places[-1] + octet, bit) for octet in range(RECORD) for bit in range(8)]
         for spot in spots:
             for cause in (PWRON, WDT):
-                if bench.take():
-                    where = f"seed {bench.seed}, moment {n}, bit {spot[1]} of {spot[0]} rots, cause {cause}"
-                    device = at_moment(bench, moment, None, cause, (spot,))
-                    case(bench, where, device, cause, [], rot=True)
+                if context.take():
+                    where = f"seed {context.seed}, moment {n}, bit {spot[1]} of {spot[0]} rots, cause {cause}"
+                    device = at_moment(context, moment, None, cause, (spot,))
+                    case(context, where, device, cause, [], rot=True)
 
 
 def written(image: bytes, before: bytes, store: Store) -> list[int]:
-    """Pages that changed, and hold something."""
+    """Addresses of the pages that changed and are not blank."""
     blank = b"\xff" * RECORD
     pages = range(0, len(image), RECORD)
     return [at for at in pages if image[at : at + RECORD] not in (blank, before[at : at + RECORD])]
 
 
-def failing(bench: Bench, spoil: Callable[[Nor, int], None], where: str, must_live: bool) -> None:
-    """A life on a flash that `spoil(nor, act)` makes fail as it goes on; when the ledger gives up it is asked a few
-    times more, then the device boots on a flash that works again."""
-    rng, tally = bench.rng, bench.tally
-    nor = bench.nor
-    bench.store.prepare(nor)
-    device = Device(bench.kind, bench.store, nor, Hal(), Truth())
+def failing(context: Context, spoil: Callable[[Nor, int], None], where: str, must_live: bool) -> None:
+    """Runs a workload while `spoil(nor, act)` makes the flash fail.
+
+    When the ledger raises OSError, `commit` is tried a few more times; then the device boots with a working flash.
+    """
+    rng, tally = context.rng, context.tally
+    nor = context.nor
+    context.store.prepare(nor)
+    device = Device(context.kind, context.store, nor, Hal(), Truth())
     tally.cases += 1
     try:
         device.boot(PWRON)
         device.begin()
         refused = 0
-        for act in range(bench.length):
+        for act in range(context.length):
             spoil(nor, act)
             try:
                 device.act(rng.choices(ACTS, WEIGHTS)[0], rng)
             except OSError:
                 refused += 1
                 if must_live:
-                    raise Failure("double", "one bad sector is too many") from None
+                    raise Failure("double", "one bad sector makes the ledger fail") from None
                 for _ in range(rng.randrange(1, 12)):
                     try:
                         device.ledger.commit()
@@ -305,54 +286,57 @@ def failing(bench: Bench, spoil: Callable[[Nor, int], None], where: str, must_li
     except Failure as failure:
         tally.fail(failure, where)
     except OSError as error:
-        tally.fail(Failure("double", f"on a flash that works again: {error}"), where)
+        tally.fail(Failure("double", f"with a working flash: {error}"), where)
 
 
-def sectors(bench: Bench) -> None:
-    """A sector takes nothing any more, with an error or without; all of them do, for a while; all wear out."""
-    rng = bench.rng
+def sectors(context: Context) -> None:
+    """One sector or all of them stop accepting writes, with or without an error; programs have no effect; wear."""
+    rng = context.rng
     for trial in range(40):
-        begin = rng.randrange(1, bench.length // 2)
-        sector = rng.randrange(bench.store.sectors)
+        begin = rng.randrange(1, context.length // 2)
+        sector = rng.randrange(context.store.sectors)
         raises = bool(trial % 2)
 
         def stick(nor: Nor, act: int, which: frozenset[int], begin: int = begin, raises: bool = raises) -> None:
             if act >= begin:
                 nor.stuck, nor.raises = which, raises
 
-        one, every = frozenset([sector]), frozenset(range(bench.store.sectors))
-        where = f"seed {bench.seed}, trial {trial}"
-        failing(bench, lambda n, a, f=stick, s=one: f(n, a, s), f"{where}: sector {sector} is stuck", not bench.weaker)
-        failing(bench, lambda n, a, f=stick, s=every: f(n, a, s), f"{where}: no sector takes anything", False)
+        one, every = frozenset([sector]), frozenset(range(context.store.sectors))
+        where = f"seed {context.seed}, trial {trial}:"
+        strict = not context.weaker
+        failing(context, lambda n, a, f=stick, s=one: f(n, a, s), f"{where} sector {sector} is stuck", strict)
+        failing(context, lambda n, a, f=stick, s=every: f(n, a, s), f"{where} all sectors are stuck", False)
 
         def deafen(nor: Nor, act: int, begin: int = begin) -> None:
             nor.deaf = act >= begin
 
-        failing(bench, deafen, f"{where}: no program has an effect", False)
+        failing(context, deafen, f"{where}: no program has an effect", False)
 
         def wear(nor: Nor, act: int, limit: int = rng.randrange(1, 6)) -> None:
             nor.endurance = limit
 
-        failing(bench, wear, f"{where}: the flash is worn out", False)
+        failing(context, wear, f"{where}: the flash is worn out", False)
 
 
-def blank(bench: Bench) -> None:
-    """A new device: power goes in every operation of its first boots."""
-    rng = bench.rng
-    for at in range(14 if bench.weaker else 6):
+def blank(context: Context) -> None:
+    """Cuts the power in every operation of a new device's first boots."""
+    rng = context.rng
+    for at in range(14 if context.weaker else 6):
         for n in range(24):
             effect = EFFECTS[n % len(EFFECTS)]
             cut = Cut(at, effect, rng.randrange(1, RECORD))
-            bench.store.prepare(bench.nor)
-            device = Device(bench.kind, bench.store, bench.nor, Hal(), Truth())
-            case(bench, f"seed {bench.seed}, a new device, {effect} at {at}", device, PWRON, [cut])
+            context.store.prepare(context.nor)
+            device = Device(context.kind, context.store, context.nor, Hal(), Truth())
+            case(context, f"seed {context.seed}, a new device, {effect} at {at}", device, PWRON, [cut])
 
 
-def foreign(bench: Bench) -> None:
-    """A partition that held something else, perhaps counts of ours: nothing may be spent before somebody has looked,
-    whatever happens in between, and even if a record of that rots."""
-    rng, tally, nor = bench.rng, bench.tally, bench.nor
-    if bench.weaker:
+def foreign(context: Context) -> None:
+    """A partition with foreign data, which may be damaged records: the ledger must report the loss.
+
+    It must keep reporting it after power cuts, and after bit-rot in the record of it.
+    """
+    rng, tally, nor = context.rng, context.tally, context.nor
+    if context.weaker:
         return
     for n in range(40):
         image = bytearray(b"\xff" * len(nor.data))
@@ -362,20 +346,21 @@ def foreign(bench: Bench) -> None:
             image[at : at + size] = bytes(rng.randrange(255) for _ in range(size))
         filled = [image[at : at + RECORD] != b"\xff" * RECORD for at in range(0, len(image), RECORD)]
         if filled == sorted(filled, reverse=True) and sum(filled) < SECTOR // RECORD:
-            continue  # at the very start: it passes for the first records, torn (SPEC.md), and costs their leases
+            continue  # taken as torn first records (SPEC.md): it costs their leases, and is not a loss
         for at in range(5):
             for effect in (*EFFECTS, "rot"):
                 nor.load(bytes(image))
-                device = Device(bench.kind, bench.store, nor, Hal(), Truth())
+                device = Device(context.kind, context.store, nor, Hal(), Truth())
                 tally.cases += 1
-                where = f"seed {bench.seed}, partition {n} of somebody else, {effect} at {at}"
+                where = f"seed {context.seed}, foreign partition {n}, {effect} at {at}"
                 try:
-                    lost_for_good(device, at, effect, rng)
+                    check_loss(device, at, effect, rng)
                 except Failure as failure:
                     tally.fail(failure, where)
 
 
-def lost_for_good(device: Device, at: int, effect: str, rng: random.Random) -> None:
+def check_loss(device: Device, at: int, effect: str, rng: random.Random) -> None:
+    """Cuts the power at operation `at` (or flips a bit) after the loss was found, and checks that it is reported."""
     nor = device.nor
     if effect == "rot":
         device.boot(PWRON)
@@ -394,20 +379,20 @@ def lost_for_good(device: Device, at: int, effect: str, rng: random.Random) -> N
         nor.boot()
         device.boot(PWRON)
         if not device.ledger.lost:
-            raise Failure("double", "the loss is forgotten")
+            raise Failure("double", "the loss is not reported any more")
 
 
-def fading(bench: Bench) -> None:
-    """An erase that only looked done: what was written there is gone some boots later."""
-    rng = bench.rng
-    for n, moment in enumerate(bench.moments()):
+def fading(context: Context) -> None:
+    """Weak erases: the sector reads as erased, and records written there are damaged some boots later."""
+    rng = context.rng
+    for n, moment in enumerate(context.moments()):
         if moment.op != "erase":
             continue
         for cause in (PWRON, WDT):
             for _ in range(8):
-                device = at_moment(bench, moment, Cut(0, "weak", rng.randrange(1, 1 << 30)), cause)
-                where = f"seed {bench.seed}, moment {n}: an erase that only looked done, cause {cause}"
-                bench.tally.cases += 1
+                device = at_moment(context, moment, Cut(0, "weak", rng.randrange(1, 1 << 30)), cause)
+                where = f"seed {context.seed}, moment {n}: a weak erase, cause {cause}"
+                context.tally.cases += 1
                 try:
                     recover(device, cause, [], rng)
                     carry_on(device)
@@ -418,15 +403,4 @@ def fading(bench: Bench) -> None:
                     for _ in range(2):
                         recover(device, PWRON, [], rng)
                 except Failure as failure:
-                    bench.tally.fail(failure, where)
-
-
-TRIALS: dict[str, Trial] = {
-    "cuts": cuts,
-    "rot": rot,
-    "sectors": sectors,
-    "blank": blank,
-    "foreign": foreign,
-    "fading": fading,
-}
-__all__ = ["STEP", "TRIALS", "Tally", "judge", "run"]
+                    context.tally.fail(failure, where)

@@ -1,4 +1,4 @@
-"""How long the flash lasts: the real ledger, and the real littlefs under its files, over a month's traffic."""
+"""Measures flash wear: the ledger, and littlefs under its files, over a month of traffic."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from host_tools.torture.life import Hal, fast
+from host_tools.torture.device import Hal, fast
 from host_tools.torture.nor import Nor
 from host_tools.torture.stores import FileStore, Ledger, RawStore, Store
 
 PLANS = {"30 MB": 30_000_000, "500 MB": 500_000_000, "5 GB": 5_000_000_000}
 ENDURANCE = 100_000
-"""Erases of a sector that flash vendors promise."""
+"""Erase cycles per sector that flash vendors specify."""
 BLOCKS = {"log": 3, "file": 512}
-"""Sectors of the default partition: three of the ledger's own; a file system of 2 MiB, that of a 4 MB ESP32 module."""
+"""Sectors: three in the ledger's partition; in the 2 MiB file system of an ESP32 module with 4 MB."""
 LEASE_MAX = {"30 MB": 65_536, "500 MB": 65_536, "5 GB": 262_144}  # by allowance, as `core/plan.py` has it
 MONTH_DAYS = 31
 COMMITS = 40  # verdicts, warnings, orders of a month
-SAMPLE_RECORDS = 1500  # of the files: what they cost is measured on so many, and holds for each of the rest
+SAMPLE_RECORDS = 1500  # of the files backend: measured on so many records and extrapolated
 
 
 @dataclass(frozen=True, slots=True)
 class Wear:
-    """A month of one plan on one backend. `worst_erases` are those of the most worn sector, `years` until it is worn
-    out."""
+    """A month of one plan on one backend. `worst_erases`: of the most worn sector, which lasts `years`."""
 
     backend: str
     plan: str
@@ -45,7 +44,7 @@ class Wear:
 
 
 def month(store: Store, nor: Nor, octets: int, lease_max: int, most_records: int = 1 << 30) -> int:
-    """Lives a month of `octets` in packets and answers of all sizes; returns how many records it took."""
+    """Spends `octets` in packets of all sizes over a month; returns the number of records written."""
     rng = random.Random(octets)
     ledger = Ledger(Hal(), store.attach(nor), lease_max)
     ledger.open()
@@ -68,7 +67,7 @@ def month(store: Store, nor: Nor, octets: int, lease_max: int, most_records: int
 
 
 def measure(plan: str) -> list[Wear]:
-    """Both backends under one plan."""
+    """The wear of both backends under one plan."""
     octets = PLANS[plan]
     with fast():
         raw, nor = RawStore(), Nor(BLOCKS["log"])
@@ -79,9 +78,9 @@ def measure(plan: str) -> list[Wear]:
         files, nor = FileStore(), Nor(BLOCKS["file"])
         files.prepare(nor)
         before = nor.erases
-        done = month(files, nor, octets, LEASE_MAX[plan], SAMPLE_RECORDS * 2) / 2  # each record stands in two files
+        done = month(files, nor, octets, LEASE_MAX[plan], SAMPLE_RECORDS * 2) / 2  # each record is written to two files
         erases = round((nor.erases - before) * records / done)
-        # littlefs allocates round its free blocks, but the pairs of metadata stay where they are until block_cycles.
+        # littlefs allocates data blocks in turn, but metadata pairs stay in place until block_cycles.
         share = max(nor.sector_erases) * records / done
         rows.append(_row("file", plan, records, erases, max(share, erases / BLOCKS["file"])))
     return rows
@@ -92,7 +91,7 @@ def _row(backend: str, plan: str, records: int, erases: int, worst: float) -> We
 
 
 def run(each: Callable[[list[Wear]], None] = lambda rows: None) -> list[Wear]:
-    """All plans; `each` is told of every one."""
+    """Measures all plans; calls `each(rows)` with the rows so far after every plan."""
     rows: list[Wear] = []
     for plan in PLANS:
         rows += measure(plan)
@@ -101,7 +100,7 @@ def run(each: Callable[[list[Wear]], None] = lambda rows: None) -> list[Wear]:
 
 
 def markdown(rows: list[Wear]) -> list[str]:
-    """The table for a README."""
+    """The rows as a Markdown table."""
     lines = ["| Plan | Backend | Records a month | Erases a month | Of the most worn sector | Years |"]
     lines.append("|---|---|---|---|---|---|")
     for row in rows:

@@ -1,71 +1,77 @@
-"""A life on flash, and what has to hold after every boot of it: told from outside, by what truly happened."""
+"""A device with a ledger on flash, the record of what really happened to it, and the checks after each boot."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 from unittest import mock
 
-from host_tools import paths
+from host_tools.base import paths
 from host_tools.sim.flash import Cut, PowerCut
 from host_tools.torture.nor import Nor
 from host_tools.torture.stores import Store
 
 paths.use_firmware()
 
-from usageguard import ledger as ledger_module  # noqa: E402 - found only now
-from usageguard import ring as ring_module  # noqa: E402
-from usageguard.ledger import Ledger  # noqa: E402
+from usageguard.store import ledger as ledger_module  # noqa: E402 - found only now
+from usageguard.store import ring as ring_module  # noqa: E402
+from usageguard.store.ledger import Ledger  # noqa: E402
 
 PWRON, WDT = 1, 3
 RETAINED = 16
 LEASE_MAX = 16_384
-MOST = 40_000  # octets asked for or arriving at once
-STEP = LEASE_MAX + MOST  # no record adds more to a ceiling
+MOST = 40_000  # octets of one request or one arrival
+STEP = LEASE_MAX + MOST  # the most that one record adds to a ceiling
 FIRST_CYCLE = 300
 ACTS = ("packet", "large", "unasked", "boundary", "close", "tidy", "reset", "order", "stop")
 WEIGHTS = (60, 8, 4, 4, 2, 8, 4, 4, 3)
 
 
 class Failure(Exception):
-    """A promise broken: `kind` is "under" (counted too little), "double" (granted or obeyed twice, or forgotten) or
-    "bound" (too much by more than was stated)."""
+    """A broken guarantee.
 
-    def __init__(self, kind: str, what: str) -> None:
-        super().__init__(what)
+    `kind`: "under" (counted too little), "double" (granted or applied twice, or lost) or "bound" (the over-count
+    exceeds the stated bound).
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
         self.kind = kind
 
 
 class Subject(Ledger):
-    """A ledger with the device around it that obeys upstream's orders, each of them once."""
+    """A ledger with a device that applies each of upstream's orders once."""
 
     def order(self, counter: int) -> None:
-        """Obeys an order, unless it did before: counter, effect and stop stand in one record."""
+        """Applies an order unless it was applied before; counter, effect and stop are stored in one record."""
         if counter > field(self, 0):
             put(self, 0, counter)
             self.effect(counter)
             self.commit()
 
     def effect(self, counter: int) -> None:
-        """What the order asks for; how often anything was asked is counted."""
+        """Applies the order and counts it."""
         put(self, 4, field(self, 4) + 1)
         put(self, 8, effect_of(counter))
         self.reasons = self.reasons & 0xFFFF | (effect_of(counter) & 255) << 16
 
     def stop(self, reasons: int) -> None:
-        """A new verdict of 16 bits, stored before it is obeyed."""
+        """Stores new reasons of 16 bits before they take effect."""
         self.reasons = self.reasons & 0xFF0000 | reasons
         self.commit()
 
 
 def effect_of(counter: int) -> int:
+    """The effect that order `counter` must have."""
     return counter * 2_654_435_761 % 2**32 if counter else 0
 
 
 def field(ledger: Ledger, at: int) -> int:
+    """The 32-bit field at offset `at` of the ledger's order area."""
     return int.from_bytes(ledger.orders[at : at + 4], "little")
 
 
@@ -74,7 +80,7 @@ def put(ledger: Ledger, at: int, n: int) -> None:
 
 
 class Hal:
-    """What a ledger uses of a board. `history` is what retained memory held, the newest last."""
+    """The part of the HAL that a ledger uses. `history` has the last contents of retained memory, the newest last."""
 
     def __init__(self, retained: bytes = bytes(RETAINED), cause: int = PWRON) -> None:
         self.retained = retained
@@ -99,11 +105,11 @@ class Hal:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What happened: octets of calls that returned, `under_way` those of one that has not.
+    """What really happened: the octets of calls that returned; `under_way` those of a call that has not.
 
-    `rated_base` and `carried_base` were used at the carrier's boundary, `cycle_id` is its period, `begun` the last one
-    whose beginning the ledger has acknowledged. `sent` and `acked` are counters of orders; the verdict is `stop`, or
-    `next_stop` where that is not acknowledged yet.
+    `rated_base` and `carried_base` are the octets at the carrier's last cycle boundary, `cycle_id` is its cycle,
+    `begun` the last cycle whose beginning the ledger has stored. `sent` and `acked` are order counters. The reasons are
+    `stop`, or `next_stop` while its storing has not returned.
     """
 
     rated: int = 0
@@ -122,7 +128,10 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The board before one operation: "program" of `data` at `at`, "erase" of the sector `at`, or "retained"."""
+    """The device before one operation `op`: "program" of `data` at `at`, "erase" of sector `at`, or "retained".
+
+    `image` is the content of the flash, `history` that of retained memory.
+    """
 
     op: str
     at: int
@@ -133,26 +142,29 @@ class Moment:
 
 
 class Device:
-    """One device through its boots, with a ledger of `kind`."""
+    """A device through its boots, with a ledger of class `kind`."""
 
     def __init__(self, kind: type[Subject], store: Store, nor: Nor, hal: Hal, truth: Truth) -> None:
         self.kind, self.store, self.nor, self.hal, self.truth = kind, store, nor, hal, truth
         self.ledger: Subject
 
     def boot(self, cause: int) -> None:
+        """Starts the device after a reset by `cause`."""
         self.hal.cause = cause
         self.ledger = self.kind(self.hal, self.store.attach(self.nor), LEASE_MAX)
         self.ledger.open()
         self.note(boot_id=self.ledger.boot_id)
 
-    def note(self, **facts: int) -> None:
+    def note(self, **facts: Any) -> None:
+        """Updates the truth."""
         self.truth = replace(self.truth, **facts)
 
     def act(self, act: str, rng: random.Random) -> None:
+        """Performs one of `ACTS`."""
         ledger, truth = self.ledger, self.truth
         if act in ("packet", "large", "unasked"):
             n = rng.randrange(1, 1500 if act == "packet" else MOST)
-            carried = rng.randrange(min(2 * n, MOST))  # neither figure leads the other
+            carried = rng.randrange(min(2 * n, MOST))  # less or more than the rated octets
             if act != "unasked":
                 ledger.ensure(n, carried)
             self.note(under_way=max(n, carried))
@@ -160,7 +172,7 @@ class Device:
             self.note(rated=truth.rated + n, carried=truth.carried + carried, under_way=0)
             if ledger.cycle_id == truth.cycle_id:
                 ledger.within_cycle()
-        elif act == "boundary" and ledger.cycle_id == truth.cycle_id:  # the switch comes later
+        elif act == "boundary" and ledger.cycle_id == truth.cycle_id:  # the ledger follows later
             self.note(cycle_id=truth.cycle_id + 1, rated_base=truth.rated, carried_base=truth.carried)
         elif act == "close":
             ledger.close()
@@ -181,54 +193,65 @@ class Device:
             self.begin()
 
     def begin(self) -> None:
-        """The clock has learnt of the carrier's boundary."""
+        """Starts the ledger's cycle, when the device's clock has passed the carrier's boundary."""
         self.ledger.new_cycle(self.truth.cycle_id)
         self.note(begun=self.truth.cycle_id)
 
 
-def live(kind: type[Subject], store: Store, seed: int, length: int) -> list[Moment]:
-    """One life of `length` acts without a power cut, but with resets: its operations."""
-    rng = random.Random(f"{seed}/life")
-    nor, hal = Nor(store.sectors), Hal()
-    store.prepare(nor)
-    device = Device(kind, store, nor, hal, Truth())
+@contextlib.contextmanager
+def keep_moments(device: Device) -> Iterator[tuple[list[Moment], Callable[[], None]]]:
+    """A list of the device's operations in this context, and a function to be called when an action is over."""
+    nor, hal = device.nor, device.hal
     moments: list[Moment] = []
     image = nor.save()
+
+    def over() -> None:
+        nonlocal image
+        image = nor.save()
 
     def keep(op: str, at: int, data: bytes) -> None:
         moments.append(Moment(op, at, data, image, tuple(hal.history), device.truth))
 
     def before(op: str, args: tuple) -> None:
-        nonlocal image
-        image = nor.save()
+        over()
         keep(op, args[0], args[1] if op == "program" else b"")
 
     nor.before = before
     hal.before_write = lambda after: keep("retained", 0, after)
-    device.boot(PWRON)
-    device.begin()
-    for _ in range(length):
-        device.act(rng.choices(ACTS, WEIGHTS)[0], rng)
-        image = nor.save()
+    yield moments, over
     nor.before = None
+
+
+def record_moments(kind: type[Subject], store: Store, seed: int, length: int) -> list[Moment]:
+    """Runs a workload of `length` actions, with resets but without power cuts; returns its operations."""
+    rng = random.Random(f"{seed}/life")
+    nor, hal = Nor(store.sectors), Hal()
+    store.prepare(nor)
+    device = Device(kind, store, nor, hal, Truth())
+    with keep_moments(device) as (moments, over):
+        device.boot(PWRON)
+        device.begin()
+        for _ in range(length):
+            device.act(rng.choices(ACTS, WEIGHTS)[0], rng)
+            over()
     return moments
 
 
 @dataclass(slots=True)
 class Excess:
-    """How far a recovery counted too much, and how far it said it might."""
+    """The over-count of a recovery, and the bound that the ledger stated for it, in octets."""
 
     octets: int = 0
     bound: int = 0
 
 
 def judge(device: Device, bad: int) -> Excess:
-    """Holds what a boot recovered against the truth; `bad` things have happened since it was last exact."""
+    """Compares what a boot recovered with the truth. `bad`: failures since the ledger was last exact."""
     ledger, truth = device.ledger, device.truth
     if ledger.lost:
         raise Failure("double", "the counts were lost")
     if ledger.boot_id <= truth.boot_id:
-        raise Failure("double", f"boot id {ledger.boot_id} came twice")
+        raise Failure("double", f"boot id {ledger.boot_id} was used twice")
     excess = Excess()
     for name, used, unsure, spent in (
         ("rated", ledger.rated.value(), ledger.rated_unsure.value(), truth.rated),
@@ -240,7 +263,7 @@ def judge(device: Device, bad: int) -> Excess:
         if over > unsure:
             raise Failure("bound", f"{name}: {over} too many, {unsure} stated")
         if over > STEP * (1 + bad):
-            raise Failure("bound", f"{name}: {over} too many, {bad} things happened")
+            raise Failure("bound", f"{name}: {over} too many after {bad} failures")
         excess.octets = max(excess.octets, over)
         excess.bound = max(excess.bound, unsure)
     if ledger.cycle_id < truth.begun or ledger.cycle_id > truth.cycle_id:
@@ -254,24 +277,23 @@ def _judge_orders(device: Device) -> None:
     ledger, truth = device.ledger, device.truth
     counter, times, effect = (field(ledger, at) for at in (0, 4, 8))
     if not truth.acked <= counter <= truth.sent:
-        raise Failure("double", f"order {truth.acked} was obeyed, {counter} is remembered")
+        raise Failure("double", f"order {truth.acked} was applied, the ledger has {counter}")
     if times != counter:
-        raise Failure("double", f"{times} orders were obeyed by the time of order {counter}")
+        raise Failure("double", f"{times} orders were applied up to order {counter}")
     if effect != effect_of(counter) or ledger.reasons >> 16 != effect_of(counter) & 255:
-        raise Failure("double", f"the effect of order {counter} is not that")
+        raise Failure("double", f"the effect is not that of order {counter}")
     if ledger.reasons & 0xFFFF not in (truth.stop, truth.next_stop):
-        raise Failure("double", "a stop is forgotten")
+        raise Failure("double", "a stop was lost")
 
 
 def carry_on(device: Device) -> None:
-    """Upstream repeats what was not acknowledged, and one order that was; the clock goes on; the period's usage holds.
-    """
+    """Repeats the orders that were not acknowledged and one that was, starts a due cycle, and checks its usage."""
     ledger, truth = device.ledger, device.truth
     for counter in (truth.acked, truth.sent):
         ledger.order(counter)
     device.note(acked=truth.sent)
     if field(ledger, 4) != truth.sent:
-        raise Failure("double", f"order {truth.sent} was obeyed twice")
+        raise Failure("double", f"order {truth.sent} was applied twice")
     if ledger.cycle_id < truth.cycle_id:
         device.begin()
     for name, used, base, spent in (
@@ -279,11 +301,11 @@ def carry_on(device: Device) -> None:
         ("carried", ledger.carried.value(), ledger.carried_base.value(), truth.carried - truth.carried_base),
     ):
         if used - base < spent:
-            raise Failure("double", f"{name}: {used - base} of the period's {spent} counted")
+            raise Failure("double", f"{name}: {used - base} of the cycle's {spent} counted")
 
 
 def settle(device: Device) -> None:
-    """What was recovered is the truth from now on."""
+    """Makes what the ledger recovered the truth."""
     ledger, truth = device.ledger, device.truth
     device.note(
         rated=ledger.rated.value(), carried=ledger.carried.value(), under_way=0,
@@ -294,8 +316,7 @@ def settle(device: Device) -> None:
 
 
 def recover(device: Device, cause: int, crashes: list[Cut], rng: random.Random, bad: int = 1) -> Excess | None:
-    """Boots with a cut in each of `crashes`, then for good, and judges. None if a cut would lie beyond the boot's end.
-    """
+    """Boots once with each cut of `crashes`, then without one, and judges. None when a boot ends before its cut."""
     for n, cut in enumerate(crashes):
         device.nor.boot(cut)
         try:
@@ -313,12 +334,12 @@ def recover(device: Device, cause: int, crashes: list[Cut], rng: random.Random, 
 
 
 def forgotten(history: list[bytes], rng: random.Random) -> bytes:
-    """Retained memory after its supply went: noise, or what it held when it took the last write."""
+    """Retained memory after a power loss: random bytes, or one of its earlier contents."""
     return rng.randbytes(RETAINED) if rng.random() < 0.5 else rng.choice(history)
 
 
 def crc_into(buf: bytearray, n: int, out: bytearray, at: int) -> None:
-    """`core.crc.crc32_into`, at C's speed; `tests/core` holds the one against the other."""
+    """As `core.crc.crc32_into`, but in C; `tests/core` compares the two."""
     out[at : at + 4] = zlib.crc32(memoryview(buf)[:n]).to_bytes(4, "little")
 
 
@@ -328,7 +349,7 @@ def crc_ok(buf: bytearray, n: int, at: int) -> bool:
 
 @contextlib.contextmanager
 def fast() -> Iterator[None]:
-    """Within, the ledger's check sums are zlib's."""
+    """A context in which the ledger's checksums are computed by zlib."""
     with contextlib.ExitStack() as stack:
         for module in (ring_module, ledger_module):
             stack.enter_context(mock.patch.object(module, "crc32_into", crc_into))
