@@ -1,6 +1,7 @@
-"""The `usageguard` command. Exit status: 0 all expectations held, 1 one did not, 2 usage or bad input.
+"""The `usageguard` command.
 
-130 and 141: Ctrl-C, and a pipe whose reader has left.
+Exit status: 0 when every expectation held, 1 when one did not, 2 for a usage error or bad input, 130 after Ctrl-C, 141
+when the reader of standard output closed the pipe.
 """
 
 from __future__ import annotations
@@ -18,20 +19,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from host_tools import files
-from host_tools.errors import UsageError
+from host_tools.base import extras, files
+from host_tools.base.errors import UsageError
+from host_tools.base.terminal import OutputLost, Pairs, drop_stdout, err, out, take_stdout
 from host_tools.planning.command import app as plan
-from host_tools.terminal import OutputLost, Pairs, drop_stdout, err, out, take_stdout
+from host_tools.sim.modem_command import app as modem
 
-# The simulator and matplotlib take their time to import; a command takes only what it needs.
+# Each command imports what it needs: the simulator and matplotlib are slow to import, and extras may be missing.
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Usage Guard: keeps a cellular IoT device inside its data plan.",
+    help="Usage Guard keeps a cellular IoT device inside its data plan.",
 )
 app.add_typer(plan, name="plan")
+app.add_typer(modem, name="modem")
 
 HELD, FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
@@ -41,17 +44,17 @@ def _version(wanted: bool) -> None:
         try:
             out.print(f"usageguard {importlib.metadata.version('usage-guard')}")
         except importlib.metadata.PackageNotFoundError:
-            out.print("usageguard, of a checkout that is not installed")
+            out.print("usageguard (a checkout that is not installed)")
         raise typer.Exit(HELD)
 
 
 @app.callback()
 def _all(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="tell the version and end")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """For every command."""
+    """Usage Guard keeps a cellular IoT device inside its data plan."""
 
 
 class Target(StrEnum):
@@ -61,22 +64,27 @@ class Target(StrEnum):
     MICROPYTHON = "micropython"
 
 
-TargetOption = Annotated[Target, typer.Option(help="what runs the firmware")]
+TargetOption = Annotated[Target, typer.Option(help="The interpreter that runs the firmware.")]
+JsonOption = Annotated[
+    str | None, typer.Option("--json", metavar="FILE|-", help="Write the results as JSON; - is standard output.")
+]
 
 
 @app.command()
 def demo(
-    html: Annotated[Path, typer.Option(help="the report to write", metavar="FILE")] = Path("usageguard-report.html"),
+    html: Annotated[Path, typer.Option(help="The report to write.", metavar="FILE")] = Path("usageguard-report.html"),
     target: TargetOption = Target.MICROPYTHON,
 ) -> None:
-    """A month of a device's life on a MicroPython VM, with the guard and without, then an HTML report."""
+    """Simulate a tracker for a month, with and without the guard, and write an HTML report."""
+    extras.need("demo", "broker", "report")
+    _check_vm(target)
     from host_tools import demo as story
 
     files.writable("--html", html)
     begin = time.monotonic()
     outcome = story.run(html, target, err)
     _say(outcome.run.to_json())
-    out.print(f"Both lives took {time.monotonic() - begin:.0f} s. The report: [bold]{escape(str(html))}[/]")
+    out.print(f"Both runs took {time.monotonic() - begin:.0f} s. The report: [bold]{escape(str(html))}[/]")
     raise typer.Exit(HELD if outcome.run.passed else FAILED)
 
 
@@ -84,38 +92,44 @@ def demo(
 def sim(
     scenarios: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SCENARIO", help="names that ship, or files; none: lists those that ship"),
+        typer.Argument(metavar="SCENARIO", help="Names of scenarios that ship, or TOML files."),
     ] = None,
     target: Annotated[
-        str, typer.Option(help="cpython, micropython, board:PORT, or board:virtual for one without hardware")
+        str, typer.Option(help="cpython, micropython, board:PORT, or board:virtual for a virtual board.")
     ] = Target.MICROPYTHON,
     modem_port: Annotated[
-        str | None, typer.Option(metavar="PORT", help="the port that is wired to the board's UART for the modem")
+        str | None, typer.Option(metavar="PORT", help="The serial port that is wired to the board's modem UART.")
     ] = None,
-    board: Annotated[str | None, typer.Option(help="the board's name, where nothing was deployed to it yet")] = None,
-    modem: Annotated[str | None, typer.Option(help="modem profile instead of the scenario's")] = None,
-    seed: Annotated[int | None, typer.Option(help="seed instead of the scenario's", min=0, max=2**32 - 1)] = None,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE|-", help="the results as JSON; - is standard output")
+    board: Annotated[
+        str | None, typer.Option(help="The board's name; needed until something was deployed to the board.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="the results as a page")] = None,
+    modem: Annotated[str | None, typer.Option(help="The modem profile, in place of the scenario's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The random seed, in place of the scenario's.", min=0, max=2**32 - 1)
+    ] = None,
+    json_file: JsonOption = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as an HTML page.")] = None,
 ) -> None:
-    """Run scenarios; without one, list those that ship."""
-    from host_tools import play, scenario
+    """Run scenarios, or list the ones that ship if none is given."""
+    from host_tools.run import play
+    from host_tools.run.targets import names
+    from host_tools.scenario import file as scenario
 
-    if not target.startswith("board:"):
+    if not names.is_board(target):
         for option, given in (("--modem-port", modem_port), ("--board", board)):
             if given:
                 hint = "use it with --target board:PORT"
-                raise UsageError(option, given, f"means nothing with --target {target}", hint)
+                raise UsageError(option, given, f"cannot be used with --target {target}", hint)
     if not scenarios:
         out.print(Pairs([(name, Text(scenario.load(name).title)) for name in scenario.shipped()]))
         return
     if json_file and json_file != "-":
         files.writable("--json", Path(json_file))
     if html:
+        extras.need("--html", "report")
         files.writable("--html", html)
-    todo = [scenario.load(name, modem) for name in scenarios]  # all of them, before the first is run
+    _check_vm(target)
+    todo = [scenario.load(name, modem) for name in scenarios]  # bad input is reported before the first one runs
     say = err if json_file == "-" else out
     runs = []
     for each in todo:
@@ -126,42 +140,24 @@ def sim(
     if json_file:
         files.write_json(json_file, results[0] if len(results) == 1 else results)
     if html:
-        from host_tools import report
+        from host_tools.report import page as report
 
         report.write(html, [report.Part(each, run) for each, run in zip(todo, runs, strict=True)])
     raise typer.Exit(HELD if all(run.passed for run in runs) else FAILED)
 
 
 @app.command()
-def modem(
-    profile: Annotated[str, typer.Option(help="a modem that ships, or a TOML file")] = "quectel-ec200u",
-    link: Annotated[str | None, typer.Option(metavar="PATH", help="a symbolic link to make to the pty")] = None,
-    baud: Annotated[int, typer.Option(help="rate at which the line is paced")] = 115_200,
-    relay: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=HOST:PORT",
-            help="have TCP and UDP to a host of that name go to 127.0.0.1 or [::1]; may be repeated",
-        ),
-    ] = None,
-) -> None:
-    """The simulated modem alone on a pty, for any AT client. Reaches no host but those relayed. Ends with Ctrl-C."""
-    from host_tools.sim.modem import pty
-
-    try:
-        pty.serve(profile, link, baud, pty.parse_relays(relay or ()), lambda line: out.print(line, markup=False))
-    except ValueError as error:
-        raise UsageError("modem", "", str(error)) from None
-
-
-@app.command()
 def collector(
-    keys: Annotated[Path, typer.Option(metavar="FILE", help="TOML or JSON: device id = key, 64 hexadecimal digits")],
-    db: Annotated[Path, typer.Option(metavar="FILE", help="SQLite file, created at need")] = Path("reports.sqlite"),
-    port: Annotated[int, typer.Option(help="UDP port, 0 for any", min=0, max=65_535)] = 5683,
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    keys: Annotated[
+        Path, typer.Option(metavar="FILE", help="TOML or JSON: device ids with their keys, 64 hexadecimal digits.")
+    ],
+    db: Annotated[Path, typer.Option(metavar="FILE", help="The SQLite database. Created if it does not exist.")] = Path(
+        "reports.sqlite"
+    ),
+    port: Annotated[int, typer.Option(help="The UDP port; 0 picks a free one.", min=0, max=65_535)] = 5683,
+    host: Annotated[str, typer.Option(help="The IP address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Receive the devices' usage reports over CoAP, verify, keep and acknowledge them. Ends with Ctrl-C."""
+    """Receive, verify, store and acknowledge usage reports over CoAP, until Ctrl-C."""
     from host_tools.collector.server import serve
 
     serve(port, db, keys, host, out)
@@ -169,22 +165,34 @@ def collector(
 
 @app.command()
 def soak(
-    runs: Annotated[int, typer.Option(help="how many lives", min=1)] = 200,
-    seed: Annotated[int, typer.Option(help="of the first life; the others follow", min=0, max=2**32 - 1)] = 1,
+    runs: Annotated[int, typer.Option(help="The number of runs.", min=1)] = 200,
+    seed: Annotated[
+        int, typer.Option(help="The seed of the first run; each next run adds 1.", min=0, max=2**32 - 1)
+    ] = 1,
     target: TargetOption = Target.CPYTHON,
-    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="where short scenarios of failures go")] = Path(),
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE|-", help="the result as JSON; - is standard output")
-    ] = None,
+    folder: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="The folder for scenarios that failed.")
+    ] = Path(),
+    only: Annotated[
+        str, typer.Option(metavar="KIND", help="Give each run this kind of trouble from the field, such as mains.")
+    ] = "",
+    json_file: JsonOption = None,
 ) -> None:
-    """Live random lives with random faults, and hold each against the carrier; a failure becomes a short scenario."""
-    from host_tools.soak import command
+    """Run random scenarios with random faults and compare the device with the carrier.
 
+    Each failure is reduced to a short scenario file.
+    """
+    from host_tools.soak import command
+    from host_tools.soak.field import FIELD
+
+    if only and only not in FIELD:
+        raise UsageError("--only", only, "is not a kind of trouble", f"use {', '.join(FIELD)}")
     if not folder.is_dir():
-        raise UsageError("--dir", str(folder), "is no folder", "name one that exists")
+        raise UsageError("--dir", str(folder), "is not a folder", "name one that exists")
+    _check_vm(target)
     if json_file and json_file != "-":
         files.writable("--json", Path(json_file))
-    found = command.run(runs, seed, target, folder, err if json_file == "-" else out, err)
+    found = command.run(runs, seed, target, folder, err if json_file == "-" else out, err, only)
     if json_file:
         files.write_json(json_file, found)
     raise typer.Exit(FAILED if found["failures"] else HELD)
@@ -192,44 +200,48 @@ def soak(
 
 @app.command()
 def torture(
-    wear: Annotated[bool, typer.Option(help="measure the flash's wear instead")] = False,
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE|-", help="the rows as JSON; - is standard output")
+    wear: Annotated[bool, typer.Option(help="Measure flash wear instead.")] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Draw other workloads, with cycles that are undone, by this seed.", min=0, max=2**32 - 1),
     ] = None,
+    json_file: JsonOption = None,
 ) -> None:
-    """Cut the power at every flash operation, rot every record, wear the flash out: does the ledger lose anything?"""
+    """Test the ledger: cut the power at every flash operation, corrupt every record, wear the flash out."""
+    extras.need("torture", "hardware")
     from host_tools.torture import show
 
     if json_file and json_file != "-":
         files.writable("--json", Path(json_file))
     say = err if json_file == "-" else out
+    if wear and seed is not None:
+        raise UsageError("--seed", str(seed), "draws nothing with --wear", "leave one of them out")
     if wear:
         worn = show.run_wear(err)
         show.tell_wear(say, worn)
         rows, held = [row.to_json() for row in worn], True
     else:
-        tried = show.run(err)
-        show.tell(say, tried)
-        rows, held = [row.to_json() for row in tried], all(row.passed for row in tried)
+        tried = show.run(err, seed)
+        show.tell(say, tried, seed)
+        drawn = {} if seed is None else {"seed": seed}
+        rows, held = [row.to_json() | drawn for row in tried], all(row.passed for row in tried)
     if json_file:
         files.write_json(json_file, rows)
     raise typer.Exit(HELD if held else FAILED)
 
 
-BoardOption = Annotated[str, typer.Option(help="a board that ships (`usageguard boards`), or a folder")]
+BoardOption = Annotated[str, typer.Option(help="The name of a board (see `usageguard boards`), or a folder.")]
 PortOption = Annotated[
-    str, typer.Option(help="a serial port, socket:// or rfc2217:// URL, or serial:NUMBER of a USB device")
+    str, typer.Option(help="A serial port, a socket:// or rfc2217:// URL, or serial:NUMBER for a USB serial number.")
 ]
 
 
 @app.command()
 def boards(
-    json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE|-", help="the list as JSON; - is standard output")
-    ] = None,
+    json_file: JsonOption = None,
 ) -> None:
-    """List the boards: where their pins are from, their modem, and whether there is a driver for it."""
-    from host_tools import boards as listed
+    """List the known boards with their modem and its driver."""
+    from host_tools.hardware import boards as listed
 
     if json_file:
         files.write_json(json_file, listed.to_json())
@@ -241,12 +253,13 @@ def boards(
 def flash(
     board: BoardOption,
     port: PortOption,
-    image: Annotated[Path, typer.Option(metavar="FILE", help="MicroPython for this board, a .bin")],
-    image_out: Annotated[Path, typer.Option("--out", metavar="FILE", help="where the image with a ledger goes")],
-    erase: Annotated[bool, typer.Option(help="erase the whole flash first, the ledger too")] = False,
+    image: Annotated[Path, typer.Option(metavar="FILE", help="The MicroPython image for this board, a .bin file.")],
+    image_out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write the changed image.")],
+    erase: Annotated[bool, typer.Option(help="Erase the whole flash first, including the ledger.")] = False,
 ) -> None:
-    """Give a MicroPython image a partition for the ledger, and write it to a board. Not yet run on hardware."""
-    from host_tools import boards
+    """Add a ledger partition to a MicroPython image and flash it to a board. Not yet run on hardware."""
+    extras.need("flash", "hardware")
+    from host_tools.hardware import boards
     from host_tools.hardware.flash import flash
 
     flash(boards.load(board), port, image, image_out, out, erase=erase)
@@ -255,12 +268,14 @@ def flash(
 @app.command()
 def provision(
     port: PortOption,
-    device: Annotated[str, typer.Option("--id", help="the device's id, 1 to 16 letters, digits, '.', '_' or '-'")],
-    keys: Annotated[Path, typer.Option(metavar="FILE", help="the collector's keys, TOML or JSON: it gets the new one")],
-    pin: Annotated[str | None, typer.Option(help="the SIM's PIN")] = None,
-    force: Annotated[bool, typer.Option(help="replace what the device has")] = False,
+    device: Annotated[str, typer.Option("--id", help="The device id: 1 to 16 letters, digits, '.', '_' or '-'.")],
+    keys: Annotated[
+        Path, typer.Option(metavar="FILE", help="The collector's key file (TOML or JSON). The new key is added to it.")
+    ],
+    pin: Annotated[str | None, typer.Option(help="The SIM's PIN.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace the id and key that the device has.")] = False,
 ) -> None:
-    """Give a device its id and a new key, which is never shown."""
+    """Write a device id and a new key to a board. The key is never shown."""
     from host_tools.hardware.provision import provision
 
     provision(port, device, keys, out, pin=pin, force=force)
@@ -270,14 +285,18 @@ def provision(
 def deploy(
     board: BoardOption,
     port: PortOption,
-    config: Annotated[Path, typer.Option(metavar="FILE", help="the device's configuration, JSON or TOML")],
-    application: Annotated[Path, typer.Option("--app", metavar="FILE", help="your application, with main(guard)")],
-    secrets: Annotated[bool, typer.Option(help="take id, key and PIN from the configuration too")] = False,
-    line_numbers: Annotated[bool, typer.Option(help="keep the firmware's line numbers for its tracebacks")] = False,
-    force: Annotated[bool, typer.Option(help="send everything")] = False,
+    config: Annotated[Path, typer.Option(metavar="FILE", help="The device's configuration, JSON or TOML.")],
+    application: Annotated[
+        Path, typer.Option("--app", metavar="FILE", help="Your application, a module with main(guard).")
+    ],
+    secrets: Annotated[
+        bool, typer.Option(help="Replace the board's id, key and PIN with the configuration's.")
+    ] = False,
+    line_numbers: Annotated[bool, typer.Option(help="Keep line numbers for the firmware's tracebacks.")] = False,
+    force: Annotated[bool, typer.Option(help="Replace a main.py that is not Usage Guard's.")] = False,
 ) -> None:
-    """Put firmware, configuration and application on a board; goes back to what it had if they do not start."""
-    from host_tools import boards
+    """Install firmware, configuration and application on a board. If they fail to start, the board reverts."""
+    from host_tools.hardware import boards
     from host_tools.hardware.deploy import deploy
 
     deploy(boards.load(board), port, config, application, out, secrets=secrets, lines=line_numbers, force=force)
@@ -286,34 +305,68 @@ def deploy(
 @app.command()
 def monitor(
     port: PortOption,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
-    restart: Annotated[bool, typer.Option(help="reset the board first: its status comes as the guard starts")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    restart: Annotated[
+        bool, typer.Option(help="Reset the board first, so that it reports its status at once.")
+    ] = False,
 ) -> None:
-    """Watch a board: its status, its verdict and its log. Ends with Ctrl-C."""
+    """Show a board's status, verdict and log until Ctrl-C."""
     from host_tools.hardware.monitor import monitor
 
     monitor(port, out, as_json, restart=restart)
 
 
+@app.command()
+def record(
+    port: PortOption,
+    to: Annotated[Path, typer.Option("--out", metavar="FILE", help="The profile to write, a .toml file.")],
+    transcript: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The dialogue; default: beside the profile, as .txt.")
+    ] = None,
+    baud: Annotated[int, typer.Option(help="The baud rate of the modem's port.")] = 115_200,
+    reboot: Annotated[bool, typer.Option(help="Reboot the modem first, to record what it writes at boot.")] = False,
+) -> None:
+    """Record a real modem's answers as a profile for `usageguard modem`. It costs nothing and masks identities.
+
+    Not yet run on hardware.
+    """
+    from host_tools.hardware.recorder.command import record
+
+    record(port, to, transcript or to.with_suffix(".txt"), baud, out, err, reboot=reboot)
+
+
 @app.command("virtual-board")
 def virtual_board(
-    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="what it keeps: flash, files")],
-    repl: Annotated[str | None, typer.Option(metavar="PATH", help="a symbolic link to make to its port")] = None,
-    uart: Annotated[str | None, typer.Option(metavar="PATH", help="the modem's port, as of `usageguard modem`")] = None,
+    folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="The folder for its flash and files.")],
+    repl: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Create a symbolic link to its serial port at this path.")
+    ] = None,
+    uart: Annotated[
+        str | None, typer.Option(metavar="PATH", help="The modem's port, such as the link of `usageguard modem`.")
+    ] = None,
 ) -> None:
-    """A board without hardware, behind a port: MicroPython, a REPL, files, flash. Ends with Ctrl-C."""
+    """Run a virtual board behind a serial port until Ctrl-C: MicroPython with a REPL, files and flash."""
     from host_tools.hardware.virtual import serve
     from host_tools.sim.modem.pty import drop_stale_link
 
     if repl:
-        with contextlib.suppress(OSError):  # `serve` says what is wrong with it
+        with contextlib.suppress(OSError):  # `serve` reports the error
             drop_stale_link(Path(repl))
     serve(folder, repl, uart, lambda port: out.print(port, markup=False))
 
 
+def _check_vm(target: str) -> None:
+    """Raises UsageError when `target` needs the MicroPython VM and there is none."""
+    from host_tools.build.micropython import micropython
+    from host_tools.run.targets import names
+
+    if target in (names.MICROPYTHON, names.VIRTUAL):
+        micropython()
+
+
 def _say(result: dict[str, Any], console: Console = out) -> None:
-    """A run in a few lines."""
-    from host_tools.units import size
+    """Prints a run's result in a few lines."""
+    from host_tools.base.units import size
 
     carrier, device, upstream = result["carrier"], result["device"], result["upstream"]
     mark = "[green]held[/]" if result["passed"] else "[bold red]failed[/]"
@@ -323,11 +376,11 @@ def _say(result: dict[str, Any], console: Console = out) -> None:
         f"in {result['wall_s']:.1f} s on {result['target']}, seed {result['seed']}"
     )
     if device["carried_octets"] is not None:
-        over = device["carried_octets"] - carrier["ip_octets"]
+        error = device["carried_octets"] - carrier["ip_octets"]
         console.print(
             f"      the carrier billed {size(carrier['billed_octets'])} of {size(carrier['allowance_octets'])}; "
             f"{_stopped(carrier, device)}\n"
-            f"      device minus carrier: {over:+,} octets; "
+            f"      device minus carrier: {error:+,} bytes; "
             f"reports: {upstream['reports_received']} received, {upstream['reports_lost']} lost"
         )
     for failure in result["failures"]:
@@ -337,11 +390,11 @@ def _say(result: dict[str, Any], console: Console = out) -> None:
 def _stopped(carrier: dict[str, Any], device: dict[str, Any]) -> str:
     if carrier["stopped_at"]:
         return "the carrier stopped it"
-    return "it stopped itself" if device["stopped_at"] else "nobody stopped it"
+    return "the device stopped itself" if device["stopped_at"] else "neither stopped it"
 
 
 def main() -> None:
-    """The console script."""
+    """Runs the command with the process's arguments and exits."""
     try:
         take_stdout()
     except OutputLost as lost:
@@ -350,7 +403,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The command with `arguments`; returns the exit status. Whatever is wrong with them is one line."""
+    """Runs the command with `arguments` and returns its exit status. Errors are printed as one line on stderr."""
     try:
         status = app(arguments, prog_name="usageguard", standalone_mode=False) or HELD
         sys.stdout.flush()
@@ -366,19 +419,19 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED
     except Exception as error:
         from host_tools.hardware.deploy import DeployFailed
-        from host_tools.targets.link import Crashed
+        from host_tools.run.targets.link import Crashed
 
         if not isinstance(error, Crashed | DeployFailed):
             raise
         _complain(f"the device's program failed: {error}" if isinstance(error, Crashed) else str(error))
         return FAILED
-    if problem:  # none where help was the answer
+    if problem:  # empty after help was shown
         _complain(" ".join(problem.split()))
     return BAD_INPUT
 
 
 def _lost(lost: OutputLost) -> int:
-    """As tools do: silent where the reader has left, by the status of one that SIGPIPE ended."""
+    """The exit status after standard output failed; silent for a closed pipe, as after SIGPIPE."""
     if lost.closed:
         return NO_READER
     _complain(f"standard output: {lost}; send it where it can be written")
@@ -386,5 +439,9 @@ def _lost(lost: OutputLost) -> int:
 
 
 def _complain(text: str) -> None:
-    with contextlib.suppress(OSError):  # there is nobody left to tell
+    with contextlib.suppress(OSError):  # stderr may be closed too
         print(f"usageguard: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

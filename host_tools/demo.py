@@ -1,4 +1,4 @@
-"""A month of a device's life, with the guard and without it, and the page that tells it."""
+"""Simulates a device for a month, with the guard and without it, and writes a page that compares both."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from pathlib import Path
 
 from rich.console import Console
 
-from host_tools import report, scenario
-from host_tools.play import Outcome, play
-from host_tools.scenario import Scenario
+from host_tools.report import page as report
+from host_tools.run.play import Outcome, play
+from host_tools.scenario import file as scenario
+from host_tools.scenario.file import Scenario
 
 
 def run(page: Path, target: str, console: Console) -> Outcome:
-    """Runs the demo's two lives side by side, writes the page, returns the guarded one. Raises UsageError."""
+    """Runs the month with and without the guard in parallel, writes `page`, and returns the guarded run. UsageError."""
     guarded = scenario.load("demo")
     unguarded = guarded.observing()
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
-        other = beside.submit(_quietly, unguarded, target)
-        mine = play(guarded, target, None, console)
-        if console.is_terminal and not other.done():
-            console.print("The same month without the guard is still under way …")
-        theirs = other.result()
-    fact = ("Publications taken by the MQTT broker", f"{mine.publications:,}", f"{theirs.publications:,}")
-    report.write(page, [report.Part(guarded, mine.run, theirs.run, [fact])])
-    return mine
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        future = pool.submit(_play_silently, unguarded, target)
+        with_guard = play(guarded, target, None, console)
+        if console.is_terminal and not future.done():
+            console.print("Waiting for the same month without the guard …")
+        without_guard = future.result()
+    publications = (f"{with_guard.publications:,}", f"{without_guard.publications:,}")
+    fact = ("Publications received by the MQTT broker", *publications)
+    report.write(page, [report.Part(guarded, with_guard.run, without_guard.run, [fact])])
+    return with_guard
 
 
-def _quietly(unguarded: Scenario, target: str) -> Outcome:
+def _play_silently(unguarded: Scenario, target: str) -> Outcome:
     return play(unguarded, target, None, Console(quiet=True))

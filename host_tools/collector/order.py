@@ -1,82 +1,106 @@
-"""Orders: what the owner, or the platform through the owner, tells a device with an acknowledgement (SPEC.md)."""
+"""Orders that a device receives with the acknowledgement of a report (SPEC.md, "Orders")."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import cbor2
 import msgspec
 
-MAX_COUNTER = (1 << 30) - 1
+from host_tools.base import paths
 
-Flag = Literal[0, 1]
-Done = Literal[1]
-Cycle = Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
-Day = Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
-Octets = Annotated[int, msgspec.Meta(ge=0, lt=1 << 54)]
-Small = Annotated[int, msgspec.Meta(ge=0, lt=1 << 30)]
-Fen = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
+paths.use_firmware()
+
+from usageguard.core.account import standing as o  # noqa: E402
+from usageguard.core.account.orders import SHAPES  # noqa: E402
+
+MAX_COUNTER = o.COUNTER_MAX
+
+
+def limits(key: int, part: int = 0) -> tuple[int, int]:
+    """The least and the greatest value that the device takes for a part of the order `key`."""
+    return SHAPES[key][part]
+
+
+def _range(key: int, part: int = 0) -> msgspec.Meta:
+    low, high = limits(key, part)
+    return msgspec.Meta(ge=low, le=high)
 
 
 class Balance(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
     """The balance after `cost_fen` of the cycle's out-of-plan cost was taken off it; negative: arrears."""
 
-    cycle_id: Cycle
-    balance_fen: Fen
-    cost_fen: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+    cycle_id: Annotated[int, _range(o.BALANCE, 0)]
+    balance_fen: Annotated[int, _range(o.BALANCE, 1)]
+    cost_fen: Annotated[int, _range(o.BALANCE, 2)]
 
 
 class CarrierUsed(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The platform's figure for the cycle as of (day, second) UTC, and the device's own of its life as of then."""
+    """The carrier's figure for the cycle as of (day, second) UTC, and the device's own lifetime figure as of then."""
 
-    cycle_id: Cycle
-    octets: Octets
-    day: Day
-    second: Annotated[int, msgspec.Meta(ge=0, lt=86_400)]
-    rated_octets: Octets
+    cycle_id: Annotated[int, _range(o.CARRIER_USED, 0)]
+    octets: Annotated[int, _range(o.CARRIER_USED, 1)]
+    day: Annotated[int, _range(o.CARRIER_USED, 2)]
+    second: Annotated[int, _range(o.CARRIER_USED, 3)]
+    rated_octets: Annotated[int, _range(o.CARRIER_USED, 4)]
 
 
 class Grant(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """What of the pool the SIM may use in the cycle, all told, for `valid_s` from the acknowledgement's time."""
+    """What the SIM may use of the pool in the whole cycle; valid for `valid_s` from the acknowledgement's time on."""
 
-    cycle_id: Cycle
-    granted_octets: Octets
-    valid_s: Small
-    pool_octets: Octets
+    cycle_id: Annotated[int, _range(o.GRANT, 0)]
+    granted_octets: Annotated[int, _range(o.GRANT, 1)]
+    valid_s: Annotated[int, _range(o.GRANT, 2)]
+    pool_octets: Annotated[int, _range(o.GRANT, 3)]
 
 
 class SetUsed(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
-    """The cycle's usage put right."""
+    """Corrects the usage of the cycle to `octets`."""
 
-    cycle_id: Cycle
-    octets: Octets
+    cycle_id: Annotated[int, _range(o.SET_USED, 0)]
+    octets: Annotated[int, _range(o.SET_USED, 1)]
+
+
+class Allowance(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
+    """The allowance of the cycle `cycle_id` alone, or with `following` 1 of all cycles after it; 0 for the plan's."""
+
+    cycle_id: Annotated[int, _range(o.ALLOWANCE, 0)]
+    octets: Annotated[int, _range(o.ALLOWANCE, 1)]
+    following: Annotated[int, _range(o.ALLOWANCE, 2)]
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One order; a key that is None is not in it. Every value is absolute, so the last one of each key counts.
+    """One order; a key that is None is left out. Every value is absolute, so the last one of each key counts.
 
-    `counter` goes up with each order of a device: an order that comes again has no effect, an older one is
-    refused. `limit` and `throttle` 0 lift; `expiry` and `billing` are days since 2000-01-01 in the plan's zone.
-    Nothing is checked when one is made; `checked` and `decode` do.
+    `counter` increases with each order to a device: the device ignores an order that it has, and refuses an older one.
+    `limit` and `throttle` 0 remove the limit; `expiry` and `billing` are days since 2000-01-01 in the plan's zone.
+    The constructor checks nothing; `checked` and `decode` check against the device's own table of ranges.
     """
 
     counter: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNTER)]
-    stop: Flag | None = msgspec.field(default=None, name="1")
-    limit: Octets | None = msgspec.field(default=None, name="2")
-    throttle: Small | None = msgspec.field(default=None, name="3")
-    expiry: Day | None = msgspec.field(default=None, name="4")
+    stop: Annotated[int, _range(o.STOP)] | None = msgspec.field(default=None, name="1")
+    limit: Annotated[int, _range(o.LIMIT)] | None = msgspec.field(default=None, name="2")
+    throttle: Annotated[int, _range(o.THROTTLE)] | None = msgspec.field(default=None, name="3")
+    expiry: Annotated[int, _range(o.EXPIRY)] | None = msgspec.field(default=None, name="4")
     balance: Balance | None = msgspec.field(default=None, name="5")
     carrier_used: CarrierUsed | None = msgspec.field(default=None, name="6")
     grant: Grant | None = msgspec.field(default=None, name="7")
     set_used: SetUsed | None = msgspec.field(default=None, name="8")
-    accept: Done | None = msgspec.field(default=None, name="9")
-    release: Done | None = msgspec.field(default=None, name="10")
-    billing: Day | None = msgspec.field(default=None, name="11")
+    accept: Annotated[int, _range(o.ACCEPT)] | None = msgspec.field(default=None, name="9")
+    release: Annotated[int, _range(o.RELEASE)] | None = msgspec.field(default=None, name="10")
+    billing: Annotated[int, _range(o.BILLING)] | None = msgspec.field(default=None, name="11")
+
+    new_sim: Annotated[int, _range(o.NEW_SIM)] | None = msgspec.field(default=None, name="12")
+    allowance: Allowance | None = msgspec.field(default=None, name="13")
 
     def fields(self) -> tuple[int, dict[int, Any]]:
         """Counter and map, as an acknowledgement carries them."""
         known = msgspec.to_builtins(self, enc_hook=int)  # the kinds of int that have units
         return known.pop("counter"), {int(key): value for key, value in known.items()}
+
+    def names(self) -> list[str]:
+        """The names of its keys, as attributes."""
+        return [name for name in self.__struct_fields__[1:] if getattr(self, name) is not None]
 
     def encode(self) -> bytes:
         """`fields` as CBOR; the same order always gives the same octets."""
@@ -84,16 +108,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 
     @classmethod
     def decode(cls, octets: bytes) -> Order:
-        """The order that `encode` gave these for. ValueError: it is none."""
+        """The order in the octets of `encode`. ValueError where they are not an order."""
         try:
             counter, keys = cbor2.loads(octets)
             known = {str(key): value for key, value in keys.items()}
             return msgspec.convert({"counter": counter, **known}, cls)
         except (cbor2.CBORError, msgspec.ValidationError, AttributeError, TypeError, ValueError) as error:
-            raise ValueError(f"no order: {error}") from None
+            raise ValueError(f"not an order: {error}") from None
 
     def checked(self) -> Order:
-        """Itself. ValueError when a value is out of range, or nothing is ordered."""
+        """Returns itself. ValueError where a value is out of range, or the order has no key."""
         if len(self.fields()[1]) == 0:
-            raise ValueError("no order: it orders nothing")
+            raise ValueError("not an order: it has no key")
         return Order.decode(self.encode())

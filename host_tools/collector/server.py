@@ -1,138 +1,246 @@
-"""The collector on a real UDP port, under aiocoap's server, and what it shows on a terminal."""
+"""The collector as a server on a UDP port, and the lines that it prints."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import ipaddress
-import re
+import os
 import signal
+import socket
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from aiocoap import Context, Message
-from aiocoap.resource import Resource
 from rich.console import Console
 from rich.markup import escape
 
-from host_tools import files, paths
-from host_tools.collector.intake import Collector
-from host_tools.collector.store import Outcome, Received, Store
-from host_tools.errors import UsageError
-from host_tools.terminal import OutputLost, out
+from host_tools.base import paths
+from host_tools.base.errors import UsageError
+from host_tools.base.terminal import OutputLost, out
+from host_tools.collector.intake import Collector, Exchange
+from host_tools.collector.keys import HINT, load_keys
+from host_tools.collector.store import Kept, Outcome, Received, Store
+from host_tools.collector.verify import Report
 
-_DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,16}")
-_KEY_OCTETS = 32
-_HINT = 'give a file with lines as "tracker-001" = "<64 hexadecimal digits>"'
+_SUMMARY_S = 60
+_MOST_OCTETS = 2048  # of a datagram; a report has at most 175
+_AT_ONCE = 64  # datagrams read before other tasks run
+_MOST_WAITING = 10_000  # reports waiting for the database; more are refused, and devices send them again
+_DB_HINT = "name a new file, or the database of a collector"
+_NO_SIGNAL = 255  # of <rsrp> and <rsrq>, 3GPP TS 27.007 8.69
+_IP_PKTINFO = 8  # Linux, <linux/in.h>
 
 
-class _Root(Resource):
-    """Hands every request, of any path, to the collector: one core for the real and the simulated network."""
+class _Front:
+    """Moves datagrams between a socket and a collector, and writes the collector's store in a separate thread.
 
-    def __init__(self, collector: Collector) -> None:
-        super().__init__()
+    A slow database delays the acknowledgements of the reports that it stores, and no other answer.
+    """
+
+    def __init__(self, collector: Collector, udp: socket.socket) -> None:
         self._collector = collector
+        self._udp = udp
+        self._loop = asyncio.get_running_loop()
+        self._writer = ThreadPoolExecutor(1, "store")
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._loop.add_reader(udp, self._read)
 
-    async def render(self, request: Message) -> Message:
-        return self._collector.respond(request)
+    async def close(self) -> None:
+        """Stops reading, and returns when every report that has arrived is answered."""
+        self._loop.remove_reader(self._udp)
+        await asyncio.gather(*self._waiting)
+        self._writer.shutdown()
+
+    def _read(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                datagram, ancillary, _, remote = self._udp.recvmsg(_MOST_OCTETS, _ANCILLARY_OCTETS)
+            except OSError:  # nothing to read, or the ICMP error of a datagram that was sent
+                return
+            source = _source(ancillary)
+            taken = self._collector.receive(datagram, (remote, *source))
+            if not isinstance(taken, Exchange):
+                self._send(taken, remote, source)
+            elif len(self._waiting) >= _MOST_WAITING:
+                self._send(self._collector.answer(taken), remote, source)
+            else:
+                task = self._loop.create_task(self._keep(taken, remote, source))
+                self._waiting.add(task)
+                task.add_done_callback(self._waiting.discard)
+
+    async def _keep(self, exchange: Exchange, remote: Any, source: list[Any]) -> None:
+        collector = self._collector
+        try:
+            work = collector.keep, exchange.received, exchange.payload
+            kept, acknowledgement = await self._loop.run_in_executor(self._writer, *work)
+        except sqlite3.Error as error:
+            collector.refusals[f"not stored ({error})"] += 1
+            reply = collector.answer(exchange)
+        else:
+            reply = collector.answer(exchange, kept, acknowledgement)
+        self._send(reply, remote, source)
+
+    def _send(self, reply: bytes | None, remote: Any, source: list[Any]) -> None:
+        if reply is not None:
+            with suppress(OSError):  # same as a lost datagram: the device sends again
+                self._udp.sendmsg([reply], source, 0, remote)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A non-blocking UDP socket on `port`. Raises OSError when the port is in use.
+
+    It sets neither SO_REUSEADDR nor SO_REUSEPORT, so no other program can share the port.
+    """
+    address = ipaddress.ip_address(host)
+    udp = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+    try:
+        udp.setblocking(False)
+        if address.is_unspecified and sys.platform == "linux":
+            # Answers have to come from the address that the device sent to.
+            if address.version == 4:
+                udp.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            else:
+                udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        udp.bind((host, port))
+    except OSError:
+        udp.close()
+        raise
+    return udp
+
+
+_ANCILLARY_OCTETS = socket.CMSG_SPACE(20)  # struct in6_pktinfo; in_pktinfo has 12
+
+
+def _source(ancillary: list[Any]) -> list[Any]:
+    """The ancillary data for sending an answer from the address that the datagram with `ancillary` was sent to."""
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+            return [(level, kind, bytes(4) + content[4:8] + bytes(4))]  # of any interface, from this address
+        if level == socket.IPPROTO_IPV6:
+            return [(level, kind, content)]
+    return []
 
 
 @asynccontextmanager
 async def listening(collector: Collector, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
-    """Serves `collector` on UDP while the context is open; gives the port (0: any). OSError: not free."""
-    # aiocoap's udp6 answers from the address that was asked, as a wildcard must; it needs IPv6 in the kernel.
-    transport = "udp6" if ipaddress.ip_address(host).is_unspecified else "simplesocketserver"
-    context = await Context.create_server_context(_Root(collector), bind=(host, port), transports=[transport])
+    """Serves `collector` on UDP while the context is open; yields the port. Raises OSError when it is in use.
+
+    Port 0 picks a free one. While the context is open, only its own thread uses the collector's store and `orders`.
+    """
+    with _bound(host, port) as udp:
+        front = _Front(collector, udp)
+        try:
+            yield udp.getsockname()[1]
+        finally:
+            await front.close()
+
+
+@contextmanager
+def _alone(db: Path) -> Iterator[None]:
+    """Locks the database file against other collectors, and creates it if needed. Other readers are not affected.
+
+    Raises UsageError when another collector has the lock. Enter it before SQLite opens the file and leave it after
+    SQLite closed it: closing any descriptor of a file drops SQLite's own locks on it.
+    """
     try:
-        yield _bound_port(context)
+        handle = os.open(db, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        problem = f"is not a database: {(error.strerror or str(error)).lower()}"
+        raise UsageError(str(db), "", problem, _DB_HINT) from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            hint = "stop that one, or name another file with --db"
+            raise UsageError(str(db), "", "is in use by another collector", hint) from None
+        yield
     finally:
-        await context.shutdown()
+        os.close(handle)
 
 
-def serve(
-    port: int, db: str | Path, keys: str | Path, host: str = "127.0.0.1", console: Console | None = None
-) -> None:
-    """Runs until interrupted; prints its address, then one line per report. UsageError: bad input."""
-    show = (console or out).print
+def serve(port: int, db: str | Path, keys: str | Path, host: str = "127.0.0.1", console: Console | None = None) -> None:
+    """Runs until Ctrl-C or SIGTERM; prints its address, a line per report, and once a minute a count of refusals.
+
+    Raises UsageError for bad input, or when the port or the database is in use.
+    """
     known = load_keys(keys)
     if not known:
-        raise UsageError(str(keys), "", "has no keys", f"run `usageguard provision`, or {_HINT}")
+        raise UsageError(str(keys), "", "has no keys", f"run `usageguard provision`, or {HINT}")
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        raise UsageError("--host", "", f'"{host}" is no IP address', "give one of this machine") from None
-    try:
-        store = Store(db)
-    except sqlite3.Error as error:
-        raise UsageError(str(db), "", f"no database: {error}", "name a new file or a collector's") from None
-    collector = Collector(store, known)
+        raise UsageError("--host", "", f'"{host}" is not an IP address', "give one of this machine") from None
+    with _alone(Path(db)):
+        try:
+            store = Store(db)
+        except sqlite3.Error as error:
+            raise UsageError(str(db), "", f"is not a database: {error}", _DB_HINT) from None
+        try:
+            _run(Collector(store, known), host, port, (console or out).print)
+        finally:
+            store.close()
 
+
+def _run(collector: Collector, host: str, port: int, show: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     lost: list[OutputLost] = []
 
-    def heard(received: Received, outcome: Outcome) -> None:
+    def say(text: str) -> None:
         try:
-            show(line(received, outcome))
-            for alarm in store.alarms(received.device):
-                if alarm.received_at == received.received_at:
-                    show(f"[red]{alarm.kind}[/] {escape(alarm.device)}: {escape(alarm.detail)}")
-        except OutputLost as error:  # the device gets its acknowledgement all the same: the report is kept
+            show(text)
+        except OutputLost as error:  # the report is stored, and the device still gets its acknowledgement
             lost.append(error)
             stop.set()
 
+    def heard(received: Received, kept: Kept) -> None:
+        say(line(received, kept))
+        for alarm in kept.alarms:
+            say(f"[red]{alarm.kind}[/] {escape(alarm.device)}: {escape(alarm.detail)}")
+
     collector.listeners.append(heard)
     try:
-        asyncio.run(_serve(collector, host, port, show, stop))
+        asyncio.run(_serve(collector, host, port, say, stop))
     except OSError as error:
-        reason = error.strerror or str(error)
         if error.errno == errno.EADDRNOTAVAIL:
-            raise UsageError("--host", "", f'"{host}" is no address of this machine') from None
-        raise UsageError("--port", str(port), reason, "give 0 for any that is free") from None
-    finally:
-        store.close()
+            raise UsageError("--host", "", f'"{host}" is not an address of this machine') from None
+        if error.errno == errno.EADDRINUSE:
+            hint = "stop it, or give --port 0 for a free one"
+            raise UsageError("--port", str(port), "is in use by another program, perhaps a collector", hint) from None
+        raise UsageError("--port", str(port), error.strerror or str(error), "give 0 for a free one") from None
     if lost:
         raise lost[0]
 
 
 async def _serve(collector: Collector, host: str, port: int, say: Callable[[str], None], stop: asyncio.Event) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it with SIGINT ignored
+    for number in (signal.SIGINT, signal.SIGTERM):  # also when a shell started it with SIGINT ignored
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    printed: Counter[str] = Counter()
     async with listening(collector, host, port) as bound:
         say(f"listening on coap://{host}:{bound}/r")
-        await stop.wait()
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _SUMMARY_S)
+            _print_refusals(collector.refusals - printed, say)
+            printed = collector.refusals.copy()
+    _print_refusals(collector.refusals - printed, say)
 
 
-def _bound_port(context: Context) -> int:
-    interface: Any = context.request_interfaces[0]
-    interface = interface.token_interface.message_interface
-    # aiocoap has no public way to ask for the port that the system chose.
-    transport = interface.transport if hasattr(interface, "transport") else interface._pool._transport
-    return transport.get_extra_info("socket").getsockname()[1]
+def _print_refusals(refusals: Counter[str], say: Callable[[str], None]) -> None:
+    """Prints one line with the number of refusals of each kind, if there are any."""
+    if refusals:
+        kinds = ", ".join(f"{count:,} {escape(kind)}" for kind, count in refusals.most_common())
+        say(f"[yellow]refused[/] {refusals.total():,} datagrams: {kinds}")
 
 
-def load_keys(path: str | Path) -> dict[str, bytes]:
-    """The devices' keys: a TOML or JSON table, device id = 64 hexadecimal digits. UsageError: it is none."""
-    where = str(path)
-    table = files.table(Path(path), _HINT)
-    keys = {}
-    for device, text in table.items():
-        if not _DEVICE_ID.fullmatch(device):
-            raise UsageError(where, device, "is no device id", "1 to 16 of letters, digits and . _ -")
-        try:
-            keys[device] = bytes.fromhex(text)
-        except (TypeError, ValueError):
-            hint = f"write {2 * _KEY_OCTETS} hexadecimal digits"
-            raise UsageError(where, device, "is no key", hint) from None
-        if len(keys[device]) != _KEY_OCTETS:
-            raise UsageError(where, device, f"a key of {len(keys[device])} octets", f"give {_KEY_OCTETS}")
-    return keys
-
-
-def line(received: Received, outcome: Outcome) -> str:
-    """One report as a line of rich markup."""
+def line(received: Received, kept: Kept) -> str:
+    """The line for one report, as rich markup."""
     paths.use_firmware()
     from usageguard.core.policy import REASONS, VERDICTS
 
@@ -142,10 +250,28 @@ def line(received: Received, outcome: Outcome) -> str:
     cost = f", cost {report.cost_fen:,} fen" if report.cost_fen else ""
     order = f", order {report.counter}" if report.counter else ""
     refused = f", [red]{report.refused} orders refused[/]" if report.refused else ""
-    mark = "" if outcome is Outcome.NEW else f" [yellow]{outcome.value}[/]"
+    traffic = "packets {:,}, sessions {:,}".format(*kept.traffic) if kept.traffic else ""
+    details = "".join(f", {part}" for part in (traffic, *_evidence(report)) if part)
+    mark = "" if kept.outcome is Outcome.NEW else f" [yellow]{kept.outcome.value}[/]"
     return (
         f"{received.received_at:%Y-%m-%d %H:%M:%S} {received.path:4} [bold]{escape(received.device)}[/] "
         f"{report.boot_id}/{report.seq} carried {report.cycle_carried_octets:,} "
-        f"rated {report.cycle_rated_octets:,} ±{report.error_bound_octets:,} octets, "
-        f"{verdict}{reasons}{cost}{order}{refused}{mark}"
+        f"rated {report.cycle_rated_octets:,} ±{report.error_bound_octets:,} bytes, "
+        f"{verdict}{reasons}{cost}{order}{refused}{details}{mark}"
     )
+
+
+def _evidence(report: Report) -> Iterator[str]:
+    """What a full report tells of the modem; nothing of what is not known, or has not happened."""
+    if report.registration >= 0:
+        yield f"+CEREG {report.registration}"
+    if 0 <= report.rsrp < _NO_SIGNAL:
+        yield f"RSRP {report.rsrp - 140} dBm"
+    if 0 <= report.rsrq < _NO_SIGNAL:
+        yield f"RSRQ {report.rsrq / 2 - 20:g} dB"
+    if report.reject_cause > 0:
+        yield f"EMM cause {report.reject_cause}"
+    if report.cme > 0:
+        yield f"session refused with CME {report.cme}"
+    if report.modem_restarts > 0:
+        yield f"{report.modem_restarts:,} modem restarts"

@@ -1,20 +1,31 @@
-"""What the devices reported and were ordered, in SQLite: idempotent, with the gaps and contradictions in it."""
+"""Reports and orders in SQLite. Adding a report twice changes nothing; gaps and contradictions are recorded."""
 
 from __future__ import annotations
 
 import enum
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from host_tools.collector.order import MAX_COUNTER, Order
 from host_tools.collector.verify import Report, decode_report
 
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS life (
+    device TEXT NOT NULL,
+    life INTEGER NOT NULL,
+    life_id BLOB,
+    since TEXT NOT NULL,
+    PRIMARY KEY (device, life)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS report (
     device TEXT NOT NULL,
+    life INTEGER NOT NULL,
     boot_id INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     received_at TEXT NOT NULL,
@@ -22,9 +33,11 @@ CREATE TABLE IF NOT EXISTS report (
     cycle_id INTEGER NOT NULL,
     carried_octets INTEGER NOT NULL,
     rated_octets INTEGER NOT NULL,
+    counter INTEGER NOT NULL,
     payload BLOB NOT NULL,
-    counter INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (device, boot_id, seq)
+    packets INTEGER,
+    sessions INTEGER,
+    PRIMARY KEY (device, life, boot_id, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS alarm (
     device TEXT NOT NULL,
@@ -32,6 +45,11 @@ CREATE TABLE IF NOT EXISTS alarm (
     kind TEXT NOT NULL,
     detail TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS sim (
+    device TEXT NOT NULL PRIMARY KEY,
+    sim BLOB NOT NULL,
+    since TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sent_order (
     device TEXT NOT NULL,
     counter INTEGER NOT NULL,
@@ -39,18 +57,35 @@ CREATE TABLE IF NOT EXISTS sent_order (
     payload BLOB NOT NULL,
     PRIMARY KEY (device, counter)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused_order (
+    device TEXT NOT NULL,
+    counter INTEGER NOT NULL,
+    refused_at TEXT NOT NULL,
+    PRIMARY KEY (device, counter)
+) STRICT, WITHOUT ROWID;
 """
-_LAYOUT = 1  # PRAGMA user_version; 0 is a new file, or one without orders
-_TO_LAYOUT_1 = "ALTER TABLE report ADD COLUMN counter INTEGER NOT NULL DEFAULT 0"
+_LAYOUT = 5  # PRAGMA user_version; 0 is a new file, or one without orders
+# Migrations by the layout that they start from; each runs before the schema, on a file that has reports.
+_MIGRATIONS = {
+    0: "ALTER TABLE report ADD COLUMN counter INTEGER NOT NULL DEFAULT 0;",
+    1: "ALTER TABLE report RENAME TO report_1;",
+}
+_WITH_PACKETS = "ALTER TABLE report ADD COLUMN packets INTEGER; ALTER TABLE report ADD COLUMN sessions INTEGER;"
+_FROM_REPORT_1 = """
+INSERT INTO life SELECT device, 1, NULL, MIN(received_at) FROM report_1 GROUP BY device;
+INSERT INTO report SELECT device, 1, boot_id, seq, received_at, path, cycle_id, carried_octets, rated_octets, counter,
+    payload, NULL, NULL FROM report_1;
+DROP TABLE report_1;
+"""
+_BUSY_S = 5.0  # how long a write waits for another program's lock on the file
 
-# What never goes back as (boot_id, seq) goes on.
+# Figures that never decrease from one (boot_id, seq) to the next.
 _CUMULATIVE = ("cycle_id", "carried_octets", "rated_octets", "counter")
 
 
 class Outcome(enum.Enum):
     NEW = "new"
     DUPLICATE = "duplicate"
-    CONFLICT = "conflict"  # its (device, boot_id, seq) is taken by other content
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +103,7 @@ class Gap:
     boot_id: int
     first: int
     last: int
+    life: int = 1
 
     def __len__(self) -> int:
         return self.last - self.first + 1
@@ -75,9 +111,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """`kind` "usage_went_back": a cumulative figure dips; "sequence_reused": one report number, two contents.
+    """What a report contradicts. `kind` is one of
 
-    Either means that the device's flash was rolled back, or that two devices have one key.
+    - "new_life": the counts begin again. The ledger was lost, or the board exchanged.
+    - "sequence_reused": one report number, two contents. The flash was rolled back, or two boards have one key; of a
+      firmware whose reports have no life id, the ledger was lost or the board exchanged.
+    - "usage_went_back": a cumulative figure dips within a life. The causes are the same.
+    - "sim_changed": another SIM is in the device than before.
+    - "sim_elsewhere": the SIM in the device is the one that another device reported last.
+    - "order_refused": the device refused the order that waited for it, which is then not sent again; or it skipped keys
+      of it, for which its plan has no part.
     """
 
     device: str
@@ -86,99 +129,225 @@ class Alarm:
     detail: str
 
 
-class Store:
-    """Reports by (device, boot_id, seq), orders by (device, counter).
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The outcome of adding a report, and the alarms that it raised. With any outcome the report is on disk.
 
-    A file that is not there is created, one of an earlier collector is brought up to date; the default lives
-    in memory. sqlite3.Error: the file is none of these, or a later collector's.
+    `traffic` is that of the period, where a new report tells of it; see `Store.traffic`.
     """
 
-    def __init__(self, path: str | Path = ":memory:") -> None:
-        self._db = sqlite3.connect(path)
+    outcome: Outcome
+    alarms: tuple[Alarm, ...] = ()
+    traffic: tuple[int, int] | None = None
+
+
+class Store:
+    """Reports by (device, life, boot_id, seq), orders by (device, counter).
+
+    A life is what one ledger counts, from its first record to its loss: within it (boot_id, seq) never comes twice
+    and octets never go back. Lives are numbered from 1 in the order in which they were first heard of; the one with
+    the highest number is the present one.
+
+    A file that is not there is created, one of an earlier collector is brought up to date; the default lives
+    in memory. sqlite3.Error: the file is none of these, or a later collector's. Every method may raise it; then
+    nothing was changed. A write waits for `busy_s` seconds at the most while another process has the file locked.
+    One thread at a time may use a store, whichever it is; `life_ids` is for any thread at any time.
+    """
+
+    def __init__(self, path: str | Path = ":memory:", busy_s: float = _BUSY_S) -> None:
+        self._db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
         try:
             self._open()
         except sqlite3.Error:
             self._db.close()
             raise
+        self._life_ids: dict[str, tuple[bytes, ...]] = {}
+        for device, life_id in self._db.execute(
+            "SELECT device, life_id FROM life WHERE life_id IS NOT NULL ORDER BY device, life"
+        ):
+            self._remember(device, life_id)
 
     def _open(self) -> None:
         (layout,) = self._db.execute("PRAGMA user_version").fetchone()
         if layout > _LAYOUT:
-            raise sqlite3.DatabaseError(f"of a later collector: its layout is {layout}, this one's {_LAYOUT}")
-        tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        migration = f"{_TO_LAYOUT_1};" if layout == 0 and "report" in tables else ""
-        self._db.executescript(f"BEGIN; {migration} {_SCHEMA} PRAGMA user_version = {_LAYOUT}; COMMIT;")
+            raise sqlite3.DatabaseError(f"made by a later version: its layout is {layout}, this one's {_LAYOUT}")
+        # WAL: readers are not blocked by a write. FULL: an acknowledged report survives a power cut.
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        if layout == _LAYOUT:
+            return
+        with self._transaction():
+            has_reports = self._db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'report'").fetchone()
+            before_lives = bool(has_reports) and layout < 2
+            steps = [_MIGRATIONS[each] for each in range(layout, 2)] if before_lives else []
+            steps += [_WITH_PACKETS] if 2 <= layout < 5 else []
+            steps += [_SCHEMA, *([_FROM_REPORT_1] if before_lives else [])]
+            for statement in "".join(steps).split(";"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {_LAYOUT}")
 
     def close(self) -> None:
         self._db.close()
 
-    def add(self, device: str, report: Report, payload: bytes, received_at: datetime, path: str) -> Outcome:
-        """Keeps one verified report; on disk when this returns. A second copy changes nothing."""
-        key = (device, report.boot_id, report.seq)
-        with self._db:
-            known = self._db.execute(
-                "SELECT payload FROM report WHERE device = ? AND boot_id = ? AND seq = ?", key
-            ).fetchone()
-            if known is not None:
-                if known[0] == payload:
-                    return Outcome.DUPLICATE
-                detail = f"boot {report.boot_id} report {report.seq} came again with other figures"
-                self._alarm(device, received_at, "sequence_reused", detail)
-                return Outcome.CONFLICT
-            for detail in self._contradictions(device, report):
-                self._alarm(device, received_at, "usage_went_back", detail)
-            figures = tuple(getattr(report, name) for name in _CUMULATIVE)
-            self._db.execute(
-                f"INSERT INTO report (device, boot_id, seq, received_at, path, {', '.join(_CUMULATIVE)}, payload)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*key, received_at.isoformat(), path, *figures, payload),
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        # Takes the write lock first: a transaction that reads and then finds the lock taken fails at once.
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def life_ids(self, device: str) -> tuple[bytes, ...]:
+        """The life ids that the device has reported, newest first."""
+        return self._life_ids.get(device, ())
+
+    def _remember(self, device: str, life_id: bytes) -> None:
+        others = (known for known in self.life_ids(device) if known != life_id)
+        self._life_ids[device] = (life_id, *others)
+
+    def add(self, device: str, report: Report, payload: bytes, received_at: datetime, path: str) -> Kept:
+        """Stores one verified report; it is on disk when this returns. A second copy changes nothing.
+
+        `report.life_id` is empty where the firmware does not tell it. Then a report whose number is taken by other
+        content begins a new life; so it does where two boards claim one life.
+        """
+        at = received_at.isoformat()
+        alarms: list[Alarm] = []
+
+        def alarm(kind: str, detail: str) -> None:
+            alarms.append(Alarm(device, received_at, kind, detail))
+
+        with self._transaction():
+            lives = self._db.execute(
+                "SELECT life, life_id FROM life WHERE device = ? ORDER BY life DESC", (device,)
+            ).fetchall()
+            # A firmware that reports no life id may belong to any life.
+            mine = [life for life, life_id in lives if not report.life_id or life_id == report.life_id]
+            taken = dict(
+                self._db.execute(
+                    "SELECT life, payload FROM report WHERE device = ? AND boot_id = ? AND seq = ?",
+                    (device, report.boot_id, report.seq),
+                )
             )
-        return Outcome.NEW
+            if any(taken.get(life) == payload for life in mine):
+                return Kept(Outcome.DUPLICATE)
+            life = next((life for life in mine if life not in taken), None)
+            if mine and life != mine[0]:
+                alarm("sequence_reused", f"boot {report.boot_id} report {report.seq} came again with other figures")
+            if life is None and not mine and lives and self._continues(device, lives[0], report):
+                life = lives[0][0]
+                self._db.execute(
+                    "UPDATE life SET life_id = ? WHERE device = ? AND life = ?", (report.life_id, device, life)
+                )
+            if life is None:
+                if lives and not mine:
+                    alarm("new_life", self._begins_again(device, lives[0][0], report))
+                life = lives[0][0] + 1 if lives else 1
+                self._db.execute("INSERT INTO life VALUES (?, ?, ?, ?)", (device, life, report.life_id or None, at))
+            for detail in self._contradictions(device, life, report):
+                alarm("usage_went_back", detail)
+            if report.sim:
+                alarms += self._sims(device, report.sim, received_at)
+            for detail in self._refusals(device, life, report, at):
+                alarm("order_refused", detail)
+            key = (device, life, report.boot_id, report.seq)
+            figures = tuple(getattr(report, name) for name in _CUMULATIVE)
+            told = (report.packets, report.sessions) if report.packets >= 0 else None
+            self._db.execute(
+                f"INSERT INTO report (device, life, boot_id, seq, received_at, path, {', '.join(_CUMULATIVE)}, payload,"
+                " packets, sessions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*key, at, path, *figures, payload, *(told or (None, None))),
+            )
+            for each in alarms:
+                self._db.execute("INSERT INTO alarm VALUES (?, ?, ?, ?)", (device, at, each.kind, each.detail))
+        if report.life_id and report.life_id not in self.life_ids(device):
+            self._remember(device, report.life_id)
+        return Kept(Outcome.NEW, tuple(alarms), self.traffic(device, report.cycle_id) if told else None)
+
+    def _sims(self, device: str, sim: bytes, at: datetime) -> Iterator[Alarm]:
+        """Notes the SIM that a device reports; the alarms that follow."""
+        before = self._db.execute("SELECT sim FROM sim WHERE device = ?", (device,)).fetchone()
+        if before == (sim,):
+            return
+        self._db.execute("INSERT OR REPLACE INTO sim VALUES (?, ?, ?)", (device, sim, at.isoformat()))
+        if before:
+            yield Alarm(device, at, "sim_changed", f"SIM {sim.hex()} after {before[0].hex()}")
+        for other, since in self._db.execute(
+            "SELECT device, since FROM sim WHERE sim = ? AND device <> ? ORDER BY device", (sim, device)
+        ).fetchall():
+            yield Alarm(device, at, "sim_elsewhere", f"SIM {sim.hex()} is that of {other} since {since}")
 
     def devices(self) -> list[str]:
         return [row[0] for row in self._db.execute("SELECT DISTINCT device FROM report ORDER BY device")]
 
     def latest(self, device: str) -> Received | None:
-        """The report with the highest (boot_id, seq), whatever order they arrived in."""
-        return next(self._received(device, "ORDER BY boot_id DESC, seq DESC LIMIT 1"), None)
+        """The report of the present life with the highest (boot_id, seq), in whatever order reports arrived."""
+        return next(self._received(device, "ORDER BY life DESC, boot_id DESC, seq DESC LIMIT 1"), None)
 
     def history(self, device: str) -> list[Received]:
-        """Every report of a device in the order in which it was made."""
-        return list(self._received(device, "ORDER BY boot_id, seq"))
+        """Every report of a device in the order in which the device made them, life after life."""
+        return list(self._received(device, "ORDER BY life, boot_id, seq"))
 
     def as_of(self, device: str, instant: datetime) -> Received | None:
-        """The newest report that had arrived by then: of those that came at one time the last one made."""
+        """The last report of the present life that had arrived by `instant`.
+
+        Of reports that arrived at the same time it is the one that the device made last.
+        """
         until = instant.astimezone(UTC).isoformat()
-        order = "AND received_at <= ? ORDER BY received_at DESC, boot_id DESC, seq DESC LIMIT 1"
-        return next(self._received(device, order, until), None)
+        order = (
+            "AND life = (SELECT MAX(life) FROM life WHERE device = ?) AND received_at <= ?"
+            " ORDER BY received_at DESC, boot_id DESC, seq DESC LIMIT 1"
+        )
+        return next(self._received(device, order, device, until), None)
 
     def maximum(self, device: str) -> tuple[int, int]:
-        """The device's (carried, rated) octets over its life: the most that it ever reported."""
-        row = self._db.execute(
-            "SELECT MAX(carried_octets), MAX(rated_octets) FROM report WHERE device = ?", (device,)
+        """The device's (carried, rated) octets: the highest that it reported in each life, added up."""
+        return self._db.execute(
+            "SELECT IFNULL(SUM(carried), 0), IFNULL(SUM(rated), 0) FROM (SELECT MAX(carried_octets) AS carried,"
+            " MAX(rated_octets) AS rated FROM report WHERE device = ? GROUP BY life)",
+            (device,),
         ).fetchone()
-        return row[0] or 0, row[1] or 0
+
+    def traffic(self, device: str, cycle_id: int) -> tuple[int, int] | None:
+        """An estimate of the (packets, data sessions) of a period; None where no report has told them.
+
+        A device counts them from each boot on, so the highest of each boot are added up. What a boot had after its last
+        full report is not in it.
+        """
+        packets, sessions = self._db.execute(
+            "SELECT SUM(packets), SUM(sessions) FROM (SELECT MAX(packets) AS packets, MAX(sessions) AS sessions"
+            " FROM report WHERE device = ? AND cycle_id = ? GROUP BY life, boot_id)",
+            (device, cycle_id),
+        ).fetchone()
+        return None if packets is None else (packets, sessions)
 
     def reports_received(self, device: str) -> int:
         return self._db.execute("SELECT COUNT(*) FROM report WHERE device = ?", (device,)).fetchone()[0]
 
     def gaps(self, device: str) -> list[Gap]:
-        """What is missing within each boot. Behind the last report of a boot no loss can be seen."""
+        """The reports missing within each boot. A loss after the last report of a boot cannot be detected."""
         missing = []
-        boot_id, expected = -1, 0
+        last, expected = (0, -1), 0
         rows = self._db.execute(
-            "SELECT boot_id, seq FROM report WHERE device = ? ORDER BY boot_id, seq", (device,)
+            "SELECT life, boot_id, seq FROM report WHERE device = ? ORDER BY life, boot_id, seq", (device,)
         )
-        for boot, seq in rows:
-            if boot != boot_id:
-                boot_id, expected = boot, 0
+        for *boot, seq in rows:
+            if tuple(boot) != last:
+                last, expected = tuple(boot), 0
             if seq != expected:
-                missing.append(Gap(boot, expected, seq - 1))
+                missing.append(Gap(boot[1], expected, seq - 1, boot[0]))
             expected = seq + 1
         return missing
 
     def reports_lost(self, device: str) -> int:
         return sum(len(gap) for gap in self.gaps(device))
+
+    def lives(self, device: str) -> int:
+        """How many lives the device has had."""
+        return self._db.execute("SELECT COUNT(*) FROM life WHERE device = ?", (device,)).fetchone()[0]
 
     def alarms(self, device: str) -> list[Alarm]:
         rows = self._db.execute(
@@ -187,62 +356,130 @@ class Store:
         return [Alarm(name, datetime.fromisoformat(at), kind, detail) for name, at, kind, detail in rows]
 
     def next_counter(self, device: str) -> int:
-        """The number for a new order: above all that were sent, and all that the device reported as applied.
+        """The counter for a new order: above every counter that was sent or that the device reported as applied.
 
         OverflowError when there is none left.
         """
-        after = max(self._applied(device), self._last_sent(device)[0])
+        after = max(self._applied(device), self._last_sent(device))
         if after >= MAX_COUNTER:
             raise OverflowError(f"{device} has had {after} orders")
         return after + 1
 
     def add_order(self, device: str, order: Order, sent_at: datetime) -> None:
-        """Keeps an order that is about to be sent. ValueError: its counter is not a new one."""
+        """Stores an order before it is sent. Raises ValueError when its counter was used before.
+
+        Orders that wait for the device and were not applied by its newest report go after this one, as later orders
+        with the same keys, but for those that this one has as well.
+        """
         if order.counter < self.next_counter(device):
-            raise ValueError(f"the counter {order.counter} of an order for {device} is used up")
-        with self._db:
-            self._db.execute(
-                "INSERT INTO sent_order VALUES (?, ?, ?, ?)",
-                (device, order.counter, sent_at.isoformat(), order.encode()),
-            )
+            raise ValueError(f"the counter {order.counter} of an order for {device} was used before")
+        waiting = [Order.decode(payload) for _, _, payload in self._waiting(device)]
+        added = [order]
+        for each in waiting:
+            counter = order.counter + len(added)
+            later = msgspec.structs.replace(each, counter=counter, **dict.fromkeys(order.names()))
+            added += [later] if later.names() else []
+        with self._transaction():
+            for each in waiting:
+                self._db.execute("DELETE FROM sent_order WHERE device = ? AND counter = ?", (device, each.counter))
+            for each in added:
+                self._db.execute(
+                    "INSERT INTO sent_order VALUES (?, ?, ?, ?)",
+                    (device, each.counter, sent_at.isoformat(), each.encode()),
+                )
 
     def pending_order(self, device: str) -> Order | None:
-        """The order sent last, until a report shows that it, or a later one, was taken."""
-        counter, payload = self._last_sent(device)
-        return Order.decode(payload) if counter > self._applied(device) else None
+        """The first order that no report shows to be applied or refused, or followed by one that was applied."""
+        waiting = self._waiting(device)
+        return Order.decode(waiting[0][2]) if waiting else None
 
     def orders(self, device: str) -> list[tuple[datetime, Order]]:
-        """Every order sent to the device, and when first."""
-        rows = self._db.execute(
-            "SELECT sent_at, payload FROM sent_order WHERE device = ? ORDER BY counter", (device,)
-        )
+        """Every order sent to the device, with the time when it was first sent."""
+        rows = self._db.execute("SELECT sent_at, payload FROM sent_order WHERE device = ? ORDER BY counter", (device,))
         return [(datetime.fromisoformat(at), Order.decode(payload)) for at, payload in rows]
 
     def _applied(self, device: str) -> int:
         return self._db.execute("SELECT MAX(counter) FROM report WHERE device = ?", (device,)).fetchone()[0] or 0
 
-    def _last_sent(self, device: str) -> tuple[int, bytes]:
-        row = self._db.execute(
-            "SELECT counter, payload FROM sent_order WHERE device = ? ORDER BY counter DESC LIMIT 1", (device,)
+    def _waiting(self, device: str) -> list[tuple[int, str, bytes]]:
+        """(counter, sent_at, payload) of the orders that wait for the device; the first one is sent now."""
+        return self._db.execute(
+            "SELECT counter, sent_at, payload FROM sent_order WHERE device = ? AND counter > ? AND counter NOT IN"
+            " (SELECT counter FROM refused_order WHERE device = ?) ORDER BY counter",
+            (device, self._applied(device), device),
+        ).fetchall()
+
+    def _refusals(self, device: str, life: int, report: Report, at: str) -> Iterator[str]:
+        """What a new report shows to be refused of the order that waits. An order refused as a whole is retired.
+
+        The device counts refusals since its boot, and only one order at a time is sent to it.
+        """
+        waiting = self._waiting(device)
+        if not waiting:
+            return
+        counter, sent_at, _ = waiting[0]
+        before = self._db.execute(
+            "SELECT payload FROM report WHERE device = ? AND life = ? AND boot_id = ? AND received_at <= ?"
+            " ORDER BY seq DESC LIMIT 1",
+            (device, life, report.boot_id, sent_at),
         ).fetchone()
-        return row or (0, b"")
+        if report.refused <= (decode_report(before[0]).refused if before else 0):
+            return
+        if report.counter >= counter:
+            yield f"order {counter}: the device has no part for some of its keys"
+            return
+        self._db.execute("INSERT INTO refused_order VALUES (?, ?, ?)", (device, counter, at))
+        # The next one is sent from now on: refusals until now are not its own.
+        self._db.execute("UPDATE sent_order SET sent_at = ? WHERE device = ? AND counter > ?", (at, device, counter))
+        yield f"order {counter}: the device does not know a key of it, or a value is out of the device's range"
+
+    def _last_sent(self, device: str) -> int:
+        return self._db.execute("SELECT MAX(counter) FROM sent_order WHERE device = ?", (device,)).fetchone()[0] or 0
 
     def _received(self, device: str, order: str, *more: object) -> Iterator[Received]:
         rows = self._db.execute(
-            f"SELECT received_at, path, payload FROM report WHERE device = ? {order}", (device, *more)
+            f"SELECT received_at, path, payload, life_id FROM report NATURAL JOIN life WHERE device = ? {order}",
+            (device, *more),
         )
-        for at, path, payload in rows:
-            yield Received(device, datetime.fromisoformat(at), path, decode_report(payload))
+        for at, path, payload, life_id in rows:
+            report = decode_report(payload)
+            if report.version > 1:
+                report = msgspec.structs.replace(report, life_id=life_id)
+            yield Received(device, datetime.fromisoformat(at), path, report)
 
-    def _contradictions(self, device: str, report: Report) -> Iterator[str]:
-        """Where a cumulative figure is below the report before it, or above the one behind it."""
+    def _last_of(self, device: str, life: int) -> tuple[int, int, int]:
+        """(boot_id, seq, carried octets) of the last report that the device made in a life."""
+        return self._db.execute(
+            "SELECT boot_id, seq, carried_octets FROM report WHERE device = ? AND life = ?"
+            " ORDER BY boot_id DESC, seq DESC LIMIT 1",
+            (device, life),
+        ).fetchone()
+
+    def _continues(self, device: str, present: tuple[int, bytes | None], report: Report) -> bool:
+        """Whether a report with an unknown life id belongs to the present life.
+
+        It does when the firmware was updated from a version that reports no life id, and its counts go on.
+        """
+        life, life_id = present
+        boot_id, _, carried_octets = self._last_of(device, life)
+        return life_id is None and report.boot_id > boot_id and report.carried_octets >= carried_octets
+
+    def _begins_again(self, device: str, life: int, report: Report) -> str:
+        boot_id, seq, carried_octets = self._last_of(device, life)
+        return (
+            f"the ledger was lost or the board exchanged: carried_octets {carried_octets} in boot {boot_id} report"
+            f" {seq} of life {life}, {report.carried_octets} in boot {report.boot_id} report {report.seq} of the next"
+        )
+
+    def _contradictions(self, device: str, life: int, report: Report) -> Iterator[str]:
+        """Describes each cumulative figure that is below the report before it, or above the report after it."""
         here = (report.boot_id, report.seq)
-        columns = f"SELECT boot_id, seq, {', '.join(_CUMULATIVE)} FROM report WHERE device = ?"
+        columns = f"SELECT boot_id, seq, {', '.join(_CUMULATIVE)} FROM report WHERE device = ? AND life = ?"
         before = self._db.execute(
-            f"{columns} AND (boot_id, seq) < (?, ?) ORDER BY boot_id DESC, seq DESC LIMIT 1", (device, *here)
+            f"{columns} AND (boot_id, seq) < (?, ?) ORDER BY boot_id DESC, seq DESC LIMIT 1", (device, life, *here)
         ).fetchone()
         behind = self._db.execute(
-            f"{columns} AND (boot_id, seq) > (?, ?) ORDER BY boot_id, seq LIMIT 1", (device, *here)
+            f"{columns} AND (boot_id, seq) > (?, ?) ORDER BY boot_id, seq LIMIT 1", (device, life, *here)
         ).fetchone()
         mine = (*here, *(getattr(report, name) for name in _CUMULATIVE))
         for earlier, later in ((before, mine), (mine, behind)):
@@ -254,6 +491,3 @@ class Store:
                         f"{name} {was} in boot {earlier[0]} report {earlier[1]}, "
                         f"{became} in boot {later[0]} report {later[1]}"
                     )
-
-    def _alarm(self, device: str, at: datetime, kind: str, detail: str) -> None:
-        self._db.execute("INSERT INTO alarm VALUES (?, ?, ?, ?)", (device, at.isoformat(), kind, detail))

@@ -1,1 +1,1 @@
-"""Real boards, and a virtual one that behaves as they do: deployment, provisioning, monitoring, flashing."""
+"""Real boards and the virtual board: flashing, provisioning, deployment, monitoring."""

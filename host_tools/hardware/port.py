@@ -1,6 +1,6 @@
-"""A board's REPL at the end of a port, over mpremote's transport (internal to mpremote: its version is pinned).
+"""A board's REPL on a serial port, through mpremote's transport (internal to mpremote, whose version is pinned).
 
-Whatever goes wrong on the way, a missing port or one that vanishes in the middle, is a UsageError: one line.
+Every failure of the connection, such as a port that is missing or disappears, is a UsageError.
 """
 
 from __future__ import annotations
@@ -22,32 +22,34 @@ from mpremote.transport import TransportError, TransportExecError
 from mpremote.transport_serial import SerialTransport
 from serial.tools import list_ports
 
-from host_tools.errors import UsageError
+from host_tools.base.errors import UsageError
 
 AGENT = Path(__file__).resolve().parent / "device" / "agent.py"
 BAUD = 115_200
-_ANSWER_S = 60  # the longest that a board may be silent over one answer: hashing or unpacking a set
-_OCTET_S = 15  # of those that mpremote waits for one by one
-_BACK_S = 10.0  # how long a port may be gone after a reset: a chip with USB of its own comes back as a new device
-_AGAIN_S = 0.1  # how often it is looked for meanwhile
-_GREET_S = 0.5  # how often a REPL is asked to greet
-_GREETINGS = ("ug maintenance", "MicroPython ", "raw REPL")  # how lines begin by which a board is at its REPL
+_ANSWER_S = 60  # for one answer; hashing and unpacking a set take the longest
+_OCTET_S = 15  # for each byte of an answer that mpremote waits for
+_BACK_S = 10.0  # how long a port may be gone after a reset: a chip with built-in USB comes back as a new device
+_AGAIN_S = 0.1  # between two attempts to open it again
+_GREET_S = 0.5  # between two requests for the REPL's banner
+MAINTENANCE, BANNER = "ug maintenance", "MicroPython "
+_GREETINGS = (MAINTENANCE, BANNER, "raw REPL")
+"""Beginnings of the lines that tell that a board is at its REPL: of `firmware/slots.py`, and MicroPython's own."""
 _CTRL_B = b"\x02"
 _TURN_S = 0.01
-_ONCE = 4096  # octets that are taken at once
-# The answer to the command is to leave the chip first.
+_ONCE = 4096  # bytes read at once
+# The answer to the command has to leave the chip before the reset.
 _RESTART = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
 _LOST = (OSError, serial.SerialException, TransportError, termios.error, struct.error, ValueError, SyntaxError)
 
 
 def resolve(port: str) -> str:
-    """The path or URL of `port`: a path, `socket://`, `rfc2217://`, or `serial:` and a USB serial number.
+    """The path or URL of `port`: a path, a `socket://` or `rfc2217://` URL, or `serial:` and a USB serial number.
 
-    Nothing is guessed: without a port, or with one that is not there, the UsageError lists those that are.
+    Raises UsageError, with the list of ports found, when `port` is empty or not there.
     """
     if "://" in port:
         if not port.startswith(("socket://", "rfc2217://")):
-            raise UsageError("--port", port, "is no address of a port", "use socket://HOST:PORT or rfc2217://HOST:PORT")
+            raise UsageError("--port", port, "is not a port's address", "use socket://HOST:PORT or rfc2217://HOST:PORT")
         return port
     if port.startswith("serial:"):
         found = [each.device for each in list_ports.comports() if each.serial_number == port[7:]]
@@ -60,7 +62,7 @@ def resolve(port: str) -> str:
 
 
 def _usb_number(path: str) -> str | None:
-    """The USB serial number of the device that a path leads to; None for what has none."""
+    """The USB serial number of the device at `path`; None if it has none."""
     real = os.path.realpath(path)
     return next((each.serial_number for each in list_ports.comports() if each.device == real), None)
 
@@ -76,14 +78,14 @@ def _there() -> str:
 
 
 class Refused(Exception):
-    """The board raised an exception; the text is its last line."""
+    """Code on the board raised an exception; the text is the last line of its traceback."""
 
 
 class Port:
-    """One open port. A context; `run` and `ask` need `repl` first.
+    """An open port; a context manager. Call `repl` before `run` and `ask`.
 
-    After `restart` it may vanish, as that of a chip with USB of its own does, and is found again: under its USB serial
-    number where it has one, else under its path or URL. UsageError when it is not back in 10 s.
+    After `restart` the port may disappear, as that of a chip with built-in USB does. It is opened again by its USB
+    serial number if it has one, else by its path or URL. Raises UsageError when it is not back within 10 s.
     """
 
     def __init__(self, name: str) -> None:
@@ -111,19 +113,19 @@ class Port:
         try:
             link = SerialTransport(path, baudrate=BAUD, timeout=_OCTET_S)
         except (TransportError, OSError, ValueError):
-            hint = "see that no other program has it open, and that you may open it"
+            hint = "close other programs that have it open, and check your permission to open it"
             if "://" in path:
-                hint = "see that the server runs there, and that nobody else is connected"
+                hint = "check that the server is running and that no other client is connected"
             raise UsageError("--port", self.name, "cannot be opened", hint) from None
         self._usb = self._usb or _usb_number(path)
         return link
 
     def _path(self) -> str:
-        """As `resolve`; of a device that was seen before, where it is now: its old path may lead to another one."""
+        """As `resolve`, but finds a USB device seen before by its serial number, as its path may have changed."""
         if not self._usb:
             return resolve(self.name)
         found = [each.device for each in list_ports.comports() if each.serial_number == self._usb]
-        if os.path.realpath(self.name) in found:  # a board may have two ports under one number
+        if os.path.realpath(self.name) in found:  # a board may have two ports with one number
             return self.name
         if len(found) == 1:
             return found[0]
@@ -139,14 +141,25 @@ class Port:
             raise self._gone(error) from None
 
     def _gone(self, error: Exception) -> UsageError:
-        if isinstance(error, TransportError):
-            hint = "reset it, and see that its REPL is on this port"
+        if isinstance(error, TransportError) and self._is_there():
+            hint = "reset it, and check that its REPL is on this port"
             return UsageError("--port", self.name, "the board does not answer as MicroPython does", hint)
-        return UsageError("--port", self.name, "the board is gone", "see to the cable, then start again")
+        return UsageError("--port", self.name, "the board is gone", "check the cable and try again")
+
+    def _is_there(self) -> bool:
+        """Whether the port can still be read; mpremote reports a lost port as an unexpected answer too."""
+        try:
+            self._link_read()
+        except _LOST:
+            return False
+        return True
 
     def repl(self) -> None:
-        """Interrupts whatever runs, and has the board ready for `run`: for little, as what ran fills its heap."""
-        with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it did not understand
+        """Interrupts the running program and enters the raw REPL.
+
+        Only for short code: the previous program still fills the heap.
+        """
+        with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints unexpected output
             while True:
                 try:
                     with self._talking():
@@ -161,16 +174,16 @@ class Port:
     def _interrupt(self) -> None:
         try:
             self._link.enter_raw_repl(soft_reset=False, timeout_overall=2)
-        except TransportError:  # the Ctrl-C came while the board was starting, or in the middle of an exchange
+        except TransportError:  # Ctrl-C arrived during the start, or during an exchange
             self._link.serial.reset_input_buffer()  # pyright: ignore - as in `fileno`
             self._link.enter_raw_repl(soft_reset=False)
 
     def equip(self) -> None:
-        """Gives the board's REPL the functions of `agent`; wants a heap that is not full."""
+        """Loads the functions of `device/agent.py` into the board's REPL. Needs free heap."""
         self.run(AGENT.read_text(encoding="ascii"))
 
     def run(self, code: str) -> str:
-        """Has the board run `code`; returns what it printed. Refused when it raised."""
+        """Runs `code` on the board and returns what it printed. Raises Refused when the code raised an exception."""
         with self._talking():
             said, error = self._link.exec_raw(code, timeout=_ANSWER_S)
             if error:
@@ -178,32 +191,32 @@ class Port:
             return said.decode(errors="replace")
 
     def ask(self, expression: str) -> Any:
-        """The value of an expression on the board, of literals only."""
+        """The value of an expression evaluated on the board; it must consist of literals."""
         said = self.run(f"print(repr(({expression})))")
         with self._talking():
             return ast.literal_eval(said.strip())
 
     def restart(self) -> None:
-        """Resets the board; what it says from then on comes out of `lines`. Until the next `repl` it may vanish."""
+        """Resets the board. Read its output with `lines`. The port may disappear until the next `repl`."""
         self.start(_RESTART)
         self._restarting = True
 
     def start(self, code: str) -> None:
-        """Has the board run `code` and does not wait for its end; what it says comes out of `take` and `lines`."""
+        """Starts `code` on the board without waiting for its end. Read its output with `take` or `lines`."""
         with self._talking():
             self._link.exec_raw_no_follow(code)
         self._link.in_raw_repl = False
         self._left = b""
 
     def fileno(self) -> int | None:
-        """What to select for reading; None for a port that has nothing of the kind."""
+        """The file descriptor for `select`; None for a port without one."""
         try:
             return self._link.serial.fileno()  # pyright: ignore - mpremote wraps it only to mount folders
         except (OSError, AttributeError):
             return None
 
     def take(self) -> list[str]:
-        """The lines that have come whole by now; waits for nothing. UsageError when the port is gone."""
+        """The complete lines received so far; does not wait. Raises UsageError when the port is gone."""
         return self._take(self._restarting)
 
     def _take(self, may_vanish: bool) -> list[str]:
@@ -218,18 +231,18 @@ class Port:
         return [line.decode(errors="replace").strip("\r\x04>") for line in whole]
 
     def _link_read(self) -> bytes:
-        """What has come by now, some KB at most."""
+        """The bytes received so far, a few KB at most."""
         line: Any = self._link.serial
         data = b""
-        while len(data) < _ONCE and (waiting := line.inWaiting()):  # for socket://, pyserial knows no number but 1
+        while len(data) < _ONCE and (waiting := line.inWaiting()):  # for socket://, pyserial reports at most 1
             data += line.read(waiting)
-        reader = getattr(line, "_thread", None)  # rfc2217://: pyserial's reader ends in silence with the connection
+        reader = getattr(line, "_thread", None)  # rfc2217://: pyserial's reader thread ends without an error
         if not data and isinstance(reader, threading.Thread) and not reader.is_alive():
             raise serial.SerialException("connection lost")
         return data
 
     def lines(self, seconds: float, resets: bool = False) -> Iterator[str]:
-        """What the board prints, line by line, for that long; with `resets`, the port may be gone for a moment."""
+        """Yields the lines that the board prints for `seconds`. With `resets`, the port may disappear."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             whole = self._take(resets or self._restarting)
@@ -238,9 +251,9 @@ class Port:
             yield from whole
 
     def reach_repl(self, seconds: float) -> bool:
-        """After `restart`, waits for the REPL of a board that starts no application; False if it does not come.
+        """After `restart`, waits for the REPL of a board that starts no application; False on a timeout.
 
-        What a board says while its port is away is lost, so it is then asked (Ctrl-B) to greet once more.
+        Output is lost while the port is away; the board is then asked (Ctrl-B) to print its banner again.
         """
         self._was_away = False
         until = time.monotonic() + seconds
@@ -251,16 +264,16 @@ class Port:
                 return True
             if self._was_away and time.monotonic() - asked >= _GREET_S:
                 asked = time.monotonic()
-                with contextlib.suppress(*_LOST):  # the next look finds it away
+                with contextlib.suppress(*_LOST):  # the next read finds that it is gone
                     self._link.serial.write(_CTRL_B)
             if not whole:
                 time.sleep(_TURN_S)
         return False
 
     def _again(self) -> None:
-        """Opens a port that vanished with a reset, once it is back. UsageError: it does not come back."""
+        """Opens a port that disappeared in a reset once it is back. UsageError when it does not come back."""
         with contextlib.suppress(*_LOST):
-            self._link.serial.close()  # at once: a device that is held gets another name when it comes back
+            self._link.serial.close()  # at once: a device that is held open gets another name when it comes back
         self._left = b""
         self._was_away = True
         until = time.monotonic() + _BACK_S
@@ -271,7 +284,7 @@ class Port:
             except UsageError as error:
                 if time.monotonic() >= until:
                     problem = f"the board is gone: {_BACK_S:.0f} s after a reset its port {error.problem}"
-                    raise UsageError("--port", self.name, problem, "see to the cable, then start again") from None
+                    raise UsageError("--port", self.name, problem, "check the cable and try again") from None
                 time.sleep(_AGAIN_S)
 
 

@@ -1,11 +1,11 @@
-"""A virtual board: the MicroPython VM behind a pseudo-terminal, with the manners of an ESP32 on a USB port.
+"""A virtual board: the MicroPython VM behind a pseudo-terminal that behaves like an ESP32 on a USB port.
 
-The supervisor stands between the VM's terminal and the port's, as the USB bridge and the chip's reset logic do: it
-starts the VM again after a reset, a soft reset (Ctrl-D) or the watchdog, interrupts it on Ctrl-C, keeps flash and
-retained memory, and can lose its port or its power at a given octet. Modules of `device/` give the VM what the ESP32
-port has in C (`machine`, `esp32`), so that the very files a board runs are run, `usageguard.hal.esp32` included.
+The supervisor sits between the VM's terminal and the port, like the USB bridge and the chip's reset logic. It restarts
+the VM after a reset, a soft reset (Ctrl-D) or the watchdog, interrupts it on Ctrl-C, keeps flash and retained memory,
+and can lose its port or its power at a given byte. The modules in `device/` replace what the ESP32 port has in C
+(`machine`, `esp32`), so the VM runs the same files as a board, including `usageguard.hal.esp32`.
 
-What it does not show: the chip's speed, its 32-bit words, flash that wears.
+It does not simulate the chip's speed, its 32-bit words, or flash wear.
 """
 
 from __future__ import annotations
@@ -25,29 +25,30 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 
-from host_tools.errors import UsageError
-from host_tools.targets.process import micropython
+from host_tools.base.errors import UsageError
+from host_tools.build.micropython import micropython
 
 DEVICE_SIDE = Path(__file__).resolve().parent / "device"
-HEAP = f"{128 * 1024 + 2200}w"
-"""Words of the VM: as `targets.process` gives, and 17 KB for `device/`, which on a chip is C and frozen modules."""
-LEDGER_OCTETS, VFS_OCTETS = 3 * 4096, 2 * 1024 * 1024  # the file system as a stock image has it
+HEAP = f"{160 * 1024 + 2200}w"
+"""As in `run.targets.process`, plus 17 KB for `device/`, which on a chip is C code and frozen modules."""
+LEDGER_OCTETS, VFS_OCTETS = 3 * 4096, 2 * 1024 * 1024  # the file system's size in a stock image
 PWRON, HARD, WDT, SOFT = 1, 2, 3, 5
 
 _CTRL_C, _CTRL_D = 3, 4
-_DONE = b"\x04>"  # the raw REPL's, after a program
+_DONE = b"\x04>"  # from the raw REPL at the end of a program
 _RAW = b"raw REPL; CTRL-B to exit\r\n>"
 _FRIENDLY = b'Type "help()" for more information.\r\n'
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
-_BACKLOG = 65_536  # octets kept for a host that reads slowly
+_BACKLOG = 65_536  # bytes kept for a host that reads slowly
 _RUNS_ON_S = 0.1
-_LOOK_S = 0.005  # how often the VM's terminal and a port that nobody has opened are looked at
+_LOOK_S = 0.005  # between two polls of the VM's terminal and of a port that is not open
 
 
 class VirtualBoard:
-    """One board, its flash in `folder`; `path` is the port that a host opens. UsageError when it cannot be made.
+    """One board with its flash in `folder`; `path` is the port that a host opens.
 
-    Use as a context, which powers it on and runs it in a thread, or call `run`. `uart` is the tty of a modem.
+    Use it as a context manager, which runs it in a thread, or call `run`. `uart` is the tty of a modem. Raises
+    UsageError when the folder, `repl` or `uart` cannot be used.
     """
 
     def __init__(self, folder: Path, repl: str | None = None, uart: str | None = None) -> None:
@@ -64,7 +65,7 @@ class VirtualBoard:
             raise UsageError("--dir", str(folder), (error.strerror or str(error)).lower(), hint) from None
         if uart and not os.path.exists(uart):
             raise UsageError("--uart", uart, "is not there", "give the link of `usageguard modem --link`")
-        self._silence = -1  # the far end of a line with nothing on it
+        self._silence = -1  # the far end of the UART when no modem is connected
         if not uart:
             self._silence, self._line = os.openpty()
             tty.setraw(self._line)
@@ -72,19 +73,19 @@ class VirtualBoard:
         self._uart = uart
         self._link = Path(repl) if repl else None
         self.boots = 0
-        self.cut_after: int | None = None  # octets from the host, from now on, after which `on_cut` happens
+        self.cut_after: int | None = None  # number of bytes from the host after which `on_cut` is called
         self.on_cut: Callable[[], None] = self.unplug
         self.octets_in = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._port = self._terminal = self._control = -1
-        self._input = bytearray()  # from the host, while the program runs: read by the REPL that follows
+        self._input = bytearray()  # from the host while a program runs; the REPL reads it afterwards
         self._output = bytearray()
-        self._told = b""
+        self._requests = b""
         self._tail = b""
         self._before = b""
         self._interruptible = self._raw = self._mute = self._executing = False
         self._bites: float | None = None
-        self._asked: float | None = None  # when Ctrl-C came for a program that was started at the raw REPL
+        self._asked: float | None = None  # when Ctrl-C arrived for a program at the raw REPL
         self._calls: SimpleQueue[tuple[Callable[[], None], threading.Event]] = SimpleQueue()
         self._wake, self._waker = os.pipe()
         self._stopped = False
@@ -98,7 +99,7 @@ class VirtualBoard:
             path.write_bytes(fresh)
         return path.read_bytes()
 
-    # For whoever holds the board; each may be called from any thread
+    # The methods below may be called from any thread
 
     def __enter__(self) -> VirtualBoard:
         self._thread = threading.Thread(target=self.run, name="virtual board", daemon=True)
@@ -112,24 +113,24 @@ class VirtualBoard:
         self.close()
 
     def stop(self) -> None:
-        """Ends `run`; callable from a signal handler."""
+        """Ends `run`. May be called from a signal handler."""
         self._stopped = True
         os.write(self._waker, b"\0")
 
     def close(self) -> None:
-        """After `run`, when nobody can call `stop` any more."""
+        """Frees what `stop` uses. Call it after `run`."""
         os.close(self._wake)
         os.close(self._waker)
 
     def unplug(self) -> None:
-        """Takes the port away; the board has its own supply and runs on."""
+        """Removes the port; the board has its own supply and keeps running."""
         self._call(self._detach)
 
     def plug(self) -> None:
         self._call(self._attach)
 
     def power_off(self) -> None:
-        """The port goes too: it hangs on the same cable."""
+        """Cuts the power. The port disappears too, as both use the same cable."""
         self._call(self._lose_power)
 
     def power_on(self) -> None:
@@ -155,15 +156,15 @@ class VirtualBoard:
         if self._link:
             try:
                 if self._link.is_symlink() and not self._link.exists():
-                    self._link.unlink()  # left by one that was killed
+                    self._link.unlink()  # left by a board that was killed
                 self._link.symlink_to(name)
             except OSError as error:
                 os.close(slave)
                 os.close(self._port)
                 problem = (error.strerror or str(error)).lower()
-                hint = "give a new path in a folder that exists"
+                hint = "give a new path in an existing folder"
                 raise UsageError("--repl", str(self._link), problem, hint) from None
-        os.close(slave)  # so that a port that nobody has opened is seen as such
+        os.close(slave)  # so that the master reports when no host has the port open
         self.path = str(self._link or name)
 
     def _detach(self) -> None:
@@ -178,7 +179,7 @@ class VirtualBoard:
     def _from_host(self) -> None:
         try:
             data = os.read(self._port, 4096)
-        except OSError:  # nobody has the port open: what the board says is lost, as on a real one
+        except OSError:  # the port is not open: output is lost, as on a real board
             self._output.clear()
             return
         self.octets_in += len(data)
@@ -193,7 +194,7 @@ class VirtualBoard:
     def _to_host(self, data: bytes) -> None:
         seen = self._tail + data
         raw_at, friendly_at = seen.rfind(_RAW), seen.rfind(_FRIENDLY)
-        if raw_at != friendly_at:  # both -1: neither is there
+        if raw_at != friendly_at:  # both are -1 when neither banner was seen
             self._raw = raw_at > friendly_at
         if self._mute:
             if raw_at < 0:
@@ -238,27 +239,27 @@ class VirtualBoard:
         self._input.clear()
 
     def _boot(self, cause: int, raw: bool = False, no_main: bool = False) -> None:
-        """Starts the VM; `raw`: into the raw REPL, as the port does after a soft reset from there."""
+        """Starts the VM; `raw` enters the raw REPL, as the ESP32 port does after a soft reset from there."""
         kept = bytes(self._input) if cause == SOFT else b""
         self._halt()
         self._input += kept
         self._terminal, inside = os.openpty()
         tty.setraw(inside)
         attributes = termios.tcgetattr(inside)
-        attributes[3] |= termios.ISIG  # off while the REPL reads: see `_pass_input`
+        attributes[3] |= termios.ISIG  # off while the REPL reads, see `_pass_input`
         termios.tcsetattr(inside, termios.TCSANOW, attributes)
-        self._control, told = os.pipe()
+        self._control, requests = os.pipe()
         environment = {
             "MICROPYPATH": f"{DEVICE_SIDE}:.frozen",
             "BOARD_FOLDER": str(self._folder.resolve()),
             "BOARD_UART": self._uart,
             "BOARD_ID": self._id,
             "BOARD_CAUSE": str(cause),
-            "BOARD_CONTROL": str(told),
+            "BOARD_CONTROL": str(requests),
         }
         if raw or no_main:
             environment["BOARD_NO_MAIN"] = "1"
-        self._told = self._tail = b""
+        self._requests = self._tail = b""
         self._mute = self._raw = raw
         self._process = subprocess.Popen(
             self._command,
@@ -266,27 +267,27 @@ class VirtualBoard:
             stdin=inside,
             stdout=inside,
             stderr=inside,
-            pass_fds=[told],
+            pass_fds=[requests],
             start_new_session=True,
         )
         os.close(inside)
-        os.close(told)
+        os.close(requests)
         self.boots += 1
         if raw:
             self._input[:0] = b"\x01"
 
     def _ended(self) -> None:
-        """The VM's process ended by itself: Ctrl-D at the REPL, or a Ctrl-C in the instant before it."""
+        """Handles the end of the VM's process: Ctrl-D at the REPL, or a Ctrl-C just before it."""
         assert self._process
         interrupted = self._process.wait() == -signal.SIGINT
         if not interrupted:
             self._to_host(b"MPY: soft reboot\r\n")
         self._boot(SOFT, self._raw and not interrupted, interrupted)
 
-    def _heard(self) -> None:
-        """Takes what the VM's `machine` asks for."""
-        self._told += os.read(self._control, 4096)
-        *lines, self._told = self._told.split(b"\n")
+    def _from_machine(self) -> None:
+        """Handles the requests of the VM's `machine` module."""
+        self._requests += os.read(self._control, 4096)
+        *lines, self._requests = self._requests.split(b"\n")
         for line in lines:
             word, *rest = line.decode().split()
             if word in ("reset", "soft"):
@@ -298,7 +299,7 @@ class VirtualBoard:
                 return self._boot(SOFT, self._raw)
             if word == "watchdog":
                 self._bites = time.monotonic() + int(rest[0]) / 1000
-            elif word == "again":  # Ctrl-C came where nothing may be interrupted
+            elif word == "again":  # Ctrl-C arrived in code that must not be interrupted
                 self._input[:0] = bytes((_CTRL_C,))
                 self._interruptible = True
             else:
@@ -306,13 +307,15 @@ class VirtualBoard:
         return None
 
     def _drain(self) -> None:
-        """Lets what was said before a reset out of the chip."""
+        """Passes on the output from before a reset."""
         while select.select([self._terminal], [], [], 0)[0]:
             self._from_chip()
 
     def _pass_input(self) -> None:
-        """Ctrl-C interrupts a program; anything else waits for the REPL. The terminal is raw while that reads, and all
-        the time where it is the raw one."""
+        """Passes input to the VM: Ctrl-C interrupts a program, everything else waits for the REPL.
+
+        The terminal is in raw mode while the REPL reads, and always while the REPL is the raw one.
+        """
         if not self._input or not self._process:
             return
         running = termios.tcgetattr(self._terminal)[3] & termios.ISIG
@@ -334,8 +337,10 @@ class VirtualBoard:
             self._process.send_signal(signal.SIGINT)
 
     def _runs_on(self) -> bool:
-        """Whether what was started at the raw REPL goes on after Ctrl-C came: at its very end it must not be hit, for
-        between a program and the REPL that reads again a SIGINT ends the VM."""
+        """Whether a program at the raw REPL still runs some time after Ctrl-C arrived.
+
+        Between the end of a program and the REPL's next read, a SIGINT would end the VM.
+        """
         now = time.monotonic()
         self._asked = self._asked or now
         return now - self._asked >= _RUNS_ON_S
@@ -348,7 +353,7 @@ class VirtualBoard:
         if not data:
             return self._ended()
         before, self._before = self._before, b"\r" if data.endswith(b"\r") else b""
-        self._to_host(_BARE_NEWLINE.sub(b"\r\n", before + data)[len(before) :])  # as the ESP32 port prints
+        self._to_host(_BARE_NEWLINE.sub(b"\r\n", before + data)[len(before) :])  # as the ESP32 port does
         return None
 
     def run(self) -> None:
@@ -396,7 +401,7 @@ class VirtualBoard:
         if self._bites is not None and time.monotonic() >= self._bites:
             self._boot(WDT)
         elif ready.get(self._control, 0) & select.POLLIN:
-            self._heard()
+            self._from_machine()
         elif self._terminal in ready:
             self._from_chip()
         elif self._port in ready:
@@ -406,7 +411,7 @@ class VirtualBoard:
 
 
 def serve(folder: Path, repl: str | None, uart: str | None, announce: Callable[[str], None]) -> None:
-    """Runs a board until SIGINT or SIGTERM; `announce` gets the path of its port. UsageError for bad input."""
+    """Runs a board until SIGINT or SIGTERM; calls `announce` with the path of its port. UsageError for bad input."""
     board = VirtualBoard(folder, repl, uart)
     numbers = (signal.SIGINT, signal.SIGTERM)
     old = [(number, signal.signal(number, lambda *_: board.stop())) for number in numbers]

@@ -1,1 +1,1 @@
-"""What a plan means, and which plan a fleet's past would have suited: `usageguard plan`."""
+"""Explains a plan, and finds the plan that suits a fleet's past usage: `usageguard plan`."""

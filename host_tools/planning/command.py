@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from host_tools import files
-from host_tools.errors import UsageError
-from host_tools.terminal import Screen, err
+from host_tools.base import extras, files
+from host_tools.base.errors import UsageError
+from host_tools.base.terminal import Screen, err
 
 _DEFAULT = "show"
 
@@ -34,20 +34,20 @@ class _Fit(TyperCommand):
 
 
 def spread(args: list[str], option: str) -> list[str]:
-    """`option A B` as `option A option B`; what follows the next option is left alone."""
+    """Rewrites `option A B` as `option A option B`. Arguments after the next option are not changed."""
     told: list[str] = []
     inside = False
     for index, each in enumerate(args):
         if each.startswith("-") and each != "-":
             if each == option and args[index + 1 : index + 2] and not args[index + 1].startswith("-"):
                 inside = True
-                continue  # each file brings it along
+                continue  # repeated before each file
             inside = False
         told += [option, each] if inside else [each]
     return told
 
 
-app = typer.Typer(cls=_Group, no_args_is_help=True, help="What a plan means, and which one a fleet's usage suits.")
+app = typer.Typer(cls=_Group, no_args_is_help=True, help="Explain a plan, or find the one that suits past usage.")
 out = Screen(highlight=False)
 
 JsonOption = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="as JSON; - is standard output")]
@@ -59,17 +59,17 @@ def show(
     at: Annotated[str | None, typer.Option(metavar="DATE", help="as of this date or time, not of today")] = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Say what a plan means: limits, dates, warnings, costs; `plan FILE` does the same."""
-    from host_tools.planning.doubts import doubts
+    """Explain a plan: limits, dates, warnings, costs. `plan FILE` does the same."""
     from host_tools.planning.explain import explain, zone
+    from host_tools.planning.lint import findings
     from host_tools.planning.show import show as print_facts
     from host_tools.planning.source import load
 
     source = load(file)
     facts = explain(source, _instant(at, zone(source.plan)))
-    found = doubts(source, facts)
+    found = findings(source, facts)
     if json_file:
-        files.write_json(json_file, {**facts, "doubts": [each.to_json() for each in found]})
+        files.write_json(json_file, {**facts, "findings": [each.to_json() for each in found]})
     if json_file != "-":
         print_facts(facts, found, out)
 
@@ -81,13 +81,14 @@ def fit(
     json_file: JsonOption = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="a picture: .png, .svg or .html")] = None,
     stopped_day_fen: Annotated[
-        int | None, typer.Option(min=0, max=1 << 30, help="what a day without data costs you, for the trade-off")
+        int | None, typer.Option(min=0, max=1 << 30, help="cost of a day without data, for the trade-off")
     ] = None,
     utc_offset_min: Annotated[
-        int, typer.Option(min=-720, max=840, help="zone of times and dates that name none")
+        int, typer.Option(min=-720, max=840, help="zone of times and dates without a zone")
     ] = 480,
 ) -> None:
-    """Find the plan that past usage would have suited best: replays it under each, with and without the guard."""
+    """Find the plan that suits past usage best: replays it under each plan, with and without the guard."""
+    extras.need("plan fit", "report")
     from rich.progress import track
 
     from host_tools.planning import usage as histories
@@ -96,7 +97,7 @@ def fit(
     from host_tools.planning.table import show_fit
 
     if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".html"):
-        raise UsageError("--plot", str(plot), "is no picture that can be drawn", "name it .png, .svg or .html")
+        raise UsageError("--plot", str(plot), "is not a picture format", "name it .png, .svg or .html")
     if plot is not None:
         files.writable("--plot", plot)
     sources = [load(each) for each in plans]
@@ -120,11 +121,11 @@ def fit(
 
 
 FIRST, LAST = datetime(2000, 1, 2, tzinfo=UTC), datetime(2178, 1, 1, tzinfo=UTC)
-"""Between these every date of a plan is one that a device can have."""
+"""Between these, a device can represent every date of a plan."""
 
 
 def _instant(text: str | None, zone: Any) -> datetime:
-    """A date (its noon) or a time, in `zone` unless it names its own; now where none is given."""
+    """The instant of a date (its noon) or a time, in `zone` unless it has its own; now for None."""
     if text is None:
         return datetime.now(UTC)
     try:
@@ -136,7 +137,8 @@ def _instant(text: str | None, zone: Any) -> datetime:
         if not FIRST <= at < LAST:
             raise OverflowError
     except ValueError:
-        raise UsageError("--at", text, "is no date or time", "give it as in 2026-03-15 or 2026-03-15T08:00") from None
+        hint = "give it as in 2026-03-15 or 2026-03-15T08:00"
+        raise UsageError("--at", text, "is not a date or time", hint) from None
     except OverflowError:
         raise UsageError("--at", text, "is out of range", "give one of the years 2000 to 2177") from None
     return at

@@ -1,20 +1,18 @@
-"""What a plan means on a device: limits, dates, money and what surrounds them, as one JSON-ready object.
+"""Explains what a plan means on a device: limits, dates, costs and the rest, as one object for JSON.
 
-Octets are of one billing period, by the plan's rating; null stands for what there is not. Dates are those of the plan's
+Octets are of one billing period, by the plan's rating; null means that there is no such value. Dates are in the plan's
 zone; the end of a period is the first day after it.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from host_tools import paths
+from host_tools.base import paths
+from host_tools.base.days import DAY_S, date_of, instant
+from host_tools.base.units import size
 from host_tools.planning.source import Source
-from host_tools.units import size
-
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-DAY_S = 86_400
 
 
 def zone(plan: Any) -> timezone:
@@ -24,13 +22,7 @@ def zone(plan: Any) -> timezone:
 
 def day_text(number: int) -> str:
     """A day number as an ISO 8601 date."""
-    return (_EPOCH.date() + timedelta(days=number)).isoformat()
-
-
-def instant(at: datetime) -> tuple[int, int]:
-    """(day, second) in UTC as the firmware has it."""
-    since = at.astimezone(UTC) - _EPOCH
-    return since.days, since.seconds
+    return date_of(number).isoformat()
 
 
 def yuan(fen: int) -> str:
@@ -39,7 +31,7 @@ def yuan(fen: int) -> str:
 
 
 def explain(source: Source, at: datetime) -> dict[str, Any]:
-    """Everything that `usageguard plan` tells, as of an instant with a time zone."""
+    """Everything that `usageguard plan` shows, as of an instant with a time zone."""
     paths.use_firmware()
     plan, config = source.plan, source.config
     now = instant(at)
@@ -69,18 +61,12 @@ def explain(source: Source, at: datetime) -> dict[str, Any]:
         "account": {"balance_fen": plan.balance_fen, "fee_fen": plan.fee_fen} if plan.balance_fen is not None else None,
         "expiry": _expiry(plan, now),
         "lifecycle": _lifecycle(plan),
-        "pool": dict(zip(("first_grant_octets", "holding_s", "on_silence"), plan.pool, strict=True))
-        if plan.pool
-        else None,
-        "throttle": dict(zip(("rate_octets_s", "burst_octets"), plan.throttle, strict=True)) if plan.throttle else None,
-        "burst": dict(zip(("factor", "floor_octets", "window_s", "hold_s"), plan.burst, strict=True))
-        if plan.burst
-        else None,
+        **{part: vars(terms) if (terms := getattr(plan, part)) else None for part in ("pool", "throttle", "burst")},
     }
 
 
 def bounded(octets: int) -> int | None:
-    """A limit, or None where the firmware has the greatest number for none."""
+    """A limit in octets; None for the firmware's MAX, which stands for no limit."""
     from usageguard.core.octets import MAX
 
     return octets if octets < MAX else None
@@ -88,27 +74,27 @@ def bounded(octets: int) -> int | None:
 
 def tiers(plan: Any) -> tuple[tuple[int, int, int], ...]:
     """The tariff's (from octets, block octets, fen)."""
-    return plan.tariff._tiers
+    return plan.tariff.tiers
 
 
 def report_octets(plan: Any) -> int:
-    """What one report with its acknowledgement comes to, by the plan's rating: two packets."""
-    from usageguard.config import REPORT_OCTETS
+    """Octets of one report with its acknowledgement, by the plan's rating: two packets."""
+    from usageguard.config.load import REPORT_OCTETS
 
     rating = plan.rating
     return -(-(REPORT_OCTETS + 2 * rating.per_packet_octets) * (1000 + rating.margin_permille) // 1000)
 
 
 def period_words(plan: Any) -> str:
-    """How long a period is and when it begins: "a calendar month from the 1st"."""
-    from usageguard.core.cycle import Cycle
-    from usageguard.core.days import Days
+    """The length and start of a period in words: "a calendar month from the 1st"."""
+    from usageguard.core.cycle import CalendarCycle
+    from usageguard.core.days import DayCycle
 
     cycle = getattr(plan.cycle, "cycle", plan.cycle)
-    if isinstance(cycle, Cycle):
+    if isinstance(cycle, CalendarCycle):
         return f"a calendar month from the {ordinal(cycle.start_day)}"
     many = "" if cycle.length == 1 else f"{cycle.length} "
-    unit = ("day" if isinstance(cycle, Days) else "month") + ("" if cycle.length == 1 else "s")
+    unit = ("day" if isinstance(cycle, DayCycle) else "month") + ("" if cycle.length == 1 else "s")
     return f"{many or 'a '}{unit}, counted from {day_text(cycle.first_day)}"
 
 
@@ -130,7 +116,8 @@ def _beyond(plan: Any) -> str:
     if plan.exhaustion == "cutoff":
         return "used up, the carrier stops the SIM until the next period"
     if plan.exhaustion == "throttle":
-        return f"beyond it the carrier slows the SIM to {size(plan.throttle[0])} a second until the next period"
+        rate = size(plan.throttle.rate_octets_s)
+        return f"beyond it the carrier slows the SIM to {rate} a second until the next period"
     if plan.exhaustion == "none":
         return "beyond it nothing happens"
     (_, block, fen), *more = tiers(plan)
@@ -142,13 +129,14 @@ def _beyond(plan: Any) -> str:
 
 
 def _cycle(plan: Any, now: tuple[int, int]) -> dict[str, Any]:
-    from usageguard.core.cycle import PHASE_BILLING, Cycle
+    from usageguard.core.cycle import PHASE_BILLING, CalendarCycle
 
     cycle = plan.cycle
     here = cycle.cycle_id(*now)
     present = _period(cycle, here)
     base = getattr(cycle, "cycle", cycle)
-    begun = cycle.phase(here) != PHASE_BILLING or isinstance(base, Cycle) or cycle.local_day(*now) >= base.first_day
+    counted = cycle.phase(here) == PHASE_BILLING and not isinstance(base, CalendarCycle)
+    begun = not counted or cycle.local_day(*now) >= base.first_day
     after = cycle.cycle_id(*cycle.bounds(here)[1])
     return {
         "present": present,
@@ -171,7 +159,7 @@ def _period(cycle: Any, cycle_id: int) -> dict[str, Any]:
 
 
 def limits(plan: Any) -> dict[str, int | None]:
-    """The quota line, from the allowance up to where the carrier or a cap ends it."""
+    """All limits of the quota."""
     return {
         "allowance_octets": plan.allowance,
         "local_limit_octets": bounded(plan.local_limit),
@@ -195,7 +183,7 @@ def _class(plan: Any, traffic_class: Any) -> dict[str, Any]:
 
 
 def _warnings(plan: Any) -> list[dict[str, Any]]:
-    """Each warning and where it fires; `fires` is false where the device has stopped before."""
+    """Each warning with its threshold; `fires` is false if the device stops before it."""
     found = []
     for bit, octets in enumerate(plan.warn_marks):
         kind, _, threshold = plan.warning(bit).partition("-")
@@ -211,11 +199,11 @@ def _warnings(plan: Any) -> list[dict[str, Any]]:
 
 
 def _pace(plan: Any, now: tuple[int, int]) -> dict[str, Any]:
-    """The budget as the device sets it, `per_day_octets` of an even pace."""
+    """The daily budget as the device computes it; `per_day_octets` is an even share."""
     from usageguard.core.forecast import pace_mark
 
     start, end = plan.cycle.bounds(plan.cycle.cycle_id(*now))
-    if start == (0, 0):  # a life's first period has no beginning
+    if start == (0, 0):  # the first period of a SIM's life has no start
         start = now
     period = (end[0] - start[0]) * DAY_S + end[1] - start[1]
     elapsed = (now[0] - start[0]) * DAY_S + now[1] - start[1]
@@ -232,16 +220,16 @@ def _pace(plan: Any, now: tuple[int, int]) -> dict[str, Any]:
 
 
 def _lease(plan: Any) -> dict[str, int]:
-    """The most that a power cut may charge without its being used: a lease, or two where the newest record is torn."""
-    from usageguard.ledger import LEASE_MIN
+    """The most that a power cut may charge without use: a lease, or two if the newest record is torn."""
+    from usageguard.store.ledger import LEASE_MIN
 
-    remaining = min(1 << 29, plan.report_limit)  # as the guard tells its ledger at a period's start
+    remaining = min(1 << 29, plan.report_limit)  # as the guard sets it at the start of a period
     largest = min(max(remaining >> 6, LEASE_MIN), plan.lease_max_octets)
     return {"largest_octets": largest, "smallest_octets": int(LEASE_MIN), "power_cut_over_count_octets": 2 * largest}
 
 
 def _reports(source: Source) -> dict[str, Any] | None:
-    from usageguard.config_plan import longest_period_s
+    from usageguard.config.plan import longest_period_s
 
     plan, upstream = source.plan, source.config.upstream
     if not upstream.host:
@@ -260,7 +248,7 @@ def _reports(source: Source) -> dict[str, Any] | None:
 
 
 def _cost(plan: Any) -> dict[str, Any] | None:
-    """What a period may cost beyond its fee at the worst; None where nothing is billed beyond the plan."""
+    """The worst cost of a period beyond its fee; None where nothing is billed beyond the plan."""
     if plan.exhaustion != "overage":
         return None
     from usageguard.core.octets import MAX
@@ -272,7 +260,7 @@ def _cost(plan: Any) -> dict[str, Any] | None:
     bites = None
     if ceiling is not None:
         bites = "cost" if by_cost == ceiling else "octets"
-    # Without a cap the sum has no end, but for a tariff whose last tier is free.
+    # Without a cap the cost is unlimited, unless the last tier is free.
     last_is_free = not tiers(plan)[-1][2]
     worst = None
     if ceiling is not None:

@@ -1,13 +1,13 @@
-"""Which plan a fleet's past would have suited: each plan and each way it can end, replayed, priced and ranked.
+"""Finds the plan that suits a fleet's past usage: replays it under each plan and option, and ranks them by cost.
 
-What a plan file allows: the behaviour that it names; "cutoff" (流量用尽关停), which a carrier does for any SIM on
-order, unless it names "none"; "overage" where it has tiers, without a cap and with its own; "throttle" where it has
-one. "unguarded" is the carrier alone; "guarded" is the device with its margin, reserve, caps, pace and the limit of
-its default class, and is there only where it makes a difference.
+The options of a plan file are: the behaviour that it names; "cutoff" (流量用尽关停), which a carrier sets for any
+SIM on request, unless the file names "none"; "overage" if it has tiers, without a cap and with its own caps;
+"throttle" if it has a rate. Each option is replayed as the carrier alone would treat the SIM, and "guarded", with the
+device's margin, reserve, caps, pace and the limit of its default class, where that makes a difference.
 
-Every device has the plan for itself. Fees and allowances of a period that the history covers in part count in part.
-Balances, a package's end, the lifecycle and pools are left out; periods that are counted from an activation are
-counted from the local day on which the history begins.
+Every device has the plan for itself. Fees and allowances count in proportion for a period that the history covers in
+part. Balances, the end of a package, the lifecycle and pools are ignored; periods that count from an activation count
+from the local day on which the history begins.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from host_tools.errors import UsageError
+from host_tools.base.days import DAY_S
+from host_tools.base.errors import UsageError
 from host_tools.planning.explain import day_text
-from host_tools.planning.replay import DAY_S, Outcome, Period, periods, replay
+from host_tools.planning.replay import Outcome, Period, periods, replay
 from host_tools.planning.source import Source
 from host_tools.planning.usage import History
 
@@ -26,8 +27,8 @@ MONTH_S = 365.2425 * DAY_S / 12  # the Gregorian mean
 
 
 @dataclass(frozen=True)
-class Way:
-    """One behaviour of one plan: `plan` is the firmware's Plan of it."""
+class Option:
+    """One behaviour of one plan file, with the firmware's Plan for it."""
 
     source: Source
     behaviour: str
@@ -42,9 +43,9 @@ class Way:
 
 @dataclass
 class Total:
-    """A way's outcomes over all devices and periods."""
+    """The outcomes of an option, added up over all devices and periods."""
 
-    way: Way
+    option: Option
     seconds: int = 0
     demand_octets: int = 0
     through_octets: int = 0
@@ -60,8 +61,8 @@ class Total:
     """Demand of each device by the first day of its period."""
 
     def add(self, seconds: int, parts: list[Period], outcomes: list[Outcome]) -> None:
-        """Takes in one device."""
-        cycle = self.way.plan.cycle
+        """Adds the outcomes of one device."""
+        cycle = self.option.plan.cycle
         self.seconds += seconds
         self.devices += 1
         self.devices_stopped += any(each.stopped_s for each in outcomes)
@@ -83,7 +84,7 @@ class Total:
 
     @property
     def cost_per_month_fen(self) -> float:
-        """Of one device."""
+        """The mean cost per device and month."""
         return self.cost_fen * MONTH_S / self.seconds
 
     @property
@@ -99,14 +100,14 @@ class Total:
         return self.unused_octets / self.paid_octets if self.paid_octets else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        way = self.way
+        option = self.option
         names = ("stopped_s", "slowed_s", "fee_fen", "overage_fen", "cost_fen", "demand_octets", "through_octets")
         return {
-            "name": way.name,
-            "file": way.source.where,
-            "title": way.source.title,
-            "behaviour": way.behaviour,
-            "guarded": way.guarded,
+            "name": option.name,
+            "file": option.source.where,
+            "title": option.source.title,
+            "behaviour": option.behaviour,
+            "guarded": option.guarded,
             **{name: getattr(self, name) for name in names},
             "lost_octets": self.lost_octets,
             "lost_share": self.lost_share,
@@ -114,7 +115,7 @@ class Total:
             "cost_per_device_month_fen": round(self.cost_per_month_fen, 2),
             "stopped_share": self.stopped_s / self.seconds,
             "devices_stopped": self.devices_stopped,
-            "allowance_octets": way.plan.allowance,
+            "allowance_octets": option.plan.allowance,
             "periods": {
                 day: {"devices": len(each), "octets": sum(each), "most_octets": max(each)}
                 for day, each in sorted(self.by_period.items())
@@ -140,26 +141,26 @@ class Fit:
             "device_seconds": self.history.seconds,
             "octets": self.history.total,
             "ranking": [total.to_json() for total in self.totals],
-            "cheapest": self.cheapest.way.name,
-            "least_stopped": self.least_stopped.way.name,
-            "trade_off": self.trade_off.way.name,
+            "cheapest": self.cheapest.option.name,
+            "least_stopped": self.least_stopped.option.name,
+            "trade_off": self.trade_off.option.name,
             "notes": self.notes,
         }
 
 
-def ways(source: Source) -> list[Way]:
-    """Every behaviour that the file allows. Not the firmware's own refusals: what leaves no usable quota is no way."""
-    from usageguard.config_table import ConfigError
+def options(source: Source) -> list[Option]:
+    """Every behaviour that the file allows, except those that the firmware's validator refuses for lack of quota."""
+    from usageguard.config.table import ConfigError
     from usageguard.core.plan import TrafficClass
 
     given = source.raw["plan"]
     own = source.config.classes[0]
     any_class = TrafficClass("any", 0)
-    found: list[Way] = []
+    found: list[Option] = []
 
     def add(behaviour: str, guarded: bool, **changes: Any) -> None:
         common: dict[str, Any] = {"warn_permille": [], "warn_cost_fen": None, "lifecycle": None, "pool": None}
-        if "lifecycle" in given:  # which said from when on periods count; here it is the history that does
+        if "lifecycle" in given:  # it has the day from which periods count; here the history has
             common["activated"] = "2026-01-01"
         if not guarded:
             common |= {"margin_octets": 0, "reserve_octets": 0, "pace": False}
@@ -167,7 +168,7 @@ def ways(source: Source) -> list[Way]:
             plan = source.variant(**common, on_exhaustion=behaviour.partition(",")[0], **changes)
         except ConfigError:
             return
-        found.append(Way(source, behaviour, guarded, plan, own if guarded else any_class))
+        found.append(Option(source, behaviour, guarded, plan, own if guarded else any_class))
 
     named = given.get("on_exhaustion", "cutoff")
     if named != "none":
@@ -195,9 +196,10 @@ def fit(
     stopped_day_fen: int | None = None,
     each: Callable[[Iterable[Source]], Iterable[Source]] = lambda sources: sources,
 ) -> Fit:
-    """Replays the history. `stopped_day_fen` is what a day without data costs its owner: it decides the trade-off.
+    """Replays the history under every option of `sources`.
 
-    `each` may show progress. UsageError for two plans of one title.
+    `stopped_day_fen`: what a day without data costs the owner, see `trade_off`. `each` may show progress. UsageError
+    for two plans with the same title.
     """
     titles: dict[str, str] = {}
     for source in sources:
@@ -218,26 +220,26 @@ def fit(
 
 
 def _totals(history: History, source: Source) -> Iterator[Total]:
-    totals = [Total(way) for way in ways(source)]
-    cycle = totals[0].way.plan.cycle
+    totals = [Total(option) for option in options(source)]
+    cycle = totals[0].option.plan.cycle
     if hasattr(cycle, "first_day") and not hasattr(cycle, "start_day"):
         first = min(int(curve.times[0]) for curve in history.curves)
         day = cycle.local_day(*divmod(first, DAY_S))
         for total in totals:
-            total.way.plan.cycle.first_day = day
+            total.option.plan.cycle.first_day = day
     for curve in history.curves:
         parts = periods(curve, cycle, source.plan.rating)
         for total in totals:
-            total.add(curve.seconds, parts, list(replay(parts, total.way.plan, total.way.traffic_class)))
+            total.add(curve.seconds, parts, list(replay(parts, total.option.plan, total.option.traffic_class)))
     yield from totals
 
 
 def trade_off(totals: list[Total], stopped_day_fen: int | None = None) -> Total:
     """The best balance between cost and loss.
 
-    With a price for a day without data that of the least sum. Else the one nearest to the ideal point, least cost and
-    least share of octets lost, both scaled to 0..1 over those that none other beats in both (Yu and Zeleny's compromise
-    programming); of equals the cheaper one.
+    With a price for a day without data: the least sum of cost and price. Without: of the options that no other beats in
+    both cost and share of octets lost, the one nearest to the least of each, with both scaled to 0..1 (compromise
+    programming, Yu and Zeleny); the cheaper one of equals.
     """
     if stopped_day_fen is not None:
         return min(
@@ -261,7 +263,7 @@ def trade_off(totals: list[Total], stopped_day_fen: int | None = None) -> Total:
 
 
 def notes(history: History, source: Source) -> Iterator[str]:
-    """What of a plan the replay leaves out."""
+    """One sentence for each part of the plan that the replay ignores."""
     plan, rating = source.plan, source.plan.rating
     title = source.title
     if rating.per_packet_octets and any(curve.packets is None for curve in history.curves):
@@ -280,7 +282,7 @@ def notes(history: History, source: Source) -> Iterator[str]:
 
 
 def _whole(curve: Any, cycle: Any) -> bool:
-    """Whether a period fits; by length, where it is counted from the history's beginning."""
+    """Whether the curve covers a whole period; periods that count from the history's start are compared by length."""
     begin = int(curve.times[0])
     start, end = (day * DAY_S + second for day, second in cycle.bounds(cycle.cycle_id(*divmod(begin, DAY_S))))
     if not hasattr(cycle, "start_day"):

@@ -1,4 +1,4 @@
-"""The quota line of a plan as text: to scale, but that no two marks stand in one place."""
+"""Draws the limits of a plan on a line of text, to scale except that each mark has a column of its own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.text import Text
 
+from host_tools.base.units import size
 from host_tools.planning.explain import yuan
-from host_tools.units import size
 
 WIDTH = 72
 _SIGNS = "123456789abcdefghijklmnopqrstuvwxyz"
@@ -16,7 +16,7 @@ _SIGNS = "123456789abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happens at so many octets; `colour` is that of the line from here on, "" for no change."""
+    """An event at a number of octets; `colour` is that of the line from here on, "" for no change."""
 
     octets: int
     label: str
@@ -24,7 +24,7 @@ class Mark:
 
 
 def marks(facts: dict[str, Any]) -> list[Mark]:
-    """What happens on the way from nothing to the ceiling, in its order."""
+    """The marks from zero to the ceiling, in order."""
     limits = facts["limits"]
     found = []
     for warning in facts["warnings"]:
@@ -54,9 +54,9 @@ def marks(facts: dict[str, Any]) -> list[Mark]:
 
 
 def columns(octets: list[int], width: int) -> list[int]:
-    """A column 1..width of its own for each of these rising amounts, as near to scale as that allows.
+    """Columns 1..width for these rising amounts, as near to scale as possible with a column of its own for each.
 
-    ValueError where there are more of them than columns.
+    ValueError for more amounts than columns.
     """
     if len(octets) > width:
         raise ValueError("more marks than columns")
@@ -70,9 +70,9 @@ def columns(octets: list[int], width: int) -> list[int]:
 
 
 def draw(facts: dict[str, Any], width: int = WIDTH) -> Text:
-    """The line, its marks under it, and what each says. The line goes on where nothing ends it.
+    """The line, the marks under it, and a legend. The line ends with an arrow if there is no ceiling.
 
-    A `width` that does not hold all marks is made one that does.
+    `width` is increased if it is too small for all marks.
     """
     rows = marks(facts)[: len(_SIGNS)]
     width = max(width, len(rows) + 8)

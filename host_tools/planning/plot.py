@@ -1,4 +1,4 @@
-"""The fit's picture: cost against time without data, and each plan's use by period against its allowance."""
+"""Plots a fit: cost against time without data, and each plan's usage by period against its allowance."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from host_tools.base.units import SIZE_UNITS
 from host_tools.planning.explain import yuan
 from host_tools.planning.fit import Fit, Total
 from host_tools.planning.table import share, stops
-from host_tools.units import SIZE_UNITS
 
 MOST_PLANS = 12
-"""So many plans get an axes of their own; the ranking has them all."""
+"""The most plans that get axes of their own; the ranking has all."""
 _MARKERS = {"cutoff": "o", "overage": "s", "overage, capped": "D", "throttle": "^", "none": "v"}
 _MB = SIZE_UNITS["MB"]
 
 
 def draw(found: Fit) -> Figure:
-    """The figure; colours are by plan, marks by behaviour, filled where guarded."""
-    titles = list(dict.fromkeys(total.way.source.title for total in found.totals))
+    """The figure: a colour for each plan, a marker for each behaviour, filled if guarded."""
+    titles = list(dict.fromkeys(total.option.source.title for total in found.totals))
     shown = titles[:MOST_PLANS]
     rows = 2 + -(-len(shown) // 2)
     figure = Figure(figsize=(10.5, 2.4 * rows), layout="constrained", facecolor="white")
@@ -34,22 +34,22 @@ def draw(found: Fit) -> Figure:
     colours = {title: f"C{index % 10}" for index, title in enumerate(titles)}
     _scatter(figure.add_subplot(grid[:2, :]), found, colours)
     for index, title in enumerate(shown):
-        total = next(each for each in found.totals if each.way.source.title == title)
+        total = next(each for each in found.totals if each.option.source.title == title)
         _usage(figure.add_subplot(grid[2 + index // 2, index % 2]), total, colours[title])
     return figure
 
 
 def _scatter(axes: Axes, found: Fit, colours: dict[str, str]) -> None:
     for total in found.totals:
-        way = total.way
+        option = total.option
         axes.plot(
             total.stopped_s / 86_400 / total.devices,
             total.cost_per_month_fen / 100,
-            _MARKERS[way.behaviour],
-            color=colours[way.source.title],
-            fillstyle="full" if way.guarded else "none",
+            _MARKERS[option.behaviour],
+            color=colours[option.source.title],
+            fillstyle="full" if option.guarded else "none",
             markersize=8,
-            label=way.name,
+            label=option.name,
         )
     axes.set_xlabel("days without data, per device")
     axes.set_ylabel("yuan a month, per device")
@@ -68,7 +68,7 @@ def _scatter(axes: Axes, found: Fit, colours: dict[str, str]) -> None:
 
 
 def _usage(axes: Axes, total: Total, colour: str) -> None:
-    """Use by period: the mean of the devices, and up to the device that used most."""
+    """Usage by period: a bar for the mean of the devices, a line up to the greatest."""
     days = sorted(total.by_period)
     means = [sum(total.by_period[day]) / len(total.by_period[day]) / _MB for day in days]
     most = [max(total.by_period[day]) / _MB for day in days]
@@ -76,8 +76,8 @@ def _usage(axes: Axes, total: Total, colour: str) -> None:
     axes.bar(places, means, color=colour, alpha=0.75)
     if total.devices > 1:
         axes.vlines(places, means, most, color=colour, linewidth=1)
-    axes.axhline(total.way.plan.allowance / _MB, color="#b3261e", linewidth=1.2)
-    axes.set_title(total.way.source.title, fontsize=9, loc="left")
+    axes.axhline(total.option.plan.allowance / _MB, color="#b3261e", linewidth=1.2)
+    axes.set_title(total.option.source.title, fontsize=9, loc="left")
     axes.set_ylabel("MB")
     step = max(1, -(-len(days) // 5))
     axes.set_xticks(list(places)[::step], days[::step], fontsize=7)
@@ -85,7 +85,7 @@ def _usage(axes: Axes, total: Total, colour: str) -> None:
 
 
 def write(path: Path, found: Fit) -> None:
-    """To a .png, .svg or .html file, by its name. Raises OSError."""
+    """Writes a .png, .svg or .html file, by its suffix. Raises OSError."""
     figure = draw(found)
     suffix = path.suffix.lower()
     if suffix == ".png":
@@ -141,12 +141,12 @@ def _page(found: Fit, svg: str) -> str:
         cells = (yuan(total.cost_fen), f"{total.cost_per_month_fen / 100:.2f} yuan", stops(total))
         cells = (*cells, share(total.lost_share), share(total.unused_share))
         rest = "".join(f'<td class="n">{html.escape(cell)}</td>' for cell in cells)
-        return f"<tr><td>{html.escape(total.way.name)}</td>{rest}</tr>"
+        return f"<tr><td>{html.escape(total.option.name)}</td>{rest}</tr>"
 
     best = found.trade_off
     return _PAGE.format(
         title=html.escape(f"Plans for {found.history.where}"),
-        best=html.escape(f"Best trade-off: {best.way.name}, {yuan(best.cost_fen)}, {stops(best)}."),
+        best=html.escape(f"Best trade-off: {best.option.name}, {yuan(best.cost_fen)}, {stops(best)}."),
         svg=svg,
         rows="\n".join(row(total) for total in found.totals),
         notes="".join(f"<li>{html.escape(note)}</li>" for note in found.notes),

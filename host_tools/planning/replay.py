@@ -1,8 +1,8 @@
-"""What would have become of a history under a plan: the firmware's own plan, policy and tariff, led along a curve.
+"""Replays past usage under a plan, with the firmware's own plan, policy and tariff.
 
-Between two points of a curve use is even, so the only instants at which anything happens are those at which use comes
-to the policy's next mark. The replay goes from one to the next, which makes a year of hours some dozen steps. What a
-stop holds back is lost: nothing waits for the next day or period. So it is with what finds no room in a throttled line.
+Usage is even between two points of a curve, so that something can happen only where it reaches the policy's next mark.
+The replay goes from mark to mark: a year of hourly figures takes a few dozen steps. What a stop or a throttle holds
+back is lost; nothing is made up for later.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from host_tools import paths
+from host_tools.base import paths
+from host_tools.base.days import DAY_S
 from host_tools.planning.usage import Curve, Ints
-
-DAY_S = 86_400
 
 
 @dataclass(frozen=True)
 class Period:
-    """The part of a curve in one billing period; `carried` and `rated` count from the period's beginning.
+    """The part of a curve in one billing period; `carried` and `rated` count from the start of this part.
 
-    `begin` and `end` are the period's own, of which the curve may know a part.
+    `begin` and `end` are those of the whole period, of which the curve may cover a part.
     """
 
     begin: int
@@ -43,9 +42,10 @@ class Period:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One device's period under one plan; octets are carried ones, but for `rated_octets`, what the bill counts.
+    """One device's period under one plan. Octets are carried octets, except `rated_octets`, which are those of the
+    bill.
 
-    Those leave out what a throttled line lets through, which is never billed.
+    What passes at a throttled rate is not billed, and not in `rated_octets`.
     """
 
     demand_octets: int
@@ -56,7 +56,7 @@ class Outcome:
     fee_fen: int
     overage_fen: int
     paid_octets: int
-    """Of the allowance, the part that belongs to the time that the history covers."""
+    """The part of the allowance for the time that the history covers."""
 
     @property
     def lost_octets(self) -> int:
@@ -68,7 +68,7 @@ class Outcome:
 
 
 def periods(curve: Curve, cycle: Any, rating: Any) -> list[Period]:
-    """A curve cut into the periods of `cycle`; octets at a cut are those of an even use between two points."""
+    """The curve, cut into the periods of `cycle`; octets at a cut are interpolated."""
     found = []
     day, second = divmod(int(curve.times[0]), DAY_S)
     begin, end = (_seconds(each) for each in cycle.bounds(cycle.cycle_id(day, second)))
@@ -91,17 +91,15 @@ def _seconds(instant: tuple[int, int]) -> int:
 
 
 def _within(times: Ints, counts: Ints, first: int, until: int) -> Ints:
-    """Counts since `first` at `first`, at each point between, and at `until`."""
+    """Counts since `first`: at `first`, at each point between, and at `until`."""
     begin, end = value_at(times, counts, first), value_at(times, counts, until)
     inner = counts[np.searchsorted(times, first, "right") : np.searchsorted(times, until, "left")]
     return np.concatenate(([begin], inner, [end])) - begin
 
 
 def value_at(xs: Ints, ys: Ints, x: int) -> int:
-    """The value at `x`, one of the points or between two, of the line through them, rounded down.
-
-    In Python's integers, as products grow beyond 64 bits.
-    """
+    """The value at `x` of the line through the points, rounded down. In Python's integers, as products exceed 64
+    bits."""
     right = int(np.searchsorted(xs, x, "left"))
     if int(xs[right]) == x:
         return int(ys[right])
@@ -110,30 +108,30 @@ def value_at(xs: Ints, ys: Ints, x: int) -> int:
 
 
 def _rated(carried: Ints, packets: Ints | None, rating: Any) -> Ints:
-    """What the bill counts. Sessions are in no history, so that they are not rounded."""
+    """Octets of the bill. Sessions are not rounded up, as a history has no sessions."""
     overhead = 0 if packets is None else packets * rating.per_packet_octets
     return -(-(carried + overhead) * (1000 + rating.margin_permille) // 1000)
 
 
 def replay(parts: list[Period], plan: Any, traffic_class: Any) -> Iterator[Outcome]:
-    """What becomes of one device's periods, where all of its traffic is of one class."""
+    """The outcomes of one device's periods, with all of its traffic in one class."""
     paths.use_firmware()
     from usageguard.core.policy import Policy
 
     policy = Policy(plan, (traffic_class,))
     for part in parts:
-        yield _Life(part, plan, policy).outcome()
+        yield _PeriodReplay(part, plan, policy).outcome()
 
 
-class _Life:
-    """One period: where on the curve the device is (time, rated and carried demand), and what has passed."""
+class _PeriodReplay:
+    """Replays one period. `place` is the point reached on the curve: (time, rated demand, carried demand)."""
 
     def __init__(self, part: Period, plan: Any, policy: Any) -> None:
         self.part = part
         self.plan = plan
         self.policy = policy
         self.place = int(part.times[0]), 0, 0
-        self.used = 0  # rated octets that passed: behind the demand by what was held back
+        self.used = 0  # rated octets that passed: the demand without what was held back
         self.through = 0
         self.stopped = self.slowed = 0
 
@@ -159,7 +157,7 @@ class _Life:
         )
 
     def _cuts(self) -> Iterator[int]:
-        """The ends of the stretches in which nothing but use changes anything: days where the plan is paced."""
+        """The times at which a limit changes: each midnight if the plan is paced, and the end."""
         from usageguard.core.forecast import pace_mark
         from usageguard.core.octets import MAX, Octets
         from usageguard.core.policy import PACE
@@ -180,7 +178,7 @@ class _Life:
         yield last
 
     def _go(self, until: int) -> None:
-        """On to that time."""
+        """Goes on to that time."""
         from usageguard.core.octets import Octets
         from usageguard.core.policy import THROTTLED
 
@@ -201,13 +199,13 @@ class _Life:
         self.place = end
 
     def _pass(self, place: tuple[int, int, int]) -> None:
-        """Lets all up to there through."""
+        """Passes all usage up to there."""
         self.used += place[1] - self.place[1]
         self.through += place[2] - self.place[2]
         self.place = place
 
     def _reached(self, demand: int) -> tuple[int, int, int]:
-        """Where the curve comes to a rated demand that lies ahead: the time is rounded up, octets are not."""
+        """The point at which the curve reaches a rated demand; the time is rounded up, octets are rounded down."""
         times, rated, carried = self.part.times, self.part.rated, self.part.carried
         right = int(np.searchsorted(rated, demand, "left"))
         t0, r0, c0 = (int(each[right - 1]) for each in (times, rated, carried))
@@ -216,10 +214,10 @@ class _Life:
         return t0 + -(-part * (t1 - t0) // whole), demand, c0 + (c1 - c0) * part // whole
 
     def _slowly(self, until: int) -> int:
-        """Carried octets that a throttled line lets through from here to that time, point by point."""
+        """Carried octets that pass at the throttled rate from here to that time."""
         times, carried = self.part.times, self.part.carried
         here = self.place[0]
         inner = slice(np.searchsorted(times, here, "right"), np.searchsorted(times, until, "left"))
         at = np.concatenate(([here], times[inner], [until]))
         octets = np.concatenate(([self.place[2]], carried[inner], [value_at(times, carried, until)]))
-        return int(np.minimum(np.diff(octets), np.diff(at) * self.plan.throttle[0]).sum())
+        return int(np.minimum(np.diff(octets), np.diff(at) * self.plan.throttle.rate_octets_s).sum())

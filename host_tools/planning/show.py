@@ -1,4 +1,4 @@
-"""`explain`'s facts for people."""
+"""Prints the facts of `explain` for people."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from host_tools.planning.doubts import Doubt
+from host_tools.base.terminal import Pairs
+from host_tools.base.units import size
 from host_tools.planning.explain import yuan
+from host_tools.planning.lint import Finding
 from host_tools.planning.picture import WIDTH, draw
-from host_tools.terminal import Pairs
-from host_tools.units import size
 
 _SILENCE = {
     "terminate": "stops",
-    "continue": "goes on without a share",
-    "retry_and_terminate": "asks, and stops where no answer comes",
+    "continue": "goes on without a grant",
+    "retry_and_terminate": "asks for another, and stops without an answer",
 }
 
 
@@ -37,8 +37,8 @@ def span(seconds: int) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-def show(facts: dict[str, Any], found: list[Doubt], console: Console) -> None:
-    """Prints it."""
+def show(facts: dict[str, Any], found: list[Finding], console: Console) -> None:
+    """Prints the plan's sentence, its line of limits, its facts and its findings."""
     console.print(f"[bold]{escape(facts['title'])}[/]")
     console.print(escape(facts["sentence"]))
     console.print()
@@ -47,13 +47,13 @@ def show(facts: dict[str, Any], found: list[Doubt], console: Console) -> None:
     console.print(Pairs([(name, Text(text)) for name, text in rows(facts)]))
     if found:
         console.print()
-    for doubt in found:
-        mark = "[yellow]![/]" if doubt.level == "warning" else "[cyan]i[/]"
-        console.print(f"{mark} {escape(doubt.field)}: {escape(doubt.text)}")
+    for finding in found:
+        mark = "[yellow]![/]" if finding.level == "warning" else "[cyan]i[/]"
+        console.print(f"{mark} {escape(finding.field)}: {escape(finding.text)}")
 
 
 def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(name, text), one for each thing that this plan has."""
+    """(name, text) for each part that this plan has."""
     yield from _dates(facts)
     limits = facts["limits"]
     for name, key in (
@@ -141,7 +141,7 @@ def _daily(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Even pace", text
     lease = facts["lease"]
     yield "Lease", f"up to {octets(lease['largest_octets'])}"
-    yield "Power cut", f"counts at most {octets(lease['power_cut_over_count_octets'])} too many: two leases"
+    yield "Power cut", f"over-counts {octets(lease['power_cut_over_count_octets'])} at most: two leases"
     reports = facts["reports"]
     if reports:
         share = reports["permille_of_plan"] / 10
@@ -175,13 +175,13 @@ def _money(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _systems(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     pool, throttle, burst = facts["pool"], facts["throttle"], facts["burst"]
     if pool:
-        holding = span(pool["holding_s"]) if pool["holding_s"] else "any time"
-        yield "Pool", f"{octets(pool['first_grant_octets'])} before the first grant; unused for {holding} it is kept"
-        yield "", f"without news when a grant is over, the device {_SILENCE[pool['on_silence']]}"
+        end = f"a grant ends after {span(pool['holding_s'])} without use" if pool["holding_s"] else "unused grants stay"
+        yield "Pool", f"{octets(pool['first_grant_octets'])} before the first grant; {end}"
+        yield "", f"when a grant has ended, the device {_SILENCE[pool['on_silence']]}"
     if throttle:
         yield "Throttle", f"{octets(throttle['rate_octets_s'])} a second, {octets(throttle['burst_octets'])} at once"
     if burst:
         floor = octets(burst["floor_octets"])
         yield "Burst", f"{burst['factor']} times the usual in {span(burst['window_s'])}, {floor} or more"
         yield "", f"holds the class for {span(burst['hold_s'])}"
-    yield "Enforcement", "the device stops" if facts["enforcement"] == "enforce" else "the device only watches"
+    yield "Enforcement", "the device stops data" if facts["enforcement"] == "enforce" else "the device only reports"

@@ -1,51 +1,52 @@
-"""Reads a file with a plan in it, checked by the firmware's own validator."""
+"""Reads a file with a plan and checks it with the firmware's own validator."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
-from host_tools import files, strict
-from host_tools import scenario as scenarios
-from host_tools.errors import UsageError
-from host_tools.hardware import package
-from host_tools.rules import Carrier, Rules
-from host_tools.scenario import Scenario
-from host_tools.units import Seconds
+from host_tools.base import files, toml
+from host_tools.base.errors import UsageError
+from host_tools.base.toml import Table
+from host_tools.build import device_config
+from host_tools.scenario import file as scenarios
+from host_tools.scenario.carrier import Carrier, CarrierConfig
 
 _HINT = "name a device's configuration, a scenario, or a TOML file with a [plan]"
 _ONLY_SCENARIOS_HAVE = frozenset({"start", "duration", "traffic", "host", "expect"})
 _EXAMPLES = {"plan": 'add [plan] with allowance_octets = "30MB"'}
+_MODEM = {"family": "quectel", "apn": "none"}
+"""Stands in the place of the modem that a plan file does not name."""
 
 
-class _PlanFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The tables of a scenario that speak of the device and its plan."""
+class _PlanFile(Table, frozen=True):
+    """A plan file: the tables of a scenario that describe the device and its plan."""
 
     plan: dict[str, Any]
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=120)] = ""
     device: dict[str, Any] = {}
-    classes: list[dict[str, Any]] = msgspec.field(name="class", default=[])
+    enforcement: str = "enforce"
+    classes: list[dict[str, Any]] = []
     upstream: dict[str, Any] = {}
     carrier: Carrier | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """A plan file that is right: `raw` is the JSON object of its device, `config` the firmware's Config of it.
+    """A checked file: `raw` is the configuration of its device, as JSON has it, and `config` the firmware's Config.
 
-    `rules` is what the file says of the carrier, None where it says nothing.
+    `carrier_config` is None for a file without a carrier.
     """
 
     where: str
     title: str
     raw: dict[str, Any]
     config: Any
-    rules: Rules | None = field(default=None)
+    carrier_config: CarrierConfig | None = field(default=None)
 
     @property
     def plan(self) -> Any:
@@ -53,12 +54,12 @@ class Source:
         return self.config.plan
 
     def variant(self, **changes: Any) -> Any:
-        """The Plan with other values in its table; of a dict only its keys change, None takes a key out.
+        """The Plan with these changes to its table: a dict changes the keys of a table, None removes a key.
 
-        `usageguard.config_table.ConfigError` where that makes no plan.
+        Raises usageguard.config.table.ConfigError if the result is not a valid plan.
         """
-        from usageguard.config_plan import read_plan
-        from usageguard.config_table import Table
+        from usageguard.config.plan import read_plan
+        from usageguard.config.table import Table
 
         table = copy.deepcopy(self.raw["plan"])
         _change(table, changes)
@@ -90,31 +91,24 @@ def load(name: str | Path) -> Source:
 
 
 def _device(raw: dict[str, Any], path: Path) -> Source:
-    return Source(path.name, path.stem, raw, package.check(raw, path.name))
+    raw = device_config.normalized(raw, path.name)
+    return Source(path.name, path.stem, raw, device_config.check(raw, path.name))
 
 
 def _toml(text: str, path: Path) -> Source:
     where = path.name
-    raw = strict.parse(text, where)
+    raw = toml.parse(text, where)
     if isinstance(raw.get("modem"), dict):  # as it is deployed; in a scenario it is a name
         return _device(raw, path)
     if raw.keys() & _ONLY_SCENARIOS_HAVE:
         scenario = scenarios.load(path)
-        config = scenarios.settings(scenario, where)
-        return Source(where, scenario.title, scenario.device_config(), config, scenario.rules)
-    files.check_plan(raw, where)
-    scenarios.convert_units(raw, where)
-    given = strict.convert(raw, _PlanFile, where, _EXAMPLES)
-    scenario = Scenario(
-        title=given.title or path.stem,
-        start=datetime(2026, 1, 1, tzinfo=UTC),  # never run
-        duration=Seconds(1),
-        device=given.device,
-        plan=given.plan,
-        classes=given.classes,
-        upstream=given.upstream,
-        carrier=given.carrier or Carrier(),
-    )
-    config = scenarios.settings(scenario, where)  # the firmware judges the plan before the carrier reads it
-    rules = Rules(given.carrier, given.plan, where) if given.carrier else None
-    return Source(where, scenario.title, scenario.device_config(), config, rules)
+        return Source(where, scenario.title, scenario.device_config(), scenario.config, scenario.carrier_config)
+    given = toml.convert(device_config.normalized(raw, where), _PlanFile, where, _EXAMPLES)
+    device = {"modem": _MODEM, "plan": given.plan, "enforcement": given.enforcement, "upstream": given.upstream}
+    if given.device:
+        device["device"] = {**device_config.STAND_IN, **given.device}
+    if given.classes:
+        device["classes"] = given.classes
+    config = device_config.check(device, where)  # the firmware judges the plan before the carrier reads it
+    carrier_config = CarrierConfig(given.carrier, given.plan, where) if given.carrier else None
+    return Source(where, given.title or path.stem, device, config, carrier_config)

@@ -1,19 +1,19 @@
-"""`fit`'s findings for people."""
+"""Prints the result of `fit` for people."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.markup import escape
 
+from host_tools.base.terminal import Column, Listing
+from host_tools.base.units import size
 from host_tools.planning.explain import yuan
 from host_tools.planning.fit import Fit, Total
 from host_tools.planning.show import span
-from host_tools.terminal import Column, Listing
-from host_tools.units import size
 
 
 def show_fit(found: Fit, console: Console) -> None:
-    """Prints the ranking, the three that stand out, and what was left out."""
+    """Prints the ranking, the three best options, and the notes."""
     history = found.history
     many = f"{len(history.curves)} device{'' if len(history.curves) == 1 else 's'}"
     days = history.seconds / 86_400
@@ -23,7 +23,7 @@ def show_fit(found: Fit, console: Console) -> None:
     table = Listing([Column("Plan", least=24), *(Column(name, right=True) for name in figures)])
     for total in found.totals:
         table.add(
-            escape(total.way.name),
+            escape(total.option.name),
             f"{total.cost_fen / 100:.2f}",
             f"{total.cost_per_month_fen / 100:.2f}",
             _brief(total.stopped_s),
@@ -33,20 +33,20 @@ def show_fit(found: Fit, console: Console) -> None:
         )
     console.print(table)
     console.print(
-        "Cost and times are of all devices; a month is of one device. Lost: octets that would not have passed."
+        "Cost and times are of all devices, a month is of one device. Lost: octets that would have been held back."
     )
     for words, total in (
         ("Least cost", found.cheapest),
         ("Least stopped", found.least_stopped),
         ("Best trade-off", found.trade_off),
     ):
-        console.print(f"[bold]{words}[/]: {escape(total.way.name)}, {yuan(total.cost_fen)}, {stops(total)}")
+        console.print(f"[bold]{words}[/]: {escape(total.option.name)}, {yuan(total.cost_fen)}, {stops(total)}")
     for note in found.notes:
         console.print(f"[cyan]i[/] {escape(note)}")
 
 
 def stops(total: Total) -> str:
-    """How long data stood still, in words."""
+    """How long data was stopped, in words."""
     if not total.stopped_s:
         return "never stopped"
     return f"{span(total.stopped_s)} without data, on {total.devices_stopped} of {total.devices}"

@@ -1,12 +1,12 @@
-"""What devices used: from a CSV file, or from the collector's database.
+"""Reads past usage from a CSV file or from the collector's database.
 
-A history is a curve for each device: octets since its beginning, against time, straight between its points.
+A history has a curve for each device: octets since its first point, against time, linear between points.
 
-CSV: a first line of names. `time` (ISO 8601) or `date`, `octets` or `carried_octets`, and if wanted `packets` and
-`device`; other columns are ignored. A row's octets are those from its time on: of that day where only a date is given,
-else up to the device's next row. Where at least half of a device's rows are equally far apart, a row lasts no longer
-than that: after a gap nothing was used in it. The last row lasts as long as the usual one, or the one before it.
-Times without a zone are in the zone that the caller names. Rows may come in any order.
+CSV: the first line has the names of the columns: `time` (ISO 8601) or `date`, `octets` or `carried_octets`, optionally
+`packets` and `device`; others are ignored. A row has the octets from its time on: of that day for a date, else up to
+the device's next row. If at least half of a device's rows have the same distance, no row lasts longer than that, so
+that nothing was used in a gap. The last row lasts as long as the usual one, or as the one before it. Times without a
+zone are in the zone that the caller names. Rows may be in any order.
 
 Database: a device's lifetime octets, as reports told them, from the first report that arrived to the last one.
 """
@@ -19,7 +19,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from host_tools import files
-from host_tools.errors import UsageError
-from host_tools.units import quote
+from host_tools.base import days, files
+from host_tools.base.errors import UsageError
+from host_tools.base.units import quote
 
 Ints = NDArray[np.int64]
 
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_DAY_S = 86_400
-MOST_OCTETS = 1 << 44  # of a device, 16 TB: so that what a bill makes of them fits 64 bits
+MOST_OCTETS = 1 << 44  # of a device, 16 TB: so that rated octets fit 64 bits
 _LEAST_PACKET = 20  # octets of an IPv4 header, RFC 791 section 3.1
-_LAST_S = 65_536 * _DAY_S  # a device's dates end there, in 2179
+_LAST_S = 65_536 * days.DAY_S  # a device's dates end there, in 2179
 _SQLITE = b"SQLite format 3\0"
 _TIMES = ("time", "date")
 _OCTETS = ("octets", "carried_octets")
@@ -46,9 +44,9 @@ _HINT = "name a CSV file with the columns time and octets, or the collector's da
 
 @dataclass(frozen=True)
 class Curve:
-    """A device's use: at `times`, rising seconds since 2000-01-01 UTC, `octets` had been used since the first of them.
+    """The usage of a device: at `times`, in rising seconds since 2000-01-01 UTC, the octets since the first of them.
 
-    `packets` likewise, None where nobody counted them.
+    `packets` likewise; None if they are not known.
     """
 
     device: str
@@ -67,7 +65,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class History:
-    """The curves of a file, by device; `notes` says what in it was left out and why."""
+    """The curves of a file, by device; `notes` are sentences about what was ignored."""
 
     where: str
     curves: list[Curve]
@@ -79,12 +77,12 @@ class History:
 
     @property
     def seconds(self) -> int:
-        """Of all devices together."""
+        """The sum over all devices."""
         return sum(curve.seconds for curve in self.curves)
 
 
 def load(path: Path, utc_offset_min: int = 480) -> History:
-    """Reads a file of either kind; UsageError for whatever is wrong with it."""
+    """Reads a file of either kind. UsageError for bad input."""
     try:
         with path.open("rb") as file:
             head = file.read(len(_SQLITE))
@@ -102,7 +100,7 @@ def load(path: Path, utc_offset_min: int = 480) -> History:
 
 
 class _Rows:
-    """A device's rows as they come; `lengths` are 0 where the next row ends one."""
+    """The rows of a device in the order of the file; a length is 0 for a row that lasts up to the next."""
 
     def __init__(self) -> None:
         self.times, self.lengths, self.octets, self.packets, self.lines = (array("q") for _ in range(5))
@@ -118,7 +116,7 @@ def read_csv(lines: Iterable[str], where: str, zone: timezone) -> History:
             if row and any(row):
                 _take(row, reader.line_num, columns, devices, where, zone)
     except csv.Error as error:
-        raise UsageError(where, f"line {reader.line_num}", f"is no CSV: {error}") from None
+        raise UsageError(where, f"line {reader.line_num}", f"is not CSV: {error}") from None
     if not devices:
         raise UsageError(where, "", "has no rows of usage", _HINT)
     counted = columns.packets is not None
@@ -144,7 +142,7 @@ def _columns(names: list[str], where: str) -> _Columns:
     names = [name.strip().lower() for name in names]
     for name in (*_TIMES, *_OCTETS, "packets", "device"):
         if names.count(name) > 1:
-            raise UsageError(where, "line 1", f'the column "{name}" is there twice', "keep one of them")
+            raise UsageError(where, "line 1", f'the column "{name}" is not unique', "keep one of them")
 
     def one_of(choices: Sequence[str]) -> int:
         there = [name for name in choices if name in names]
@@ -199,13 +197,13 @@ def _count(text: str, name: str, line: int, where: str) -> int:
 
 
 def _time(text: str, line: int, where: str, zone: timezone) -> tuple[int, int]:
-    """(second, length): that of a date is a day, that of a time 0, which is not known yet."""
+    """(second, length): the length is a day for a date, and 0, not known yet, for a time."""
     try:
         second, length = _second(text, zone)
     except (ValueError, OverflowError):
         hint = "give it as in 2026-03-15 or 2026-03-15T08:00:00+08:00"
-        raise UsageError(where, f"line {line}, time", f"{quote(text)} is no date or time", hint) from None
-    if not _DAY_S <= second < _LAST_S:
+        raise UsageError(where, f"line {line}, time", f"{quote(text)} is not a date or time", hint) from None
+    if not days.DAY_S <= second < _LAST_S:
         raise UsageError(where, f"line {line}, time", f"{quote(text)} is out of range", "give a time of 2000 to 2178")
     return second, length
 
@@ -213,9 +211,8 @@ def _time(text: str, line: int, where: str, zone: timezone) -> tuple[int, int]:
 @lru_cache(maxsize=65_536)  # a fleet's devices are counted at the same times
 def _second(text: str, zone: timezone) -> tuple[int, int]:
     at = datetime.fromisoformat(text)
-    length = _DAY_S if len(text) == len("2026-03-15") else 0
-    since = (at if at.tzinfo else at.replace(tzinfo=zone)) - _EPOCH
-    return since.days * _DAY_S + since.seconds, length
+    length = days.DAY_S if len(text) == len("2026-03-15") else 0
+    return days.seconds(at if at.tzinfo else at.replace(tzinfo=zone)), length
 
 
 def _curve(device: str, rows: _Rows, where: str, counted: bool) -> Curve:
@@ -237,13 +234,13 @@ def _curve(device: str, rows: _Rows, where: str, counted: bool) -> Curve:
     ends = times + np.where(lengths > 0, lengths, _usual(steps, len(times)))
     if not lengths[-1] and len(steps) == 0:
         hint = "give two rows or more, or dates"
-        raise UsageError(where, f"line {lines[0]}, time", "one time alone has no length", hint)
+        raise UsageError(where, f"line {lines[0]}, time", "a single time has no length", hint)
     ends[:-1] = np.minimum(ends[:-1], times[1:])
     return Curve(device, *_points(times, ends, octets, packets if counted else None))
 
 
 def _usual(steps: Ints, rows: int) -> Ints:
-    """How long rows last, were there no next one: the usual step if there is one, else that to the next row."""
+    """The most that each row lasts: the usual step if there is one, else the step to the next row."""
     if not len(steps):
         return np.zeros(rows, np.int64)
     values, counts = np.unique(steps, return_counts=True)
@@ -254,7 +251,7 @@ def _usual(steps: Ints, rows: int) -> Ints:
 
 
 def _points(times: Ints, ends: Ints, octets: Ints, packets: Ints | None) -> tuple[Ints, Ints, Ints | None]:
-    """The curve through rows that do not overlap."""
+    """The curve of rows that do not overlap."""
     at = np.empty(2 * len(times), np.int64)
     at[0::2], at[1::2] = times, ends
     keep = np.append(True, np.diff(at) > 0)
@@ -270,52 +267,57 @@ def _points(times: Ints, ends: Ints, octets: Ints, packets: Ints | None) -> tupl
 
 # --- the collector's database ---
 
-_QUERY = "SELECT device, received_at, carried_octets FROM report ORDER BY device"
+_QUERY = "SELECT device, received_at, carried_octets, {life} FROM report ORDER BY device"
 
 
 def _database(path: Path) -> History:
     curves, notes = [], []
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            for device, rows in _by_device(db.execute(_QUERY)):
+            has_lives = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'life'").fetchone()
+            query = _QUERY.format(life="life" if has_lives else "1")
+            for device, rows in _by_device(db.execute(query)):
                 _from_reports(device, rows, path.name, curves, notes)
     except sqlite3.Error as error:
-        raise UsageError(path.name, "", f"is no collector's database: {error}", _HINT) from None
+        raise UsageError(path.name, "", f"is not a collector's database: {error}", _HINT) from None
     if not curves:
         problem = "; ".join(notes) or "has no reports"
-        raise UsageError(path.name, "", problem, "two reports of a device are the least that tell a use")
+        raise UsageError(path.name, "", problem, "usage needs at least two reports of a device")
     return History(path.name, curves, notes)
 
 
-def _by_device(rows: Iterator[Any]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+def _by_device(rows: Iterator[Any]) -> Iterator[tuple[str, list[tuple[str, int, int]]]]:
     device, found = None, []
-    for name, at, octets in rows:
+    for name, *row in rows:
         if name != device:
             if device is not None:
                 yield device, found
             device, found = name, []
-        found.append((at, octets))
+        found.append(tuple(row))
     if device is not None:
         yield device, found
 
 
-def _from_reports(device: str, rows: list[tuple[str, int]], where: str, curves: list[Curve], notes: list[str]) -> None:
-    """What was known when: a report that comes late, with less than is known already, adds nothing."""
+def _from_reports(
+    device: str, rows: list[tuple[str, int, int]], where: str, curves: list[Curve], notes: list[str]
+) -> None:
+    """What was known when: a report that comes late, with less than is known already, adds nothing. After the loss of a
+    ledger the count begins again from 0, in another life."""
     arrived = []
-    for at, octets in rows:
+    for at, octets, life in rows:
         try:
-            since = datetime.fromisoformat(at) - _EPOCH
+            second = days.seconds(datetime.fromisoformat(at))
         except (TypeError, ValueError):
-            raise UsageError(where, f"device {quote(device)}", f"{quote(at)} is no time of a report") from None
-        arrived.append((since.days * _DAY_S + since.seconds, octets))
+            raise UsageError(where, f"device {quote(device)}", f"{quote(at)} is not the time of a report") from None
+        arrived.append((second, life, octets))
     known: dict[int, int] = {}
-    most = 0
-    for second, octets in sorted(arrived):
-        most = max(most, octets)
-        known[second] = most
+    most: dict[int, int] = {}
+    for second, life, octets in sorted(arrived):
+        most[life] = max(most.get(life, 0), octets)
+        known[second] = sum(most.values())
     points = list(known.items())
     if len(points) < 2:
-        notes.append(f"{device} is left out: one report tells no use")
+        notes.append(f"{device} is left out: usage needs two reports")
         return
     times, octets = (np.array(column, np.int64) for column in zip(*points, strict=True))
     if octets[-1] > MOST_OCTETS:

@@ -1,4 +1,4 @@
-"""The `bench` fixture: starts a world, lets its time pass, and says how the run went."""
+"""The `bench` fixture: starts a world, advances its time, and returns the outcome of the run."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 
 import pytest
 
-from host_tools.bench import RunResult, World
-from host_tools.errors import UsageError
-from host_tools.pytest_plugin import worlds
-from host_tools.pytest_plugin.sides import CarrierSide, GuardSide, ModemSide
-from host_tools.pytest_plugin.stage import Stage
+from host_tools.base.errors import UsageError
+from host_tools.base.units import quote
+from host_tools.pytest_plugin import compose
+from host_tools.pytest_plugin.handles import CarrierHandle, GuardHandle, ModemHandle
+from host_tools.pytest_plugin.paused import PausedWorld
 from host_tools.pytest_plugin.target import Target
-from host_tools.scenario import Scenario, settings
+from host_tools.report.labels import Describer
+from host_tools.run.recorder import RunResult
+from host_tools.run.world import World
+from host_tools.scenario.file import Scenario
 from host_tools.sim.board import CAUSE_NAMES
 from host_tools.sim.clock import S
-from host_tools.targets.board import WiredBoard
-from host_tools.units import quote
-from host_tools.words import Teller
 
 TAIL_EVENTS = 25
 ROUTINE = ("set-utc",)
-"""Events that tell nothing about a failure."""
+"""Events that do not help to understand a failure."""
 TAIL_LINES = 40
-_ELSEWHERE = "run this test on cpython or micropython"
+_HINT = "run this test on cpython or micropython"
 _CAUSES = {name: cause for cause, name in CAUSE_NAMES.items()}
 
 
 class Run:
-    """How a whole run went. `result` has all figures, as `usageguard sim --json` prints them."""
+    """The outcome of a run. `result` has all figures, as `usageguard sim --json` prints them."""
 
     def __init__(self, result: RunResult, output: str, may_crash: bool) -> None:
         self.result: dict[str, Any] = result.to_json()
@@ -41,19 +41,23 @@ class Run:
         self.failures: list[str] = list(self.result["failures"])
         if self.crashes and not may_crash:
             self.failures.append(f"the application crashed {self.crashes} times; may_crash=True allows it")
+        hangs = self.find("bench", "program-hangs")
+        if hangs and not may_crash:
+            where = ", ".join(sorted({event["place"] for event in hangs}))
+            self.failures.append(f"the application computed without a wait, at {where}; may_crash=True allows it")
 
     @property
     def passed(self) -> bool:
-        """The scenario's expectations held, and the application did not crash."""
+        """Whether the scenario's expectations held and the application did not crash."""
         return not self.failures
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What happened: `t`, `who` ("device", "carrier", "modem", "bench", "desk"), `what`, and its figures."""
+        """The event log: `t`, `who` (device, carrier, modem, bench or owner), `what`, and the event's fields."""
         return self.result["events"]
 
     def find(self, who: str, what: str) -> list[dict[str, Any]]:
-        """The events of one kind."""
+        """The events with this `who` and `what`."""
         return [event for event in self.events if (event["who"], event["what"]) == (who, what)]
 
     @property
@@ -73,19 +77,19 @@ class Run:
 
 
 class Bench:
-    """One world at a time. Spans of time are as in "90s", "10m", "6h", "1d12h", or a timedelta."""
+    """Runs one world at a time. A span of time is a string such as "90s", "10m", "6h", "1d12h", or a timedelta."""
 
     def __init__(self, target: Target, folder: Path) -> None:
         self._target = target
         self._folder = folder
-        self._stage: Stage | None = None
+        self._paused: PausedWorld | None = None
         self._scenario: Scenario
         self._events: list[dict[str, Any]] = []
         self._output: list[str] = []
         self._may_crash = False
-        self.carrier = CarrierSide(self)
-        self.modem = ModemSide(self)
-        self.guard = GuardSide(self)
+        self.carrier = CarrierHandle(self._present)
+        self.modem = ModemHandle(self._present)
+        self.guard = GuardHandle(self._present)
 
     def __enter__(self) -> Bench:
         return self
@@ -94,14 +98,14 @@ class Bench:
         self.close()
 
     def close(self) -> None:
-        """Ends the world, wherever it is."""
-        if self._stage:
-            self._stage.close()
-            self._stage = None
+        """Ends the world."""
+        if self._paused:
+            self._paused.close()
+            self._paused = None
 
     @property
     def target(self) -> str:
-        """What runs the firmware, as given with --target."""
+        """The name of the target, as given with --target."""
         return self._target.name
 
     # Start, and let time pass
@@ -127,24 +131,25 @@ class Bench:
         may_crash: bool = False,
         **tables: Any,
     ) -> None:
-        """Makes a world with a device that runs `app`, and stops at its first instant.
+        """Creates a world with a device that runs `app`, paused at its start.
 
-        `scenario` is a file or one that ships; other arguments are its tables and keys, and go before what the file
-        says: `plan`, `carrier`, `upstream`, `expect`, `classes`, `traffic`, `faults`, `platform`, `orders`, `start`,
-        `modem`, … Without a file: 30 MB a month, from 2026-03-01 on for a day, a collector for the reports.
-        `hosts` are the hosts that the application talks to: a kind ("responder", "sink"), "mqtt" for a real broker,
-        or the "address:port" of a real server, by name. `files` lie on the device beside the application (paths, or
-        contents by name), stock `libraries` among its modules ("umqtt.simple").
-        Paths are looked for from the test's folder. UsageError for whatever is wrong.
+        `scenario` is a file or the name of one that ships. Other arguments are the tables and keys of a scenario and
+        replace those of the file: `plan`, `carrier`, `upstream`, `expect`, `classes`, `traffic`, `faults`,
+        `platform`, `orders`, `start`, `modem`, … The defaults without a file are 30 MB a month, one day from
+        2026-03-01 on, and a collector for the reports.
+        `hosts` maps the names of the hosts that the application talks to: to a kind ("responder", "sink"), to "mqtt"
+        for a real broker, or to the "address:port" of a real server. `files` lie beside the application on the device
+        (paths, or contents by name), stock `libraries` among its modules ("umqtt.simple").
+        Relative paths start at the test's folder. UsageError for anything that is wrong.
         """
         __tracebackhide__ = True
         self.close()
-        given = {"duration": duration, "plan": plan, "class": classes and list(classes), "host": hosts, **tables}
-        self._scenario = made = worlds.compose(app, scenario, self._folder, given)
-        on_device = worlds.contents(files, self._folder)
+        given = {"duration": duration, "plan": plan, "classes": classes and list(classes), "host": hosts, **tables}
+        self._scenario = made = compose.compose(app, scenario, self._folder, given)
+        on_device = compose.contents(files, self._folder)
         output = self._output = []
         self._may_crash = may_crash
-        self._stage = Stage(
+        self._paused = PausedWorld(
             lambda on_start: self._target.play(
                 made,
                 seed,
@@ -154,30 +159,31 @@ class Bench:
                 libraries=list(libraries),
             )
         )
-        self._events = self._stage.world.log.events
+        self._events = self._paused.world.log.events
 
     def advance(self, span: str | timedelta | None = None, *, until: str | date | datetime | None = None) -> None:
-        """Lets so much virtual time pass, or all of it until a calendar instant.
+        """Advances the virtual time by `span`, or to the calendar instant `until`.
 
-        Raises what the program on the device ended with. UsageError for a time that is past, or after the end.
+        Raises `Crashed` when the device's program ends by itself. UsageError for a time in the past or after the end.
         """
         __tracebackhide__ = True
         if (span is None) == (until is None):
-            raise UsageError(worlds.WHERE, "advance", "wants one time", 'write advance("6h") or advance(until="…")')
+            hint = 'write advance("6h") or advance(until="…")'
+            raise UsageError(compose.WHERE, "advance", "needs exactly one time", hint)
         clock = self._world.clock
         if span is not None:
-            self._go(clock.now_us + worlds.seconds(span) * S, quote(str(span)))
+            self._go(clock.now_us + compose.seconds(span) * S, quote(str(span)))
         else:
             assert until is not None
-            self._go(clock.us_of(worlds.instant(until, self._zone)), f"until {until}")
+            self._go(clock.us_of(compose.instant(until, self._zone)), f"until {until}")
 
     def wait_until(
         self, condition: Callable[[], object], within: str | timedelta, *, step: str | timedelta = "1m"
     ) -> None:
-        """Lets time pass until the condition holds, looked at once every `step`; the test fails where it does not."""
+        """Advances the time until `condition()` is true, checked once per `step`; fails the test after `within`."""
         __tracebackhide__ = True
-        every = worlds.seconds(step) * S
-        end = self._world.clock.now_us + worlds.seconds(within) * S
+        every = compose.seconds(step) * S
+        end = self._world.clock.now_us + compose.seconds(within) * S
         while not condition():
             now = self._world.clock.now_us
             if now >= end:
@@ -187,48 +193,48 @@ class Bench:
             self._go(min(now + every, end), f"{within} to wait")
 
     def finish(self) -> Run:
-        """Lets time pass to the scenario's end."""
+        """Advances the time to the scenario's end."""
         __tracebackhide__ = True
-        stage = self.stage
-        if not stage.over:
-            stage.go(None)
-        return Run(stage.outcome, self.output, self._may_crash)
+        paused = self._present()
+        if not paused.over:
+            paused.go(None)
+        return Run(paused.outcome, self.output, self._may_crash)
 
     def at(self, span: str | timedelta, act: Callable[..., object], *args: Any, **fields: Any) -> None:
-        """Has `act(...)` called when so much time has passed from now on, as in `bench.at("6h", modem.reboot)`."""
-        when = self._world.clock.now_us + worlds.seconds(span) * S
+        """Schedules `act(*args, **fields)` in `span` from now, as in `bench.at("6h", modem.reboot)`."""
+        when = self._world.clock.now_us + compose.seconds(span) * S
 
         def due() -> None:
             act(*args, **fields)
 
-        self.stage.call(lambda: self._world.clock.at(when, due))
+        self._present().call(lambda: self._world.clock.at(when, due))
 
     @property
     def now(self) -> datetime:
         """The virtual time, in the scenario's zone."""
         return self._world.clock.utc().astimezone(self._zone)
 
-    # What happens to the board
+    # Faults of the board
 
     def cut_power(self, span: str | timedelta = "10s", modem_too: bool = True) -> None:
-        """Takes the power away without warning, for so long; it happens as soon as time passes."""
-        off = worlds.seconds(span)
+        """Cuts the board's power for `span`, without warning, as soon as time passes; the modem's too by default."""
+        off = compose.seconds(span)
 
         def cut() -> None:
             board = self._world.board
-            if isinstance(board, WiredBoard) and not board.relay:
-                raise UsageError("--target", self.target, "nothing here can cut a board's power", _ELSEWHERE)
+            if not board.can_cut_power:
+                raise UsageError("--target", self.target, "nothing here can cut a board's power", _HINT)
             self._world.log.add("bench", "power-cut", off_s=off)
             board.cut_power(off * S, modem_too)
 
         self._next(cut)
 
     def reset(self, cause: str = "watchdog") -> None:
-        """Resets the board, not the modem: "watchdog", "hard" or "soft"; it happens as soon as time passes."""
+        """Resets the board, not the modem, as soon as time passes: "watchdog", "hard" or "soft"."""
         if cause not in _CAUSES:
-            raise UsageError(worlds.WHERE, "reset", f"{quote(cause)} is no cause", f"use {', '.join(_CAUSES)}")
-        if isinstance(self._world.board, WiredBoard):
-            raise UsageError("--target", self.target, "is reset by faults of the scenario only", _ELSEWHERE)
+            raise UsageError(compose.WHERE, "reset", f"{quote(cause)} is not a cause", f"use {', '.join(_CAUSES)}")
+        if not self._world.board.simulated:
+            raise UsageError("--target", self.target, "is reset by faults of the scenario only", _HINT)
 
         def reset() -> None:
             self._world.log.add("bench", "reset", cause=cause)
@@ -238,64 +244,65 @@ class Bench:
 
     def _next(self, act: Callable[[], None]) -> None:
         world = self._world
-        self.stage.call(lambda: world.clock.at(world.clock.now_us, act))
+        self._present().call(lambda: world.clock.at(world.clock.now_us, act))
 
-    # What it was like
+    # The outcome so far
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What has happened so far."""
+        """The event log so far."""
         return self._events
 
     @property
     def output(self) -> str:
-        """What the device printed in its boots so far, the present one left out."""
+        """What the device printed in its finished boots."""
         return "\n".join(text for text in self._output if text)
 
     def sections(self) -> list[tuple[str, str]]:
-        """What a report of a failure shows."""
-        made = []
+        """(title, text) of each section that the report of a failed test gets. Ends the world."""
+        sections = []
         if self._events:
-            told = [event for event in self._events if event["what"] not in ROUTINE]
-            title = f"Usage Guard: the last {min(len(told), TAIL_EVENTS)} of {len(told)} events on {self.target}"
-            made.append((title, self._tell(told[-TAIL_EVENTS:])))
-        self.close()  # what the boot under way printed is known when it ends
+            shown = [event for event in self._events if event["what"] not in ROUTINE]
+            title = f"Usage Guard: the last {min(len(shown), TAIL_EVENTS)} of {len(shown)} events on {self.target}"
+            sections.append((title, self._describe(shown[-TAIL_EVENTS:])))
+        self.close()  # the output of the present boot is known when it ends
         if self.output:
-            made.append(("Usage Guard: what the device printed", "\n".join(self.output.splitlines()[-TAIL_LINES:])))
-        return made
+            text = "\n".join(self.output.splitlines()[-TAIL_LINES:])
+            sections.append(("Usage Guard: what the device printed", text))
+        return sections
 
-    def _tell(self, events: list[dict[str, Any]]) -> str:
-        config = settings(self._scenario)
-        teller = Teller(config.plan.warn_permille, [(c.name, c.shed_permille) for c in config.classes])
+    def _describe(self, events: list[dict[str, Any]]) -> str:
+        config = self._scenario.config
+        describer = Describer(config.plan.warn_permille, [(c.name, c.shed_permille) for c in config.classes])
         lines = []
         for event in events:
             at = datetime.fromisoformat(event["t"]).astimezone(self._zone)
-            lines.append(f"{at:%m-%d %H:%M:%S}  {event['who']:8}{teller.tell(event) or event['what']}")
+            lines.append(f"{at:%m-%d %H:%M:%S}  {event['who']:8}{describer.describe(event) or event['what']}")
         return "\n".join(lines)
 
-    # Inside
+    # Private
 
-    @property
-    def stage(self) -> Stage:
-        """The present world's."""
-        if self._stage is None:
-            raise UsageError(worlds.WHERE, "", "no world has been started", 'begin with bench.start("my_app.py")')
-        return self._stage
+    def _present(self) -> PausedWorld:
+        """The present world. UsageError without one."""
+        if self._paused is None:
+            raise UsageError(compose.WHERE, "", "no world has been started", 'begin with bench.start("my_app.py")')
+        return self._paused
 
     @property
     def _world(self) -> World:
-        return self.stage.world
+        return self._present().world
 
     @property
     def _zone(self) -> tzinfo | None:
         return self._scenario.start.tzinfo
 
-    def _go(self, until_us: int, told: str) -> None:
+    def _go(self, until_us: int, given: str) -> None:
+        """Advances to `until_us`; `given` is the time as the test wrote it, for messages."""
         __tracebackhide__ = True
         world = self._world
-        if self.stage.over or until_us >= world.end_us:
+        if self._present().over or until_us >= world.end_us:
             length = timedelta(microseconds=world.end_us)
-            raise UsageError(worlds.WHERE, "advance", f"{told} is not before the end", f"duration is {length}")
+            raise UsageError(compose.WHERE, "advance", f"{given} is not before the end", f"duration is {length}")
         if until_us < world.clock.now_us:
-            raise UsageError(worlds.WHERE, "advance", f"{told} is past", f"it is {self.now:%Y-%m-%d %H:%M:%S}")
-        self.stage.go(until_us)
+            raise UsageError(compose.WHERE, "advance", f"{given} is past", f"it is {self.now:%Y-%m-%d %H:%M:%S}")
+        self._present().go(until_us)

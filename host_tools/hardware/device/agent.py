@@ -1,6 +1,6 @@
 # type: ignore - MicroPython, which pyright takes for CPython
 # ruff: noqa: SIM115, SIM105, PLW0603
-"""What the tools have a board do at its REPL, sent as it stands. Paths are absolute; nothing here prints secrets."""
+"""Functions that the tools run at a board's REPL; the file is sent as it is. Paths are absolute. Prints no secrets."""
 
 import binascii
 import gc
@@ -8,13 +8,13 @@ import hashlib
 import os
 
 gc.collect()
-gc.threshold(2048)  # the heap stays whole: unpacking wants 32 KiB in one piece
+gc.threshold(2048)  # avoids fragmentation: unpacking needs 32 KiB in one piece
 
 _stream = None
 
 
 def digest(path):
-    """The file's SHA-256 as hexadecimal digits."""
+    """The SHA-256 of the file, in hexadecimal."""
     made = hashlib.sha256()
     with open(path, "rb") as file:
         block = file.read(512)
@@ -25,7 +25,7 @@ def digest(path):
 
 
 def survey(folder, found):
-    """Enters every file below `folder` with its digest into `found`; a folder that is missing has none."""
+    """Adds every file below `folder` with its digest to `found`, and returns it. The folder may be missing."""
     try:
         entries = list(os.ilistdir(folder))
     except OSError:
@@ -40,7 +40,7 @@ def survey(folder, found):
 
 
 def read(path):
-    """A small text file; None where it is missing."""
+    """The text of a small file; None if it is missing."""
     try:
         with open(path) as file:
             return file.read()
@@ -56,38 +56,38 @@ def versions():
 
 
 def has_partition(label):
-    """Whether the board's flash has a data partition of that name."""
+    """Whether the board's flash has a data partition named `label`."""
     from esp32 import Partition
 
     return bool(Partition.find(Partition.TYPE_DATA, label=label))
 
 
 def has_secrets():
-    """Which secrets the board has, by name."""
+    """The names of the secrets that the board has."""
     import json
 
     return sorted(json.loads(read("/secrets.json") or "{}"))
 
 
 def replace(path, text):
-    """Writes a small file so that a power cut leaves the old one or the new one."""
+    """Writes a small file; a power cut leaves the old or the new content."""
     with open(path + ".new", "w") as file:
         file.write(text)
     put(path)
 
 
 def put(path):
-    """Puts what was sent as `path`.new in its place: a power cut leaves the old one or the new one."""
+    """Renames `path`.new to `path`; a power cut leaves the old or the new file."""
     os.rename(path + ".new", path)
 
 
 def folders(path):
-    """Makes the folders above `path`."""
+    """Creates the folders above `path`."""
     at = path.find("/", 1)
     while at > 0:
         try:
             os.mkdir(path[:at])
-        except OSError:  # it is there; if not, writing the file tells
+        except OSError:  # it exists; otherwise writing the file fails
             pass
         at = path.find("/", at + 1)
 
@@ -98,7 +98,7 @@ def remove(paths):
 
 
 def copy(pairs):
-    """Copies files: (from, to) each."""
+    """Copies files; `pairs` are (source, target)."""
     for source, target in pairs:
         folders(target)
         with open(source, "rb") as old, open(target, "wb") as new:
@@ -109,7 +109,7 @@ def copy(pairs):
 
 
 def begin():
-    """Opens the file that takes what is sent: zlib's format, base64 in pieces."""
+    """Opens the file for an upload: a zlib stream, sent as pieces in base64."""
     global _stream
     _stream = open("/upload", "wb")
 
@@ -119,7 +119,7 @@ def more(text):
 
 
 def unpack(sizes):
-    """Takes the files out of what was sent, in this order: (path, octets) each."""
+    """Unpacks the uploaded files; `sizes` are (path, octets) in the order of the stream."""
     import deflate
 
     _stream.close()
@@ -138,7 +138,7 @@ def unpack(sizes):
 
 
 def feed():
-    """Keeps the watchdog of a maintenance boot quiet for another five minutes."""
+    """Feeds the watchdog of a maintenance boot for another five minutes."""
     import machine
 
     machine.WDT(timeout=300_000).feed()

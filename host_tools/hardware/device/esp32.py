@@ -1,8 +1,8 @@
 # type: ignore - MicroPython, which pyright takes for CPython
 # ruff: noqa: SIM115
-"""`esp32` of MicroPython's ESP32 port on the virtual board: two data partitions, each in a file.
+"""The virtual board's replacement for the ESP32 port's `esp32`: two data partitions, each in a file.
 
-Imported once per boot by `power_on`, while the host's files can still be reached.
+`power_on` imports it in each boot, while the host's files are still accessible.
 """
 
 import os
@@ -13,10 +13,10 @@ _SECTOR = 4096
 
 
 class Partition:
-    """MicroPython's block protocol over NOR flash: programming clears bits, an erase sets a sector's."""
+    """MicroPython's block protocol over NOR flash: programming clears bits, an erase sets all bits of a sector."""
 
     TYPE_APP, TYPE_DATA = 0, 1
-    _all = []  # noqa: RUF012 - MicroPython has no typing
+    _all = []
 
     def __init__(self, label, path):
         self._label = label
@@ -32,7 +32,7 @@ class Partition:
         return _whole(self._read, block * _SECTOR + off, buf)
 
     def writeblocks(self, block, buf, off=None):
-        if off is None:  # as the port does: the form without an offset erases first
+        if off is None:  # as in the port, the form without an offset erases first
             self.ioctl(6, block)
             off = 0
         return _whole(self._program, block * _SECTOR + off, buf)
@@ -61,7 +61,7 @@ class Partition:
 
 
 def _whole(action, at, buf):
-    """Does it, Ctrl-C or not: in the port this is C, which nothing interrupts, with littlefs around it."""
+    """Completes `action` in spite of Ctrl-C; in the ESP32 port this is C code, which Ctrl-C does not interrupt."""
     interrupted = False
     while True:
         try:
@@ -70,7 +70,7 @@ def _whole(action, at, buf):
         except KeyboardInterrupt:
             interrupted = True
     if interrupted:
-        machine.tell("again")
+        machine.notify("again")
     return 0
 
 

@@ -1,10 +1,9 @@
 # type: ignore - MicroPython, which pyright takes for CPython
-# ruff: noqa: SIM115, UP031, RUF012
-"""`machine` of MicroPython's ESP32 port, as far as the firmware uses it, on the virtual board.
+# ruff: noqa: SIM115, UP031
+"""The virtual board's replacement for the ESP32 port's `machine`, as far as the firmware uses it.
 
-Imported once per boot by `power_on`, while the host's files can still be reached. What only the hardware could do (a
-reset, the watchdog) is asked of the supervisor, a line at a time; it takes the process away in the middle of whatever
-it does, as a reset does.
+`power_on` imports it in each boot, while the host's files are still accessible. For what needs the hardware (a reset,
+the watchdog) it sends a line to the supervisor, which kills the process at any point, as a reset would.
 """
 
 import io
@@ -14,7 +13,7 @@ import termios
 import time
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
-_RETAINED = 2048  # octets of RTC memory that the ESP32 port offers
+_RETAINED = 2048  # size of the RTC memory in the ESP32 port
 _VMIN, _VTIME = 6, 5  # in c_cc, on Linux
 
 _control = open(int(os.getenv("BOARD_CONTROL")), "wb", 0)
@@ -27,7 +26,7 @@ def _open_line(path):
     line = open(path, "r+b", 0)
     termios.setraw(line.fileno())
     attributes = termios.tcgetattr(line.fileno())
-    attributes[6][_VMIN] = attributes[6][_VTIME] = 0  # a read takes what is there
+    attributes[6][_VMIN] = attributes[6][_VTIME] = 0  # a read returns what is available
     termios.tcsetattr(line.fileno(), termios.TCSANOW, attributes)
     return line
 
@@ -35,19 +34,19 @@ def _open_line(path):
 _line = _open_line(os.getenv("BOARD_UART"))
 
 
-def tell(text):
-    """A line to the supervisor."""
+def notify(text):
+    """Sends a line to the supervisor."""
     _control.write(text + "\n")
 
 
 def reset():
-    tell("reset")
+    notify("reset")
     while True:
         time.sleep(1)
 
 
 def soft_reset():
-    tell("soft")
+    notify("soft")
     while True:
         time.sleep(1)
 
@@ -70,7 +69,7 @@ class WDT:
         self.feed()
 
     def feed(self):
-        tell("watchdog %d" % self._timeout)
+        notify("watchdog %d" % self._timeout)
 
 
 class RTC:
@@ -85,7 +84,7 @@ class RTC:
         return stored[2 : 2 + int.from_bytes(stored[:2], "little")]
 
     def datetime(self, when=None):
-        """The host keeps the time; setting it is taken and forgotten."""
+        """The host's time; setting it has no effect."""
         if when is None:
             now = time.gmtime()
             return (now[0], now[1], now[2], now[6], now[3], now[4], now[5], 0)
@@ -93,7 +92,7 @@ class RTC:
 
 
 class Pin:
-    """Remembers its level; nothing hangs on it."""
+    """Stores its level; nothing is connected."""
 
     IN, OUT, OPEN_DRAIN = 1, 3, 7
     PULL_DOWN, PULL_UP = 1, 2
@@ -120,7 +119,7 @@ class Pin:
 
 
 class UART(io.IOBase):
-    """The line to whatever `--uart` names. Rate and buffers mean nothing: a pseudo-terminal has neither."""
+    """The line to the tty that `--uart` names. Baud rate and buffer sizes have no effect on a pseudo-terminal."""
 
     RTS, CTS = 1, 2
     _GET_FILENO = 10  # stream requests of py/stream.h
@@ -146,7 +145,7 @@ class UART(io.IOBase):
     def readinto(self, buf, n=-1):
         try:
             return _line.readinto(buf, len(buf) if n < 0 else n) or None
-        except OSError:  # the other end is gone: the line is silent
+        except OSError:  # the other end was closed
             return None
 
     def write(self, buf, n=-1):

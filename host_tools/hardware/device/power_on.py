@@ -1,5 +1,5 @@
 # type: ignore - MicroPython, which pyright takes for CPython
-"""A boot of the virtual board, from reset to REPL: what the ESP32 port does in C before and around `main.py`."""
+"""A boot of the virtual board, from reset to REPL: what the ESP32 port does in C before and after `main.py`."""
 
 import asyncio  # noqa: F401 - the scheduler in C reads the host's clock, so its Python half keeps to that one
 import os
@@ -9,13 +9,13 @@ import time as _time
 import esp32
 import machine
 
-_UNIT = 128  # octets; the port's 32 would be four times as many calls of a block device that is Python here
+_UNIT = 128  # bytes; the port uses 32, which would be four times as many calls of this block device in Python
 _PERIOD = 1 << 30
 _EPOCH = 946_684_800  # the ESP32 port counts from 2000-01-01
 
 
 class _Time:
-    """`time` as on an ESP32: its epoch, and ticks modulo 2**30."""
+    """`time` as on an ESP32: epoch 2000-01-01, ticks modulo 2**30."""
 
     def __getattr__(self, name):
         return getattr(_time, name)
@@ -42,7 +42,7 @@ class _Time:
 
 
 def _run(name):
-    """False when Ctrl-C ended it."""
+    """Runs a file if it exists; returns False when Ctrl-C ended it."""
     try:
         os.stat(name)
     except OSError:
@@ -60,7 +60,7 @@ def _run(name):
 
 
 def _mount():
-    """littlefs over everything, as `_boot.py` of the port does; an empty partition is made one."""
+    """Mounts littlefs as the root, as the port's `_boot.py` does; formats an empty partition."""
     flash = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="vfs")[0]
     try:
         disk = os.VfsLfs2(flash, readsize=_UNIT, progsize=_UNIT)
@@ -77,10 +77,10 @@ def _boot():
     _mount()
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.modules["time"] = _Time()
-    machine.tell("up")
+    machine.notify("up")
     if _run("boot.py") and not no_main:
         _run("main.py")
-    machine.tell("repl")
+    machine.notify("repl")
 
 
 _boot()

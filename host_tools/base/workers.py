@@ -1,0 +1,24 @@
+"""Spreads work over processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@contextmanager
+def results(work: Callable[[T], R], todo: Iterable[T], processes: int | None = None) -> Iterator[Iterator[R]]:
+    """Yields the results of `work` for each of `todo`, in any order. Leaving the context terminates the processes.
+
+    `processes` defaults to the number of cores. The processes ignore Ctrl-C.
+    """
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes or os.cpu_count(), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        yield pool.imap_unordered(work, todo)

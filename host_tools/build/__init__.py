@@ -1,0 +1,1 @@
+"""Builds what runs on a device: compiled modules, sets of files, configurations, file system images."""

@@ -1,0 +1,37 @@
+"""The entry point of a simulated device: does what `main.py` does on a board, with the host's HAL."""
+
+import json
+import os
+import sys
+
+from usageguard import app
+
+# CPython lacks MicroPython's older names of these modules, which published libraries import.
+if sys.implementation.name == "cpython":
+    for _name in ("binascii", "errno", "io", "json", "os", "re", "struct"):
+        sys.modules["u" + _name] = __import__(_name)
+
+
+def _load(name):
+    with open(name) as file:
+        return json.load(file)
+
+
+def _configuration():
+    from usageguard.config import load as config  # a local name, so that the validator can be freed
+
+    return config.load(_load("config.json"))
+
+
+def main():
+    configuration = _configuration()
+    app.forget_configuration()  # as in `start.py`
+    from usageguard.guard.guard import Guard
+    from usageguard.hal import host, virtual
+
+    hal = host.HostHal(host.FdLink(int(os.getenv("USAGEGUARD_FD"))))
+    virtual.install(hal)
+    bench = _load("bench.json")
+    guard = Guard(hal, configuration)
+    # Imported late, as on a board, so that `import socket` in the application finds the guard's.
+    app.run(guard, lambda guard: __import__(bench["app"]).main(guard))

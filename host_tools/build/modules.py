@@ -1,0 +1,122 @@
+"""Finds the firmware's modules that a device needs: those it can import, without those its plan never uses."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from host_tools.base import paths
+
+BOARD = ("start", "usageguard.hal.esp32")
+"""The modules that a board starts with; together with the modem's driver they import everything else."""
+VALIDATOR = ("usageguard.config.load", "usageguard.config.limits", "usageguard.config.plan", "usageguard.config.table")
+"""Needed only by a device that checks its configuration itself."""
+ELSEWHERE = ("usageguard.cpython",)
+"""Needed only on CPython."""
+_BESIDE = ("slots", "main")  # installed outside the sets
+
+
+def _with_sms(config: Any) -> bool:
+    return config.upstream.sms_number is not None
+
+
+def _with_ntp(config: Any) -> bool:
+    return config.upstream.ntp_host is not None
+
+
+def _with_orders(config: Any) -> bool:
+    return config.upstream.host is not None  # orders come with the acknowledgement of a report
+
+
+_FOR_SOME: dict[str, Callable[[Any], bool]] = {
+    "usageguard.at.pdu": _with_sms,
+    "usageguard.core.burst": lambda config: config.plan.burst is not None,
+    "usageguard.core.account.allowance": _with_orders,
+    "usageguard.core.account.figures": _with_orders,
+    "usageguard.core.account.orders": _with_orders,
+    "usageguard.corroborated": _with_ntp,
+    "usageguard.guard.reserve_pace": _with_orders,
+    "usageguard.guard.way_in": _with_orders,
+    "usageguard.guard.burst_guard": lambda config: config.plan.burst is not None,
+    "usageguard.modem.messenger": _with_sms,
+    "usageguard.guard.order_handler": _with_orders,
+    "usageguard.upstream.sms": _with_sms,
+    "usageguard.upstream.sntp": _with_ntp,
+}
+"""Modules that are imported inside functions, each with the configurations (core.settings.Config) that use it.
+
+core.bucket is not listed: an ordered throttle is stored, and stays in force under the device's next configuration.
+"""
+_ACCOUNT_PARTS = (
+    "usageguard.core.account.life",
+    "usageguard.core.account.money",
+    "usageguard.core.account.pool",
+    "usageguard.core.forecast",
+)
+"""Modules that core.account.account.Account imports for plans that need them."""
+
+
+def driver(family: str) -> str:
+    """The module for a modem family."""
+    return f"usageguard.modem.{family}"
+
+
+def unneeded(config: Any) -> list[str]:
+    """The modules that a device with this Config never imports, though the firmware refers to them."""
+    made = _account_parts(config)
+    without = [name for name, wanted in _FOR_SOME.items() if not wanted(config)]
+    return without + [name for name in _ACCOUNT_PARTS if name not in made]
+
+
+def without_parts(board: dict[str, Any]) -> list[str]:
+    """The modules for parts that a board with this `board.json` does not have."""
+    return [] if "axp2101" in board else ["usageguard.hal.axp2101"]
+
+
+def _account_parts(config: Any) -> set[str]:
+    """The modules of the parts of Account for this Config. Account chooses them, so one is constructed to find out."""
+    paths.use_firmware()
+    from usageguard.core.account.account import Account
+    from usageguard.core.policy import Policy
+    from usageguard.store.ledger import ORDERS_OCTETS
+
+    account = Account(config.plan, Policy(config.plan, config.classes), bytearray(ORDERS_OCTETS))
+    return {type(part).__module__ for part in vars(account).values()}
+
+
+def reached(roots: Iterable[str], without: Iterable[str] = ()) -> list[str]:
+    """The names of the firmware's modules that `roots` import directly or indirectly, sorted."""
+    left_out = {*without, *_BESIDE}
+    found: set[str] = set()
+    pending = list(roots)
+    while pending:
+        name = pending.pop()
+        file = source(name)
+        if name in found or name in left_out or not file:
+            continue
+        found.add(name)
+        if "." in name:
+            pending.append(name.rpartition(".")[0])
+        pending += imports(file.read_bytes())
+    return sorted(found)
+
+
+@functools.cache
+def imports(text: bytes) -> list[str]:
+    """The modules that a source may import, including names imported from a package, as they may be modules."""
+    names = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def source(name: str) -> Path | None:
+    """The file of a firmware module; None for any other module."""
+    path = paths.firmware() / name.replace(".", "/")
+    return next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file()), None)

@@ -1,0 +1,127 @@
+"""Builds the set of files for a device: the compiled modules that its configuration needs, and the application."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from host_tools.base import files, paths
+from host_tools.base.errors import UsageError
+from host_tools.build import bytecode, configuration, device_config, modules
+
+ROOT_FILES = ("slots.py", "main.py")
+"""Installed as source, which every MicroPython version can read. `main.py` is last, as it imports the other one."""
+LEDGER_IN_FILES = "usageguard/store/filelog.mpy"
+"""Needed only by a board without a ledger partition."""
+SECRETS = ("id", "key", "pin")
+
+
+class ModemFamily(Protocol):
+    """The modem of a board, as far as a set depends on it."""
+
+    @property
+    def family(self) -> str: ...
+
+
+class Board(Protocol):
+    """The part of `host_tools.hardware.boards.Board` that a set depends on."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def modem(self) -> ModemFamily: ...
+
+    def device_json(self) -> dict[str, Any]:
+        """The device's `board.json`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A checked configuration file, split into the part for the set and the secrets of one device."""
+
+    config: Any
+    """A usageguard.core.settings.Config; it has a placeholder for a device that the file does not name."""
+    secrets: dict[str, str]
+
+
+def settings(path: Path) -> Settings:
+    """Reads a configuration (TOML, or JSON in a file named .json) and checks it with the firmware's validator.
+
+    `device` and `modem.pin` may be missing, as the device may already have them. Raises UsageError for bad input.
+    """
+    raw = files.table(path, "name the device's configuration, TOML or JSON")
+    config = device_config.normalized(raw, str(path))
+    checked = device_config.check(config, str(path))
+    secrets = dict(config.get("device", {}))
+    if checked.modem.pin:
+        secrets["pin"] = checked.modem.pin
+    return Settings(checked, secrets)
+
+
+def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> dict[str, bytes]:
+    """The files of a set by path, including LEDGER_IN_FILES. Raises UsageError for an unusable application."""
+    text = files.text(app, "name the Python file with your main(guard)", f"--app: {app}").encode()
+    _has_main(app, text)
+    family = settings.config.modem.family
+    if family != board.modem.family:
+        problem = f'modem.family is "{family}", but the board\'s modem is of the family "{board.modem.family}"'
+        raise UsageError("--board", board.name, problem, "correct the configuration or name another board")
+    plan = configuration.source(settings.config).encode("ascii")
+    roots = [*modules.BOARD, modules.driver(family), *modules.imports(plan)]
+    made = {}
+    without = [*modules.VALIDATOR, *modules.ELSEWHERE, *modules.unneeded(settings.config)]
+    without += modules.without_parts(board.device_json())
+    for name in modules.reached(roots, without):
+        file = modules.source(name)
+        assert file
+        place = str(file.relative_to(paths.firmware()))
+        if file.name == "__init__.py" and not _runs(file):
+            continue  # MicroPython imports a folder without it too, and keeps less of the heap for it
+        made[place.removesuffix(".py") + ".mpy"] = bytecode.compiled(file.read_bytes(), place, str(file), lines=lines)
+    made["configuration.mpy"] = bytecode.compiled(plan, "configuration.py", "", lines=lines)
+    made["application.mpy"] = bytecode.compiled(text, app.name, str(app), lines=True)
+    made["board.json"] = json.dumps(board.device_json(), separators=(",", ":")).encode("ascii")
+    # Largest first: compression then finds most names of the small files in the large ones before.
+    return dict(sorted(made.items(), key=lambda item: -len(item[1])))
+
+
+def _runs(package: Path) -> bool:
+    """Whether a package's `__init__.py` has more than a docstring."""
+    return any(not isinstance(node, ast.Expr) for node in ast.parse(package.read_text("utf-8")).body)
+
+
+def _has_main(app: Path, text: bytes) -> None:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return  # mpy-cross reports the error
+    names: Iterable[str] = (getattr(node, "name", "") for node in tree.body)
+    if "main" not in names and not any(isinstance(node, (ast.ImportFrom, ast.Assign)) for node in tree.body):
+        raise UsageError("--app", str(app), "has no main", "define main(guard) in it")
+
+
+@functools.cache
+def root_files() -> dict[str, bytes]:
+    """The files outside the sets, which choose the set to start, by path; without comments."""
+    return {f"/{name}": _bare((paths.firmware() / name).read_text("ascii")) for name in ROOT_FILES}
+
+
+def _bare(text: str) -> bytes:
+    """A source without comments and docstrings."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return f"{ast.unparse(tree)}\n".encode("ascii")
+
+
+def mpy_version(files: Mapping[str, bytes]) -> int:
+    """The bytecode version of a set: the second byte of each .mpy file."""
+    return next(content[1] for name, content in files.items() if name.endswith(".mpy"))

@@ -1,0 +1,1 @@
+"""Runs a scenario on a target and records what happened."""

@@ -1,0 +1,123 @@
+"""How a program reaches its simulated board: over a file descriptor, or by direct calls."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+from host_tools.sim.board import Board
+from host_tools.sim.clock import Clock
+
+HEAD = struct.Struct("<BBHI")
+
+
+class Crashed(Exception):
+    """The device's program ended by itself; the text has the end of its output."""
+
+
+class Stalled(Exception):
+    """Virtual time has stood still for longer than allowed: the program computes, or blocks outside its HAL."""
+
+
+class Patience:
+    """Measures how long a program has kept virtual time from moving.
+
+    It may use `COMPUTES_S` seconds of CPU time at one virtual instant, however busy this computer is: a host computes
+    some hundred times as fast as an ESP32, so this is about what the watchdog's 5 minutes are there. It may be silent
+    for `SILENT_S` wall seconds, as one that waits for something of the host. Where a process's CPU time cannot be read
+    (outside Linux), SILENT_S is all there is.
+    """
+
+    COMPUTES_S = 2.5
+    SILENT_S = 60.0
+    LOOK_S = 0.5
+
+    def __init__(self, pid: int, clock: Clock) -> None:
+        self._stat = Path(f"/proc/{pid}/stat")
+        self._clock = clock
+        self._instant = -1
+        self._cpu_s = 0.0
+        self._looked = self._heard = time.monotonic()
+
+    def heard(self) -> None:
+        """The program has made a request. Stalled if it has made many at one instant."""
+        self._heard = now = time.monotonic()
+        if now - self._looked >= self.LOOK_S:
+            self.look()
+
+    def look(self) -> None:
+        """Stalled when the program has been too long at this instant."""
+        self._looked = now = time.monotonic()
+        cpu_s = self._cpu()
+        if self._clock.now_us != self._instant:
+            self._instant, self._cpu_s = self._clock.now_us, cpu_s
+        elif cpu_s - self._cpu_s >= self.COMPUTES_S or now - self._heard >= self.SILENT_S:
+            raise Stalled
+
+    def _cpu(self) -> float:
+        try:
+            fields = self._stat.read_text().rpartition(")")[2].split()  # the name before may hold spaces
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc_pid_stat(5)
+
+
+def serve(board: Board, bench: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    """Answers the program's requests until the board is reset or loses power (PowerLoss) or the program ends (Crashed).
+
+    Stalled: see Patience.
+    """
+    patience = Patience(process.pid, board.clock)
+    buffer = bytearray()
+    readable = select.poll()
+    readable.register(bench, select.POLLIN)
+    while True:
+        at = 0
+        while len(buffer) - at >= HEAD.size:
+            op, a, n, arg = HEAD.unpack_from(buffer, at)
+            if len(buffer) - at < HEAD.size + n:
+                break
+            start = at + HEAD.size
+            at = start + n
+            answer = board.handle(op, a, arg, bytes(buffer[start:at]))
+            if answer is not None:
+                bench.sendall(board.reply(answer))
+        del buffer[:at]
+        while not readable.poll(Patience.LOOK_S * 1000):
+            patience.look()
+        patience.heard()
+        got = bench.recv(65536)
+        if not got:
+            raise Crashed(f"the program ended with status {process.wait()}")
+        buffer += got
+
+
+class DirectLink:
+    """The link by direct calls. After a power loss every call raises, so a `finally` cannot write to flash."""
+
+    in_process = True
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._request = bytearray()
+        self._reply = bytearray()
+
+    def send(self, buf: bytes | bytearray, n: int) -> None:
+        self._request += memoryview(buf)[:n]
+        op, a, length, arg = HEAD.unpack_from(self._request)
+        if len(self._request) < HEAD.size + length:
+            return
+        payload = bytes(self._request[HEAD.size :])
+        self._request.clear()
+        answer = self._board.handle(op, a, arg, payload)
+        if answer is not None:
+            self._reply += self._board.reply(answer)
+
+    def receive(self, buf: bytearray, n: int) -> None:
+        buf[:n] = self._reply[:n]
+        del self._reply[:n]
