@@ -51,9 +51,9 @@ def take(made, stream, size, events):
     return events
 
 
-def once(stream, size, expect=None, prompt=0, payload_max=0, armed=True):
+def once(stream, size, expect=None, prompt=0, payload_max=0, count=0, lead=None, armed=True):
     """The events of a fresh digest."""
     made = digest()
     if armed:
-        made.arm(expect, prompt, payload_max)
+        made.arm(expect, prompt, payload_max, count, lead)
     return take(made, stream, size, [])

@@ -6,6 +6,8 @@ from tests.portable import without_heap
 
 CSQ = (b"AT+CSQ\r", 1000, b"+CSQ:", 0)
 QIRD = (b"AT+QIRD=0,8\r", 5000, b"+QIRD:", 0)
+USOWR = (b"AT+USOWR=3,4\r", 5000, None, 0x40)
+USORD = (b"AT+USORD=3,8\r", 5000, b"+USORD:", 0, 1, b',"')
 QISEND = (bytearray(b"AT+QISEND=0,4\r60\r"), 5000, None, 0x3E)
 
 
@@ -188,6 +190,43 @@ def test_prompt():
         pump(channel, port, 30)
         assert port.sent() == b"AT+QISEND=0,4\rdata", max_read
         assert channel.result == OK, max_read
+
+
+def test_data_waits_behind_the_prompt_where_the_modem_wants_that():
+    port = Port()
+    channel = Channel(port)
+    channel.prompt_ms = 50
+    port.script = (b"\r\n@", b"\r\nOK\r\n")
+    channel.start(USOWR, None, bytearray(b"abcd"), 4)
+    pump(channel, port, 10)
+    port.sent()
+    assert channel.next_ms(port.now) <= 50
+    pump(channel, port, 50)
+    assert port.sent() == b""
+    pump(channel, port, 52)
+    assert port.sent() == b"abcd"
+    pump(channel, port, 60)
+    assert channel.result == OK
+    channel.start(USOWR, None, bytearray(b"abcd"), 4)
+    pump(channel, port, 80)
+    port.say(b"\r\n@")
+    pump(channel, port, 90)
+    port.say(b"\r\nERROR\r\n")
+    pump(channel, port, 200)
+    assert channel.result == ERROR
+    assert b"abcd" not in port.sent(), "the command was over before"
+
+
+def test_payload_behind_a_count_that_is_not_first():
+    port = Port()
+    channel = Channel(port)
+    sink = Sink()
+    port.script = (b'\r\n+USORD: 3,4,"ab\r\n"\r\nOK\r\n',)
+    channel.start(USORD, sink, None, 8)
+    pump(channel, port, 10)
+    assert channel.result == OK
+    assert (sink.told, bytes(sink.octets)) == ([4], b"ab\r\n")
+    assert channel.number(1) == 4
 
 
 def test_refused_instead_of_prompted():

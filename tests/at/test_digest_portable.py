@@ -94,6 +94,66 @@ CASES = (
         b"\r\n+QIRD: 2\r\nOK\r\n",
         [(INFO, True, b"+QIRD: 2"), (FINAL, OK, 0)],
     ),
+    (
+        "payload on the line",
+        (b"+CARECV:", 0, 1500, 0, b","),
+        b"\r\n+CARECV: 5,a,\r\nb\r\n\r\nOK\r\n",
+        [(INFO, True, b"+CARECV: 5,"), (PAYLOAD, b"a,\r\nb", 0), (FINAL, OK, 0)],
+    ),
+    (
+        "no payload on the line",
+        (b"+CARECV:", 0, 1500, 0, b","),
+        b"\r\n+CARECV: 0\r\n\r\nOK\r\n",
+        [(INFO, True, b"+CARECV: 0"), (FINAL, OK, 0)],
+    ),
+    (
+        "payload on the line, behind the number of its connection",
+        (b"+CARECV:", 0, 1500, 1, b","),
+        b"\r\n+CARECV: 2,3,4,5\r\n\r\nOK\r\n",
+        [(INFO, True, b"+CARECV: 2,3,"), (PAYLOAD, b"4,5", 0), (FINAL, OK, 0)],
+    ),
+    (
+        "the first number that can be the count",
+        (b"+CARECV:", 0, 1, 0, b","),
+        b"\r\n+CARECV: 2,1,\r\r\n\r\nOK\r\n",
+        [(INFO, True, b"+CARECV: 2,1,"), (PAYLOAD, b"\r", 0), (FINAL, OK, 0)],
+    ),
+    (
+        "payload in quotation marks",
+        (b"+USORF:", 0, 1024, 3, b',"'),
+        b'\r\n+USORF: 0,"10.1.2.3",21, 3,"",""\r\nOK\r\n',
+        [(INFO, True, b'+USORF: 0,"10.1.2.3",21, 3,"'), (PAYLOAD, b'","', 0), (FINAL, OK, 0)],
+    ),
+    (
+        "a number that is not followed by a payload",
+        (b"+USORD:", 0, 1024, 0, b',"'),
+        b'\r\n+USORD: 3,2,"ab"\r\nOK\r\n',
+        [(INFO, True, b'+USORD: 3,2,"'), (PAYLOAD, b"ab", 0), (FINAL, OK, 0)],
+    ),
+    (
+        "nothing in quotation marks",
+        (b"+USORD:", 0, 1024, 1, b',"'),
+        b'\r\n+USORD: 3,""\r\nOK\r\n',
+        [(INFO, True, b'+USORD: 3,""'), (FINAL, OK, 0)],
+    ),
+    (
+        "a line inside a payload on a line pushes its end out",
+        (b"+CARECV:", 0, 1500, 0, b","),
+        b"\r\n+CARECV: 4,\r\nRDY\r\nabcd\r\nOK\r\n",
+        [(INFO, True, b"+CARECV: 4,"), (PAYLOAD, b"\r\nRD", 0), (INFO, False, b"Y"), (INFO, False, b"abcd"), TORN],
+    ),
+    (
+        "an unsolicited line before the payload's",
+        (b"+CARECV:", 0, 1500, 0, b","),
+        b"\r\nRDY\r\n+CARE\r\n+CARECV: 1,x\r\nOK\r\n",
+        [(URC, RDY, b"RDY"), (INFO, False, b"+CARE"), (INFO, True, b"+CARECV: 1,"), (PAYLOAD, b"x", 0), DONE],
+    ),
+    (
+        "payload behind the line, its count not the first field",
+        (b"+SQNSRECV:", 0, 1500, 1),
+        b"\r\n+SQNSRECV: 3,2\r\nOK\r\nOK\r\n",
+        [(INFO, True, b"+SQNSRECV: 3,2"), (PAYLOAD, b"OK", 0), (FINAL, OK, 0)],
+    ),
     ("prompt", (None, 0x3E), b"\r\n> \r\nSEND OK\r\n", [(PROMPT, b""), (FINAL, OK, 0)]),
     ("prompt without a space", (None, 0x3E), b"\r\n>\r\nSEND OK\r\n", [(PROMPT, b""), (FINAL, OK, 0)]),
     ("another prompt", (None, 0x40), b"\r\n@OK\r\n", [(PROMPT, b""), (FINAL, OK, 0)]),
@@ -112,7 +172,8 @@ CASES = (
         b"x" * MAX_LINE + b"\nOK\n",
         [(INFO, True, b"x" * MAX_LINE), (FINAL, OK, 0)],
     ),
-    ("no prompt in a long line", (None, 0x3E), b"x" * 41 + b"> \nOK\n", [(OVERLONG, b""), (FINAL, OK, 0)]),
+    ("no prompt in a long line", (None, 0x3E), b"x" * 41 + b"> \nOK\n", [(OVERLONG, b""), (FINAL, ERROR, 0)]),
+    ("done without the data", (None, 0x3E), b"\r\nOK\r\n", [(FINAL, ERROR, 0)]),
     (
         "a short line after a longer one",
         (b"",),
@@ -162,6 +223,12 @@ def test_resync_gives_a_payload_up():
     assert events[-1] == (URC, RDY, b"RDY"), events
 
 
+def test_a_payload_that_lost_an_octet_is_torn():
+    made = digest()
+    made.arm(b"+QIRD:", 0, 1500)
+    assert take(made, b"\r\n+QIRD: 4\r\nabx\r\n\r\nOK\r\n", 3, [])[1:] == [(PAYLOAD, b"abx\r", 0), TORN]
+
+
 def test_fields():
     line = b'+X: 12,"a,b:c",-7,,99999999999,x9, 5'
     length = len(line)
@@ -172,6 +239,7 @@ def test_fields():
     assert int_field(b"8664,1", 6, 1) == 1, "a line without a prefix"
     assert int_field(b"+QIRD: 15", 8, 0) == 1, "not beyond the line's length"
     assert text_field(b'+X: "ab', 7, 0) == b"ab", "a quote that never ends"
+    assert [int_field(b"+RECEIVE,3,40:", 14, i) for i in range(3)] == [3, 40, -1], "fields before the colon"
     assert int_field(b"", 0, 0) == -1, "nothing there"
     assert int_field(b"+X:", 3, 0) == -1, "nothing there"
 

@@ -9,13 +9,15 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usageguard.clock import DELAY, RELEASED_DAY, Clock
-from usageguard.core.cycle import Cycle
-from usageguard.core.days import Days
+from usageguard.clock import DELAY, PATIENCE, RELEASED_DAY
+from usageguard.core.cycle import CalendarCycle
+from usageguard.core.days import DayCycle
 from usageguard.core.lifecycle import Lifecycle
-from usageguard.ledger import Ledger
+from usageguard.corroborated import CorroboratedClock
+from usageguard.store.ledger import Ledger
+from usageguard.store.reopen import reopen
 
-from tests.ledger.memory import Blocks, Hal
+from tests.store.memory import Blocks, Hal
 
 ALLOWANCE = 5_000
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -33,7 +35,7 @@ class Monthly:
     def __init__(self, start_day, offset_min):
         self.start_day = start_day
         self.zone = timezone(timedelta(minutes=offset_min))
-        self.cycle = Cycle(start_day, offset_min)
+        self.cycle = CalendarCycle(start_day, offset_min)
 
     def _begin(self, year, month):
         year, month = year + (month - 1) // 12, (month - 1) % 12 + 1
@@ -61,7 +63,7 @@ class Rolling:
         self.days = days
         self.first = (activated - EPOCH.date()).days
         self.zone = timezone(timedelta(minutes=offset_min))
-        self.cycle = Days(days, self.first, offset_min)
+        self.cycle = DayCycle(days, self.first, offset_min)
 
     def id(self, instant):
         local = (instant.astimezone(self.zone).date() - EPOCH.date()).days
@@ -96,7 +98,8 @@ class Device:
         before = getattr(self, "recovered_used", 0)
         ledger.open()
         assert ledger.rated.value() >= before, "the ledger gave something back"
-        self.clock = Clock(self.plan.cycle, (ledger.floor_day, ledger.floor_second), ledger.cycle_id, self.ticks())
+        floor = (ledger.floor_day, ledger.floor_second)
+        self.clock = CorroboratedClock(self.plan.cycle, floor, ledger.cycle_id, self.ticks())
         self.floor = (0, 0)
         self.guard()
 
@@ -108,16 +111,19 @@ class Device:
         return self.ledger.rated.value() - self.ledger.rated_base.value()
 
     def guard(self):
-        """What the calendar does at each step."""
+        """What the guard does at each step."""
         now, clock, ledger = self.ticks(), self.clock, self.ledger
         clock.step(now)
         floor = clock.floor(now)
-        assert floor >= self.floor, "the time that has passed for certain went back"
+        assert floor >= self.floor or clock.jumped, "the time that has passed for certain went back"
         self.floor = floor
-        assert clock.cycle_id >= max(ledger.cycle_id, self.period), "the period went back"
-        if clock.cycle_id > ledger.cycle_id:
+        assert clock.cycle_id >= max(ledger.cycle_id, self.period) or clock.jumped, "the period went back"
+        if clock.cycle_id != ledger.cycle_id:
             ledger.floor_day, ledger.floor_second = floor
-            ledger.new_cycle(clock.cycle_id)
+            if clock.cycle_id > ledger.cycle_id:
+                ledger.new_cycle(clock.cycle_id, clock.jumped)
+            else:
+                reopen(ledger, clock.cycle_id)
         elif clock.within_cycle(now):
             ledger.within_cycle()
         self.period = ledger.cycle_id
@@ -174,8 +180,10 @@ class Device:
             self.ledger.floor_day, self.ledger.floor_second = self.floor
             self.ledger.commit()
         elif kind == "server":  # its answer may be up to MAX_TRANSMIT_WAIT old
-            self.clock.server(*pair(self.true - timedelta(seconds=args[0])), self.ticks())
-            self.told_s = 0
+            if self.clock.server(*pair(self.true - timedelta(seconds=args[0])), self.ticks()):
+                self.told_s = 0
+        elif kind == "wrong server":
+            self.clock.server(*pair(self.true + timedelta(seconds=args[0])), self.ticks())
         elif kind == "default":
             since = datetime(*args[1], tzinfo=UTC) - EPOCH
             getattr(self.clock, args[0])(since.days, since.seconds, self.ticks())
@@ -244,6 +252,70 @@ def test_a_good_clock_never_withholds_a_quota_for_longer_than_stated(plan, start
             assert device.period >= due, "withheld although the time is known"
 
 
+@given(PLANS, STARTS, TICKS, LIAR)
+@settings(derandomize=True, deadline=None, max_examples=150)
+def test_a_good_server_is_used_after_two_days_whatever_the_network_says(plan, start, ticks, events):
+    device = Device(plan, start, ticks)
+    for event in events:
+        device.do(event)
+    for _ in range(PATIENCE // LONGEST_STEP_S + 1):
+        device.do(("server", 0))
+        device.run(LONGEST_STEP_S)
+    device.do(("server", 0))
+    assert device.period == plan.id(device.true - timedelta(seconds=DELAY))
+
+
+CLOCK_ERRORS = st.one_of(
+    st.sampled_from([40 * DAY, 3650 * DAY, -3650 * DAY, 31 * DAY, 8 * 3600]), st.integers(-400 * DAY, 4000 * DAY)
+)
+QUIET = [
+    st.tuples(st.just("run"), st.integers(1, 5 * 3600)),
+    st.tuples(st.just("spend"), st.integers(1, ALLOWANCE)),
+    st.just(("store",)),
+]
+
+
+@given(PLANS, STARTS, TICKS, CLOCK_ERRORS, st.lists(st.one_of(*QUIET), max_size=9), st.lists(st.one_of(*OWN[:4])))
+@settings(derandomize=True, deadline=None, max_examples=200)
+def test_a_server_that_is_wrong_for_a_day_grants_nothing(plan, start, ticks, error, wrong, right):
+    device = Device(plan, start, ticks)
+    device.do(("server", 0))
+    for event in wrong:  # two days at the most
+        device.do(("wrong server", error))
+        device.do(event)
+        assert max(device.spent.values(), default=0) <= ALLOWANCE, "a second quota in one period"
+    for event in right:
+        device.do(("server", 0))
+        device.do(event)
+        assert max(device.spent.values(), default=0) <= ALLOWANCE, "a second quota in one period"
+        due = plan.id(device.true - timedelta(seconds=DELAY))
+        assert device.period == due, "the right time is used again"
+
+
+@given(PLANS, STARTS, CLOCK_ERRORS, st.lists(st.one_of(*QUIET), max_size=9), st.booleans())
+@settings(derandomize=True, deadline=None, max_examples=200)
+def test_a_period_that_a_wrong_server_began_is_undone_and_nothing_is_forgotten(plan, start, error, events, confirmed):
+    device = Device(plan, start, 0)
+    device.do(("server", 0))
+    device.do(("spend", 700))
+    device.do(("store",))
+    device.do(("reset", 0))
+    for event in events:
+        device.do(("wrong server", error))
+        device.do(event)
+    for _ in range(2 * PATIENCE // LONGEST_STEP_S):
+        if confirmed:
+            device.do(("network", 0))
+        device.do(("server", 0))
+        device.do(("run", LONGEST_STEP_S))
+    device.do(("server", 0))
+    assert device.period == plan.id(device.true - timedelta(seconds=DELAY))
+    assert device.ledger.lost or device.used >= device.spent.get(device.period, 0), "counted too little"
+    device.do(("spend", ALLOWANCE))
+    begun_early = device.period == plan.id(start)
+    assert not begun_early or device.ledger.lost or device.used >= device.spent[device.period]
+
+
 @pytest.mark.parametrize("default", DEFAULTS)
 @pytest.mark.parametrize("who", ["network", "ntp"])
 def test_an_unset_clock_moves_nothing(default, who):
@@ -302,7 +374,7 @@ def test_a_boot_without_time_charges_the_release_at_the_earliest():
 @settings(derandomize=True, deadline=None, max_examples=150)
 def test_what_is_used_in_silence_counts_in_the_period_that_it_began(events, known_after):
     """The first use ends a silent period at the carrier; the device learns so later, and misses nothing of it."""
-    cycle = Lifecycle(Cycle(1, 480), None, (date(2027, 6, 1) - EPOCH.date()).days)
+    cycle = Lifecycle(CalendarCycle(1, 480), None, (date(2027, 6, 1) - EPOCH.date()).days)
 
     class Silent:
         zone = timezone(timedelta(hours=8))

@@ -30,12 +30,33 @@ FIELDS = {
     "refused": 0,
     "cost_fen": 0,
 }
+LIFE = b"\x01\xabLF"
 WITHOUT_ORDERS = 15
 """Fields of a report of a firmware that takes no orders: the first ones of FIELDS."""
 
 
-def fields(**changed):
-    return list((FIELDS | changed).values())
+SIM = b"\x12\x34\x56\x78"
+DETAILS = {
+    "packets": 700,
+    "sessions": 3,
+    "registration": 1,
+    "reject_cause": 0,
+    "cme": 33,
+    "rsrp": 45,
+    "rsrq": 21,
+    "modem_restarts": 2,
+}
+
+
+def full(**changed):
+    """A full report's array, of version 3."""
+    return list((FIELDS | {"version": 3} | {"life_id": LIFE, "sim": SIM} | DETAILS | changed).values())
+
+
+def fields(life_id=b"", **changed):
+    """A report's array: of version 1, or with a `life_id` a full one of version 2."""
+    versioned = {"version": 2} if life_id else {}
+    return [*(FIELDS | versioned | changed).values(), *([life_id] if life_id else [])]
 
 
 def sealed(device=DEVICE, key=KEY, payload=None, direction=b"U", **changed):
@@ -47,3 +68,8 @@ def sealed(device=DEVICE, key=KEY, payload=None, direction=b"U", **changed):
         external_aad=direction + kid,
         key=SymmetricKey(k=key),
     ).encode(tag=False)
+
+
+def routine(life_id=LIFE, **changed):
+    """A sealed report of version 2 that leaves its life id to the MAC."""
+    return sealed(direction=b"R" + life_id, **{"version": 2} | changed)

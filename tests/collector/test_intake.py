@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 import cbor2
 import pytest
 from aiocoap import ACK, CON, GET, NON, POST, RST, Code, Message
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from host_tools.collector.intake import Collector
 from host_tools.collector.order import Order
 from host_tools.collector.store import Outcome, Store
 from host_tools.collector.verify import BadMacError, MalformedError
-from tests.collector.sealed import DEVICE, KEYS, sealed
-from tests.collector.test_sms import deliver, submit
+from tests.collector.sealed import DEVICE, KEYS, LIFE, routine, sealed
+from tests.collector.test_sms_payload import deliver, submit
 
 T0 = datetime(2025, 6, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ class World:
         self.asked = []
         self.collector = Collector(Store(), KEYS, lambda: self.now, self.order)
         self.heard = []
-        self.collector.listeners.append(lambda received, outcome: self.heard.append(outcome))
+        self.collector.listeners.append(lambda received, kept: self.heard.append(kept.outcome))
 
     def order(self, device, report, now):
         self.asked.append((device, report.seq, now))
@@ -74,6 +74,39 @@ def test_message_ids_are_per_remote_and_for_their_lifetime(world):
     world.now += timedelta(seconds=248)
     world.ask(sealed(), remote="a")
     assert len(world.heard) == 3
+
+
+@pytest.mark.parametrize("lives", [(b"", b""), (LIFE, b"next")], ids=["version 1", "version 2"])
+def test_what_is_acknowledged_after_a_ledgers_loss_is_kept(world, lives):
+    """Boot ids begin again at 1, and each number comes with other content than the first time."""
+    acknowledged = 0
+    for life_id, boots in zip(lives, (39, 30), strict=True):
+        for boot_id in range(1, boots + 1):
+            for seq in range(10):
+                octets = (100 if acknowledged < 390 else 10) * boot_id + seq
+                report = sealed(boot_id=boot_id, seq=seq, carried_octets=octets, life_id=life_id)
+                acknowledged += world.ask(report, mid=acknowledged).code is Code.CHANGED
+    assert acknowledged == 690
+    assert world.collector.store.reports_received(DEVICE) == acknowledged
+    assert world.collector.store.latest(DEVICE).report.carried_octets == 309
+    (alarm,) = world.collector.store.alarms(DEVICE)
+    assert alarm.kind == ("new_life" if lives[0] else "sequence_reused")
+
+
+def test_a_routine_report_of_a_life_nobody_told_is_refused_until_it_is_told(world):
+    assert world.ask(routine(), mid=1).code is Code.UNAUTHORIZED
+    assert world.ask(sealed(life_id=LIFE), mid=2).code is Code.CHANGED
+    assert world.ask(routine(seq=1), mid=3).code is Code.CHANGED
+    assert [received.report.life_id for received in world.collector.store.history(DEVICE)] == [LIFE, LIFE]
+
+
+def test_a_report_that_is_not_kept_is_not_acknowledged_and_may_come_again(world):
+    world.collector.store.close()
+    reply = world.ask(sealed())
+    assert (reply.code, reply.payload, world.heard) == (Code.SERVICE_UNAVAILABLE, b"", [])
+    world.collector.store = Store()
+    assert world.ask(sealed()).code is Code.CHANGED
+    assert world.heard == [Outcome.NEW]
 
 
 def test_non_confirmable(world):
@@ -161,6 +194,7 @@ def test_an_order_is_sent_until_a_report_shows_it(world):
     assert world.asked[-1] == (DEVICE, 4, T0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["report", "report lost", "answer lost", "again", "new wish", "restart"]), max_size=40))
 def test_whatever_is_lost_a_device_takes_each_order_once_and_ends_with_the_last(story):
     """Beside a device that goes by the format: a counter it has had changes nothing, a lower one is refused."""
@@ -194,6 +228,134 @@ def test_whatever_is_lost_a_device_takes_each_order_once_and_ends_with_the_last(
                 taken.append(order)
     assert [counter for counter, _ in taken] == sorted({counter for counter, _ in taken})
     assert [keys for _, keys in taken[-1:]] == [{2: wish} for wish in wishes[-1:]]
+
+
+class Device:
+    """Answers to orders by the format: a key of `NOT_KNOWN` is refused."""
+
+    NOT_KNOWN = 10
+
+    def __init__(self, world):
+        self.world = world
+        self.counter = self.refused = self.seq = self.boot_id = 0
+        self.taken = []
+        self.sent = b""
+
+    def reports(self, arrives=True, answered=True):
+        self.world.now += timedelta(seconds=30)
+        blob = sealed(boot_id=self.boot_id, seq=self.seq, counter=self.counter, refused=self.refused)
+        self.sent = blob
+        self.seq += 1
+        if not arrives:
+            return
+        order = ordered(self.world.ask(blob, mid=self.seq))
+        if not answered or not order or order[0] == self.counter:
+            return
+        assert order[0] > self.counter, "an old one"
+        if self.NOT_KNOWN in order[1]:
+            self.refused += 1
+        else:
+            self.counter, keys = order
+            self.taken.append(keys)
+
+    def boots(self):
+        self.boot_id += 1
+        self.seq = self.refused = 0
+
+
+class Wishes:
+    """An owner with a list of orders, in keys by name; `stop_wanted` is for the next report."""
+
+    def __init__(self, collector, *keys):
+        self.collector = collector
+        self.keys = list(keys)
+        self.stop_wanted = False
+        collector.orders, collector.stops = self.order, self.stop
+
+    def order(self, device, report, now):
+        if self.stop_wanted:
+            return self.stop(device, report, now)
+        return self._next(**self.keys.pop(0)) if self.keys else None
+
+    def stop(self, device, report, now):
+        wanted, self.stop_wanted = self.stop_wanted, False
+        return self._next(stop=1) if wanted else None
+
+    def _next(self, **keys):
+        return Order(counter=self.collector.store.next_counter(DEVICE), **keys)
+
+
+def test_a_refused_order_is_retired_and_told_and_the_next_one_goes(world):
+    device = Device(world)
+    owner = Wishes(world.collector, {"limit": 1}, {"release": 1}, {"limit": 2})
+    for _ in range(6):
+        device.reports()
+    assert device.taken == [{2: 1}, {2: 2}]
+    (alarm,) = world.collector.store.alarms(DEVICE)
+    assert (alarm.kind, alarm.detail.split(":")[0]) == ("order_refused", "order 2")
+    device.boots()
+    owner.keys = [{"limit": 3}]
+    device.reports()
+    device.reports()
+    assert device.taken[-1] == {2: 3}, "a refusal is not forgotten with the boot that counted it"
+
+
+def test_keys_that_a_device_has_no_part_for_are_told(world):
+    device = Device(world)
+    Wishes(world.collector, {"limit": 1})
+    device.reports()
+    device.refused += 1
+    device.reports()
+    (alarm,) = world.collector.store.alarms(DEVICE)
+    assert (alarm.kind, alarm.detail.split(":")[0]) == ("order_refused", "order 1")
+    assert world.collector.store.pending_order(DEVICE) is None
+
+
+def test_a_stop_is_never_behind_anything(world):
+    device = Device(world)
+    owner = Wishes(world.collector, {"limit": 1, "stop": 0}, {"limit": 2})
+    device.reports(answered=False)
+    owner.stop_wanted = True
+    device.reports(answered=False)
+    for _ in range(4):
+        device.reports()
+    assert device.taken == [{1: 1}, {2: 1}, {2: 2}], "what it overrides is left out"
+
+
+STEPS = st.sampled_from(["report", "report lost", "answer lost", "wish", "bad wish", "stop", "boot", "late copy"])
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(STEPS, max_size=20))
+@example(["report", "wish", "late copy", "stop", "answer lost", "stop"])
+def test_whatever_is_lost_every_wish_is_taken_once_in_turn_and_a_stop_first(story):
+    world = World()
+    device = Device(world)
+    owner = Wishes(world.collector)
+    wishes = 0
+    for step in [*story, *["report"] * 45]:
+        if step == "wish":
+            wishes += 1
+            owner.keys.append({"limit": wishes})
+        elif step == "bad wish":
+            owner.keys.append({"release": 1})
+        elif step == "stop":
+            owner.stop_wanted = True
+        elif step == "boot":
+            device.boots()
+        elif step == "late copy":
+            if device.sent:
+                world.now += timedelta(minutes=5)
+                world.ask(device.sent, mid=9999)
+        else:
+            stop, taken = owner.stop_wanted, len(device.taken)
+            device.reports(step != "report lost", step == "report")
+            if stop and step == "report":
+                assert device.taken[taken:] == [{1: 1}], "at once"
+    assert [keys[2] for keys in device.taken if 2 in keys] == list(range(1, wishes + 1))
+    assert {alarm.kind for alarm in world.collector.store.alarms(DEVICE)} <= {"order_refused"}
+    assert any(1 in keys for keys in device.taken) == ("stop" in story)
+    assert sum(1 in keys for keys in device.taken) <= story.count("stop")
 
 
 def test_orders_are_each_devices_own(world):

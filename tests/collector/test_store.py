@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import cbor2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools.collector.order import MAX_COUNTER, Order
 from host_tools.collector.store import Gap, Outcome, Store
 from host_tools.collector.verify import Report
-from tests.collector.sealed import DEVICE, WITHOUT_ORDERS, fields
+from tests.collector.sealed import DEVICE, LIFE, WITHOUT_ORDERS, fields, full
 
 T0 = datetime(2025, 6, 1, tzinfo=UTC)
 
@@ -25,10 +25,8 @@ def store():
 
 
 def add(store, boot_id, seq, octets=0, cycle_id=305, device=DEVICE, at=T0, **more):
-    values = fields(
-        boot_id=boot_id, seq=seq, carried_octets=octets, rated_octets=octets, cycle_id=cycle_id, **more
-    )
-    return store.add(device, Report(*values), cbor2.dumps(values), at, "coap")
+    values = fields(boot_id=boot_id, seq=seq, carried_octets=octets, rated_octets=octets, cycle_id=cycle_id, **more)
+    return store.add(device, Report(*values), cbor2.dumps(values), at, "coap").outcome
 
 
 def test_once_each(store):
@@ -120,12 +118,118 @@ def test_usage_that_goes_back_alarms(store, first, second):
     assert f"boot {first['boot_id']} report {first['seq']}" in alarm.detail
 
 
-def test_one_number_for_two_contents_alarms(store):
+def test_one_number_for_two_contents_alarms_and_both_are_kept(store):
     """A device whose flash was rolled back counts its boots a second time."""
     add(store, 4, 0, 5000)
-    assert add(store, 4, 0, 900) is Outcome.CONFLICT
-    assert store.latest(DEVICE).report.carried_octets == 5000
+    assert add(store, 4, 0, 900) is Outcome.NEW
+    assert [received.report.carried_octets for received in store.history(DEVICE)] == [5000, 900]
     assert [alarm.kind for alarm in store.alarms(DEVICE)] == ["sequence_reused"]
+
+
+NEXT_LIFE = b"next"
+
+
+def kinds(store):
+    return [alarm.kind for alarm in store.alarms(DEVICE)]
+
+
+def test_a_ledger_lost_begins_a_life_and_raises_an_alarm(store):
+    for boot_id in (1, 2):
+        for seq in (0, 1):
+            add(store, boot_id, seq, 1000 * boot_id + seq, life_id=LIFE)
+    add(store, 1, 0, 7, life_id=NEXT_LIFE)
+    add(store, 1, 3, 8, life_id=NEXT_LIFE)
+    assert kinds(store) == ["new_life"]
+    assert store.alarms(DEVICE)[0].detail == (
+        "the ledger was lost or the board exchanged: carried_octets 2001 in boot 2 report 1 of life 1, "
+        "7 in boot 1 report 0 of the next"
+    )
+    assert [received.report.carried_octets for received in store.history(DEVICE)] == [1000, 1001, 2000, 2001, 7, 8]
+    assert [received.report.life_id for received in store.history(DEVICE)] == 4 * [LIFE] + 2 * [NEXT_LIFE]
+    assert store.latest(DEVICE).report.carried_octets == 8
+    assert store.as_of(DEVICE, T0).report.carried_octets == 8
+    assert store.maximum(DEVICE) == (2009, 2009)
+    assert store.gaps(DEVICE) == [Gap(1, 1, 2, life=2)]
+    assert (store.lives(DEVICE), store.life_ids(DEVICE)) == (2, (NEXT_LIFE, LIFE))
+
+
+def test_the_platform_is_held_against_the_present_life(store):
+    add(store, 1, 0, 5000, life_id=LIFE)
+    add(store, 1, 0, 7, life_id=NEXT_LIFE, at=T0 + timedelta(hours=2))
+    assert store.as_of(DEVICE, T0 + timedelta(hours=1)) is None
+
+
+def test_a_late_report_of_the_life_before_is_of_that_life(store):
+    add(store, 1, 0, 10, life_id=LIFE)
+    add(store, 1, 0, 7, life_id=NEXT_LIFE)
+    assert add(store, 1, 0, 10, life_id=LIFE) is Outcome.DUPLICATE
+    assert add(store, 1, 1, 11, life_id=LIFE) is Outcome.NEW
+    assert store.latest(DEVICE).report.carried_octets == 7
+    assert store.life_ids(DEVICE) == (NEXT_LIFE, LIFE)
+    assert kinds(store) == ["new_life"]
+
+
+@pytest.mark.parametrize(
+    ("boot_id", "octets", "lives"),
+    [(4, 100, 1), (9, 5000, 1), (4, 99, 2), (3, 5000, 2), (1, 0, 2)],
+    ids=["next boot", "boots missed", "octets lost", "the same boot", "begins again"],
+)
+def test_a_firmware_update_begins_no_life(store, boot_id, octets, lives):
+    add(store, 3, 0, 100)
+    add(store, boot_id, 0, octets, life_id=LIFE)
+    add(store, boot_id, 1, octets, life_id=LIFE)
+    assert store.lives(DEVICE) == lives
+    assert kinds(store) == ["new_life"] * (lives - 1)
+    assert store.reports_received(DEVICE) == 3
+    assert add(store, 3, 0, 100) is Outcome.DUPLICATE
+
+
+def test_boards_that_claim_one_life_are_both_kept(store):
+    """Cloned flash: their reports alternate, and every number comes twice."""
+    for seq in range(5):
+        for octets in (100, 900):
+            assert add(store, 1, seq, octets + seq, life_id=LIFE) is Outcome.NEW
+    assert store.reports_received(DEVICE) == 10
+    assert store.lives(DEVICE) == 2
+    assert kinds(store).count("sequence_reused") >= 1
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), max_size=30))
+def test_whatever_comes_is_kept_once(reports):
+    """Lives 1 and 2 with ids, 0 without; any number with any content, in any order."""
+    store = Store()
+    came = set()
+    for life, boot_id, seq, octets in reports:
+        report = (bytes([0, 0, 0, life]) if life else b"", boot_id, seq, octets)
+        outcome = add(store, boot_id, seq, octets, life_id=report[0])
+        assert (outcome is Outcome.DUPLICATE) == (report in came)
+        came.add(report)
+    assert store.reports_received(DEVICE) == len(came)
+    kept = {(r.report.boot_id, r.report.seq, r.report.carried_octets) for r in store.history(DEVICE)}
+    assert kept == {report[1:] for report in came}
+    store.close()
+
+
+def test_what_is_not_written_whole_is_not_written(store):
+    """A statement that fails and rolls nothing back itself."""
+    add(store, 1, 0, 100, life_id=LIFE)
+    store._db.execute("CREATE TEMP TRIGGER fails BEFORE INSERT ON report BEGIN SELECT RAISE(FAIL, 'no'); END")
+    with pytest.raises(sqlite3.Error, match="no"):
+        add(store, 1, 0, 7, life_id=NEXT_LIFE)
+    assert (store.lives(DEVICE), store.life_ids(DEVICE), store.alarms(DEVICE)) == (1, (LIFE,), [])
+    store._db.execute("DROP TRIGGER fails")
+    assert add(store, 1, 0, 7, life_id=NEXT_LIFE) is Outcome.NEW
+    assert kinds(store) == ["new_life"]
+
+
+def test_lives_outlive_the_collector(tmp_path):
+    path = tmp_path / "reports.sqlite"
+    with closing(Store(path)) as first:
+        add(first, 1, 0, life_id=LIFE)
+        add(first, 1, 0, life_id=NEXT_LIFE)
+    with closing(Store(path)) as again:
+        assert again.life_ids(DEVICE) == (NEXT_LIFE, LIFE)
 
 
 def test_on_disk(tmp_path):
@@ -167,7 +271,7 @@ def test_an_order_is_open_until_a_report_shows_it(store):
     assert store.pending_order(DEVICE) is None
     add(store, 1, 2, counter=9)  # of another collector
     assert store.next_counter(DEVICE) == 10
-    with pytest.raises(ValueError, match="counter 9 of an order for tracker-001 is used up"):
+    with pytest.raises(ValueError, match="counter 9 of an order for tracker-001 was used before"):
         store.add_order(DEVICE, Order(counter=9, stop=0), T0)
     second = Order(counter=10, stop=0)
     store.add_order(DEVICE, second, T0 + timedelta(days=1))
@@ -201,27 +305,84 @@ CREATE TABLE alarm (
 """
 
 
-def test_a_database_from_before_orders_is_brought_up_to_date(tmp_path):
+FROM_BEFORE = [
+    ((), WITHOUT_ORDERS, ()),
+    (("ALTER TABLE report ADD COLUMN counter INTEGER NOT NULL DEFAULT 0", "PRAGMA user_version = 1"), 18, (0,)),
+]
+
+
+@pytest.mark.parametrize(("since", "many", "more"), FROM_BEFORE, ids=["before orders", "before lives"])
+def test_a_database_from_before_is_brought_up_to_date(tmp_path, since, many, more):
     path = tmp_path / "reports.sqlite"
-    payload = cbor2.dumps(fields()[:WITHOUT_ORDERS])
+    payload = cbor2.dumps(fields()[:many])
     with closing(sqlite3.connect(path)) as old, old:
         old.executescript(BEFORE_ORDERS)
-        row = (DEVICE, 3, 0, T0.isoformat(), "coap", 305, 7, 7, payload)
-        old.execute("INSERT INTO report VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        for statement in since:
+            old.execute(statement)
+        row = (DEVICE, 3, 0, T0.isoformat(), "coap", 305, 7, 7, payload, *more)
+        old.execute(f"INSERT INTO report VALUES ({', '.join('?' * len(row))})", row)
     for seq in (1, 2):  # the second time it is up to date already
         with closing(Store(path)) as store:
             assert add(store, 3, seq, 20_000_000, counter=1) is Outcome.NEW
             assert store.reports_received(DEVICE) == 1 + seq
+            assert store.lives(DEVICE) == 1
             assert store.history(DEVICE)[0].report.counter == 0
+            assert store.history(DEVICE)[0].received_at == T0
             assert store.next_counter(DEVICE) == 2
             assert store.alarms(DEVICE) == []
+
+
+BEFORE_PACKETS = """
+DROP TABLE IF EXISTS report;
+CREATE TABLE report (
+    device TEXT NOT NULL, life INTEGER NOT NULL, boot_id INTEGER NOT NULL, seq INTEGER NOT NULL,
+    received_at TEXT NOT NULL, path TEXT NOT NULL, cycle_id INTEGER NOT NULL, carried_octets INTEGER NOT NULL,
+    rated_octets INTEGER NOT NULL, counter INTEGER NOT NULL, payload BLOB NOT NULL,
+    PRIMARY KEY (device, life, boot_id, seq)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 4;
+"""
+
+
+def test_a_database_without_packets_is_brought_up_to_date(tmp_path):
+    path = tmp_path / "reports.sqlite"
+    with closing(Store(path)) as store:
+        add(store, 3, 0, life_id=LIFE)
+    payload = cbor2.dumps(fields(version=2, seq=1))
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executescript(BEFORE_PACKETS)
+        row = (DEVICE, 1, 3, 1, T0.isoformat(), "coap", 305, 7, 7, 0, payload)
+        old.execute(f"INSERT INTO report VALUES ({', '.join('?' * len(row))})", row)
+    for seq in (2, 3):
+        with closing(Store(path)) as store:
+            assert told(store, 3, seq, packets=70 * seq).outcome is Outcome.NEW
+            assert [received.report.version for received in store.history(DEVICE)] == [2, *[3] * (seq - 1)]
+            assert store.traffic(DEVICE, 305) == (70 * seq, 3)
+            assert store.lives(DEVICE) == 1
+
+
+def told(store, boot_id, seq, **more):
+    values = full(boot_id=boot_id, seq=seq, **more)
+    return store.add(DEVICE, Report(*values), cbor2.dumps(values), T0, "coap")
+
+
+def test_the_traffic_of_a_period_is_that_of_all_its_boots(store):
+    assert add(store, 1, 0, life_id=LIFE) is Outcome.NEW
+    assert store.traffic(DEVICE, 305) is None
+    assert told(store, 1, 2, packets=500, sessions=2).traffic == (500, 2)
+    assert told(store, 1, 1, packets=20, sessions=1).traffic == (500, 2), "an earlier one that came later"
+    assert told(store, 2, 0, packets=0, sessions=1).traffic == (500, 3)
+    assert told(store, 2, 5, packets=900, sessions=4).traffic == (1400, 6)
+    assert told(store, 2, 6, packets=30, sessions=0, cycle_id=336).traffic == (30, 0), "of the next period"
+    assert told(store, 2, 6, packets=30, sessions=0, cycle_id=336).traffic is None, "a second copy"
+    assert told(store, 1, 0, packets=5, sessions=1, life_id=b"next").traffic == (1405, 7)
 
 
 def test_a_later_collectors_database_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "reports.sqlite"
     with closing(sqlite3.connect(path)) as later:
-        later.execute("PRAGMA user_version = 2")
+        later.execute("PRAGMA user_version = 6")
     before = path.read_bytes()
-    with pytest.raises(sqlite3.DatabaseError, match="of a later collector: its layout is 2, this one's 1"):
+    with pytest.raises(sqlite3.DatabaseError, match="made by a later version: its layout is 6, this one's 5"):
         Store(path)
     assert path.read_bytes() == before

@@ -9,16 +9,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycose.keys.symmetric import SymmetricKey
 from pycose.messages.mac0message import Mac0Message
+from usageguard.core.account.orders import SHAPES, check
 
-from host_tools.collector.order import Balance, CarrierUsed, Grant, Order, SetUsed
+from host_tools.collector.order import Allowance, Balance, CarrierUsed, Grant, Order, SetUsed
 from host_tools.collector.verify import (
     BadMacError,
     MalformedError,
     Report,
+    decode_report,
     open_report,
     seal_acknowledgement,
 )
-from tests.collector.sealed import DEVICE, FIELDS, KEY, KEYS, WITHOUT_ORDERS, fields, sealed
+from tests.collector.sealed import (
+    DETAILS,
+    DEVICE,
+    FIELDS,
+    KEY,
+    KEYS,
+    LIFE,
+    SIM,
+    WITHOUT_ORDERS,
+    fields,
+    full,
+    routine,
+    sealed,
+)
 
 
 def test_report():
@@ -99,10 +114,29 @@ def test_algorithm_of_another_strength_is_refused():
         b"\xff",
         cbor2.dumps({}),
         cbor2.dumps(fields()[:-1]),
-        cbor2.dumps(fields()[:WITHOUT_ORDERS + 1]),
-        cbor2.dumps(fields()[:WITHOUT_ORDERS - 1]),
+        cbor2.dumps(fields()[: WITHOUT_ORDERS + 1]),
+        cbor2.dumps(fields()[: WITHOUT_ORDERS - 1]),
         cbor2.dumps([*fields(), 0]),
         cbor2.dumps(fields(version=2)),
+        cbor2.dumps(fields(version=3)),
+        cbor2.dumps(fields(version=4)),
+        cbor2.dumps(full()[:-1]),
+        cbor2.dumps(full()[:21]),
+        cbor2.dumps([*full(), 0]),
+        cbor2.dumps(full(version=2)),
+        cbor2.dumps(fields(version=3, life_id=LIFE)),
+        cbor2.dumps(full(sim=SIM[:3])),
+        cbor2.dumps(full(life_id=b"")),
+        cbor2.dumps(full(packets=-1)),
+        cbor2.dumps(full(rsrp=-2)),
+        cbor2.dumps(full(cme=1 << 16)),
+        cbor2.dumps(full(sessions=None)),
+        cbor2.dumps([*fields(), LIFE]),
+        cbor2.dumps(fields(version=2)[:WITHOUT_ORDERS]),
+        cbor2.dumps(fields(life_id=LIFE[:3])),
+        cbor2.dumps(fields(life_id=LIFE + b"x")),
+        cbor2.dumps([*fields(life_id=LIFE), 0]),
+        cbor2.dumps([*fields(version=2), b""]),
         cbor2.dumps(fields(seq=-1)),
         cbor2.dumps(fields(seq=1 << 32)),
         cbor2.dumps(fields(carried_octets=1 << 54)),
@@ -131,11 +165,61 @@ def test_a_firmware_that_takes_no_orders_is_understood():
     assert report.reporting_reason == FIELDS["reporting_reason"]
 
 
-def opened(blob, boot_id, seq):
+def lives(device):
+    return (b"AAAA", LIFE) if device == DEVICE else ()
+
+
+def test_a_full_report_tells_its_life():
+    _, report, payload = open_report(sealed(life_id=LIFE), KEYS)
+    assert (report.version, report.life_id) == (2, LIFE)
+    assert cbor2.loads(payload)[-1] == LIFE
+
+
+@pytest.mark.parametrize("sim", [SIM, b""], ids=["with a SIM", "SIM not known"])
+def test_a_full_report_of_version_3_tells_more(sim):
+    _, report, payload = open_report(sealed(payload=cbor2.dumps(full(sim=sim))), KEYS)
+    assert (report.version, report.life_id, report.sim) == (3, LIFE, sim)
+    assert {name: getattr(report, name) for name in DETAILS} == DETAILS
+    assert decode_report(payload) == report
+    _, report, _ = open_report(sealed(payload=cbor2.dumps(full(sim=sim)[:20])), KEYS)
+    assert (report.life_id, report.sim, report.packets, report.registration) == (LIFE, sim, -1, -1)
+
+
+def test_a_routine_report_is_bound_to_its_life_and_is_no_longer_than_one_of_version_1():
+    _, report, payload = open_report(routine(), KEYS, lives)
+    assert (report.version, report.life_id) == (2, LIFE)
+    assert len(cbor2.loads(payload)) == len(FIELDS)
+    assert len(routine()) == len(sealed())
+
+
+@pytest.mark.parametrize(
+    ("blob", "error"),
+    [
+        (routine(life_id=b"BBBB"), BadMacError),
+        (routine(device="tracker-002", key=KEYS["tracker-002"]), BadMacError),
+        (routine(version=1), MalformedError),
+        (routine(payload=cbor2.dumps(fields(life_id=LIFE))), MalformedError),
+        (routine(life_id=b""), BadMacError),
+    ],
+    ids=["life nobody told", "another device's life", "version 1", "full", "no life"],
+)
+def test_what_is_no_routine_report(blob, error):
+    with pytest.raises(error):
+        open_report(blob, KEYS, lives)
+
+
+def test_only_the_newest_lives_are_tried():
+    many = tuple(bytes([0, 0, 0, n]) for n in range(20))
+    open_report(routine(life_id=many[7]), KEYS, lambda device: many)
+    with pytest.raises(BadMacError):
+        open_report(routine(life_id=many[8]), KEYS, lambda device: many)
+
+
+def opened(blob, boot_id, seq, answers=b"D"):
     """The payload of an acknowledgement, its MAC verified with pycose."""
     message = Mac0Message.from_cose_obj(cbor2.loads(blob), True)
     message.key = SymmetricKey(k=KEY)
-    message.external_aad = b"D" + DEVICE.encode() + boot_id.to_bytes(4, "big") + seq.to_bytes(4, "big")
+    message.external_aad = answers + DEVICE.encode() + boot_id.to_bytes(4, "big") + seq.to_bytes(4, "big")
     assert message.verify_tag()
     assert not message.uhdr
     return message.payload
@@ -153,6 +237,13 @@ def test_acknowledgement(boot_id, seq):
     )
 
 
+def test_an_acknowledgement_is_of_one_life():
+    """What answered a report of a life is no answer to the report of the same number in the next."""
+    _, report, _ = open_report(routine(boot_id=3, seq=8), KEYS, lives)
+    blob = seal_acknowledgement(KEY, DEVICE, report, datetime(2025, 6, 1, tzinfo=UTC))
+    assert cbor2.loads(opened(blob, 3, 8, b"A" + LIFE)) == [1, 9283, 0]
+
+
 ORDERS = [
     (Order(counter=1, stop=1), "01 a1 01 01"),
     (Order(counter=24, stop=0, limit=10 * 1024 * 1024), "1818 a2 01 00 02 1a00a00000"),
@@ -160,8 +251,8 @@ ORDERS = [
     (Order(counter=3, expiry=9587), "03 a1 04 192573"),
     (Order(counter=4, balance=Balance(305, -500, 20)), "04 a1 05 83 190131 3901f3 14"),
     (
-        Order(counter=5, carrier_used=CarrierUsed(305, 1 << 33, 9283, 86_399, (1 << 54) - 1)),
-        "05 a1 06 85 190131 1b0000000200000000 192443 1a0001517f 1b003fffffffffffff",
+        Order(counter=5, carrier_used=CarrierUsed(305, 1 << 33, 9283, 86_399, 1 << 50)),
+        "05 a1 06 85 190131 1b0000000200000000 192443 1a0001517f 1b0004000000000000",
     ),
     (Order(counter=6, grant=Grant(305, 4096, 86_400, 0)), "06 a1 07 84 190131 191000 1a00015180 00"),
     (Order(counter=7, set_used=SetUsed(16, 0)), "07 a1 08 82 10 00"),
@@ -200,22 +291,41 @@ def test_the_octets_of_an_acknowledgement():
         Order(counter=1, stop=2),
         Order(counter=1, accept=0),
         Order(counter=1, limit=-1),
-        Order(counter=1, limit=1 << 54),
-        Order(counter=1, throttle=1 << 30),
         Order(counter=1, expiry=1 << 16),
-        Order(counter=1, balance=Balance(305, 1 << 31, 0)),
-        Order(counter=1, balance=Balance(305, 0, -1)),
         Order(counter=1, carrier_used=CarrierUsed(305, 0, 0, 86_400, 0)),
         Order(counter=1, grant=Grant(1 << 16, 0, 0, 0)),
         Order(counter=1, set_used=SetUsed(305, 1.5)),
     ],
 )
-def test_what_no_device_would_take_is_not_ordered(order):
-    with pytest.raises(ValueError, match=r"^no order: "):
+def test_what_is_not_an_order_is_refused(order):
+    with pytest.raises(ValueError, match=r"^not an order: "):
         order.checked()
 
 
-@pytest.mark.parametrize("octets", [b"", b"\xff", b"\x01", cbor2.dumps([1, 2]), cbor2.dumps([1, {12: 1}])])
+@pytest.mark.parametrize("octets", [b"", b"\xff", b"\x01", cbor2.dumps([1, 2]), cbor2.dumps([1, {99: 1}])])
 def test_what_is_no_order_is_not_read_as_one(octets):
-    with pytest.raises(ValueError, match=r"^no order: "):
+    with pytest.raises(ValueError, match=r"^not an order: "):
         Order.decode(octets)
+
+
+def of_parts(key, parts):
+    """An order with one key, whose value has these parts."""
+    name = Order.__struct_fields__[key]
+    kind = {5: Balance, 6: CarrierUsed, 7: Grant, 8: SetUsed, 13: Allowance}.get(key)
+    return Order(counter=1, **{name: kind(*parts) if kind else parts[0]})
+
+
+@pytest.mark.parametrize("key", SHAPES)
+def test_the_collector_sends_what_a_device_takes_and_nothing_else(key):
+    shape = SHAPES[key]
+    lows, highs = [low for low, _ in shape], [high for _, high in shape]
+    for parts in (lows, highs):
+        _, sent = of_parts(key, parts).checked().fields()
+        check(1, sent)
+    for i, (low, high) in enumerate(shape):
+        for wrong in (low - 1, high + 1):
+            order = of_parts(key, [*lows[:i], wrong, *lows[i + 1 :]])
+            with pytest.raises(ValueError, match=r"^not an order: "):
+                order.checked()
+            with pytest.raises(ValueError, match="order: no such value"):
+                check(*order.fields())

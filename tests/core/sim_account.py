@@ -2,13 +2,13 @@
 
 from datetime import date, datetime, timedelta
 
-from usageguard.config import load
+from usageguard.config.load import load
 from usageguard.core import policy as p
-from usageguard.core.account import Account
+from usageguard.core.account.account import Account
+from usageguard.core.account.orders import Ordered
 from usageguard.core.octets import Octets
-from usageguard.core.ordered import Ordered
 from usageguard.core.policy import Policy
-from usageguard.ledger import ORDERS_OCTETS
+from usageguard.store.ledger import ORDERS_OCTETS
 
 MB = 1 << 20
 EPOCH = date(2000, 1, 1)
@@ -39,7 +39,7 @@ def configured(**plan):
 
 
 class Sim:
-    """`now` is local time. What `Guard` and `Calendar` do with the account's actions is done here at once."""
+    """`now` is local time. What `Guard` and `PeriodTracker` do with the account's actions is done here at once."""
 
     def __init__(self, at=START, cycle_known=True, **plan):
         self.now = at

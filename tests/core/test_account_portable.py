@@ -1,9 +1,10 @@
-from usageguard.config_limits import make_plan
-from usageguard.core.account import Account
-from usageguard.core.cycle import Cycle
+from usageguard.config.limits import make_plan
+from usageguard.core.account.account import Account
+from usageguard.core.account.orders import Ordered, check
+from usageguard.core.account.pool import PoolTerms
+from usageguard.core.account.standing import FIELDS, Standing
+from usageguard.core.cycle import CalendarCycle
 from usageguard.core.octets import Octets
-from usageguard.core.ordered import Ordered, check
-from usageguard.core.orders import FIELDS, Standing
 from usageguard.core.plan import Rating, TrafficClass
 from usageguard.core.policy import BALANCE, GRANT, LOCAL, Policy
 from usageguard.core.tariff import Tariff
@@ -15,8 +16,8 @@ MARCH, NOON = 9556, (9560, 14400)  # 2026-03-01; the 5th, 12:00 in UTC+8
 
 def make(buf):
     """5 GiB and 29 fen a MiB beyond them, at most 290; a pool, 1 GiB of it to begin with."""
-    plan = make_plan(5 * GIB, Cycle(1, 480), Rating(), "overage", tariff=Tariff(((0, 1 << 20, 29),), 290))
-    plan.pool = (GIB, 0, "terminate")
+    plan = make_plan(5 * GIB, CalendarCycle(1, 480), Rating(), "overage", tariff=Tariff(((0, 1 << 20, 29),), 290))
+    plan.pool = PoolTerms(GIB, 0, "terminate")
     plan.balance_fen = 100
     plan.pace = plan.warn_forecast = True
     policy = Policy(plan, CLASSES)

@@ -14,20 +14,20 @@ from usageguard.core.cycle import (
     PHASE_TEST,
     SILENT,
     TEST,
-    Cycle,
-    Months,
+    CalendarCycle,
+    MonthCycle,
     add_months,
     civil_from_days,
     days_from_civil,
 )
-from usageguard.core.days import Days
+from usageguard.core.days import DayCycle
 from usageguard.core.lifecycle import Lifecycle
 
 from tests.core.small import Small
 
 EPOCH = datetime(2000, 1, 1)
 SECOND = timedelta(seconds=1)
-MAKERS = {"calendar": Cycle, "months": Months, "days": Days}
+MAKERS = {"calendar": CalendarCycle, "months": MonthCycle, "days": DayCycle}
 
 offsets = st.one_of(st.sampled_from((-720, -210, 0, 345, 480, 840)), st.integers(-720, 840))
 # The ends of months come up often, and with them 29 February, of 2100 and of others.
@@ -67,7 +67,7 @@ def seconds_left(cycle, when):
 def make(kind):
     name, length, first, offset = kind
     if name == "calendar":
-        return Cycle(Small(length), Small(offset))
+        return CalendarCycle(Small(length), Small(offset))
     return MAKERS[name](Small(length), Small(number(first)), Small(offset))
 
 
@@ -144,7 +144,7 @@ def test_periods_abut_and_ids_never_go_back(kind, day, second, later, offset):
 @given(packages, st.integers(0, 20))
 def test_monthly_slices_fill_a_package(kind, k):
     _, length, first, offset = kind
-    slices = Months(1, number(first), offset)
+    slices = MonthCycle(1, number(first), offset)
     starts = [slices.bounds(number(month_after(first, k * length + i)))[0] for i in range(length + 1)]
     assert (starts[0], starts[-1]) == make(kind).bounds(numbered(kind, k))
     assert all(28 <= b[0] - a[0] <= 31 and a[1] == b[1] for a, b in pairwise(starts))

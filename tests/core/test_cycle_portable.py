@@ -6,13 +6,13 @@ from usageguard.core.cycle import (
     PHASE_TEST,
     SILENT,
     TEST,
-    Cycle,
-    Months,
+    CalendarCycle,
+    MonthCycle,
     add_months,
     civil_from_days,
     days_from_civil,
 )
-from usageguard.core.days import Days
+from usageguard.core.days import DayCycle
 from usageguard.core.lifecycle import Lifecycle
 
 CHINA = 480
@@ -98,7 +98,7 @@ BOUNDARIES = (
 
 def test_boundaries():
     for start_day, offset, last, month in BOUNDARIES:
-        cycle = Cycle(start_day, offset)
+        cycle = CalendarCycle(start_day, offset)
         day, second = last
         named = day + (second + 1 + offset * 60) // 86400
         assert civil_from_days(named)[:2] == month, month
@@ -131,7 +131,7 @@ LENGTHS = (
 
 def test_lengths():
     for start_day, year, month, days in LENGTHS:
-        cycle = Cycle(start_day, CHINA)
+        cycle = CalendarCycle(start_day, CHINA)
         longest = civil_from_days(add_months(days_from_civil(year, month, 1), 1) - 1)[2]
         first, _ = cycle.bounds(days_from_civil(year, month, min(start_day, longest)))
         assert first[1] == 16 * 3600, "00:00 in China is 16:00 UTC"
@@ -139,11 +139,11 @@ def test_lengths():
 
 
 def months(length, first, offset):
-    return "Months", Months(length, days_from_civil(*first), offset)
+    return "Months", MonthCycle(length, days_from_civil(*first), offset)
 
 
 def days(length, first, offset):
-    return "Days", Days(length, days_from_civil(*first), offset)
+    return "Days", DayCycle(length, days_from_civil(*first), offset)
 
 
 ANCHORED = (
@@ -196,13 +196,13 @@ def test_periods_from_activation():
 
 def test_local_days():
     for offset, start in ((0, at(2026, 3, 1)), (CHINA, at(2026, 2, 28, 16)), (BAKER, at(2026, 3, 1, 12))):
-        cycle, day = Cycle(1, offset), days_from_civil(2026, 3, 1)
+        cycle, day = CalendarCycle(1, offset), days_from_civil(2026, 3, 1)
         assert cycle.midnight(day) == start, offset
         assert (cycle.local_day(*start), cycle.local_day(*before(start))) == (day, day - 1), offset
 
 
 def test_a_period_not_begun_yet_ends_with_the_first_one():
-    cycle = Days(30, days_from_civil(2026, 1, 11), 0)
+    cycle = DayCycle(30, days_from_civil(2026, 1, 11), 0)
     assert cycle.seconds_left(*at(2026, 1, 1)) == 40 * 86400
 
 
@@ -229,7 +229,7 @@ def test_add_months():
 
 def a_life(cycle=None):
     """Test until 10 March 2026 and silence until 1 October, in China."""
-    return Lifecycle(cycle or Cycle(1, CHINA), days_from_civil(2026, 3, 10), days_from_civil(2026, 10, 1))
+    return Lifecycle(cycle or CalendarCycle(1, CHINA), days_from_civil(2026, 3, 10), days_from_civil(2026, 10, 1))
 
 
 TEST_END = at(2026, 3, 9, 16)
@@ -264,7 +264,7 @@ def test_phases():
 
 
 def test_life_without_a_test_period():
-    life = Lifecycle(Cycle(1, CHINA), None, days_from_civil(2026, 10, 1))
+    life = Lifecycle(CalendarCycle(1, CHINA), None, days_from_civil(2026, 10, 1))
     assert life.cycle_id(0, 0) == life.cycle_id(*before(FORCED)) == SILENT
     assert life.bounds(SILENT) == ((0, 0), FORCED)
     assert life.cycle_id(*FORCED) == OCTOBER
@@ -272,7 +272,7 @@ def test_life_without_a_test_period():
 
 def test_life_without_a_silent_period():
     end = days_from_civil(2026, 3, 10)
-    life = Lifecycle(Months(3, end, CHINA), end, end)
+    life = Lifecycle(MonthCycle(3, end, CHINA), end, end)
     assert life.cycle_id(*before(TEST_END)) == TEST
     assert life.cycle_id(*TEST_END) == life.next_id(TEST) == end
     assert life.bounds(TEST)[1] == life.bounds(end)[0] == TEST_END
@@ -292,7 +292,8 @@ FIRST_USES = (
 
 def test_first_use_begins_billing():
     for use, start in FIRST_USES:
-        for cycle in (Months(1, days_from_civil(2026, 10, 1), CHINA), Days(30, days_from_civil(2026, 10, 1), CHINA)):
+        first = days_from_civil(2026, 10, 1)
+        for cycle in (MonthCycle(1, first, CHINA), DayCycle(30, first, CHINA)):
             life = a_life(cycle)
             assert life.begin_billing(*use), use
             assert life.billing_day == cycle.first_day == start[0] + 1, use
@@ -309,7 +310,7 @@ def test_first_use_begins_billing():
 
 
 def test_first_use_leaves_calendar_months_alone():
-    life = a_life(Cycle(27, CHINA))
+    life = a_life(CalendarCycle(27, CHINA))
     assert life.begin_billing(*at(2026, 5, 20))
     april = days_from_civil(2026, 4, 27)
     assert life.cycle_id(*at(2026, 5, 20)) == april
@@ -319,7 +320,7 @@ def test_first_use_leaves_calendar_months_alone():
 
 
 def test_use_once_billing_has_begun():
-    life = a_life(Months(1, days_from_civil(2026, 10, 1), CHINA))
+    life = a_life(MonthCycle(1, days_from_civil(2026, 10, 1), CHINA))
     for use in (FORCED, at(2027, 1, 1)):
         assert not life.begin_billing(*use)
         assert life.billing_day == life.cycle.first_day == days_from_civil(2026, 10, 1)

@@ -53,6 +53,14 @@ def test_we_open_what_pycose_seals(key, aad, payload, kid):
     assert mac0_open(key, aad, blob) == payload
 
 
+@pytest.mark.parametrize("header", [{5: b"x"}, {4: b"x", 5: b"x"}, {4: 7}, {4: "x"}, {1: 4}])
+def test_a_header_that_is_not_ours_is_refused_though_no_mac_covers_it(header):
+    protected, _, payload, tag = cbor2.loads(mac0_seal(KEY, b"U", b"payload"))
+    assert mac0_open(KEY, b"U", cbor2.dumps([protected, {4: b"x"}, payload, tag])) == b"payload"
+    with pytest.raises(ValueError):
+        mac0_open(KEY, b"U", cbor2.dumps([protected, header, payload, tag]))
+
+
 def test_what_it_costs():
     assert len(mac0_seal(KEY, b"U", bytes(20))) == 20 + 16
     assert len(mac0_seal(KEY, b"U", bytes(24))) == 24 + 16 + 1, "a longer payload has a longer head"

@@ -3,9 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from usageguard.core import cbor, ordered
-from usageguard.core import orders as o
-from usageguard.ledger import ORDERS_OCTETS
+from usageguard.core import cbor
+from usageguard.core.account import orders as ordered
+from usageguard.core.account import standing as o
+from usageguard.store.ledger import ORDERS_OCTETS
 
 DAY, ID, OCTETS, FEN = (0, 0xFFFF), (0, 0xFFFF), (0, 1 << 50), (-(1 << 30), (1 << 30) - 1)
 
@@ -22,6 +23,8 @@ KEYS = {
     9: [(1, 1)],
     10: [(1, 1)],
     11: [(1, 0xFFFF)],
+    12: [OCTETS],
+    13: [ID, OCTETS, (0, 1)],
 }
 
 
@@ -62,12 +65,12 @@ def test_counters(counter):
     assert not refused(counter, {1: 1})
 
 
-@pytest.mark.parametrize("orders", [None, [], 1, "x", [1, 1], {0: 1}, {12: 1}, {"1": 1}, {True: 1}, {1.0: 1}, {b"": 1}])
+@pytest.mark.parametrize("orders", [None, [], 1, "x", [1, 1], {0: 1}, {99: 1}, {"1": 1}, {True: 1}, {1.0: 1}, {b"": 1}])
 def test_no_orders(orders):
     assert refused(1, orders)
 
 
-@pytest.mark.parametrize("wrong", [{12: 0}, {1: 2}, {5: [0, 0]}])
+@pytest.mark.parametrize("wrong", [{99: 0}, {1: 2}, {5: [0, 0]}])
 def test_one_wrong_key_spoils_the_whole(wrong):
     assert refused(1, {2: 5} | wrong)
 
@@ -104,7 +107,10 @@ EXTREMES = {
     "held": (0, 255),
     "billing_day": DAY,
     "billing_guessed": (0, 1),
-    "charged": (0, (1 << 448) - 1),
+    "charged": (0, (1 << 336) - 1),
+    "allowance": OCTETS,
+    "next_allowance": OCTETS,
+    "sim": (0, (1 << 32) - 1),
 }
 
 

@@ -6,9 +6,9 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usageguard.config_limits import make_plan
+from usageguard.config.limits import make_plan
 from usageguard.core import policy as p
-from usageguard.core.cycle import Cycle
+from usageguard.core.cycle import CalendarCycle
 from usageguard.core.octets import MAX, Octets
 from usageguard.core.plan import Rating, TrafficClass
 from usageguard.core.policy import (
@@ -21,6 +21,7 @@ from usageguard.core.policy import (
     EVENTS,
     GRANT,
     HOLD,
+    LEDGER_FAILED,
     LIFTED_BY,
     LOCAL,
     NEW_CYCLE,
@@ -36,8 +37,12 @@ from usageguard.core.policy import (
     RESTRICTION,
     RESUME,
     SAVE,
+    SILENCE_BEGAN,
+    SLOW_ORDERED,
+    STOP_ORDERED,
     SURVIVES_CYCLE,
     TERMINATE,
+    TERMINATED,
     THROTTLE,
     Policy,
     transition,
@@ -74,7 +79,7 @@ NO_EVENTS = [0, -1, max(EVENTS) + 1, 1 << 28, None, "NEW_CYCLE", 1.5]
 
 
 def plan(allowance=30 * MB, **kwargs):
-    return make_plan(allowance, Cycle(1, 480), Rating(), **kwargs)
+    return make_plan(allowance, CalendarCycle(1, 480), Rating(), **kwargs)
 
 
 def make(observe=False, **kwargs):
@@ -115,6 +120,8 @@ EXPECTED = {
     "THROTTLED": (0x2000, {p.SLOW_REACHED}, {p.QUOTA_GRANTED, p.NEW_CYCLE}, "slow", False),
     "THROTTLED_BY_HAND": (0x4000, {p.SLOW_ORDERED}, {p.SPEED_ORDERED}, "slow", True),
     "BURST": (0x8000, {p.BURST_FOUND}, {p.BURST_OVER}, "hold", False),
+    "SIM_CHANGED": (0x40000, {p.SIM_EXCHANGED}, {p.SIM_ACCEPTED}, "R", True),
+    "COUNT_DOUBTED": (0x20000, {p.DOUBT_FOUND}, {p.DOUBT_SETTLED, p.NEW_CYCLE}, "R", False),
     "PACED": (0x10000, {p.PACE_REACHED}, {p.DAY_GRANTED, p.NEW_CYCLE}, "hold", False),
 }
 LETTERS = {TERMINATE: "T", RESTRICT_ACCESS: "R", THROTTLE: "slow", HOLD: "hold"}
@@ -122,7 +129,7 @@ LETTERS = {TERMINATE: "T", RESTRICT_ACCESS: "R", THROTTLE: "slow", HOLD: "hold"}
 
 def test_rows_are_sound():
     assert {code: row[0] for code, row in EXPECTED.items()} == BITS
-    assert len(set(BITS.values())) == len(REASONS) == 17
+    assert len(set(BITS.values())) == len(REASONS) == 19
     for row in REASONS:
         assert row[BIT] & (row[BIT] - 1) == 0, row
         assert 0 < row[BIT] < 1 << 24, "the ledger keeps 24 bits"
@@ -134,7 +141,7 @@ def test_rows_are_sound():
         assert LETTERS[row[RESTRICTION]] == restriction, row
         assert row[SURVIVES_CYCLE] or not by_hand, "a new period is no hand"
         assert not by_hand or row[LIFTED_BY] != CARRIER_SERVES, "neither is a carrier"
-    assert len(set(EVENTS)) == len(EVENTS) == 29
+    assert len(set(EVENTS)) == len(EVENTS) == 33
     used = {event for row in REASONS for event in (row[RAISED_BY], row[LIFTED_BY])}
     assert used | {NEW_CYCLE} == set(EVENTS), "none is idle"
     restrictions = [LETTERS[row[RESTRICTION]] for row in REASONS]
@@ -396,7 +403,7 @@ class TestRestore:
         policy.restore(0, 0, Octets(16 * MB))
         assert policy.names() == ["RESERVE_EXHAUSTED", "QUOTA_EXHAUSTED"]
 
-    @pytest.mark.parametrize("reasons", [0x20000, 0x800001, -1])
+    @pytest.mark.parametrize("reasons", [0x400000, 0x800001, -1])
     def test_a_reason_of_another_version_is_refused(self, reasons):
         policy = make()
         policy.cross(Octets(16 * MB))
@@ -446,7 +453,7 @@ def test_default_limits(allowance, local, report, lease_max):
 
 
 def test_reserve_holds_a_rounded_session():
-    assert make_plan(MB, Cycle(1, 0), Rating(session_round_octets=25600)).reserve_octets == 25600
+    assert make_plan(MB, CalendarCycle(1, 0), Rating(session_round_octets=25600)).reserve_octets == 25600
 
 
 allowances = st.one_of(st.integers(50_000, 200_000), st.integers(1 << 20, 1 << 33), st.integers((1 << 31) - 9, 1 << 31))
@@ -497,24 +504,40 @@ def test_any_history_ends_where_its_last_words_say(events):
         assert (row[CODE] in policy.names()) == (last in raised_by)
 
 
-def test_a_probe_moves_the_report_limit_within_the_allowance_until_the_next_cycle():
+@pytest.mark.parametrize("event", [LEDGER_FAILED, RESERVE_REACHED])
+def test_an_exchange_passes_whatever_the_limits_until_it_is_used_up(event):
     policy, limits = make(), plan()
-    used = Octets(limits.report_limit)
+    used = Octets(limits.allowance + 7)
     policy.cross(used)
+    policy.apply(event)
     report = next(i for i, c in enumerate(CLASSES) if c.uses_reserve)
+    names = policy.names()
+    assert policy.deaf()
     assert not policy.data_wanted()
-    policy.allow_probe(used, 2048)
-    assert policy.data_wanted()
-    assert policy.names() == ["QUOTA_EXHAUSTED"]
-    assert policy.admits(report, used, 2048)
-    assert not policy.admits(report, used, 2049)
-    policy.allow_probe(Octets(limits.allowance - 10), 2048)
-    assert not policy.admits(report, Octets(limits.allowance - 10), 11), "never beyond what was bought"
-    policy.allow_probe(Octets(0), 2048)
-    assert policy.limit(RESERVE) == limits.report_limit, "nor does it take from the reserve"
-    policy.apply(NEW_CYCLE)
-    policy.cross(Octets(0))
-    assert not policy.admits(report, Octets(0), limits.report_limit + 1)
+    assert policy.allow_exchange(used, 1000) == RESUME
+    assert (policy.names(), policy.level, policy.data_wanted()) == (names, TERMINATED, True)
+    assert [policy.admits(i, used, 1000) for i in range(len(CLASSES))] == [i == report for i in range(len(CLASSES))]
+    assert not policy.admits(report, used, 1001)
+    policy.cross(used)
+    policy.apply(SLOW_ORDERED)
+    assert policy.admits(report, used, 1000), "whatever else happens"
+    assert policy.denied(report) == CLOSE
+    assert "RESERVE_EXHAUSTED" in names or "RESERVE_EXHAUSTED" not in policy.names()
+    assert not policy.admits(report, used, 0)
+    assert not policy.data_wanted()
+
+
+@pytest.mark.parametrize("event", [SILENCE_BEGAN, CARRIER_REFUSED, STOP_ORDERED])
+def test_no_exchange_where_it_would_do_harm_or_nothing(event):
+    policy = make()
+    policy.apply(event)
+    assert not policy.deaf()
+    if event == SILENCE_BEGAN:
+        policy.apply(LEDGER_FAILED)
+        assert not policy.deaf()
+        policy.allow_exchange(Octets(0), 1000)
+        assert not policy.data_wanted()
+        assert not any(policy.admits(i, Octets(0), 0) for i in range(len(CLASSES)))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-from usageguard.config_limits import make_plan
-from usageguard.core.cycle import Cycle
+from usageguard.config.limits import make_plan
+from usageguard.core.cycle import CalendarCycle
 from usageguard.core.octets import Octets
 from usageguard.core.plan import Rating, TrafficClass
 from usageguard.core.policy import (
@@ -21,7 +21,7 @@ CLASSES = (TrafficClass("telemetry", 10), TrafficClass("report", 1, True))
 
 
 def make(allowance, observe=False):
-    policy = Policy(make_plan(allowance, Cycle(1, 480), Rating()), CLASSES, observe)
+    policy = Policy(make_plan(allowance, CalendarCycle(1, 480), Rating()), CLASSES, observe)
     policy.cross(Octets(0))
     return policy
 
@@ -43,7 +43,7 @@ def test_a_plan_of_5_gb():
 def test_illegal_event():
     policy = make(1 << 20)
     policy.apply(CARRIER_REFUSED)
-    for event in (0, 30, -1, 1 << 28, None, "NEW_CYCLE", 1.5):
+    for event in (0, 60, -1, 1 << 28, None, "NEW_CYCLE", 1.5):
         try:
             policy.apply(event)
         except ValueError:

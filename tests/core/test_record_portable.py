@@ -1,19 +1,27 @@
-from usageguard.config import REPORT_OCTETS
+from usageguard.config.load import REPORT_OCTETS
 from usageguard.core import cbor
 from usageguard.core.mac import hmac_sha256, mac0_open, mac0_seal
 from usageguard.core.record import decode_ack, encode_report
 
 KEY = bytes(range(32))
+LIFE = b"\x01\xabLF"
+SIM = b"\xff" * 4
+DETAILS = (0xFFFFFFFF, 0xFFFF) + (0xFFFF,) * 6
 ID = b"tracker-00000001"  # the longest there is
 TYPICAL = (3, 70, 9678, 12_000_000, 12_600_000, 9_000_000, 9_500_000, 40_000, 1, 0, 1, 0, 0, 0, 12, 0, 290)
 LARGEST = ((1 << 32) - 1, (1 << 32) - 1, 0xFFFF) + ((1 << 54) - 1,) * 5 + (5, 0x01FFFF, 0xFFFF)
 LARGEST += ((1 << 32) - 1, -(1 << 31), 255, (1 << 30) - 1, 0xFFFF, 0xFFFFFFFF)
 
-# The typical report as cbor2 and pycose make it
-GOLDEN = (
-    "8443a10104a10450747261636b65722d3030303030303031582a920103184619"
+# The typical report as cbor2 and pycose make it, full and routine
+GOLDEN_FULL = (
+    "8443a10104a10450747261636b65722d30303030303030315830940303184619"
     "25ce1a00b71b001a00c042c01a008954401a0090f560199c400100010000000c"
-    "0019012248dcb50e7e7da5d600"
+    "001901224401ab4c46404853e246f9b3f3e45c"
+)
+GOLDEN = (
+    "8443a10104a10450747261636b65722d3030303030303031582a920303184619"
+    "25ce1a00b71b001a00c042c01a008954401a0090f560199c400100010000000c"
+    "0019012248f1ebe8d98af11796"
 )
 
 
@@ -28,30 +36,40 @@ def raises(function, *args):
 def test_report_is_its_fields_in_order():
     for fields in (TYPICAL, LARGEST):
         stored = cbor.decode(encode_report(*fields))
-        assert stored.pop(0) == 1, "version"
+        assert stored.pop(0) == 3, "version"
         assert tuple(stored) == fields, fields
+        full = cbor.decode(encode_report(*fields, life_id=LIFE))
+        assert (full[1:18], full[18:]) == (stored, [LIFE, b""]), "full"
+        full = cbor.decode(encode_report(*fields, life_id=LIFE, sim=SIM, details=DETAILS))
+        assert (full[18:20], tuple(full[20:])) == ([LIFE, SIM], DETAILS), "with details"
 
 
 def test_what_counts_up_stops_at_its_fields_end():
     report = encode_report(*LARGEST[:15], 0x10000, 1 << 40)
     assert cbor.decode(report)[16:] == [0xFFFF, 0xFFFFFFFF]
+    beyond = (1 << 32, 1 << 16, -2, 1 << 20, 0, 0, 0, 0)  # a modem may say anything
+    report = cbor.decode(encode_report(*TYPICAL, life_id=LIFE, details=beyond))
+    assert report[20:] == [0xFFFFFFFF, 0xFFFF, -1, 0xFFFF, 0, 0, 0, 0]
 
 
-def test_golden_report():
-    report = encode_report(*TYPICAL)
-    sealed = mac0_seal(KEY, b"U" + ID, report, ID)
-    assert sealed.hex() == GOLDEN, sealed.hex()
-    assert cbor.decode(sealed)[1] == {4: ID}, "names its key"
-    assert mac0_open(KEY, b"U" + ID, sealed) == report, "opens"
+def test_golden_reports():
+    for life_id, golden, direction in ((LIFE, GOLDEN_FULL, b"U"), (b"", GOLDEN, b"R" + LIFE)):
+        report = encode_report(*TYPICAL, life_id=life_id)
+        sealed = mac0_seal(KEY, direction + ID, report, ID)
+        assert sealed.hex() == golden, sealed.hex()
+        assert cbor.decode(sealed)[1] == {4: ID}, "names its key"
+        assert mac0_open(KEY, direction + ID, sealed) == report, "opens"
 
 
 def test_the_largest_report_fits_an_sms_and_the_estimate():
-    sealed = mac0_seal(KEY, b"U" + ID, encode_report(*LARGEST), ID)
+    sealed = mac0_seal(KEY, b"U" + ID, encode_report(*LARGEST, life_id=LIFE, sim=SIM), ID)
     assert len(sealed) <= 140, len(sealed)
+    full = mac0_seal(KEY, b"U" + ID, encode_report(*LARGEST, life_id=LIFE, sim=SIM, details=DETAILS), ID)
     ack = mac0_seal(KEY, b"D" + ID, cbor.encode([1, 0xFFFF, 86399]))
     # IPv4 and UDP 28, CoAP: header 4, token 8 at most, Uri-Path "r" 2, payload marker 1 (RFC 7252 section 3)
     cost = 28 + 15 + len(sealed) + 28 + 13 + len(ack)
     assert cost <= REPORT_OCTETS, cost
+    assert cost + len(full) - len(sealed) <= REPORT_OCTETS + 22, len(full)
 
 
 # As the collector seals one: a balance, and a stop

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from host_tools import boards
+from host_tools.hardware import boards
 from host_tools.hardware.deploy import deploy
 from host_tools.hardware.virtual import VirtualBoard
 
@@ -28,8 +28,8 @@ host = "collector.example"
 APP = "def main(guard):\n    while True:\n        guard.sleep(60_000)\n"
 
 
-class Desk:
-    """A board on the desk of somebody who deploys to it."""
+class Workbench:
+    """A board on the workbench of somebody who deploys to it."""
 
     def __init__(self, folder: Path, board: VirtualBoard) -> None:
         self.board = board
@@ -47,9 +47,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path):
+def workbench(tmp_path):
     with VirtualBoard(tmp_path / "board", str(tmp_path / "port")) as board:
-        yield Desk(tmp_path, board)
+        yield Workbench(tmp_path, board)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,6 @@ def deployed(tmp_path_factory):
     """A board that runs what was deployed, for tests that leave it so."""
     folder = tmp_path_factory.mktemp("deployed")
     with VirtualBoard(folder / "board", str(folder / "port")) as board:
-        desk = Desk(folder, board)
-        desk.first = desk.deploy()
-        yield desk
+        workbench = Workbench(folder, board)
+        workbench.first = workbench.deploy()
+        yield workbench

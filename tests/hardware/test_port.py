@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 from serial.tools.list_ports_common import ListPortInfo
 
+from host_tools.base.errors import UsageError
+from host_tools.build.micropython import micropython
 from host_tools.collector.server import load_keys
-from host_tools.errors import UsageError
 from host_tools.hardware import port as ports
 from host_tools.hardware.monitor import STATUS_S, monitor
 from host_tools.hardware.port import Port
 from host_tools.hardware.provision import provision
 from host_tools.hardware.virtual import HARD, VirtualBoard
-from host_tools.targets.process import micropython
 from tests.hardware.servers import Server
 
 pytestmark = pytest.mark.realtime
@@ -72,13 +72,13 @@ def test_a_connection_that_is_lost_is_said(board, server):
         lines = port.lines(60)
         assert next(line for line in lines if line == "tick")
         server.drop()
-        with pytest.raises(UsageError, match=r"the board is gone; see to the cable"):
+        with pytest.raises(UsageError, match=r"the board is gone; check the cable"):
             list(lines)
 
 
 def test_a_server_that_is_not_there_is_said():
     for scheme in ("socket", "rfc2217"):
-        with pytest.raises(UsageError, match="cannot be opened; see that the server runs there"):
+        with pytest.raises(UsageError, match="cannot be opened; check that the server is running"):
             Port(f"{scheme}://127.0.0.1:1")
 
 
@@ -140,7 +140,7 @@ def test_a_lost_port_is_no_reset(board):
     with Port(board.path) as port:
         port.repl()
         board.unplug()
-        with pytest.raises(UsageError, match="the board is gone; see to the cable"):
+        with pytest.raises(UsageError, match="the board is gone; check the cable"):
             port.ask("1")
         board.plug()
 
@@ -181,17 +181,17 @@ def test_the_monitor_says_at_once_what_it_waits_for(deployed):
     notes, said = io.StringIO(), io.StringIO()
     monitor(deployed.board.path, Console(file=said), seconds=0, notes=Console(file=notes, width=200))
     assert notes.getvalue() == (
-        f"{deployed.board.path}: waiting for the guard's status: it tells it at a change, else once an hour; "
-        "with --restart, at once\n"
+        f"{deployed.board.path}: waiting for the guard's status, which comes after a change or within an hour; "
+        "--restart gets it at once\n"
     )
     assert said.getvalue() == ""
 
 
 def test_the_monitor_names_the_guards_own_interval():
-    from host_tools import paths
+    from host_tools.base import paths
 
     paths.use_firmware()
-    from usageguard import guard
+    from usageguard.guard import guard
 
     assert guard._STATUS_MS == STATUS_S * 1000
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from host_tools.base.errors import UsageError
 from host_tools.collector.server import load_keys
-from host_tools.errors import UsageError
 from host_tools.hardware import flash
 from host_tools.hardware.deploy import maintained
 from host_tools.hardware.monitor import monitor, parse
@@ -28,27 +28,27 @@ def secrets_of(board):
         return json.loads(port.ask("read('/secrets.json')"))
 
 
-def test_a_key_goes_to_the_board_and_the_collector_and_nowhere_else(desk, tmp_path):
+def test_a_key_goes_to_the_board_and_the_collector_and_nowhere_else(workbench, tmp_path):
     keys = tmp_path / "keys.toml"
     keys.write_text(f'"other" = "{"11" * 32}"\n')
-    provision(desk.board.path, "meter-7", keys, desk.console, pin="0815")
-    kept = secrets_of(desk.board)
+    provision(workbench.board.path, "meter-7", keys, workbench.console, pin="0815")
+    kept = secrets_of(workbench.board)
     assert (kept["id"], kept["pin"]) == ("meter-7", "0815")
     assert load_keys(keys) == {"other": b"\x11" * 32, "meter-7": bytes.fromhex(kept["key"])}
     assert stat.S_IMODE(keys.stat().st_mode) == 0o600
-    assert kept["key"] not in desk.said.getvalue()
-    with pytest.raises(UsageError, match="it has its id, key, pin already; --force") as error:
-        provision(desk.board.path, "meter-8", keys, desk.console)
+    assert kept["key"] not in workbench.said.getvalue()
+    with pytest.raises(UsageError, match="already has id, key, pin; give --force") as error:
+        provision(workbench.board.path, "meter-8", keys, workbench.console)
     assert kept["key"] not in str(error.value)
-    with pytest.raises(UsageError, match=r"keys.toml: meter-7: has a key already"):
-        provision(desk.board.path, "meter-7", keys, desk.console)
-    assert secrets_of(desk.board) == kept
-    provision(desk.board.path, "meter-7", keys, desk.console, force=True)
-    anew = secrets_of(desk.board)
+    with pytest.raises(UsageError, match=r"keys.toml: meter-7: already has a key"):
+        provision(workbench.board.path, "meter-7", keys, workbench.console)
+    assert secrets_of(workbench.board) == kept
+    provision(workbench.board.path, "meter-7", keys, workbench.console, force=True)
+    anew = secrets_of(workbench.board)
     assert anew["key"] != kept["key"]
     assert load_keys(keys)["meter-7"].hex() == anew["key"]
-    desk.config.write_text(CONFIG[: CONFIG.index("[device]")] + CONFIG[CONFIG.index("[modem]") :])
-    assert desk.deploy().slot == "a", "a configuration without an identity will do now"
+    workbench.config.write_text(CONFIG[: CONFIG.index("[device]")] + CONFIG[CONFIG.index("[modem]") :])
+    assert workbench.deploy().slot == "a", "a configuration without an identity will do now"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_the_monitor_shows_the_guards_status_as_json(deployed):
     ("text", "kind", "told"),
     [
         ("ug app-crash 1042 3", "event", "The application crashed; it is started again (time 3)"),
-        ("ug app-ended 0 0", "event", "The application ended; the device guards on"),
+        ("ug app-ended 0 0", "event", "The application ended; the guard goes on"),
         (
             'ug {"stopped": false, "shed": [], "modem": 5, "closed": null, "reasons": ["a", "b"], "verdict": "open"}',
             "status",
@@ -104,7 +104,7 @@ def test_the_monitor_shows_the_guards_status_as_json(deployed):
         ('ug {"closed": {"cycle": 3, "cost_fen": 0}}', "status", 'closed={"cycle":3,"cost_fen":0}'),
         ('ug {"verdict": "op', "text", 'ug {"verdict": "op'),
         ("ug up a", "text", "Set a is in force"),
-        ("ug back b", "text", "The new set does not start; back to set b"),
+        ("ug back b", "text", "The new set does not start; reverted to set b"),
         ("ug up", "text", "ug up"),
         ("hello", "text", "hello"),
         ("", "text", ""),
@@ -112,7 +112,7 @@ def test_the_monitor_shows_the_guards_status_as_json(deployed):
 )
 def test_lines_of_a_board(text, kind, told):
     line = parse(text)
-    assert (line.kind, line.tell()) == (kind, told)
+    assert (line.kind, line.describe()) == (kind, told)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_lines_of_a_board(text, kind, told):
         ("", "--port: is missing; ports found: "),
         ("/dev/nowhere", "--port: /dev/nowhere: is not there; ports found: "),
         ("serial:0000", "--port: serial:0000: no ports have this serial number; ports found: "),
-        ("http://x", "--port: http://x: is no address of a port; use socket://HOST:PORT"),
+        ("http://x", "--port: http://x: is not a port's address; use socket://HOST:PORT"),
     ],
 )
 def test_no_port_is_guessed(port, words):
@@ -187,6 +187,6 @@ def test_a_flash_that_is_divided_otherwise_is_not_written_over(image, tmp_path, 
 def test_what_is_no_image_is_refused(tmp_path):
     image = tmp_path / "image.bin"
     image.write_bytes(b"not an image" * 10_000)
-    with pytest.raises(UsageError, match=r"image.bin: is no image of MicroPython") as error:
+    with pytest.raises(UsageError, match=r"image.bin: is not a MicroPython image") as error:
         flash.with_ledger(image, tmp_path / "out.bin", BOARD)
     assert "\n" not in str(error.value)

@@ -8,7 +8,7 @@ import pytest
 import serial
 from mpremote.transport_serial import SerialTransport
 
-from host_tools.errors import UsageError
+from host_tools.base.errors import UsageError
 from host_tools.hardware.virtual import HARD, PWRON, SOFT, WDT, VirtualBoard
 
 pytestmark = pytest.mark.realtime

@@ -2,14 +2,16 @@
 
 import contextlib
 import random
+from unittest import mock
 
 import pytest
 from usageguard.core.ticks import ticks_add, ticks_diff
 
-from host_tools import bench, scenario
+from host_tools.run.targets.direct import DirectTarget, sockets
+from host_tools.run.world import World
+from host_tools.scenario import file as scenario
 from host_tools.sim.modem import faults
 from host_tools.sim.network.hosts import Sink, VirtualHost
-from host_tools.targets.direct import DirectTarget, sockets
 
 HEAD = """
 title = "sockets"
@@ -62,14 +64,14 @@ class Life:
 
     def __init__(self, app, loss=0, duration="6h", seed=1, allowance="30MB"):
         text = HEAD.format(duration=duration, loss=loss, allowance=allowance)
-        self.world = bench.World(scenario.loads(text, "test.toml"), seed, {})
+        self.world = World(scenario.loads(text, "test.toml"), seed, {})
         self.echo, self.sink = Echo(), Sink()
         self.world.internet.add_host("echo", self.echo)
         self.world.internet.add_host("sink", self.sink)
         self.app = app
         self.target = DirectTarget(self.world.scenario.device_config(), self.run)
         with pytest.raises(Done):
-            bench.live(self.world, self.target.boot)
+            self.world.run(self.target.boot)
 
     def run(self, guard):
         self.guard = guard
@@ -191,7 +193,7 @@ def test_a_datagram_does_not_wait_for_one_that_failed():
     def app(life):
         sock = life.connect(kind=sockets.SOCK_DGRAM, timeout=None)
         sock.sendto(b"one", ("echo", 7))
-        sock._slot.fail(sockets.ECONNRESET)
+        sock._connection.fail(sockets.ECONNRESET)
         assert errno_of(sock.sendto, b"two", ("echo", 7)) == sockets.ECONNRESET
 
     Life(app, duration="2h")
@@ -252,7 +254,7 @@ def test_a_poll_tells_a_refusal_and_the_next_call_raises_it():
     def app(life):
         sock = life.connect("sink")
         sock.write(b"x")
-        life.guard.gate.broken = True
+        life.guard.admission.broken = True
         assert sock.ioctl(3, 5) & 8
         assert errno_of(sock.write, b"x") == sockets.EDQUOT
 
@@ -294,10 +296,10 @@ def test_connections_that_are_still_being_closed_are_waited_for():
     Life(app)
 
 
-def test_an_application_cannot_take_the_slot_of_the_reports():
+def test_an_application_cannot_take_the_connection_of_the_reports():
     def app(life):
         life.guard.sleep(60_000)
-        life.guard.path.slot.fail(sockets.ECONNRESET)
+        life.guard.path.connection.fail(sockets.ECONNRESET)
         held = [life.connect() for _ in range(3)]
         assert errno_of(life.connect) == sockets.ENOBUFS
         told = life.guard.outbox.reports_acked
@@ -330,7 +332,7 @@ def test_a_stream_whose_last_octets_could_not_be_read_does_not_just_end():
         sock = life.connect("api")
         sock.write(b"UG" + (8).to_bytes(2, "big") + (3000).to_bytes(4, "big"))
         assert len(sock.read(1)) == 1
-        sock._slot.closed_by_peer()
+        sock._connection.closed_by_peer()
         life.world.modem.faults.arm(faults.ResponseLost(command="+QIRD=*"))
         sock.settimeout(None)
         assert errno_of(sock.read) == sockets.ETIMEDOUT
@@ -341,12 +343,83 @@ def test_a_stream_whose_last_octets_could_not_be_read_does_not_just_end():
 # A guard that cannot go on
 
 
+def out_of_memory():
+    """A generator in which the application's greed shows."""
+    raise MemoryError
+    yield
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_a_driver_whose_generator_found_no_memory_begins_again(turn):
+    def app(life):
+        modem = life.guard.modem
+        sock = life.connect()
+        modem._tasks[turn] = out_of_memory()
+        life.guard.sleep(1_000)
+        assert errno_of(sock.write, b"x") == 104  # ECONNRESET
+        sock.close()
+        sock = life.connect()
+        sock.write(b"back")
+        assert sock.read(4) == b"back"
+        assert life.world.board.boots == 1
+
+    Life(app)
+
+
+def test_a_report_that_finds_no_memory_does_not_end_the_guard():
+    def app(life):
+        guard = life.guard
+        with mock.patch.object(guard.outbox, "step", side_effect=MemoryError):
+            life.guard.sleep(600_000)
+            sock = life.connect()
+            sock.write(b"back")
+            assert sock.read(4) == b"back"
+        assert life.world.board.boots == 1
+
+    Life(app)
+
+
+def test_a_refusal_without_waits_lets_the_guard_work_and_says_why():
+    def app(life):
+        guard = life.guard
+        guard.sleep(60_000)
+        guard.admission.broken = True
+        refused = 0
+        while guard.policy.names() != ["LEDGER_FAULT"] or guard.modem.data_wanted:
+            with contextlib.suppress(OSError):
+                life.connect()
+            refused += 1
+            assert refused < 100, "the guard never steps"
+        with pytest.raises(OSError, match="LEDGER_FAULT") as caught:
+            life.connect()
+        assert caught.value.args[0] == sockets.EDQUOT
+        before = guard.hal.ticks_ms()
+        sock = sockets.socket()
+        for _ in range(100):
+            assert errno_of(sock.write, b"x") == 107  # ENOTCONN
+        assert guard.hal.ticks_ms() > before
+
+    Life(app)
+
+
+def test_an_unknown_traffic_class_is_answered_with_the_known_ones():
+    def app(life):
+        with pytest.raises(KeyError, match=r"nonsense.*telemetry"):
+            life.guard.traffic("nonsense")
+
+    Life(app)
+
+
+def fail(now):
+    raise ZeroDivisionError
+
+
 def test_the_watchdog_is_not_fed_by_a_guard_that_fails_at_each_step():
     def app(life):
         if life.world.board.boots == 1:
-            life.guard.modem._tasks[:] = [iter(())]  # as a generator that a MemoryError has ended
+            life.guard.modem.step = fail
             while True:
-                with contextlib.suppress(StopIteration):
+                with contextlib.suppress(ZeroDivisionError):
                     life.guard.sleep(10_000)
                 life.guard.hal.wait(life.guard.hal.ticks_ms() + 10_000)
 
@@ -367,7 +440,7 @@ def torture(life, rng):
         try:
             if act < 3 and len(sent) - len(back) < 6000:
                 data = rng.randbytes(rng.choice([1, 7, 100, 1459, 1460, 1461, 3000]))
-                before = sock._slot.tx.any()
+                before = sock._connection.tx.any()
                 assert before <= 1460
                 if sock._timeout > 0:
                     sock.settimeout(120)

@@ -1,6 +1,7 @@
 """Writes firmware/package.json for `mip` anew: python tests/packaging/listing.py
 
-On a device goes what its modules import, for every modem family; what only the simulator imports stays out.
+On a device goes what its modules import, for every modem family. What only the simulator imports, and the description
+of the HAL, stay out.
 """
 
 import json
@@ -9,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
-SIMULATED = {"usageguard/elsewhere.py", "usageguard/hal/host.py", "usageguard/hal/virtual.py"}
+SIMULATED = {"usageguard/cpython.py", *(f"usageguard/hal/{name}.py" for name in ("host", "interface", "virtual"))}
 STARTERS = ("slots.py", "start.py")
 
 

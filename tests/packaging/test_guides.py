@@ -1,4 +1,4 @@
-"""The guides say what is so: their commands and their examples are run as they stand, on what needs no hardware."""
+"""Runs the commands and examples of the READMEs, DEVICE.md and BENCH.md as they stand; a virtual board is the board."""
 
 import os
 import queue
@@ -16,17 +16,17 @@ from pathlib import Path
 
 import pytest
 
-from host_tools import cli, paths
+from host_tools import cli
+from host_tools.base import paths
 from host_tools.collector.store import Store
 from host_tools.hardware.virtual import VirtualBoard
 
-pytestmark = pytest.mark.realtime
-
 pytest_plugins = ["pytester"]
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 DEVICE = paths.firmware() / "DEVICE.md"
-MODEMS = paths.firmware() / "MODEMS.md"
 BENCH = paths.PACKAGE / "BENCH.md"
-EXAMPLE = Path(__file__).parents[1] / "plugin" / "example"
+EXAMPLE = Path(__file__).parents[1] / "pytest_plugin" / "example"
 
 
 def blocks(guide, language):
@@ -39,30 +39,57 @@ def commands(guide, *program):
     return [words[1:] for words in lines if words[0] in program]
 
 
-@pytest.mark.parametrize("guide", [DEVICE, BENCH, MODEMS], ids=lambda guide: guide.name)
-def test_links_lead_somewhere(guide):
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", guide.read_text("utf-8")):
-        assert (guide.parent / link).exists(), link
+def written(guide):
+    """Puts the guide's configuration and application into the current folder."""
+    Path("config.toml").write_text(blocks(guide, "toml")[0], "utf-8")
+    Path("application.py").write_text(blocks(guide, "python")[0], "utf-8")
 
 
-@pytest.mark.parametrize("words", commands(DEVICE, "usageguard"), ids=lambda words: words[0])
-def test_the_options_of_every_command_are_there(words, capsys):
-    assert cli.run([words[0], "--help"]) in (0, None)
-    known = capsys.readouterr().out
-    for option in (word for word in words[1:] if word.startswith("--")):
-        assert option in known
-
-
-def test_a_device_is_provisioned_and_deployed_to_as_the_guide_says(tmp_path, monkeypatch, capsys):
+@pytest.mark.realtime
+@pytest.mark.parametrize(
+    "guide", [pytest.param(README, marks=pytest.mark.proof, id="README.md"), pytest.param(DEVICE, id="DEVICE.md")]
+)
+def test_a_device_is_provisioned_and_deployed_to_as_the_guide_says(guide, tmp_path, monkeypatch, capsys):
+    """Every command of the README for a device, and those two of DEVICE.md; what the monitor says is read elsewhere."""
     monkeypatch.chdir(tmp_path)
-    Path("config.toml").write_text(blocks(DEVICE, "toml")[0])
-    Path("application.py").write_text(blocks(DEVICE, "python")[0])
+    written(guide)
+    done = []
     with VirtualBoard(tmp_path / "board", str(tmp_path / "port")) as board:
-        for words in commands(DEVICE, "usageguard"):
-            if words[0] in ("provision", "deploy") and "/dev/ttyUSB0" in words:
+        for words in commands(guide, "usageguard"):
+            if words[0] in ("plan", "provision", "deploy") and not {"/tmp/board", "--erase"} & set(words):
                 there = [board.path if word == "/dev/ttyUSB0" else word for word in words]
+                # README's application imports umqtt.simple, which a board's MicroPython has and this one has not.
+                if guide == README and words[0] == "deploy":
+                    Path("application.py").write_text(blocks(DEVICE, "python")[0])
                 assert cli.run(there) in (0, None), capsys.readouterr().err
+                done.append(words[0])
+    assert done == (["plan"] if guide == README else []) + ["provision", "deploy"]
     assert "up: set a is in force" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("usageguard_target", ["cpython", "micropython"])
+def test_the_readmes_application_runs(bench, tmp_path):
+    app = tmp_path / "application.py"
+    app.write_text(blocks(README, "python")[0], "utf-8")
+    options = {"hosts": {"broker.example": "mqtt"}, "libraries": ["umqtt.simple"], "duration": "30m"}
+    run = bench.run(str(app), **options)
+    assert run.passed, run.failures
+    assert run.device["carried_octets"] > 0
+
+
+@pytest.mark.proof
+def test_the_readmes_other_commands_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ran = [words for words in commands(README, ".venv/bin/usageguard") if cli.run(words) in (0, None)]
+    assert [words[0] for words in ran] == ["sim", "sim"], capsys.readouterr().err
+    assert Path("smoke.html").exists()
+
+
+def test_make_knows_the_readmes_targets():
+    """What each of them does is what other tests are for; here they exist."""
+    targets = [words[0] for words in commands(README, "make")]
+    assert targets == ["demo", "test"]
+    subprocess.run(["make", "--dry-run", *targets, "proof"], check=True, capture_output=True, cwd=ROOT)
 
 
 class Terminal:
@@ -128,6 +155,7 @@ def alike(line):
     return "^" + re.sub(r"\d+(?:,\d+)*", r"[\\d,]+", re.escape(line)) + "$"
 
 
+@pytest.mark.realtime
 def test_a_report_comes_without_hardware_as_the_guide_says(tmp_path, monkeypatch):
     """Every command of the section, each a process: what the guide shows is seen, and the report is kept."""
     monkeypatch.chdir(tmp_path)
@@ -174,14 +202,32 @@ def test_board_json_is_made_as_the_guide_says(tmp_path):
     assert '"tx": 26' in done.stdout
 
 
-def test_the_benchs_examples_pass(pytester, monkeypatch):
+def test_the_readmes_test_is_the_benchs():
+    (readme,) = [block for block in blocks(README, "python") if "def test_" in block]
+    assert any(readme in block for block in blocks(BENCH, "python"))
+    assert commands(README, "pytest") == commands(BENCH, "pytest")[:1]
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        pytest.param(["--target=cpython"], None, id="quick", marks=pytest.mark.proof),
+        pytest.param(commands(BENCH, "pytest")[0], None, id="both", marks=pytest.mark.proof),
+        pytest.param(commands(BENCH, "pytest")[1], 20, id="board", marks=[pytest.mark.proof, pytest.mark.realtime]),
+    ],
+)
+def test_the_benchs_examples_pass(pytester, monkeypatch, options, seconds):
+    """By the guide's commands; in real time, where `seconds` is given, for as long as that."""
     for name in ("PYTEST_ADDOPTS", "PYTHONPATH"):
         monkeypatch.delenv(name, raising=False)
     pytester.makeini("[pytest]")
     shutil.copy(EXAMPLE / "my_app.py", pytester.path)
     tests = [block for block in blocks(BENCH, "python") if "def test_" in block]
+    if seconds:
+        tests = [tests[0].replace('duration="1d"', f'duration="{seconds}s"')]
     pytester.makepyfile("\n".join(tests))
-    pytester.runpytest_subprocess("--target=cpython").assert_outcomes(passed=len(tests))
+    done = pytester.runpytest_subprocess(*options)
+    done.assert_outcomes(passed=len(tests) * len(options))
 
 
 def test_the_benchs_arguments_are_taken(bench, tmp_path):

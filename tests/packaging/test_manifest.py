@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from host_tools import paths
+from host_tools.base import paths
 
 FIRMWARE = paths.firmware()
 MANIFEST = FIRMWARE / "manifest.py"

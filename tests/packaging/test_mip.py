@@ -5,13 +5,14 @@ import subprocess
 import sys
 
 import pytest
+from usageguard.config.load import FAMILIES
 
-from host_tools import boards, modules, paths
+from host_tools.base import paths
+from host_tools.build import modules
+from host_tools.hardware import boards
 from host_tools.hardware.port import Port
 from host_tools.hardware.virtual import VirtualBoard
 from tests.packaging import listing
-
-pytestmark = pytest.mark.realtime
 
 FIRMWARE = paths.firmware()
 CONFIG = {
@@ -27,7 +28,7 @@ def test_the_package_lists_the_tree_as_it_is():
     assert (FIRMWARE / "package.json").read_text("ascii") == listing.text(), hint
 
 
-@pytest.mark.parametrize("family", ["quectel"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_it_has_every_module_that_a_device_imports(family):
     listed = {name for name, _ in json.loads((FIRMWARE / "package.json").read_text("ascii"))["urls"]}
     for module in modules.reached([*modules.BOARD, modules.driver(family)], modules.ELSEWHERE):
@@ -52,14 +53,18 @@ def mpremote(board, *words, cwd=FIRMWARE):
     return done.stdout
 
 
+@pytest.mark.proof
+@pytest.mark.realtime
 def test_installed_modules_are_found_and_imported(board):
     # Compiling takes heap: its garbage is collected early, as main.py has it done.
-    code = "import gc; gc.threshold(2048); import usageguard.guard as g; print(g.__file__)"
-    assert mpremote(board, "exec", code).split() == ["/lib/usageguard/guard.py"]
+    code = "import gc; gc.threshold(2048); import usageguard.guard.guard as g; print(g.__file__)"
+    assert mpremote(board, "exec", code).split() == ["/lib/usageguard/guard/guard.py"]
     code = "import os; print(os.stat('/lib/usageguard/core/policy.py')[6])"
     assert int(mpremote(board, "exec", code)) == (FIRMWARE / "usageguard/core/policy.py").stat().st_size
 
 
+@pytest.mark.proof
+@pytest.mark.realtime
 def test_the_guard_starts_from_what_was_installed(board, tmp_path):
     for name, value in (("config.json", CONFIG), ("board.json", boards.load("own-esp32-quectel").device_json())):
         (tmp_path / name).write_text(json.dumps(value))

@@ -32,8 +32,8 @@ def curve(octets, step=DAY, begin=MARCH, device="a", packets=None):
     return Curve(device, times, *running)
 
 
-def by_way(found):
-    return {(total.way.behaviour, total.way.guarded): total for total in found.totals}
+def by_option(found):
+    return {(total.option.behaviour, total.option.guarded): total for total in found.totals}
 
 
 TWO_TIERS = """allowance_octets = 100000
@@ -52,25 +52,25 @@ rate_octets_s = 1
 def test_a_month_on_paper(plan_file):
     # 31 days of 8640 octets, one every 10 s: 267,840 in all, of which 167,840 are beyond the plan.
     found = fitting.fit(History("x", [curve([8640] * 31)]), [plan_file(TWO_TIERS)])
-    ways = by_way(found)
-    assert set(ways) == {
+    options = by_option(found)
+    assert set(options) == {
         ("cutoff", False), ("cutoff", True), ("overage", False), ("overage, capped", True), ("throttle", False),
     }  # fmt: skip
-    cut = ways["cutoff", False]
+    cut = options["cutoff", False]
     assert (cut.fee_fen, cut.overage_fen, cut.through_octets) == (310, 0, 100_000)
     assert cut.stopped_s == 31 * DAY - 1_000_000
     assert cut.unused_octets == 0
-    guarded = ways["cutoff", True]
+    guarded = options["cutoff", True]
     assert guarded.through_octets == 98_000
     assert guarded.stopped_s == 31 * DAY - 980_000
     assert guarded.unused_share == pytest.approx(0.02)
-    free = ways["overage", False]
+    free = options["overage", False]
     # 2 blocks at 5 fen, then 147,840 octets: 15 started blocks at 100 fen.
     assert (free.overage_fen, free.stopped_s, free.lost_octets) == (10 + 1500, 0, 0)
-    capped = ways["overage, capped", True]
+    capped = options["overage, capped", True]
     # 10 fen buy 20,000 octets; margin and reserve are below that ceiling, and in its second block.
     assert (capped.through_octets, capped.overage_fen) == (118_000, 10)
-    slow = ways["throttle", False]
+    slow = options["throttle", False]
     # 1 octet a second is more than the one in 10 that is wanted.
     assert (slow.lost_octets, slow.stopped_s) == (0, 0)
     assert slow.slowed_s == 31 * DAY - 1_000_000
@@ -82,7 +82,7 @@ def test_a_month_on_paper(plan_file):
 def test_a_throttled_line_loses_what_does_not_fit(plan_file):
     # The allowance is gone after one day; of the second day's 200,000 octets 86,400 fit.
     found = fitting.fit(History("x", [curve([100_000, 200_000])]), [plan_file(TWO_TIERS)])
-    slow = by_way(found)["throttle", False]
+    slow = by_option(found)["throttle", False]
     assert slow.through_octets == 100_000 + 86_400
     assert slow.slowed_s == DAY
 
@@ -91,7 +91,7 @@ def test_a_period_that_is_covered_in_part_costs_in_part(plan_file):
     # 10 of March's 31 days, 15 of April's 30.
     begin = MARCH + 21 * DAY
     found = fitting.fit(History("x", [curve([10_000] * 25, begin=begin)]), [plan_file(TWO_TIERS)])
-    cut = by_way(found)["cutoff", False]
+    cut = by_option(found)["cutoff", False]
     assert cut.fee_fen == 100 + 155
     assert cut.paid_octets == 100_000 * 10 // 31 + 50_000
     assert cut.by_period == {"2026-03-01": [100_000], "2026-04-01": [150_000]}
@@ -104,7 +104,7 @@ def test_packets_and_margin_are_billed(plan_file):
     source = plan_file("allowance_octets = 100000\n[plan.rating]\nper_packet_octets = 50\nmargin_permille = 100\n")
     # 31 days of 4,000 octets in 10 packets: (4,000 + 500) * 1.1 = 4,950 a day; the plan lasts 20.2 days.
     found = fitting.fit(History("x", [curve([4_000] * 31, packets=[10] * 31)]), [source])
-    cut = by_way(found)["cutoff", False]
+    cut = by_option(found)["cutoff", False]
     assert cut.stopped_s == 31 * DAY - -(-100_000 * DAY // 4_950)
     assert cut.through_octets == 100_000 * 4_000 // 4_950
     assert not any("per_packet" in note for note in found.notes)
@@ -117,12 +117,12 @@ def test_a_paced_plan_holds_what_is_beyond_the_day(plan_file):
     # Each day has 10,000 octets; one day's share may be used at any time, the rest is spread over the other days.
     octets = [40_000] + [0] * 30
     found = fitting.fit(History("x", [curve(octets)]), [source])
-    paced = by_way(found)["cutoff", True]
+    paced = by_option(found)["cutoff", True]
     head = 310_000 // 31
     mark = head + (310_000 - head) * 1 // 31
     assert paced.through_octets == mark
     assert paced.stopped_s == DAY - -(-mark * DAY // 40_000)
-    assert by_way(found)["cutoff", False].lost_octets == 0
+    assert by_option(found)["cutoff", False].lost_octets == 0
 
 
 def test_a_package_is_bought_on_the_first_day(plan_file):
@@ -130,7 +130,7 @@ def test_a_package_is_bought_on_the_first_day(plan_file):
         'allowance_octets = 100000\nactivated = "2020-01-31"\n[plan.package]\nmonths = 3\nslice = "whole"\n'
     )
     found = fitting.fit(History("x", [curve([1_000] * 92)]), [source])  # March, April and May
-    assert by_way(found)["cutoff", False].by_period == {"2026-03-01": [92_000]}
+    assert by_option(found)["cutoff", False].by_period == {"2026-03-01": [92_000]}
 
 
 def test_a_life_before_the_plan_is_left_out(plan_file):
@@ -139,7 +139,7 @@ def test_a_life_before_the_plan_is_left_out(plan_file):
         '[plan.lifecycle]\ntest_octets = 50000\ntest_until = "2026-03-05"\nbilling_from = "2026-04-01"\n'
     )
     found = fitting.fit(History("x", [curve([1_000] * 25)]), [source])
-    assert by_way(found)["cutoff", False].by_period == {
+    assert by_option(found)["cutoff", False].by_period == {
         "2026-03-01": [10_000],
         "2026-03-11": [10_000],
         "2026-03-21": [5_000],
@@ -149,15 +149,15 @@ def test_a_life_before_the_plan_is_left_out(plan_file):
 def test_a_plan_without_limits(plan_file):
     source = plan_file('allowance_octets = 100000\non_exhaustion = "none"\n')
     found = fitting.fit(History("x", [curve([10_000] * 31)]), [source])
-    assert set(by_way(found)) == {("none", False)}
+    assert set(by_option(found)) == {("none", False)}
     assert found.totals[0].lost_octets == 0
 
 
 def test_the_trade_off_follows_the_price_of_a_stopped_day(plan_file):
     source = plan_file(TWO_TIERS.replace("[plan.throttle]\nrate_octets_s = 1\n", ""))
     history = History("x", [curve([8640] * 31)])
-    assert fitting.fit(history, [source], 0).trade_off.way.behaviour == "cutoff"
-    assert fitting.fit(history, [source], 1_000).trade_off.way.behaviour == "overage"
+    assert fitting.fit(history, [source], 0).trade_off.option.behaviour == "cutoff"
+    assert fitting.fit(history, [source], 1_000).trade_off.option.behaviour == "overage"
 
 
 # --- against a meter that runs second by second, octet by octet ---
@@ -196,8 +196,8 @@ def brute(octets, step, plan, limit):
 )
 @settings(derandomize=True, deadline=None, max_examples=150)
 def test_octet_by_octet(octets, extra, widths):
-    from usageguard.config_limits import make_plan
-    from usageguard.core.cycle import Cycle
+    from usageguard.config.limits import make_plan
+    from usageguard.core.cycle import CalendarCycle
     from usageguard.core.plan import Rating, TrafficClass
     from usageguard.core.tariff import Tariff
 
@@ -207,16 +207,22 @@ def test_octet_by_octet(octets, extra, widths):
     tiers = tuple((start, block, fen) for start, (_, block, fen) in zip(starts, widths, strict=True))
     allowance, step = 40, 30
     rating = Rating()
-    (part,) = periods(curve(octets, step), Cycle(1, 0), rating)
+    (part,) = periods(curve(octets, step), CalendarCycle(1, 0), rating)
     common = {"margin_octets": 0, "reserve_octets": 0, "warn_permille": ()}
     figures = {"allowance": allowance, "tiers": tiers}
     for limit, plan in (
-        (allowance, make_plan(allowance, Cycle(1, 0), rating, "cutoff", **common)),
-        (None, make_plan(allowance, Cycle(1, 0), rating, "overage", **common, tariff=Tariff(tiers))),
+        (allowance, make_plan(allowance, CalendarCycle(1, 0), rating, "cutoff", **common)),
+        (None, make_plan(allowance, CalendarCycle(1, 0), rating, "overage", **common, tariff=Tariff(tiers))),
         (
             allowance + extra,
             make_plan(
-                allowance, Cycle(1, 0), rating, "overage", **common, tariff=Tariff(tiers), cap_octets=allowance + extra
+                allowance,
+                CalendarCycle(1, 0),
+                rating,
+                "overage",
+                **common,
+                tariff=Tariff(tiers),
+                cap_octets=allowance + extra,
             ),
         ),
     ):
@@ -246,18 +252,18 @@ def test_octets_and_time_are_conserved(plan_file, history, pace):
         "rate_octets_s = 1", "rate_octets_s = 100"
     )
     source = plan_file(text)
-    for way in fitting.ways(source):
-        parts = periods(history, way.plan.cycle, way.plan.rating)
-        outcomes = list(replay(parts, way.plan, way.traffic_class))
+    for option in fitting.options(source):
+        parts = periods(history, option.plan.cycle, option.plan.rating)
+        outcomes = list(replay(parts, option.plan, option.traffic_class))
         assert sum(each.demand_octets for each in outcomes) == history.total
         assert sum(part.covered_s for part in parts) == history.seconds
         for part, each in zip(parts, outcomes, strict=True):
             assert 0 <= each.through_octets <= each.demand_octets
             assert 0 <= each.stopped_s + each.slowed_s <= part.covered_s
-            if way.behaviour == "cutoff":
-                limit = way.plan.limit(way.traffic_class)
+            if option.behaviour == "cutoff":
+                limit = option.plan.limit(option.traffic_class)
                 assert each.through_octets <= limit
-                if not way.plan.pace:
+                if not option.plan.pace:
                     assert each.through_octets == min(each.demand_octets, limit)
             if not each.stopped_s and not each.slowed_s:  # not for a whole second
                 fastest = int((np.diff(history.octets) / np.diff(history.times)).max())

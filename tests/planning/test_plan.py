@@ -1,4 +1,4 @@
-"""What is told of a plan, its doubts and picture, and the command around them."""
+"""The explanation of a plan, its findings and picture, and the command."""
 
 import json
 import tomllib
@@ -10,10 +10,10 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host_tools.errors import UsageError
+from host_tools.base.errors import UsageError
 from host_tools.planning import command
-from host_tools.planning.doubts import doubts
 from host_tools.planning.explain import explain, ordinal, yuan
+from host_tools.planning.lint import findings
 from host_tools.planning.picture import columns, draw, marks
 from host_tools.planning.source import load
 
@@ -33,7 +33,7 @@ def plan(tmp_path):
 
 def told(source, at=AT):
     facts = explain(source, at)
-    return facts, {(doubt.level, doubt.field) for doubt in doubts(source, facts)}
+    return facts, {(finding.level, finding.field) for finding in findings(source, facts)}
 
 
 def test_the_demo_on_paper():
@@ -90,6 +90,7 @@ activated = "2026-01-31"
 warn_days = [30, 7]
 [plan.package]
 months = 3
+slice = "month"
 renew_months = 2
 """
 LIFE = """[plan]
@@ -130,7 +131,7 @@ ONE_TIER = "tiers = [{block_octets = 1000, from_octets = 0, fen = 1}]"
 
 
 @pytest.mark.parametrize(
-    ("text", "doubt"),
+    ("text", "finding"),
     [
         ('allowance_octets = "30MB"\nmargin_octets = 1000', ("warning", "plan.margin_octets")),
         ('allowance_octets = "30MB"\nreserve_octets = 600', ("warning", "plan.reserve_octets")),
@@ -141,13 +142,18 @@ ONE_TIER = "tiers = [{block_octets = 1000, from_octets = 0, fen = 1}]"
         ),
         ('allowance_octets = "1MB"\n[upstream]\nhost = "c"\ninterval_s = "20m"', ("warning", "upstream.interval_s")),
         ('allowance_octets = "30MB"\n[carrier]\npermille = 60', ("warning", "plan.rating.margin_permille")),
-        ('allowance_octets = "30MB"\n[device]\nenforcement = "observe"', ("warning", "enforcement")),
         ('allowance_octets = "30MB"\ncycle_start_day = 31', ("note", "plan.cycle_start_day")),
     ],
 )
-def test_doubts_come_with_what_is_questionable_and_only_then(plan, text, doubt):
-    assert doubt in told(plan(f"[plan]\n{text}\n"))[1]
-    assert doubt not in told(plan('[plan]\nallowance_octets = "30MB"\n[upstream]\nhost = "c"\n'))[1]
+def test_doubts_come_with_what_is_questionable_and_only_then(plan, text, finding):
+    assert finding in told(plan(f"[plan]\n{text}\n"))[1]
+    assert finding not in told(plan('[plan]\nallowance_octets = "30MB"\n[upstream]\nhost = "c"\n'))[1]
+
+
+def test_a_device_that_only_observes_is_a_finding(plan):
+    observing = plan('enforcement = "observe"\n[plan]\nallowance_octets = "30MB"\n')
+    assert ("warning", "enforcement") in told(observing)[1]
+    assert ("warning", "enforcement") not in told(plan('[plan]\nallowance_octets = "30MB"\n'))[1]
 
 
 def test_a_device_configuration_is_read_as_a_device_reads_it(plan):
@@ -203,7 +209,7 @@ def run(*arguments):
         ("p.toml", "title = 'x'\n", "p.toml: plan: is missing"),
         ("p.toml", "[plan\n", "p.toml: line 1, column 6: not valid TOML"),
         ("p.json", "{\n,}", "p.json: line 2: not valid JSON"),
-        ("p.json", "[]", "p.json: is no table; begin the JSON with a brace"),
+        ("p.json", "[]", "p.json: is not a table; begin the JSON with a brace"),
         ("p.json", '{"device": {"id": "x", "key": "secret"}}', "p.json: device.key: has 6 characters"),
     ],
 )
@@ -220,13 +226,13 @@ def test_a_bad_file_is_one_line(tmp_path, name, text, words):
 def test_what_the_command_refuses(tmp_path):
     with pytest.raises(UsageError, match="nowhere: no such file"):
         run("nowhere")
-    with pytest.raises(UsageError, match="--at: 2026-02-30: is no date"):
+    with pytest.raises(UsageError, match="--at: 2026-02-30: is not a date"):
         run("demo", "--at", "2026-02-30")
     with pytest.raises(UsageError, match="--at: 1999-01-01: is out of range"):
         run("demo", "--at", "1999-01-01")
     with pytest.raises(UsageError, match=r"--json: .*: cannot be written"):
         run("demo", "--json", str(tmp_path / "no" / "x.json"))
-    with pytest.raises(UsageError, match=r"--plot: x\.gif: is no picture"):
+    with pytest.raises(UsageError, match=r"--plot: x\.gif: is not a picture format"):
         run("fit", "u.csv", "--plans", "demo", "--plot", "x.gif")
     with pytest.raises(typer.TyperException, match="plans"):
         run("fit", "u.csv")

@@ -1,13 +1,15 @@
 """Histories: CSV in its forms, the collector's database as the real store writes it, and what is wrong with either."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 
 import cbor2
 import pytest
 
+from host_tools.base.errors import UsageError
 from host_tools.collector.store import Store
 from host_tools.collector.verify import Report
-from host_tools.errors import UsageError
 from host_tools.planning.usage import load, read_csv
 from tests.collector.sealed import fields
 
@@ -66,7 +68,7 @@ def test_devices_packets_zones_and_columns_nobody_knows():
         ("octets\n", 'line 1: there is no column "time" or "date"; name one of them in the first line'),
         ("time\n", 'line 1: there is no column "octets" or "carried_octets"'),
         ("time,date,octets\n", 'line 1: there are both columns "time" and "date"; keep one of them'),
-        ("date,octets,octets\n", 'line 1: the column "octets" is there twice'),
+        ("date,octets,octets\n", 'line 1: the column "octets" is not unique'),
         ("date,octets\n", "u.csv: has no rows of usage"),
         ("date,octets\n2026-03-01\n", "line 2: has 1 fields, the first line 2"),
         ("date,octets\n2026-03-01,\n", "line 2, octets: is empty"),
@@ -77,18 +79,18 @@ def test_devices_packets_zones_and_columns_nobody_knows():
             f"date,octets\n2026-03-01,{2**44}\n2026-03-02,1\n",
             "the sum is more than 2^44 octets; octets are those of each",
         ),
-        ("date,octets\n2026-02-30,1\n", 'line 2, time: "2026-02-30" is no date or time'),
-        ("date,octets\nyesterday,1\n", 'line 2, time: "yesterday" is no date or time'),
+        ("date,octets\n2026-02-30,1\n", 'line 2, time: "2026-02-30" is not a date or time'),
+        ("date,octets\nyesterday,1\n", 'line 2, time: "yesterday" is not a date or time'),
         ("date,octets\n1999-03-01,1\n", 'line 2, time: "1999-03-01" is out of range'),
         ("date,octets\n2026-03-01,1\n2026-03-02,1\n2026-03-01,1\n", "line 4: the time is that of line 2"),
         (
             "time,octets,device\n2026-03-01T00:00,1,a\n2026-03-01T00:00,1,a\n",
             'line 3: the time is that of line 2 of "a"',
         ),
-        ("time,octets\n2026-03-01T00:00,1\n", "line 2, time: one time alone has no length"),
+        ("time,octets\n2026-03-01T00:00,1\n", "line 2, time: a single time has no length"),
         ("date,octets,device\n2026-03-01,1, \n", "line 2, device: is empty"),
         ("date,octets,packets\n2026-03-01,19,1\n", "line 2, packets: 1 packets in 19 octets; a packet has 20"),
-        ('date,octets\n2026-03-01,"5"x\n', "line 2: is no CSV"),
+        ('date,octets\n2026-03-01,"5"x\n', "line 2: is not CSV"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(text, words):
@@ -128,8 +130,29 @@ def test_reports_are_lifetime_counts(database):
     assert points(curve) == [(0, 0), (HOUR, 300), (4 * HOUR, 300), (6 * HOUR, 1_000)]
     assert history.notes == [
         "tracker-001: 1,000 octets before its first report are in no period",
-        "tracker-002 is left out: one report tells no use",
+        "tracker-002 is left out: usage needs two reports",
     ]
+
+
+def test_after_the_loss_of_a_ledger_counts_begin_again(database):
+    add, path = database
+    add(0, 1_000, seq=0)
+    add(1, 1_300, seq=1)
+    add(2, 50, seq=0)
+    add(3, 90, seq=1)
+    (curve,) = load(path).curves
+    assert points(curve) == [(0, 0), (HOUR, 300), (2 * HOUR, 350), (3 * HOUR, 390)]
+
+
+def test_a_database_from_before_lives(database):
+    add, path = database
+    add(0, 1_000, seq=0)
+    add(1, 1_300, seq=1)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE old AS SELECT device, received_at, carried_octets FROM report")
+        db.executescript("DROP TABLE life; DROP TABLE report; ALTER TABLE old RENAME TO report")
+    (curve,) = load(path).curves
+    assert points(curve) == [(0, 0), (HOUR, 300)]
 
 
 def test_a_report_that_comes_late_adds_nothing(database):
@@ -155,17 +178,17 @@ def test_databases_that_tell_nothing(database, tmp_path):
     import sqlite3
 
     add, path = database
-    with pytest.raises(UsageError, match=r"reports\.sqlite: has no reports; two reports"):
+    with pytest.raises(UsageError, match=r"reports\.sqlite: has no reports; usage needs at least two reports"):
         load(path)
     add(0, 0)
-    with pytest.raises(UsageError, match="tracker-001 is left out: one report tells no use"):
+    with pytest.raises(UsageError, match="tracker-001 is left out: usage needs two reports"):
         load(path)
     other = tmp_path / "other.sqlite"
     connection = sqlite3.connect(other)
     connection.execute("CREATE TABLE report (device TEXT)")
     connection.commit()
     connection.close()
-    with pytest.raises(UsageError, match=r"other\.sqlite: is no collector's database: no such column"):
+    with pytest.raises(UsageError, match=r"other\.sqlite: is not a collector's database: no such column"):
         load(other)
 
 

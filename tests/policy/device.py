@@ -1,21 +1,18 @@
-"""The guard's decisions alone: its policy, account and calendar, with a meter that errs in nothing and a trusted clock.
+"""The guard's decisions alone: its policy, account and periods, with a meter that errs in nothing and a trusted clock.
 
-`Device` is the firmware's own Guard without what it decides about: there is no modem driver, no socket and no outbox,
-and a packet is rated at exactly what the carrier bills for it. All else (`Guard.order`, `obey`, `judge`, `refused`
-..., Calendar, Clock, Gate, Ledger, Account, Policy) is the code that runs on a board.
+`Device` is the firmware's own Enforcement without what it decides about: there is no modem driver, no socket and no
+outbox, and a packet is rated at exactly what the carrier bills for it. All else (OrderHandler, PeriodTracker, Clock,
+BurstGuard, Admission, Ledger, Account, Policy) is the code that runs on a board.
 """
 
 from types import SimpleNamespace
 
-from usageguard.calendar import Calendar
-from usageguard.config import load
-from usageguard.core import policy as rules
-from usageguard.core.account import Account
-from usageguard.guard import Guard
-from usageguard.ledger import Ledger
-from usageguard.net.gate import Gate
-from usageguard.owner import Owner
-from usageguard.shaper import Shaper
+from usageguard.config.load import load
+from usageguard.guard.burst_guard import BurstGuard
+from usageguard.guard.enforcement import Enforcement
+from usageguard.guard.order_handler import OrderHandler
+from usageguard.guard.periods import PeriodTracker
+from usageguard.store.ledger import Ledger
 
 TELEMETRY, OTA, REPORT = range(3)
 CLASSES = [
@@ -26,7 +23,7 @@ CLASSES = [
 REFUSED = 133  # CME error of ESM cause 33, "requested service option not subscribed"
 _DEEP_SLEEP = 4
 _FIGURES = ("used", "ceil", "target", "base", "next_base")
-_FIELDS = ("cycle_id", "reasons", "warned", "floor_day", "floor_second", "lost", "boot_id")
+_FIELDS = ("cycle_id", "reasons", "warned", "floor_day", "floor_second", "lost", "boot_id", "cycle_mark")
 
 
 class Book(Ledger):
@@ -36,7 +33,7 @@ class Book(Ledger):
         super().__init__(hal, None)
         self.stored = stored
         if stored:
-            fields, figures, orders, used = stored
+            fields, figures, orders, other, used = stored
             for name in _FIELDS:
                 setattr(self, name, fields[name])
             for figure, limbs, octets in zip((self._rated, self._carried), figures, used, strict=True):
@@ -45,6 +42,7 @@ class Book(Ledger):
                     of.hi, of.lo = limbs[name]
                 figure.used.hi, figure.used.lo = octets
             self.orders[:] = orders
+            self.other[:] = other
 
     def open(self):
         self.boot_id += 1
@@ -57,7 +55,7 @@ class Book(Ledger):
             {name: (getattr(f, name).hi, getattr(f, name).lo) for name in _FIGURES}
             for f in (self._rated, self._carried)
         ]
-        self._kept = {name: getattr(self, name) for name in _FIELDS}, figures, bytes(self.orders)
+        self._kept = {name: getattr(self, name) for name in _FIELDS}, figures, bytes(self.orders), bytes(self.other)
         self._retain()
 
     def _retain(self):
@@ -79,7 +77,7 @@ class Hal:
     def reset_cause(self):
         return _DEEP_SLEEP
 
-    def retained_write(self, slot):
+    def retained_write(self, connection):
         pass
 
     def event(self, *_):
@@ -89,14 +87,12 @@ class Hal:
         pass
 
 
-class Device(Guard):
+class Device(Enforcement):
     """A boot of the plan's device at this instant, with what the one before it `stored`."""
 
     def __init__(self, clock, raw_plan, utc, stored=None):
-        self.hal = hal = Hal(clock)
-        self._clock = clock
-        self._utc = utc
-        self.config = load(
+        hal = Hal(clock)
+        config = load(
             {
                 "device": {"id": "d1", "key": "00" * 32},
                 "plan": raw_plan,
@@ -104,47 +100,38 @@ class Device(Guard):
                 "modem": {"family": "quectel", "apn": "cmiot"},
             }
         )
+        super().__init__(hal, config, Book(hal, stored), 10_240)
+        self._clock = clock
+        self._utc = utc
         now = hal.ticks_ms()
-        # As Guard.__init__, in its order.
-        self.ledger = Book(hal, stored)
-        sound = self._open_ledger()
-        self.policy = rules.Policy(self.config.plan, self.config.classes)
-        self.account = Account(self.config.plan, self.policy, self.ledger.orders)
-        self.gate = Gate(hal, self.config, self.ledger, self.policy)
-        self.modem = SimpleNamespace(slots=(), time_reading=0, data_wanted=True)
-        self.calendar = Calendar(self, now)
-        self._refusals = 0
-        self.shaper = Shaper(self, now)
-        self.order = Owner(self).order
+        books = self.ledger, self.policy, self.account, self.admission
+        self.modem = SimpleNamespace(connections=(), time_reading=0, data_wanted=True, iccid=b"")
+        self.periods = PeriodTracker(hal, config.plan.cycle, *books, self.modem, self.obey, now)
+        self._burst_guard = None
+        if config.plan.burst:
+            self._burst_guard = BurstGuard(hal, config, *books[1:], self.obey, now)
+        self.order = OrderHandler(hal, *books, self.periods, self.obey).order
         self.outbox = SimpleNamespace(ask=self._ask)
         self.asked = False
         self.bearer = None
-        self._restore(sound)
+        self._restore()
 
     def _ask(self, now):
         self.asked = True
 
-    def changed(self):
-        pass
-
     def trust(self):
         """The server's time: that of the world."""
-        self.calendar.server_time(*self._utc(), self.hal.ticks_ms())
+        self.periods.server_time(*self._utc(), self.hal.ticks_ms())
 
     def step(self, now=None):
         """As Guard.step and _slow; returns the milliseconds in which it wants to be called again."""
         now = self.hal.ticks_ms() if now is None else now
-        if self.gate.broken:
-            self.obey(self.policy.apply(rules.LEDGER_FAILED))
-        if self.gate.crossed:
-            self.judge()
-        if self.gate.denied >= 0:
-            self._look_into_denial(now)
-        if self.gate.burst_found:
-            self.shaper.holder.hold(now)
-        due = self.calendar.step(now)
-        if self.gate.burst is not None:
-            due = min(due, self.shaper.holder.roll(now))
+        self._enforce(now)
+        if self._burst_guard and self.admission.take_burst():
+            self._burst_guard.hold(now)
+        due = self.periods.step(now)
+        if self._burst_guard:
+            due = min(due, self._burst_guard.step(now))
         if self.account.wants_report:
             self.account.wants_report = False
             self.outbox.ask(now)
@@ -152,13 +139,13 @@ class Device(Guard):
 
     def take(self, index, octets):
         """Charges one packet before it is sent; False where its class may not."""
-        self.gate.meter.carried = self.gate.meter.rated = octets
-        return self.gate._take(index)
+        self.admission.meter.carried = self.admission.meter.rated = octets
+        return self.admission._take(index)
 
     def admits_one(self, index, octets):
-        return self.policy.admits(index, self.gate.used, octets)
+        return self.policy.admits(index, self.admission.used, octets)
 
     def close(self):
         """Before a sleep, or a reset in good order."""
-        self.calendar.note_floor(self.hal.ticks_ms())
+        self.periods.note_floor(self.hal.ticks_ms())
         self.ledger.close()

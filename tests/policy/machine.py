@@ -2,7 +2,7 @@
 
 Delays that are stated here, and no others, may pass between what the carrier's policy denies and the device's stop:
 
-    exhausted, test_exhausted, manual, expired, cancelled   none: the device's own count, its calendar, or no bearer
+    exhausted, test_exhausted, manual, expired, cancelled   none: the device's own count, its periods, or no bearer
     arrears          300 s from a period's beginning, when its fee is taken; else, for the cost of a closed period that
                      the platform learns late, its lag and the next news
     pool_exhausted   the platform's lag, and the next news
@@ -18,10 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from usageguard.core import policy as p
 from usageguard.core.octets import MAX
 
+from host_tools.base.days import day_number
 from host_tools.sim.carrier.cycles import add_months
 from host_tools.sim.carrier.plan import Tier, cost
 from host_tools.sim.clock import S
-from host_tools.sim.desk import day_number
 from tests.policy.device import OTA, REPORT, TELEMETRY
 from tests.policy.plans import DAY_S, MARGIN, RESERVE, sold
 from tests.policy.world import APPLICATIONS, IMSI, PACKET, REPORT_OCTETS, REPORT_S, VALID_S, World
@@ -148,18 +148,18 @@ class Machine(RuleBasedStateMachine):
             "reasons": policy.reasons,
             "warned": policy.warned & ~(1 << device.config.plan.forecast_bit),  # of days that are to be seen again
             "level": p.OPEN if policy.level == p.WARNED else policy.level,
-            "admits": [policy.admits(i, device.gate.used, PACKET) for i in range(3)],
+            "admits": [policy.admits(i, device.admission.used, PACKET) for i in range(3)],
             "throttle": device.account.throttle(),
             "limits": [policy.limit(kind) for kind in (p.LOCAL, p.BALANCE, p.GRANT, p.SLOW)],
-            "used": device.gate.used.value(),
-            "cost": device.account.cost_fen(device.gate.used),
-            "balance": device.account.balance_fen(device.gate.used, device.ledger.cycle_id),
+            "used": device.admission.used.value(),
+            "cost": device.account.cost_fen(device.admission.used),
+            "balance": device.account.balance_fen(device.admission.used, device.ledger.cycle_id),
         }
 
     def nearly_reached(self, device):
         """Bits of reasons, and of nothing else, that stand with octets left."""
         weak = 0
-        used = device.gate.used.value()
+        used = device.admission.used.value()
         kinds = ((p.LOCAL, OF_LOCAL), (p.BALANCE, {"ARREARS"}), (p.GRANT, {"POOL_EXHAUSTED"}), (p.PACE, {"PACED"}))
         for kind, codes in kinds:
             limit = device.policy.limit(kind)
@@ -221,7 +221,7 @@ class Machine(RuleBasedStateMachine):
     def the_ledger_fails(self, fails):
         if not fails:
             return
-        self.world.device.gate.broken = True
+        self.world.device.admission.broken = True
         self.world.faulty = True
         self.world.settle()
 
@@ -295,7 +295,7 @@ class Machine(RuleBasedStateMachine):
         """Reasons of the carrier that have held for longer than it takes to learn of them."""
         world = self.world
         world.watch()
-        rating = world.rules.rating
+        rating = world.carrier_config.rating
         lag_s = rating.lag_s + (DAY_S if rating.daily_figures else 0)
         news_s = lag_s + REPORT_S + self.sold.news_s
         allowed = {
@@ -335,7 +335,7 @@ class Machine(RuleBasedStateMachine):
     def counts_agree(self):
         """The device never counts less than the carrier bills for the same period."""
         world = self.world
-        used = world.device.gate.used.value()
+        used = world.device.admission.used.value()
         if world.same_cycle():
             assert used >= self.billed(), f"the device counts {used}, the carrier {self.billed()}"
 
@@ -389,7 +389,7 @@ class Machine(RuleBasedStateMachine):
         """Both ways: what stands has its ground with the carrier, an order or the plan; what has a ground stands."""
         world, names = self.world, self.names()
         device = world.device
-        used = device.gate.used.value()
+        used = device.admission.used.value()
         heard = world.heard
 
         def iff(code, true):
@@ -512,7 +512,7 @@ class Machine(RuleBasedStateMachine):
             return True
         world = self.world
         life = self.plan["lifecycle"]
-        now = world.clock.utc().astimezone(world.rules.sim_plan.zone).replace(tzinfo=None)
+        now = world.clock.utc().astimezone(world.carrier_config.sim_plan.zone).replace(tzinfo=None)
         for edge in ("test_until", "billing_from"):
             if edge in life:
                 at = date.fromisoformat(life[edge])
@@ -567,7 +567,7 @@ class Machine(RuleBasedStateMachine):
             )
             return
         # Fees and costs are the device's own to know, where the platform's word is not behind them.
-        rating = world.rules.rating
+        rating = world.carrier_config.rating
         since = world.seconds_since(world.denied_since.get("arrears", world.clock.now_us))
         if not (rating.lag_s or rating.daily_figures or rating.late_permille) and world.read_us > self.renewed_us:
             assert balance >= 0 or since <= DELAY_S or not world.same_cycle(), f"no ARREARS with {balance} fen"

@@ -12,7 +12,7 @@ DAY_S = 86_400
 
 @dataclass
 class Sold:
-    """`start` of the world, the device's `plan`, what else the `carrier` table says, and how often the desk looks."""
+    """`start` of the world, the device's `plan`, what else the `carrier` table says, and how often the owner looks."""
 
     start: datetime
     plan: dict

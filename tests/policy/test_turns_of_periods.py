@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from usageguard.core import policy as p
-from usageguard.ledger import ORDERS_OCTETS
+from usageguard.store.ledger import ORDERS_OCTETS
 
 from tests.policy.device import TELEMETRY
 from tests.policy.plans import MARGIN, RESERVE, Sold
@@ -26,17 +26,18 @@ def test_a_grant_for_the_period_that_the_carrier_has_begun_and_the_device_has_no
     of = world(pool, carrier={"pool": {"allowance_octets": 60_000}})
     assert of.send(TELEMETRY, 1_000)
     of.run(DAY + 100)  # 2026-02-01 00:01:40: the device begins it at 00:05
-    assert of.device.ledger.cycle_id < of.desk._grant.cycle_id
+    assert of.device.ledger.cycle_id < of.owner._grant.cycle_id
     of.boot(of.device.ledger.stored)  # and keeps what was said of it
     of.device.trust()
     of.run(300)
-    assert of.device.ledger.cycle_id == of.desk._grant.cycle_id
-    assert of.device.policy.limit(p.GRANT) == of.desk._grant.granted_octets > 0
+    assert of.device.ledger.cycle_id == of.owner._grant.cycle_id
+    assert of.device.policy.limit(p.GRANT) == of.owner._grant.granted_octets > 0
     assert of.send(TELEMETRY, 1_000)
 
 
 def test_no_fee_for_a_period_in_which_the_package_is_over():
-    plan = {"package": {"months": 1}, "activated": "2026-01-01", "account": {"balance_fen": 5, "fee_fen": 10}}
+    account = {"balance_fen": 5, "fee_fen": 10}
+    plan = {"package": {"months": 1, "slice": "month"}, "activated": "2026-01-01", "account": account}
     of = world(plan)
     of.run(DAY + 400)
     assert "EXPIRED" in names(of)
@@ -45,7 +46,8 @@ def test_no_fee_for_a_period_in_which_the_package_is_over():
 
 
 def test_the_fee_of_the_last_period_before_the_package_is_over():
-    plan = {"package": {"months": 2}, "activated": "2026-01-01", "account": {"balance_fen": 5, "fee_fen": 10}}
+    account = {"balance_fen": 5, "fee_fen": 10}
+    plan = {"package": {"months": 2, "slice": "month"}, "activated": "2026-01-01", "account": account}
     of = world(plan)
     of.run(DAY + 400)
     assert of.device.account.standing.balance == of.carrier.news(IMSI).balance_fen == -5
@@ -67,20 +69,20 @@ def test_a_network_that_is_wrong_about_the_silent_period_is_believed_until_it_is
     of = world({"lifecycle": life})
     day, second = of.utc()
     of.boot(of.device.ledger.stored)
-    of.device.calendar.clock.network(day + 30, second, of.device.hal.ticks_ms())
+    of.device.periods.clock.network(day + 30, second, of.device.hal.ticks_ms())
     of.device.step()
     assert names(of) == ["SILENT_PERIOD"]
     of.boot(of.device.ledger.stored)
     of.device.step()
     assert names(of) == ["SILENT_PERIOD"], "a boot knows no better"
-    of.device.calendar.clock.network(day, second, of.device.hal.ticks_ms())
-    of.device.calendar.look_again(of.device.hal.ticks_ms())
+    of.device.periods.clock.network(day, second, of.device.hal.ticks_ms())
+    of.device.periods.look_again(of.device.hal.ticks_ms())
     of.device.step()
     assert names(of) == []
 
 
 def test_warnings_of_days_outlast_the_period_in_the_ledger_too():
-    of = world({"package": {"months": 2}, "activated": "2025-12-20"})
+    of = world({"package": {"months": 2, "slice": "month"}, "activated": "2025-12-20"})
     of.run(DAY + 400)
     warned = of.device.policy.warned
     assert warned >> of.device.config.plan.days_bit & 1, "30 days before 2026-02-20"

@@ -1,4 +1,4 @@
-"""A SIM at the simulated carrier, the device of its plan, and the owner's desk between the two, under one clock."""
+"""A SIM at the simulated carrier, the device of its plan, and the owner's owner between the two, under one clock."""
 
 from bisect import bisect_right
 from datetime import date
@@ -8,15 +8,16 @@ from types import SimpleNamespace
 import msgspec
 from usageguard.core.policy import RESTRICTED
 
-from host_tools import rules as carrier_rules
+from host_tools.base.days import day_number
+from host_tools.base.units import Seconds
 from host_tools.collector.order import Order
+from host_tools.scenario import carrier as carrier_rules
+from host_tools.scenario.owner import Owner, OwnerConfig
 from host_tools.sim.carrier import Bearer
 from host_tools.sim.clock import Clock, S
-from host_tools.sim.desk import Desk, DeskRules, day_number
 from host_tools.sim.events import EventLog
 from host_tools.sim.network.internet import Internet
 from host_tools.sim.network.packet import UDP, Packet
-from host_tools.units import Seconds
 from tests.policy.device import OTA, REFUSED, REPORT, TELEMETRY, Device
 
 IMSI = "460040000000001"
@@ -51,7 +52,7 @@ class Reports:
 
 
 class World:
-    """`send` and `report` are what the device does, `run` lets time pass; what the desk reads gets to the device with
+    """`send` and `report` are what the device does, `run` lets time pass; what the owner reads gets to the device with
     a report. `heard` is what it was told, key by key: the owner's memory, not the device's."""
 
     def __init__(self, sold):
@@ -59,16 +60,16 @@ class World:
         self.clock = Clock(sold.start)
         internet = Internet(self.clock, Random(0))
         given = msgspec.convert(sold.carrier, carrier_rules.Carrier, dec_hook=lambda kind, value: kind(value))
-        self.rules = carrier_rules.Rules(given, sold.plan)
-        self.carrier = self.rules.build(self.clock, internet, EventLog(self.clock), IMSI)
+        self.carrier_config = carrier_rules.CarrierConfig(given, sold.plan)
+        self.carrier = self.carrier_config.build(self.clock, internet, EventLog(self.clock), IMSI)
         self.reports = Reports()
-        desk = DeskRules(Seconds(sold.news_s), Seconds(VALID_S), PUSH)
-        self.desk = Desk(self.reports, sold.start, sold.plan, (), desk, lambda: self.carrier.news(IMSI), cycle_id)
+        owner = OwnerConfig(Seconds(sold.news_s), Seconds(VALID_S), PUSH)
+        self.owner = Owner(self.reports, sold.start, sold.plan, (), owner, lambda: self.carrier.news(IMSI), cycle_id)
         self.heard = {}
         self.heard_at = {}
         self.sent = []  # orders, as they were
         self.denied_since = {}  # reason of the carrier -> virtual us
-        self.read_us = 0  # when the desk last looked
+        self.read_us = 0  # when the owner last looked
         self.reported = 0
         self.reason = VALIDITY_TIME
         self.faulty = False  # somebody has to put the ledger right
@@ -84,7 +85,7 @@ class World:
 
     @property
     def today(self):
-        return self.clock.utc().astimezone(self.rules.sim_plan.zone).date()
+        return self.clock.utc().astimezone(self.carrier_config.sim_plan.zone).date()
 
     def seconds_since(self, us):
         return (self.clock.now_us - us) // S
@@ -177,7 +178,7 @@ class World:
         device.bearer.send(Packet(UDP, (device.bearer.ip, 9), HOST, octets))
         if index == REPORT:
             self.reported += 1
-        if device.gate.crossed or device.gate.burst_found:
+        if device.admission.crossed or device.admission._burst_found:
             device.step()
         return True
 
@@ -197,17 +198,17 @@ class World:
             reporting_reason=self.reason,
             cycle_id=ledger.cycle_id,
             rated_octets=ledger.rated.value(),
-            cycle_rated_octets=device.gate.used.value(),
-            cost_fen=device.account.cost_fen(device.gate.used),
+            cycle_rated_octets=device.admission.used.value(),
+            cost_fen=device.account.cost_fen(device.admission.used),
         )
         self.reports.add(now, report)
         device.trust()
-        order = self.desk.order("d1", report, now)
-        if self.desk._read_at == now:
+        order = self.owner.order("d1", report, now)
+        if self.owner._read_at == now:
             self.read_us = self.clock.now_us
         if order is not None:
             self._tell(*order.fields())
-        device.calendar.note_floor(device.hal.ticks_ms())
+        device.periods.note_floor(device.hal.ticks_ms())
         return True
 
     # The owner
@@ -225,9 +226,8 @@ class World:
         device.step()
         before = device.policy.reasons
         self.sent.append((counter, keys))
-        refused = device.account.refused
         device.order(counter, keys, device.hal.ticks_ms())
-        assert device.account.refused == refused, "a new order was refused"
+        assert device.account.standing.counter == counter, "a new order was refused"
         self.heard |= keys
         self.heard_at |= dict.fromkeys(keys, self.clock.now_us)
         self.on_order(keys, before & ~device.policy.reasons)

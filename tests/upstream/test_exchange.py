@@ -42,7 +42,7 @@ class Server:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         store = Store()
         collector = Collector(store, self._keys, lambda: datetime(2025, 6, 1, 12, 30, tzinfo=UTC))
-        collector.listeners.append(lambda received, outcome: self.outcomes.append(outcome.value))
+        collector.listeners.append(lambda received, kept: self.outcomes.append(kept.outcome.value))
         async with listening(collector) as self.port:
             self._started.set()
             await self._stop.wait()
@@ -64,6 +64,14 @@ class RealPath:
 
     def ready(self):
         return True
+
+    def evidence(self):
+        return 1, 0, 33, 40, 20, 2
+
+    def renew(self):
+        pass
+
+    answered = renew
 
     def send(self, buf, n):
         self.sent.append(bytes(buf[:n]))
@@ -145,31 +153,51 @@ def test_wrong_key(exchange):
 def test_sealed_report_is_what_pycose_and_cbor2_make_of_it():
     world = World()
     world.spend(700)
-    blob = world.outbox._sealed()
+    blob = world.outbox._sealed(True)
     protected, unprotected, payload, tag = cbor2.loads(blob)
     assert (protected, unprotected, len(tag)) == (cbor2.dumps({1: 4}), {4: b"tracker-001"}, 8)
-    assert cbor2.loads(payload) == [1, 1, 0, 305, 700, 700, 0, 0, 65536, 0, 0, 0, 0, 0, BOOT, 0, 0, 0]
+    fields = [3, 1, 0, 305, 700, 700, 0, 0, 65536, 0, 0, 0, 0, 0, BOOT, 0, 0, 0]
+    assert cbor2.loads(payload) == [*fields, b"life", b""]
+    assert_sealed(blob, b"Utracker-001")
+    world.account.sim = 0xABCD
+    blob = world.outbox._sealed(True, True)
+    ids = [b"life", b"\x00\x00\xab\xcd"]
+    assert cbor2.loads(cbor2.loads(blob)[2]) == [*fields, *ids, 700, 3, 1, 0, 33, 40, 20, 2]
+    assert_sealed(blob, b"Utracker-001")
+    blob = world.outbox._sealed(False)
+    assert cbor2.loads(cbor2.loads(blob)[2]) == fields
+    assert_sealed(blob, b"Rlifetracker-001")
+
+
+def assert_sealed(blob, external_aad):
     message = Mac0Message.from_cose_obj(cbor2.loads(blob), True)
-    message.external_aad = b"Utracker-001"
+    message.external_aad = external_aad
     message.key = SymmetricKey(k=KEY)
     assert message.verify_tag()
-    message.external_aad = b"Utracker-002"
+    message.external_aad = external_aad[:-1] + b"2"
     assert not message.verify_tag()
 
 
 def test_octets_of_one_report_on_the_wire(exchange):
-    """The figures of SPEC.md, "CoAP exchange"; scapy builds the headers."""
+    """The figures of SPEC.md, "CoAP exchange", of a full report and of a routine one, which is as long as in version 2;
+    scapy builds the headers."""
     server, device, path = exchange({DEVICE: KEY})
     device.ledger.boot_id = 40
-    device.outbox._seq = 500
+    device.outbox._seq = 499
     device.ledger.cycle_id = 9649
-    device.guard.account.cost_fen = lambda used: 0
+    device.account.cost_fen = lambda used: 0
+    device.account.sim = 0x89ABCDEF
     for octets, n in (("carried", 81_234_567), ("rated", 83_456_789), ("carried_base", 63_000_000),
                       ("rated_base", 64_000_000)):  # fmt: skip
         getattr(device.ledger, octets).add(n)
     step(device, 0)
     receive(device, path.answer())
-    assert device.outbox.reports_acked == 1
-    up, down = (sum(len(IP() / UDP() / datagram) for datagram in datagrams) for datagrams in (path.sent, path.received))
-    assert (up, down) == (111, 59)
+    device.policy.warned = 1
+    step(device, 0)
+    device.policy.warned = 0
+    step(device, 30_000)
+    receive(device, path.answer())
+    assert device.outbox.reports_acked == 2
+    up, down = ([len(IP() / UDP() / datagram) for datagram in datagrams] for datagrams in (path.sent, path.received))
+    assert (up, down) == ([134, 111], [59, 59])
     server.__exit__()

@@ -2,11 +2,13 @@
 
 from itertools import pairwise
 
+import cbor2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from usageguard.core.mac import mac0_seal
 from usageguard.core.octets import Octets
+from usageguard.modem.messenger import FAILED, SENT, UNCERTAIN
 from usageguard.upstream.outbox import (
     APPLICATION_CRASH,
     BOOT,
@@ -18,6 +20,7 @@ from usageguard.upstream.outbox import (
 )
 
 from host_tools.collector.order import Order
+from host_tools.collector.store import Store
 from tests.upstream.world import (
     DAY,
     DEVICE,
@@ -27,6 +30,7 @@ from tests.upstream.world import (
     OPEN,
     RESTRICTED,
     SHED,
+    SMS_MS,
     TERMINATED,
     THROTTLED,
     WARNED,
@@ -71,7 +75,7 @@ def test_interval():
 
 
 def test_interval_counts_from_the_last_report(world):
-    world.guard.app_restarts = 1
+    world.outbox.app_restarts = 1
     world.run(HOUR - 1)
     assert world.reasons() == [BOOT, APPLICATION_CRASH]
     world.run(1000)
@@ -94,9 +98,9 @@ def test_interval_near_the_horizon_of_ticks():
         (lambda w: vars(w.policy).update(level=RESTRICTED, reasons=1), QUOTA_EXHAUSTED),
         (lambda w: vars(w.policy).update(level=TERMINATED, reasons=4), FINAL),
         (lambda w: setattr(w.ledger, "cycle_id", 306), RATING_CONDITION_CHANGE),
-        (lambda w: setattr(w.guard.account.standing, "counter", 1), RATING_CONDITION_CHANGE),
-        (lambda w: setattr(w.guard, "app_restarts", 1), APPLICATION_CRASH),
-        (lambda w: (setattr(w.guard, "app_restarts", 1), setattr(w.policy, "warned", 1)), THRESHOLD),
+        (lambda w: setattr(w.account.standing, "counter", 1), RATING_CONDITION_CHANGE),
+        (lambda w: setattr(w.outbox, "app_restarts", 1), APPLICATION_CRASH),
+        (lambda w: (setattr(w.outbox, "app_restarts", 1), setattr(w.policy, "warned", 1)), THRESHOLD),
     ],
     ids=[
         *("warned", "warning alone", "shed", "throttled", "restricted", "terminated"),
@@ -124,7 +128,7 @@ def test_another_reason_under_the_same_verdict_is_reported(world):
 
 def test_changes_close_to_each_other_share_a_report(world):
     for n in range(1, 5):
-        world.guard.app_restarts = 1 << n
+        world.outbox.app_restarts = 1 << n
         world.run(2000)
     world.policy.warned = 1
     world.run(MINUTE)
@@ -194,6 +198,31 @@ def test_back_off(world):
         assert len(waits) > 20
         world.path.requests = True
         world.run(2 * HOUR)
+
+
+def test_a_path_without_answers_is_renewed_after_each_exchange(world):
+    world.path.registered = False
+    for _ in range(2):
+        world.run(2 * HOUR)
+        sent, renewed = len(world.path.sent), len(world.path.renewed)
+        world.path.requests = False
+        world.run(DAY)
+        world.path.requests = True
+        began = {}
+        for at, datagram in world.path.sent[sent:]:
+            began.setdefault(datagram, at)
+        starts = [*began.values()]
+        assert len(starts) > 20
+        for start, at, after in zip(starts, world.path.renewed[renewed:], starts[1:], strict=False):
+            assert start < at < after
+
+
+def test_a_refusal_is_an_answer_and_its_path_is_kept():
+    world = World(keys={DEVICE: bytes(32)})
+    world.path.registered = False
+    world.run(DAY)
+    assert world.outbox.reports_sent > 5
+    assert world.path.renewed == []
 
 
 def test_path_that_comes_late():
@@ -266,11 +295,12 @@ def test_a_stop_is_told_by_sms_at_once_and_once(world):
 def test_no_more_than_one_sms_an_hour_and_as_many_a_cycle_as_allowed(world):
     stop(world)
     for n in range(1, 200):
-        world.guard.app_restarts = 1 << n % 31
+        world.outbox.app_restarts = 1 << n % 31
         world.run(10 * MINUTE)
     at = [at for at, _, _ in world.path.messages]
     assert len(at) == 10
     assert min(later - earlier for earlier, later in pairwise(at)) >= HOUR
+    assert world.ledger.sms == 10
     world.ledger.cycle_id += 1
     world.ledger.sms = 0
     world.run(MINUTE)
@@ -295,16 +325,50 @@ def test_sms_not_wanted(upstream):
     assert world.path.messages == []
 
 
-def test_sms_not_taken_is_tried_again(world):
-    world.path.sms_taken = False
+def test_a_refused_sms_is_tried_again_with_back_off_and_counted_when_it_is_taken(world):
+    world.path.sms_outcome = FAILED
     stop(world)
-    for _ in range(300):
-        world.run(1000)
-    assert world.path.sms_refused in (4, 5)
-    world.path.sms_taken = True
-    world.run(2 * MINUTE)
+    world.run(20 * DAY)
+    waits = [later - earlier for earlier, later in pairwise(world.path.sms_refused)]
+    for n, wait in enumerate(waits):
+        assert 0 <= wait - min(MINUTE << n, DAY) <= MINUTE + SMS_MS, n
+    assert len(waits) > 20
+    assert (world.path.messages, world.ledger.sms) == ([], 0)
+    world.path.sms_outcome = SENT
+    world.run(DAY + HOUR)
+    assert len(world.path.messages) == world.ledger.sms == 1
+    world.run(20 * DAY)
     assert len(world.path.messages) == 1
-    assert world.store.reports_lost(DEVICE) == 0
+
+
+def test_a_sms_that_arrived_though_it_was_refused_is_no_reused_number(world):
+    world.path.sms_outcome = FAILED
+    world.path.sms_arrives_refused = True
+    stop(world)
+    world.run(HOUR)
+    world.spend(1000)
+    world.path.sms_outcome = SENT
+    world.run(2 * HOUR)
+    assert len(world.path.messages) > 2
+    assert world.store.alarms(DEVICE) == []
+    assert len({report.seq for report in world.reports()}) == len(world.reports())
+
+
+def test_a_sms_without_an_answer_may_have_been_sent_and_stays_counted(world):
+    world.path.sms_outcome = UNCERTAIN
+    stop(world)
+    world.run(40 * DAY)
+    assert len(world.path.messages) == world.ledger.sms == 10
+
+
+def test_a_stop_does_not_wait_for_a_days_back_off(world):
+    world.path.sms_outcome = FAILED
+    stop(world)
+    world.run(10 * DAY)
+    world.path.sms_outcome = SENT
+    world.policy.reasons = 3
+    world.run(HOUR + 2 * MINUTE)
+    assert len(world.path.messages) == 1
 
 
 def test_a_path_that_leads_nowhere_is_told_by_sms(world):
@@ -330,10 +394,10 @@ def test_an_acknowledgement_starts_that_time_anew(world):
     world.path.requests = False
     world.policy.warned = 1
     world.run(6 * MINUTE)
-    world.guard.app_restarts = 1
+    world.outbox.app_restarts = 1
     while not world.outbox._coap.busy:
         world.run(1000)
-    world.guard.app_restarts = 2
+    world.outbox.app_restarts = 2
     world.run(1)
     world.path.requests = True
     acked = world.outbox.reports_acked
@@ -352,7 +416,7 @@ def test_what_is_long_past_stays_past():
     world = World(interval_s=432_000)
     world.run(8 * DAY)
     world.path.requests = False
-    world.guard.app_restarts = 1
+    world.outbox.app_restarts = 1
     world.run(20 * MINUTE)
     assert len(world.path.messages) == 1
 
@@ -390,17 +454,17 @@ def test_the_longest_report_fits_into_one_sms():
     world = World()
     for name in ("carried", "rated", "carried_base", "rated_base"):
         setattr(world.ledger, name, Octets((1 << 54) - 1))
-    world.ledger.boot_id = world.guard.app_restarts = world.outbox._seq = (1 << 32) - 2
+    world.ledger.boot_id = world.outbox.app_restarts = world.outbox._seq = (1 << 32) - 2
     world.ledger.cycle_id = world.policy.warned = 0xFFFF
     world.policy.reasons = 0xFFFFFF
     world.policy.level = TERMINATED
-    world.guard.account.standing.counter = (1 << 30) - 1
-    world.guard.account.refused = 1 << 20
-    world.guard.account.cost_fen = lambda used: 1 << 40
-    world.guard.error_bound_octets = lambda: (1 << 54) - 1
-    world.guard.crash_code = (1 << 31) - 1
+    world.account.standing.counter = (1 << 30) - 1
+    world.account.refused = 1 << 20
+    world.account.cost_fen = lambda used: 1 << 40
+    world.admission.error_bound_octets = lambda: (1 << 54) - 1
+    world.outbox._crash_code = (1 << 31) - 1
     world.outbox._device = b"0123456789abcdef"
-    assert len(world.outbox._sealed()) <= 140
+    assert len(world.outbox._sealed(True)) <= 140
 
 
 def test_an_order_comes_with_the_acknowledgement_and_is_told_at_once(world):
@@ -429,9 +493,24 @@ def test_an_order_whose_acknowledgement_is_lost_comes_again(world):
     assert world.reports()[-1].counter == 1
 
 
+def test_a_refusal_is_reported_at_once_and_less_and_less_often(world):
+    world.account.refused = 1
+    world.run(MINUTE)
+    assert world.reasons() == [BOOT, RATING_CONDITION_CHANGE]
+    assert world.reports()[-1].refused == 1
+
+    def refuse(counter, orders, now):
+        world.account.refused += 1
+
+    world.outbox.on_order = refuse
+    world.collector._order = lambda received, new: Order(counter=1, limit=5)  # one that retires nothing
+    world.run(DAY)
+    assert world.outbox.reports_sent <= 24 + 6
+
+
 def test_what_a_period_costs_is_reported(world):
     world.spend(29_000)
-    world.guard.account.refused = 3
+    world.account.refused = 3
     world.run(HOUR)
     assert (world.reports()[-1].cost_fen, world.reports()[-1].refused) == (29, 3)
 
@@ -459,13 +538,13 @@ def test_who_asks_in_vain_asks_less_and_less_often_until_there_is_another_reason
         return world.outbox.reports_sent - sent
 
     assert ask_for(60) == 6, "at once, and 1, 3, 7, 15, 31 minutes later"
-    assert ask_for(24 * 60) <= 2 * 24, "one an interval, beside the interval's own"
+    assert ask_for(24 * 60) <= 24 + 1, "one an interval: one of its own is a request as well"
     world.policy.reasons, world.policy.level = 0x400, RESTRICTED
     assert ask_for(30) == 1 + 5, "the news itself; then as before"
 
 
-TOGGLES = ("up", "registered", "requests", "replies", "sms_taken")
-EVENTS = st.tuples(st.sampled_from((*TOGGLES, "spend", "warn", "stop", "cycle")), st.integers(1, 8 * HOUR))
+TOGGLES = ("up", "registered", "requests", "replies", "sms_arrives_refused")
+EVENTS = st.tuples(st.sampled_from((*TOGGLES, "sms", "spend", "warn", "stop", "cycle")), st.integers(1, 8 * HOUR))
 
 
 @settings(deadline=None, max_examples=40)
@@ -482,6 +561,8 @@ def test_whatever_happens_the_newest_state_arrives(faults, seed):
             world.policy.level = TERMINATED if world.policy.reasons else OPEN
         elif what == "cycle":
             world.ledger.cycle_id += 1
+        elif what == "sms":
+            world.path.sms_outcome = (SENT, FAILED, UNCERTAIN)[ms % 3]
         elif what in TOGGLES:
             setattr(world.path, what, not getattr(world.path, what))
         world.run(ms)
@@ -495,5 +576,37 @@ def test_whatever_happens_the_newest_state_arrives(faults, seed):
     assert world.store.alarms(DEVICE) == []
     accounted = world.store.reports_received(DEVICE) + world.store.reports_lost(DEVICE)
     assert accounted == world.outbox.reports_sent
-    at = [at for at, _, _ in path.messages]
-    assert all(later - earlier >= HOUR for earlier, later in pairwise(at))
+    maybe_sent = [at for at, _, _ in path.messages if at not in path.sms_refused]
+    assert len(maybe_sent) == world.ledger.sms <= 10
+
+
+def test_a_report_is_full_once_a_day_and_a_short_message_never_too_long(world):
+    """Each 24th hourly report has what the others leave out, also after days in which nothing else happened."""
+    world.run(3 * DAY + HOUR // 2)
+    reports = world.reports()
+    assert [report.seq for report in reports if report.packets >= 0] == [0, 24, 48, 72]
+    assert {(report.packets, report.sessions, report.cme) for report in reports} == {(-1, -1, -1), (700, 3, 33)}
+    assert {report.life_id for report in reports} == {b"life"}
+    world.path.up = False
+    world.policy.level, world.policy.reasons = TERMINATED, 2
+    world.run(HOUR)
+    (_, _, message) = world.path.messages[0]
+    assert (len(cbor2.loads(cbor2.loads(message)[2])), len(message) <= 140) == (20, True)
+    assert world.reports()[-1].packets == -1
+
+
+def test_reports_are_full_until_one_is_acknowledged_and_again_when_one_failed(world):
+    """A collector that has lost its database cannot verify a routine report: what is refused is told in full."""
+
+    def kinds():
+        return [
+            "life" if len(cbor2.loads(cbor2.loads(datagram[9:])[2])) > 18 else "" for _, datagram in world.path.sent
+        ]
+
+    world.run(2 * HOUR)
+    assert kinds() == ["life", "", ""]
+    world.store = world.collector.store = Store()
+    world.run(2 * HOUR)
+    assert world.outbox.refused == 0
+    assert kinds()[3:] == ["", "life", ""]
+    assert [report.life_id for report in world.reports()] == 2 * [b"life"]

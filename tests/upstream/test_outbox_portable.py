@@ -1,11 +1,13 @@
 from usageguard.core import cbor
 from usageguard.core.mac import mac0_open, mac0_seal
 from usageguard.core.octets import Octets
+from usageguard.modem.messenger import SENT
 from usageguard.upstream.outbox import BOOT, FINAL, VALIDITY_TIME, Outbox
 
 from tests.portable import without_heap
 
 KEY = bytes(range(32))
+LIFE = bytearray(b"life")
 TERMINATED = 5
 
 
@@ -21,16 +23,27 @@ class Path:
         self.registered = True
         self.sent = []
         self.messages = []
+        self.sms = self
+        self.busy = False
+        self.state = SENT
 
     def ready(self):
         return self.up
 
-    def send(self, buf, n):
-        self.sent.append(bytes(buf[:n]))
-        return True
+    def evidence(self):
+        return 1, 0, 33, 40, 20, 2
 
-    def sms(self, number, octets):
-        self.messages.append(octets)
+    def renew(self):
+        pass
+
+    answered = renew
+
+    def send(self, to, what):
+        """A datagram of so many octets; or as a Messenger, to a number."""
+        if to == "+1":
+            self.messages.append(what)
+        else:
+            self.sent.append(bytes(to[:what]))
         return True
 
 
@@ -40,37 +53,35 @@ def random(n):
 
 def outbox(now=0):
     used = Octets((1 << 34) + 5)
-    ledger = {"sms": 0, "boot_id": 7, "cycle_id": 305, "carried": used, "rated": used}
+    ledger = {"sms": 0, "life_id": memoryview(LIFE), "boot_id": 7, "cycle_id": 305, "carried": used, "rated": used}
     ledger["carried_base"] = ledger["rated_base"] = Octets(9)
-    guard = Record(
-        {
-            "ledger": Record(ledger),
-            "gate": Record({"commit": lambda: None, "used": used}),
-            "account": Record(
-                {"standing": Record({"counter": 21}), "refused": 2, "cost_fen": lambda used: used.value() >> 30}
-            ),
-            "policy": Record({"level": 0, "reasons": 0, "warned": 0}),
-            "app_restarts": 0,
-            "crash_code": -3,
-            "error_bound_octets": lambda: 4096,
-        }
-    )
-    upstream = Record({"interval_s": 3600, "sms_number": "+1", "max_sms_per_cycle": 3})
+    policy = Record({"level": 0, "reasons": 0, "warned": 0})
+    standing = Record({"counter": 21})
+    account = Record({"standing": standing, "refused": 2, "sim": 0, "cost_fen": lambda used: used.value() >> 30})
+    admission = Record({"commit": lambda: None, "used": used, "error_bound_octets": lambda: 4096})
+    admission.meter = Record({"packets": 700, "sessions": 3})
+    upstream = Record({"host": "h", "interval_s": 3600, "sms_number": "+1", "max_sms_per_cycle": 3})
     config = Record({"device_id": "dev", "key": KEY, "upstream": upstream})
     path = Path()
-    return Outbox(config, Record({"random": random}), guard, path, now), guard, path
+    box = Outbox(config, Record({"random": random}), Record(ledger), policy, account, admission, path, now)
+    box._crash_code = -3
+    return box, policy, path
 
 
 def acknowledge(box, path, now, seq, *order):
     fields = [1, 9000, 60]
     fields.extend(order)
-    ack = mac0_seal(KEY, b"Ddev" + bytes([0, 0, 0, 7, 0, 0, 0, seq]), cbor.encode(fields))
+    ack = mac0_seal(KEY, b"Alifedev" + bytes([0, 0, 0, 7, 0, 0, 0, seq]), cbor.encode(fields))
     reply = b"\x62\x44" + path.sent[-1][2:6] + b"\xff" + ack
     box.receive(now, reply, len(reply))
 
 
 def report(blob):
-    return cbor.decode(mac0_open(KEY, b"Udev", blob))
+    """The fields of a full report, or of a routine one."""
+    try:
+        return cbor.decode(mac0_open(KEY, b"Udev", blob))
+    except ValueError:
+        return cbor.decode(mac0_open(KEY, b"Rlifedev", blob))
 
 
 def test_report_and_acknowledgement():
@@ -78,7 +89,8 @@ def test_report_and_acknowledgement():
     times = []
     box.on_time = lambda day, second, now: times.append((day, second, now))
     box.step(0)
-    expected = [1, 7, 0, 305, (1 << 34) + 5, (1 << 34) + 5, 9, 9, 4096, 0, 0, 0, 0, -3, BOOT, 21, 2, 16]
+    expected = [3, 7, 0, 305, (1 << 34) + 5, (1 << 34) + 5, 9, 9, 4096, 0, 0, 0, 0, -3, BOOT, 21, 2, 16]
+    expected += [b"life", b"", 700, 3, 1, 0, 33, 40, 20, 2]
     assert report(path.sent[0][9:]) == expected, report(path.sent[0][9:])
     acknowledge(box, path, 70, 0)
     assert times == [(9000, 60, 70)], times
@@ -101,19 +113,21 @@ def test_an_order():
 
 
 def test_stop_by_sms():
-    box, guard, path = outbox()
+    box, policy, path = outbox()
     box.step(0)
     acknowledge(box, path, 70, 0)
     path.up = False
-    guard.policy.level = TERMINATED
-    guard.policy.reasons = 2
+    policy.level = TERMINATED
+    policy.reasons = 2
     box.step(100)
-    assert report(path.messages[0])[14] == FINAL
+    fields = cbor.decode(mac0_open(KEY, b"Udev", path.messages[0]))
+    assert (fields[14], fields[18]) == (FINAL, b"life"), "full: it may come to a collector that knows of no life"
+    assert len(fields) == 20, "without details"
     assert len(path.messages[0]) <= 140
 
 
 def test_idle_steps_allocate_nothing():
-    box, guard, path = outbox()
+    box, policy, path = outbox()
     box.step(0)
     acknowledge(box, path, 70, 0)
 
@@ -123,8 +137,8 @@ def test_idle_steps_allocate_nothing():
             box.due_ms(now)
 
     without_heap(idle)
-    guard.policy.level = TERMINATED
-    guard.policy.reasons = 2
+    policy.level = TERMINATED
+    policy.reasons = 2
     path.up = False
     box.step(3500100)
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 from usageguard.core import cbor
-from usageguard.core import orders as o
+from usageguard.core.account import standing as o
+from usageguard.core.account.orders import check
 from usageguard.core.mac import mac0_seal
-from usageguard.core.ordered import check
 from usageguard.core.policy import BIT, CODE, REASONS, VERDICTS
 from usageguard.core.record import encode_report
+from usageguard.upstream import outbox
 
 from host_tools.collector.order import Order
 from host_tools.collector.verify import Report
@@ -40,7 +41,7 @@ def rows(name, cells):
 
 def test_a_report_is_its_table():
     table = [row for row in rows("Report", 4) if row[1].startswith("`")]
-    assert [int(row[0]) for row in table] == list(range(18))
+    assert [int(row[0]) for row in table] == list(range(28))
     names = [row[1].strip("`") for row in table]
     as_read = {"level": "verdict"}
     assert [as_read.get(name, name) for name in names] == list(Report.__struct_fields__)
@@ -50,17 +51,24 @@ def test_a_report_is_its_table():
 
 def test_the_largest_values_of_the_table_are_a_report_that_fits_a_short_message():
     most = []
-    for row in rows("Report", 4)[:18]:
-        if "bits" in row[2]:
+    for row in rows("Report", 4)[:28]:
+        if row[2].endswith("4 octets"):
+            most.append(bytes([255] * 4))
+        elif "bits" in row[2]:
             bits = int(re.search(r"(\d+) bits", row[2])[1])
             most.append(-(1 << bits - 1) if "signed" in row[2] else (1 << bits) - 1)
         else:
             most.append(bound(row[2].split("..")[-1]))
-    report = mac0_seal(bytes(32), b"", encode_report(*most[1:]), b"0123456789abcdef")
-    assert cbor.decode(encode_report(*most[1:])) == most
-    assert f"{len(report)} octets at the\nmost, of 140 that fit" in section("SMS")
-    assert len(report) <= 140
-    assert f"a report takes {28 + 9 + len(report)} octets" in section("CoAP exchange")
+    sizes = []
+    for fields in (most[:20], most):
+        payload = encode_report(*fields[1:18], life_id=fields[18], sim=fields[19], details=fields[20:])
+        assert cbor.decode(payload) == fields
+        sizes.append(len(mac0_seal(bytes(32), b"", payload, b"0123456789abcdef")))
+    message, report = sizes
+    assert f"{message} octets at the most, of 140 that fit" in " ".join(section("SMS").split())
+    assert message <= 140
+    assert f"a report takes {28 + 9 + report} octets" in section("CoAP exchange")
+    assert report <= outbox._MAX_OCTETS
 
 
 def test_reasons_have_these_bits():

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 from usageguard.core.octets import Octets
+from usageguard.modem.messenger import FAILED, IDLE, SENDING, SENT
 from usageguard.upstream.outbox import Outbox
 
 from host_tools.collector.intake import Collector
@@ -19,19 +20,66 @@ SMS = {"sms_number": "+8613800000000", "max_sms_per_cycle": 10}
 OPEN, WARNED, SHED, THROTTLED, RESTRICTED, TERMINATED = range(6)
 
 
+SMS_MS = 4_000  # until the network takes or refuses a short message
+
+
+class Messages:
+    """A Messenger whose messages arrive, but for those that end as FAILED."""
+
+    def __init__(self, path):
+        self.path = path
+        self.ended_ms = 0
+        self.outcome = IDLE
+
+    @property
+    def busy(self):
+        return self.path.world.ms < self.ended_ms
+
+    @property
+    def state(self):
+        return SENDING if self.busy else self.outcome
+
+    def send(self, number, octets):
+        path = self.path
+        assert not self.busy
+        self.ended_ms = path.world.ms + SMS_MS
+        self.outcome = path.sms_outcome
+        if self.outcome == FAILED:
+            path.sms_refused.append(path.world.ms)
+            if not path.sms_arrives_refused:
+                return True
+        path.messages.append((path.world.ms, number, octets))
+        path.world.collector.sms_user_data(octets)
+        return True
+
+
 class Path:
-    """`up`: a datagram is taken; `requests`, `replies`: it arrives; `registered`, `sms_taken`: as named."""
+    """`up`: a datagram is taken; `requests`, `replies`: it arrives; `registered`: as named; `sms_outcome`: the state in
+    which a short message ends, `sms_arrives_refused`: and it arrives even so."""
 
     def __init__(self, world):
         self.world = world
-        self.up = self.registered = self.requests = self.replies = self.sms_taken = True
+        self.up = self.registered = self.requests = self.replies = True
+        self.sms = Messages(self)
+        self.sms_outcome = SENT
+        self.sms_arrives_refused = False
         self.sent = []  # (ms since start, datagram)
-        self.sms_refused = 0
+        self.renewed = []  # ms since start
+        self.sms_refused = []  # ms since start
         self.messages = []  # (ms since start, number, octets)
         self.arriving = []  # (ms since start, datagram)
 
     def ready(self):
         return self.up
+
+    def evidence(self):
+        return 1, 0, 33, 40, 20, 2
+
+    def answered(self):
+        pass
+
+    def renew(self):
+        self.renewed.append(self.world.ms)
 
     def send(self, buf, n):
         if not self.up:
@@ -44,14 +92,6 @@ class Path:
                 self.arriving.append((self.world.ms + 80, reply))
         return True
 
-    def sms(self, number, octets):
-        if self.sms_taken:
-            self.messages.append((self.world.ms, number, octets))
-            self.world.collector.sms_user_data(octets)
-        else:
-            self.sms_refused += 1
-        return self.sms_taken
-
 
 class World:
     def __init__(self, interval_s=3600, seed=1, keys=None, level=OPEN, **upstream):
@@ -61,6 +101,7 @@ class World:
         self.collector = Collector(self.store, keys or {DEVICE: KEY}, self.utc)
         self.path = Path(self)
         self.ledger = SimpleNamespace(
+            life_id=b"life",
             boot_id=1,
             cycle_id=305,
             carried=Octets(),
@@ -70,26 +111,26 @@ class World:
             sms=0,
         )
         self.policy = SimpleNamespace(level=level, reasons=0, warned=0)
-        self.guard = SimpleNamespace(
-            ledger=self.ledger,
-            gate=SimpleNamespace(commit=lambda: None, used=self.ledger.rated),
-            policy=self.policy,
-            account=SimpleNamespace(
-                standing=SimpleNamespace(counter=0), refused=0, cost_fen=lambda used: used.value() // 1000
-            ),
-            app_restarts=0,
-            crash_code=0,
+        self.admission = SimpleNamespace(
+            commit=lambda: None,
+            used=self.ledger.rated,
             error_bound_octets=lambda: 65_536,
+            meter=SimpleNamespace(packets=700, sessions=3),
+        )
+        self.account = SimpleNamespace(
+            standing=SimpleNamespace(counter=0), refused=0, sim=0, cost_fen=lambda used: used.value() // 1000
         )
         self.times = []
         self.orders = []
         config = SimpleNamespace(
             device_id=DEVICE,
             key=KEY,
-            upstream=SimpleNamespace(**SMS | {"interval_s": interval_s} | upstream),
+            upstream=SimpleNamespace(**SMS | {"host": "collector", "interval_s": interval_s} | upstream),
         )
         hal = SimpleNamespace(random=random.Random(seed).randbytes)
-        self.outbox = Outbox(config, hal, self.guard, self.path, self.ticks())
+        self.outbox = Outbox(
+            config, hal, self.ledger, self.policy, self.account, self.admission, self.path, self.ticks()
+        )
         self.outbox.on_time = lambda day, second, now: self.times.append((day, second, now))
         self.outbox.on_order = self.obey
 
@@ -106,7 +147,7 @@ class World:
     def obey(self, counter, orders, now):
         """What comes out of an account: the counter of the last order taken, and how many were not."""
         self.orders.append((counter, orders, now))
-        account = self.guard.account
+        account = self.account
         if counter < account.standing.counter:
             account.refused += 1
         account.standing.counter = max(account.standing.counter, counter)

@@ -1,6 +1,6 @@
 """What `usageguard.hal.esp32` uses of a board's `esp32`: one blank partition, named "ledger"."""
 
-from tests.ledger.memory import Blocks
+from tests.store.memory import Blocks
 
 
 class Partition:

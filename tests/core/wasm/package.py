@@ -10,7 +10,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from host_tools import paths
+from host_tools.base import paths
 
 NAME = "@micropython/micropython-webassembly-pyscript"
 VERSION = "1.27.0"

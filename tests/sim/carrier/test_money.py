@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools.sim.carrier import Bearer, Enforcement, Funds, Rating, Tier
-from host_tools.sim.carrier.account import Trail
+from host_tools.sim.carrier.account import History
 from host_tools.sim.carrier.plan import cost
 from tests.sim.carrier.world import IMSI, World
 
@@ -258,12 +258,12 @@ def test_sessions_of_records_in_time_are_rounded_too():
 
 
 @pytest.mark.parametrize("horizon", [0, 1, 50, 500, 50_000])
-def test_a_trail_forgets_only_what_nobody_asks_for(horizon):
-    trail, rng, now, course = Trail(horizon), random.Random(horizon), 0, []
+def test_a_history_forgets_only_what_nobody_asks_for(horizon):
+    history, rng, now, course = History(horizon), random.Random(horizon), 0, []
     for value in range(1, 4_000):
         now += rng.randint(0, 9)
-        trail.put(now, value)
+        history.put(now, value)
         course.append((now, value))
         if value % 97 == 0:
             for then in (now - horizon, now - horizon // 2, now):
-                assert trail.at(then) == max((value for t, value in course if t <= then), default=0)
+                assert history.at(then) == max((value for t, value in course if t <= then), default=0)

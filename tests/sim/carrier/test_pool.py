@@ -183,7 +183,7 @@ def test_remaining_is_the_allowance_less_what_both_used(steps, allowance):
         (lambda: World(pool=(0,)), "a pool's allowance_octets 0"),
         (lambda: World().carrier.add_sim(OTHER, SimPlan(1, pool="q")), "pool q is unknown; there are none"),
         (lambda: World(pool=(1,), kind="overage", tiers=(Tier(0, 1, 1),)), "no 'overage' there"),
-        (lambda: PoolWorld(1, other_plan=SimPlan(0, 27, pool="p")), "cycles of pool p are others"),
+        (lambda: PoolWorld(1, other_plan=SimPlan(0, 27, pool="p")), "billing cycles differ from those of pool p"),
         (lambda: World().carrier.set_cap(IMSI, 1), "is in no pool"),
         (lambda: World().carrier.top_up_pool("p", 1), "pool p is unknown"),
         (lambda: World(pool=(1,)).carrier.top_up_pool("p", 0), "octets 0 is not 1 or more"),

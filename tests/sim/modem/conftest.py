@@ -1,4 +1,4 @@
-"""A bench: one modem, its carrier and internet, and a host that types."""
+"""A rig: one modem, its carrier and internet, and a host that types."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ FINALS = (
     b"NO CARRIER\r\n",
     b"CONNECT\r\n",
     b"\r\n> ",
+    b"\r\n>",
 )
 
 
-class Bench:
+class ModemRig:
     """`send` types a line and gives what came back up to the final result; `run` lets time pass."""
 
     def __init__(
@@ -100,10 +101,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def rig() -> ModemRig:
+    return ModemRig()
 
 
 @pytest.fixture
-def make_bench() -> type[Bench]:
-    return Bench
+def make_bench() -> type[ModemRig]:
+    return ModemRig

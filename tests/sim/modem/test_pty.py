@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from host_tools.sim.modem.profile import load
+from host_tools.base.errors import UsageError
+from host_tools.sim.modem import load
 from host_tools.sim.modem.pty import PtyModem, parse_relays
-from tests.host.commands import in_pipes
+from host_tools.sim.modem.served import control, replay, transcript
+from host_tools.sim.modem_command import app
+from tests.cli.commands import in_pipes
 
 COMMANDS = ["modem", "virtual-board"]
 
@@ -132,3 +136,54 @@ def test_what_is_in_use_stays(tmp_path: Path, command: str, there: str) -> None:
 def test_a_link_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such file or directory; give a path in a directory that exists"):
         PtyModem(load("quectel-ec200u"), link=str(tmp_path / "no" / "dir"))
+
+
+def test_control_of_a_modem_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    none = "usageguard: modem: no modems run; start one: usageguard modem\n"
+    assert in_pipes("modem", "ctl", "state") == (2, "", none)
+    script, log = tmp_path / "script", tmp_path / "log"
+    script.write_text("0s coverage -110\n")
+    options = ["--name", "mine", "--booted", "--script", str(script), "--log", str(log), "--fault", "urc_lost count=9"]
+    code = "from host_tools.cli import main; main()"
+    arguments = [sys.executable, "-c", code, "modem", "--tcp", "127.0.0.1:0", *options]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("the modem is at socket://127.0.0.1:")
+            process.stdout.readline()
+            listed = in_pipes("modem", "ctl")[1].split()
+            assert listed[3:5] == ["mine", "quectel-ec200u"]
+            state = control.ask("mine", "state").splitlines()
+            assert "coverage: -110 dBm" in state
+            assert "faults: armed" in state
+            assert control.ask("mine", "sim out") == ""
+            assert "sim: out" in control.ask("mine", "state").splitlines()
+            with pytest.raises(ValueError, match="no modem 'yours' runs; there are mine"):
+                control.ask("yours", "sim out")
+            with pytest.raises(ValueError, match="write sim in"):
+                control.ask("mine", "sim up")
+            assert control.ask("mine", "quit") == ""
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+    assert "! sim out" in log.read_text()
+    assert replay.replay(transcript.read(log), load("quectel-ec200u")) is None
+    assert not list(tmp_path.glob("*/*.ctl"))
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--tcp", "nowhere"], "--tcp nowhere: write HOST:PORT, as in 127.0.0.1:5555"),
+        (["--tcp", "127.0.0.1:0", "--link", "x"], "--link and --tcp exclude each other"),
+        (["--fault", "nosuch"], 'fault nosuch: fault.kind: "nosuch" is not known here'),
+        (["--baud", "7"], "--baud 7: give a rate from 300 to 4000000"),
+        (["--script", "/nosuch"], "/nosuch: no such file"),
+    ],
+)
+def test_wrong_options_are_one_line(options: list[str], problem: str) -> None:
+    with pytest.raises(UsageError) as error:
+        get_command(app).main(options, standalone_mode=False)
+    assert problem in str(error.value)
+    assert "\n" not in str(error.value)

@@ -4,10 +4,11 @@ import random
 from datetime import UTC, datetime
 
 import pytest
+from scapy.layers.ntp import NTP, NTPHeader
 
 from host_tools.sim.clock import MS, Clock, S
 from host_tools.sim.network import dns
-from host_tools.sim.network.hosts import HEADER, Responder, Sink, UdpHandlerHost
+from host_tools.sim.network.hosts import HEADER, NtpServer, Responder, Sink, UdpHandlerHost
 from host_tools.sim.network.internet import DNS_SERVER, Internet
 from host_tools.sim.network.stack import IpStack
 
@@ -36,6 +37,33 @@ class World:
 
 def request(length, reply):
     return HEADER.pack(b"UG", length, reply) + bytes(length - HEADER.size)
+
+
+def ntp_answer(server, question):
+    """Scapy's view of the answer."""
+    world = World()
+    got = []
+    world.device.on_datagram = lambda payload, source, port: got.append(NTP(payload))
+    world.device.send_datagram(4000, (world.internet.add_host("ntp", server), 123), bytes(question))
+    world.run(1)
+    return got[0] if got else None
+
+
+def test_an_ntp_server_answers_as_another_implementation_reads_it():
+    server = NtpServer()
+    answer = ntp_answer(server, NTPHeader(version=4, mode="client", sent=1234.5))
+    assert (answer.version, answer.mode, answer.leap, answer.stratum) == (4, 4, 0, 2)
+    assert answer.orig == 1234.5
+    began = datetime(2025, 1, 1, tzinfo=UTC).timestamp() + 2_208_988_800
+    assert answer.sent == answer.recv
+    assert 0 < float(answer.sent) - began < 1
+    server.error_s = -3600
+    assert ntp_answer(server, NTPHeader(mode="client")).sent == answer.sent - 3600
+    server.refuses = True
+    answer = ntp_answer(server, NTPHeader(mode="client", sent=7.0))
+    assert (answer.mode, answer.leap, answer.stratum, answer.ref_id, answer.orig) == (4, 3, 0, b"RATE", 7.0)
+    assert ntp_answer(server, NTPHeader(mode="server")) is None
+    assert ntp_answer(server, b"short") is None
 
 
 def test_requests_of_any_split_are_answered_in_order():

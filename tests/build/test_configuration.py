@@ -1,0 +1,114 @@
+"""A configuration as a module makes what the validator made, for every kind of plan."""
+
+import pytest
+from hypothesis import given, reject, seed, settings
+from hypothesis import strategies as st
+from usageguard.config.load import ConfigError, load
+
+from host_tools.base import paths
+from host_tools.build import configuration, modules
+from host_tools.scenario import file as scenario
+from tests.policy import plans
+
+KEY = bytes(range(32))
+FULL = {
+    "device": {"id": "tracker-001", "key": KEY.hex()},
+    "plan": {
+        "allowance_octets": 5 << 30,
+        "on_exhaustion": "overage",
+        "lifecycle": {"test_until": "2026-03-15", "billing_from": "2026-06-01", "test_octets": 1 << 20},
+        "cycle_days": 30,
+        "package": {"months": 12, "slice": "month"},
+        "overage": {"tiers": [{"block_octets": 1 << 20, "fen": 29}], "cost_cap_fen": 3000},
+        "warn_cost_fen": [1000, 2000],
+        "account": {"balance_fen": 5000, "fee_fen": 1000},
+        "pool": {"holding_s": 3600},
+        "throttle": {"rate_octets_s": 16_000},
+        "burst": {},
+        "pace": True,
+    },
+    "modem": {"family": "quectel", "apn": "cmiot", "pin": "4711"},
+    "upstream": {"host": "collector.example", "sms_number": "+8613800000000", "ntp_host": "ntp.example"},
+    "enforcement": "observe",
+}
+
+
+def alike(one, other):
+    """Whether two objects hold the same, down to integers and texts; which is shared with which counts too."""
+    return described(one, {}) == described(other, {})
+
+
+def described(value, seen):
+    if isinstance(value, (tuple, list)):
+        return [type(value).__name__, *(described(item, seen) for item in value)]
+    if not hasattr(value, "__dict__"):
+        return value
+    if id(value) in seen:
+        return f"as {seen[id(value)]}"
+    seen[id(value)] = len(seen)
+    return [type(value).__qualname__, {name: described(held, seen) for name, held in sorted(vars(value).items())}]
+
+
+def again(config):
+    """What the module makes of a Config; by Python, as the VM's bytecode is not of this matter."""
+    names = {}
+    exec(configuration.source(config), names)
+    return names["load"](config.device_id, config.key, config.modem.pin)
+
+
+@pytest.mark.parametrize("name", paths.named(paths.scenarios(), ".toml"))
+def test_every_shipped_scenarios(name):
+    config = load(scenario.load(name).device_config())
+    assert alike(again(config), config)
+
+
+@pytest.mark.parametrize("family", plans.FAMILIES)
+@seed(1)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_random_plans(family, data):
+    raw = FULL | {"plan": data.draw(plans.sold(family)).plan}
+    try:
+        config = load(raw)
+    except ConfigError:
+        reject()
+    assert alike(again(config), config)
+
+
+def test_everything_at_once():
+    config = load(FULL)
+    made = again(config)
+    assert alike(made, config)
+    assert made.plan.test.cycle is made.plan.cycle, "one life, whose billing begins for both"
+
+
+def test_nothing_of_the_one_device_is_in_it():
+    text = configuration.source(load(FULL))
+    for secret in ("tracker-001", repr(KEY), KEY.hex(), "4711"):
+        assert secret not in text
+
+
+@pytest.mark.parametrize("change", [("allowance_octets", 9_999_999), ("margin_octets", 9_999), ("cycle_days", 31)])
+def test_another_plan_is_another_module(change):
+    other = {**FULL, "plan": {**FULL["plan"], change[0]: change[1]}}
+    assert configuration.source(load(other)) != configuration.source(load(FULL))
+
+
+def parts(**plan):
+    """The modules that a plan alone decides on, of those that a device with it never imports."""
+    raw = FULL | {"plan": {"allowance_octets": 30 << 20, "warn_forecast": False, **plan}}
+    return {name.rpartition(".")[2] for name in modules.unneeded(load(raw))}
+
+
+@pytest.mark.parametrize(
+    ("plan", "without"),
+    [
+        ({}, {"burst", "burst_guard", "forecast", "life", "money", "pool"}),
+        ({"pace": True}, {"burst", "burst_guard", "life", "money", "pool"}),
+        ({"account": {}}, {"burst", "burst_guard", "forecast", "life", "pool"}),
+        ({"pool": {}, "burst": {}}, {"forecast", "life", "money"}),
+        ({"lifecycle": {"billing_from": "2026-06-01"}}, {"burst", "burst_guard", "forecast", "money", "pool"}),
+    ],
+)
+def test_a_plan_needs_the_modules_of_its_parts(plan, without):
+    assert parts(**plan) == without

@@ -1,0 +1,158 @@
+"""The modem families whose drivers run the same tests: one entry each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from usageguard.modem.ca import Ca
+from usageguard.modem.cip import Cip
+from usageguard.modem.cipstart import Cipstart
+from usageguard.modem.connection import ECONNRESET, ETIMEDOUT
+from usageguard.modem.mip import Mip
+from usageguard.modem.quectel import Quectel
+from usageguard.modem.sequans import Sequans
+from usageguard.modem.usocr import Usocr
+
+
+@dataclass(frozen=True)
+class Family:
+    """A driver and the profile of a simulated modem, and how the dialect names what the tests speak of."""
+
+    profile: str
+    driver: type
+    commands: dict[str, str]
+    """Patterns, as a fault has them, of the commands that open, send, read, close, take the session up and down, and
+    read the counter ("" where there is none)."""
+    received: str
+    """The URC that payload has arrived for connection {}."""
+    opened: str
+    """How the URC begins that a connection was opened."""
+    exchange: dict[str, int]
+    """How often each command is sent for one message and its answer."""
+    first: int = 0
+    """The modem's number for the first connection."""
+    lost_session: int = 2
+    """URCs that tell of a data session that the network ended, without those of connections."""
+    online_s: int = 12
+    """The longest time from power-on until it is online."""
+    imei: bytes = b""
+    tells_arrivals: bool = False
+    """Whether payload is counted before it is read."""
+    variant: bool = False
+    """Whether it is another model of a driver's that runs the tests already: of the quick ones it runs one."""
+    faults: dict[str, int] = field(default_factory=dict)
+    """Where a connection's fate after a fault of `test_fault` differs: its errno."""
+
+
+_CIP = {
+    "open": "+CIPOPEN*", "send": "+CIPSEND=*", "read": "+CIPRXGET=2*", "close": "+CIPCLOSE=*", "up": "+NETOPEN",
+    "down": "+NETCLOSE", "counter": "",
+}  # fmt: skip
+# It boots for longer than a command may take, so that this has failed before the boot is heard.
+_SLOW_BOOT = dict.fromkeys(("reboot at send", "reboot at read", "reboot", "brown-out"), ETIMEDOUT)
+
+_CIPSTART = {
+    "open": "+CIPSTART*", "send": "+CIPSEND*", "read": "+CIPRXGET=2*", "close": "+CIPCLOSE*", "up": "+CIICR",
+    "down": "+CIPSHUT", "counter": "",
+}  # fmt: skip
+FAMILIES = {
+    "quectel": Family(
+        "quectel-ec200u",
+        Quectel,
+        {
+            "open": "+QIOPEN*", "send": "+QISEND*", "read": "+QIRD*", "close": "+QICLOSE*", "up": "+QIACT*",
+            "down": "+QIDEACT*", "counter": "+QGDCNT*",
+        },
+        '+QIURC: "recv",{}',
+        "+QIOPEN:",
+        {"AT+QISEND": 1, "AT+QIRD": 1},
+    ),
+    "ca": Family(
+        "sim7080g",
+        Ca,
+        {
+            "open": "+CAOPEN*", "send": "+CASEND*", "read": "+CARECV=*", "close": "+CACLOSE*", "up": "+CNACT=0,1",
+            "down": "+CNACT=0,0", "counter": "+CNII*",
+        },
+        "+CADATAIND: {}",
+        "+CAOPEN:",
+        {"AT+CASEND": 1, "AT+CARECV": 1},
+        first=2,
+        faults={"refused send": 0, "code inside a read": 0},
+    ),
+    "mip": Family(
+        "ml307r",
+        Mip,
+        {
+            "open": "+MIPOPEN*", "send": "+MIPSEND*", "read": "+MIPRD*", "close": "+MIPCLOSE*", "up": "+MIPCALL*",
+            "down": "+MIPCALL*", "counter": "",
+        },
+        '+MIPURC: "rtcp",{}',
+        "+MIPOPEN:",
+        {"AT+MIPSEND": 1, "AT+MIPRD": 1},
+        imei=b"860264050123455",
+        tells_arrivals=True,
+        # The payload stands on the first line; the modem sends what it was given in ten seconds, so nothing.
+        faults={"code inside a read": 0, "lost prompt": ECONNRESET},
+    ),
+    "cip": Family(
+        "a7670e",
+        Cip,
+        _CIP,
+        "+CIPRXGET: 1,{}",
+        "+CIPOPEN:",
+        {"AT+CIPSEND": 1, "AT+CIPRXGET": 1},
+        online_s=30,
+        faults=_SLOW_BOOT,
+    ),
+    "cipstart": Family(
+        "sim7000g",
+        Cipstart,
+        _CIPSTART,
+        "+CIPRXGET: 1,{}",
+        "{}, CONNECT",
+        {"AT+CIPSEND": 1, "AT+CIPRXGET": 1},
+    ),
+    "cipstart-pushed": Family(
+        "air780e",
+        Cipstart,
+        _CIPSTART,
+        "+RECEIVE,{}",
+        "{}, CONNECT",
+        {"AT+CIPSEND": 1},
+        tells_arrivals=True,
+        faults={"code inside a read": 0, "unanswered read": 0, "reboot at read": 0, "hang at read": 0},  # there is none
+    ),
+    "sequans": Family(
+        "gm02s",
+        Sequans,
+        {
+            "open": "+SQNSD=*", "send": "+SQNSSENDEXT*", "read": "+SQNSRECV*", "close": "+SQNSH*", "up": "+CGACT=1,1",
+            "down": "+CGACT=0,1", "counter": "",
+        },
+        "+SQNSRING: {}",
+        "+SQNSD:",
+        {"AT+SQNSSENDEXT": 1, "AT+SQNSRECV": 1},
+        first=1,
+        lost_session=1,
+        faults={"refused send": 0},
+    ),
+    "usocr": Family(
+        "sara-r5",
+        Usocr,
+        {
+            "open": "+USOCO*", "send": "+USOWR*", "read": "+USORD=?,1*", "close": "+USOCL*", "up": "+UPSDA=0,3",
+            "down": "+UPSDA=0,4", "counter": "+UGCNTRD*",
+        },
+        "+UUSORD: {},4",
+        "+UUSOCO:",
+        {"AT+USOWR": 1, "AT+USORD": 1},
+        online_s=15,
+        faults={"refused send": 0, "code inside a read": 0},
+    ),
+}  # fmt: skip
+FAMILIES |= {
+    "bg95": replace(FAMILIES["quectel"], profile="bg95-m3", online_s=18, variant=True),
+    "sim7600": replace(FAMILIES["cip"], profile="sim7600e", online_s=40, variant=True),
+    "ec801e": replace(FAMILIES["quectel"], profile="ec801e", variant=True),
+}

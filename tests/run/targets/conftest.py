@@ -1,0 +1,120 @@
+"""Real servers on loopback, and runs of the firmware against them."""
+
+import asyncio
+import contextlib
+import datetime
+import socket
+import ssl
+import threading
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from host_tools.run.run import run_scenario
+from host_tools.scenario import file as scenario
+
+APPS = Path(__file__).parent / "apps"
+HEAD = """
+title = "{title}"
+start = 2026-03-02T08:00:00+08:00
+duration = "{duration}"
+[plan]
+allowance_octets = "30MB"
+[upstream]
+host = "collector"
+[[host]]
+name = "collector"
+kind = "collector"
+"""
+
+
+def run(
+    app: Path,
+    target: str = "micropython",
+    duration: str = "10m",
+    files: dict[str, bytes] | None = None,
+    libraries: tuple[str, ...] | list[str] = (),
+    **bridges: str,
+) -> dict:
+    """Runs one application; `bridges` are host names ("_" for ".") and the real addresses behind them."""
+    text = HEAD.format(title=Path(app).stem, duration=duration) + f'[app]\nname = "{app}"\n'
+    for name, to in bridges.items():
+        text += f'[[host]]\nname = "{name.replace("_", ".")}"\nkind = "bridge"\nto = "{to}"\n'
+    return run_scenario(scenario.loads(text, "test.toml"), target, files=files, libraries=libraries).to_json()
+
+
+def told(result: dict, prefix: str) -> list[tuple]:
+    """The device's events of one kind, as (what, a, b)."""
+    return [
+        (event["what"], event["a"], event["b"])
+        for event in result["events"]
+        if event["who"] == "device" and event["what"].startswith(prefix)
+    ]
+
+
+@contextlib.contextmanager
+def serving(handle, context: ssl.SSLContext | None = None):
+    """An asyncio TCP server on a free loopback port, in a thread; gives its address."""
+    loop = asyncio.new_event_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = loop.run_until_complete(asyncio.start_server(handle, sock=listening, ssl=context))
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        try:
+            yield "{}:{}".format(*listening.getsockname())
+        finally:
+            loop.call_soon_threadsafe(server.close)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(5)
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@pytest.fixture
+def echo_server():
+    with serving(echo) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory) -> tuple[bytes, Path]:
+    """(the CA as DER, a PEM file with the key and certificate of tls.example), made for this session."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tls.example")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("tls.example")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path_factory.mktemp("tls") / "server.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    pem.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return made.public_bytes(serialization.Encoding.DER), pem
+
+
+@pytest.fixture
+def tls_server(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate[1])
+    with serving(echo, context) as address:
+        yield address
