@@ -4,19 +4,33 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
 	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 BIN := .venv/bin
 READY := .venv/.ready
+MUTANTS := .venv/.mutants
 
-.PHONY: demo test lint clean
+.PHONY: demo test proof mutants lint clean
 
 demo: $(READY)
 	$(BIN)/usageguard demo
 
+# What `pytest` alone runs, on all cores; what runs in real time comes after it, and waits rather than computes.
 test: $(READY)
-	$(BIN)/pytest -n auto --dist loadfile -m "not realtime"
-	$(BIN)/pytest -m realtime
+	$(BIN)/pytest -n auto --dist loadfile -m "not realtime and not proof"
+	$(BIN)/pytest -n 3 --dist loadfile -m "realtime and not proof"
+
+# Every scenario on both targets, torture, soak, random lives, a sample of mutants, boards in real time: some 12 minutes
+# on two cores.
+proof: $(MUTANTS)
+	$(BIN)/pytest -n auto --dist loadgroup -m "proof and not realtime"
+	$(BIN)/pytest -n 2 --dist loadfile -m "proof and realtime"
+
+# Breaks the firmware in some 300 ways and writes which tests notice, tests/mutation/TABLE.md: some 15 minutes on two
+# cores. A run that was ended goes on where it was.
+mutants: $(MUTANTS)
+	$(BIN)/python -m tests.mutation
 
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/codespell
+	PYTHONPATH=firmware $(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/pyright
 	$(BIN)/pyright -p firmware --typeshedpath "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
@@ -26,5 +40,9 @@ clean:
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python of 3.11 or newer is on the PATH; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,test]'
+	touch $@
+
+$(MUTANTS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
 	touch $@
