@@ -426,22 +426,19 @@ def test_the_worst_packets_are_bare_datagrams():
     assert [meter.worst(octets) for octets in (0, 27, 28, 280)] == [55, 85, 141, 913]
 
 
-@given(st.lists(st.integers(1, 3 * SEGMENT), min_size=1, max_size=20))
-@settings(derandomize=True, deadline=None, max_examples=200)
-def test_a_stream_is_priced_by_its_segments_however_it_is_read(reads):
-    """As if each read that is shorter than a segment ended one, and longer ones were read in one piece."""
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 3 * SEGMENT)), min_size=1, max_size=20))
+@settings(max_examples=200)
+def test_a_stream_without_gaps_is_priced_by_its_segments_and_messages_one_by_one(pieces):
     meter = Meter(Rating())
     spare = carried = 0
-    for n in reads:
+    streams = []
+    for continues, n in pieces:
+        if continues and streams:
+            streams[-1] += n
+        else:
+            streams.append(n)
+            spare = 0
         meter.price_received(True, n, spare)
         carried += meter.carried
         spare = meter.spare
-    number = whole = 0
-    for n in reads:
-        whole += n
-        if n < SEGMENT:
-            number += -(-whole // SEGMENT)
-            whole = 0
-    number += -(-whole // SEGMENT)
-    assert carried == sum(reads) + 80 * number
-    assert number >= sum(n <= SEGMENT + 100 for n in reads), "each of these may be a segment"
+    assert carried == sum(len(packet) + 40 for stream in streams for packet in segments(stream, SEGMENT))

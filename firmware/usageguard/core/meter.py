@@ -20,6 +20,7 @@ IP_TCP = const(40)  # IPv4 20 (RFC 791) + TCP 20 (RFC 9293), without options
 IP_UDP = const(28)  # IPv4 20 + UDP 8 (RFC 768)
 # TCP payload for an MTU of 1400, the smallest in common use on LTE; longer writes are priced as several segments
 SEGMENT = const(1360)
+LONGEST_SEGMENT = const(1460)  # for an MTU of 1500, the greatest in use
 OPEN_TCP = const(172)  # SYN and SYN-ACK with all options 60 each, ACK 52
 CLOSE_TCP = const(208)  # FIN and ACK of both sides, 52 each
 OPEN_CLOSE_PACKETS = const(7)
@@ -94,12 +95,12 @@ class Meter:
     def price_received(self, tcp, n, spare=0):
         """`n` octets of payload that arrived, with the acknowledgements that they cause.
 
-        `spare`: what this method set `self.spare` to for the octets before these. A large download is handed over in
-        pieces that are no segments: the last segment of one is the first of the next.
+        `spare`: what this method set `self.spare` to for the octets before these, if these continue their stream
+        without a gap: the last segment of one piece is then the first of the next; else 0.
         """
         segments = max(0, n - spare + SEGMENT - 1) // SEGMENT
         self._price(tcp, n, segments)
-        self.spare = spare + segments * SEGMENT - n if tcp and n >= SEGMENT else 0
+        self.spare = spare + segments * SEGMENT - n
         if not tcp:
             segments = 0
         self._later = segments * IP_TCP

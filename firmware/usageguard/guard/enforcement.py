@@ -111,7 +111,8 @@ class Enforcement:
         """Payload arrived. HOT."""
         if connection.owner is not None:
             self.path.alive = True
-        self.admission.received(connection.traffic_class, connection.tcp, n, connection.spare)
+        spare = connection.spare if connection.continues else 0
+        self.admission.received(connection.traffic_class, connection.tcp, n, spare)
         connection.spare = self.admission.meter.spare
 
     def opened(self, connection):

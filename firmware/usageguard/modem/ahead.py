@@ -17,6 +17,7 @@ class AheadConnection(BufferedConnection):
         known = min(octets, self._ahead)
         self._ahead -= known
         self._count(octets - known)
+        self.continues = self.tcp and not known and octets == self._asked
 
     def _begin(self, host, port):
         self._ahead = 0

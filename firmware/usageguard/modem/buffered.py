@@ -3,6 +3,7 @@
 from usageguard.at.channel import FOREVER_MS
 from usageguard.at.digest import CME_ERROR, ERROR, OK, SEND_FAIL, TIMEOUT, put_int
 from usageguard.compat import const
+from usageguard.core.meter import LONGEST_SEGMENT, SEGMENT
 from usageguard.modem.connection import (
     CLOSING,
     ECONNRESET,
@@ -82,6 +83,7 @@ class BufferedConnection(Connection):
         self._arrived = octets
         self._counted += octets
         self.modem.listener.received(self, octets)
+        self.continues = self.tcp and octets == self._asked
 
     def payload(self, buf, at, span):
         self.rx.write(buf, at, span)
@@ -175,7 +177,9 @@ class BufferedConnection(Connection):
             now = self.modem.now
             self._late.set(now, _LATE_MS)
             self._soon.clear()
-            if arrived:
+            if not arrived:
+                self.continues = False
+            else:
                 self._soon.set(now, _SOON_MS)
                 self.wanted = False
                 # A stream's read that gives less than asked for has emptied the modem's buffer, and what
@@ -255,6 +259,7 @@ class BufferedConnection(Connection):
         if octets > 0:
             self._counted += octets
             self.modem.listener.received(self, octets)
+            self.continues = self.tcp and SEGMENT <= octets <= LONGEST_SEGMENT  # a full segment is seldom the last
 
     def _close(self):
         """Ends the modem's connection; of one that FAILED too, or it would go on receiving."""

@@ -70,6 +70,7 @@ class Connection:
         self.owner = None  # the application's socket, until the connection is free; None for the guard's own
         self.traffic_class = 0
         self.spare = 0  # the listener's: see Meter.price_received
+        self.continues = False  # the next payload follows the last without a gap
         self._to_send = 0  # octets of `tx` that flush() released
         self._segment = 0  # octets of the shared segment buffer that are this connection's
         self._dirty = False  # the modem has a connection under our id
@@ -185,7 +186,7 @@ class Connection:
         drain(self.tx)
         self.tx_busy = self.readable_hint = self.wanted = False
         self.owner = None
-        self.spare = 0
+        self.continues = False
         self.state = FREE
 
     def _connect(self, host, port):
