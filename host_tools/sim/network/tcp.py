@@ -118,8 +118,8 @@ class TcpConnection:
         self._out = bytearray()
         self._out_seq = 0
         self._snd_una = self._snd_nxt = self._snd_max = 0
-        self._snd_wnd = self._max_snd_wnd = 0
-        self._snd_wl1 = self._snd_wl2 = 0
+        self._snd_end = 0  # where the peer's window ends, by the widest that it has announced
+        self._max_snd_wnd = 0
         self._segment_size = mss  # payload octets of a full segment, once both MSS are known
         self._fin_queued = False
         self._cwnd = self._ssthresh = 0
@@ -281,13 +281,12 @@ class TcpConnection:
 
     def _take_syn(self, packet: Packet) -> None:
         self._rcv_nxt = self._rcv_adv = packet.seq + 1
-        self._snd_wl1 = packet.seq
         self._timestamps = self._timestamps and packet.timestamps
         peer = packet.mss or DEFAULT_MSS
         self._segment_size = max(min(self._mss, peer) - (TIMESTAMPS_OPTION if self._timestamps else 0), 1)
         self._cwnd = INITIAL_WINDOW * self._segment_size
         self._ssthresh = 1 << 30
-        self._set_window(packet)
+        self._take_window(packet.ack, packet.window)
 
     def _deliver_in_syn_sent(self, packet: Packet) -> None:
         flags = packet.flags
@@ -326,38 +325,36 @@ class TcpConnection:
                 self._emit_packet(reset_for(packet))
                 return False
             self._established(ack)
-            self._set_window(packet)
+            self._take_window(ack, packet.window)
             self.on_connected()
             return self.state != CLOSED
         if ack > self._snd_max:
             self._ack()
             return False
-        if ack > self._snd_una:
-            self._take_new_ack(ack)
-        elif (
-            ack == self._snd_una
+        una = self._snd_una
+        duplicate = (
+            ack == una
             and self._snd_nxt > ack  # a reply to a window probe is not one
             and not packet.payload
             and not packet.flags & FIN
-            and packet.window == self._snd_wnd
-        ):
+            and ack + packet.window == self._snd_end
+        )
+        self._take_window(ack, packet.window)  # first: whoever is told of the acknowledgement may send at once
+        if ack > una:
+            self._take_new_ack(ack)
+        elif duplicate:
             self._take_duplicate_ack()
-        seq = packet.seq
-        if ack >= self._snd_una and (
-            self._snd_wl1 < seq or (self._snd_wl1 == seq and self._snd_wl2 <= ack)
-        ):
-            self._snd_wl1, self._snd_wl2 = seq, ack
-            self._set_window(packet)
         if self._snd_nxt == self._snd_una:
             self._unanswered = 0  # a probed peer that answers lives, however long its window stays shut
         return self.state != CLOSED
 
-    def _set_window(self, packet: Packet) -> None:
-        window = self._snd_wnd = packet.window
+    def _take_window(self, ack: int, window: int) -> None:
+        # No receiver here takes back what it has announced, so a packet that says less has been overtaken.
+        self._snd_end = max(self._snd_end, ack + window)
         if window > self._max_snd_wnd:
             self._max_snd_wnd = window
-        if window:
-            self._backoff = 0 if self._snd_nxt == self._snd_una else self._backoff
+        if window and self._snd_nxt == self._snd_una:
+            self._backoff = 0
 
     def _take_new_ack(self, ack: int) -> None:
         acked = ack - self._snd_una
@@ -414,7 +411,7 @@ class TcpConnection:
             pending = self._out_seq + len(self._out) - nxt
             in_flight = nxt - self._snd_una
             if pending > 0:
-                n = min(pending, size, min(self._snd_wnd, self._cwnd) - in_flight)
+                n = min(pending, size, self._snd_end - nxt, self._cwnd - in_flight)
                 if n <= 0:
                     break
                 if n < size:
@@ -434,6 +431,7 @@ class TcpConnection:
 
     def _segment(self, seq: int, n: int) -> None:
         """Sends `n` octets of the queue from `seq` on, with the FIN when they are the last."""
+        assert n <= max(self._snd_end - seq, 1), "a segment past the peer's window"  # but for a probe's octet
         at = seq - self._out_seq
         end = at + n
         flags = ACK
@@ -460,7 +458,8 @@ class TcpConnection:
 
     def _retransmit(self) -> None:
         """Sends the first unacknowledged segment again."""
-        self._segment(self._snd_una, min(self._out_seq + len(self._out) - self._snd_una, self._segment_size))
+        una = self._snd_una
+        self._segment(una, min(self._out_seq + len(self._out) - una, self._segment_size, self._snd_end - una))
 
     # --- receiving ---
 
@@ -631,8 +630,9 @@ class TcpConnection:
         pending = self._out_seq + len(self._out) - self._snd_una
         if pending > 0:
             seq = self._snd_una
-            self._segment(seq, min(pending, max(self._snd_wnd, 1), self._segment_size))
-            if not self._snd_wnd:
+            room = self._snd_end - seq
+            self._segment(seq, min(pending, max(room, 1), self._segment_size))
+            if not room:
                 self._snd_nxt = seq  # not counted as in flight: the window decides when it goes for good
             self._arm_retransmission()
 

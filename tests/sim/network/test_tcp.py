@@ -18,7 +18,8 @@ A, B = "10.0.0.1", "203.0.113.1"
 
 
 class Wire:
-    """Two stacks, a latency, a choice of packets to lose; records all packets sent."""
+    """Two stacks, a latency, a choice of packets to lose; records all packets sent, and lets none pass the window that
+    its receiver has announced, by what has arrived of that."""
 
     def __init__(self, lose=lambda n, packet: False, latency=lambda n: 20 * MS, **options):
         self.clock = Clock(datetime(2025, 1, 1, tzinfo=UTC))
@@ -31,6 +32,7 @@ class Wire:
         self.server = None
         self.served = bytearray()
         self.on_accept = lambda connection: None
+        self.edges = {}  # by sender, peer and receiver: the end of the widest window that has reached the sender
 
     def accept(self, connection, syn):
         self.server = connection
@@ -42,9 +44,22 @@ class Wire:
     def carry(self, packet):
         n = len(self.packets)
         self.packets.append(packet)
+        self.check_window(packet)
         if not self.lose(n, packet):
-            to = self.b if packet.dst[0] == B else self.a
-            self.clock.after(self.latency(n), to.deliver, packet)
+            self.clock.after(self.latency(n), self.arrive, packet)
+
+    def arrive(self, packet):
+        if packet.flags & ACK:
+            way = packet.dst, packet.src
+            self.edges[way] = max(self.edges.get(way, 0), packet.ack + packet.window)
+        to = self.b if packet.dst[0] == B else self.a
+        to.deliver(packet)
+
+    def check_window(self, packet):
+        if n := len(packet.payload):
+            edge = self.edges[packet.src, packet.dst]
+            probes = n == 1 and packet.seq == edge  # a shut window may be probed with an octet
+            assert packet.seq + n <= edge or probes, f"{n} octets to {packet.seq + n}, past the window's end {edge}"
 
     def open(self, **options):
         client = self.a.open((B, 80), **options)
@@ -178,6 +193,25 @@ def test_slow_reader_gets_no_silly_windows():
         got += wire.server.read(100)
     assert bytes(got) == pattern(30_000)
     assert len([p for p in wire.packets if p.payload]) <= 30_000 // 1000, "no dribble of tiny segments"
+
+
+def test_sender_that_refills_on_each_acknowledgement_keeps_to_the_window():
+    wire = Wire(nagle=False)
+    data = pattern(100_000)
+    sent = 0
+
+    def write():
+        nonlocal sent
+        sent += wire.server.send(data[sent : sent + 4000])
+
+    wire.on_accept = lambda server: [setattr(server, "on_connected", write), setattr(server, "on_acked", write)]
+    client = wire.open(receive_buffer=10_240)
+    got = bytearray()
+    while len(got) < len(data) and wire.clock.now_us < 60 * S:
+        wire.run(0.03)
+        got += client.read(1500)
+    assert bytes(got) == data
+    assert wire.server.retransmissions == 0
 
 
 def test_lost_syn_is_sent_again_after_1_and_3_s():
