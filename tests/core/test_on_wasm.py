@@ -5,35 +5,26 @@ The VM is MicroPython's WebAssembly build, from npm; skipped where that cannot b
 """
 
 import json
-import subprocess
-from pathlib import Path
 
 import pytest
 
-from host_tools.build import bytecode, package
+from host_tools.build import bytecode
 from host_tools.build.image import Image
-from host_tools.hardware import boards
+from tests.core.wasm import board
 from tests.core.wasm import package as wasm
+from tests.core.wasm.board import BUILT_IN, ROOT, run
 
-ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent / "wasm"
 HELPERS = ("tests/at/port.py", "tests/at/stream.py", "tests/modem/dialogue.py", "tests/store/memory.py")
 NO_LITTLEFS = "tests/store/test_filelog_portable.py"  # this build has none
 FILES = sorted({path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/test_*_portable.py")} - {NO_LITTLEFS})
 SLOW = {"tests/store/test_ring_portable.py"}
 ESP32_FREE = 164_000  # octets of heap after boot, on a stock image without PSRAM
 APPLICATION = 13_000
-HEAP = 128 * 1024  # to begin with: this build takes more when it needs more, and collects only between calls
 
 
 @pytest.fixture(scope="module")
 def vm():
-    """The command that runs a job on the VM: see wasm/run.mjs."""
-    try:
-        node, npm = wasm.tools()
-        return [*node, str(HERE / "run.mjs"), str(wasm.micropython(npm))]
-    except wasm.Missing as missing:
-        pytest.skip(str(missing))
+    return board.command()
 
 
 def image(form):
@@ -66,12 +57,6 @@ def folded(tmp_path_factory):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(bytecode.folded(file.read_bytes(), str(name), str(name)))
     return {f"/{file.relative_to(folder).as_posix()}": str(file) for file in folder.rglob("*.py")}
-
-
-def run(vm, files, *steps):
-    """Runs `steps` one after the other on a fresh VM, with `files` and the runner of the tests in it."""
-    job = {"heap": HEAP, "files": {"/tests/portable.py": str(ROOT / "tests/portable.py")} | files, "steps": steps}
-    return subprocess.run(vm, input=json.dumps(job), capture_output=True, text=True, timeout=600, check=False)
 
 
 def run_tests(vm, files, name):
@@ -162,9 +147,7 @@ gc.collect()
 @pytest.mark.parametrize("form", ["py", "mpy"])
 def test_the_firmware_leaves_an_application_its_heap(vm, request, form):
     files = request.getfixturevalue("source" if form == "py" else "compiled")
-    board = {f"/{name}": str(HERE / name) for name in ("machine.py", "esp32.py")}
-    board["/tests/store/memory.py"] = str(ROOT / "tests/store/memory.py")  # esp32.py's flash
-    done = run(vm, files | board, *LIVE)
+    done = run(vm, files | board.board_files(), *LIVE)
     assert done.returncode == 0, done.stdout + done.stderr
     read, imported, running = json.loads(done.stdout.splitlines()[-1])
     print(f"{form}: {read} octets live with the configuration read, {imported} with all imported, {running} running")
@@ -173,57 +156,9 @@ def test_the_firmware_leaves_an_application_its_heap(vm, request, form):
         assert running < ESP32_FREE - APPLICATION
 
 
-DEPLOYED = """
-[device]
-id = "tracker-001"
-key = "{key}"
-[modem]
-family = "quectel"
-apn = "cmiot"
-[plan]
-allowance_octets = 30_000_000
-[upstream]
-host = "collector.example"
-""".format(key="5a" * 32)
-LIVE_MAX = 127_872  # octets that a deployed set with a plain quota keeps of the heap
-# What a board has built in is loaded before the count.
-BUILT_IN = "import gc, json, os, select, struct, sys, time, esp32, machine\ngc.collect()"
-BOOTED = [
-    BUILT_IN,
-    "before = gc.mem_alloc()",
-    "try:\n    import main\nexcept SystemExit:\n    pass\ngc.collect()",
-    "print(gc.mem_alloc() - before)",
-]
-
-
 @pytest.fixture
 def deployed(tmp_path):
-    """The flash of a board with a ledger partition, as `deploy` leaves it, and shims for what a board has built in.
-
-    The application does one step of the guard, then leaves.
-    """
-    (tmp_path / "config.toml").write_text(DEPLOYED)
-    (tmp_path / "app.py").write_text("def main(guard):\n    guard.step_now()\n    raise SystemExit\n")
-    settings = package.settings(tmp_path / "config.toml")
-    built = package.build(settings, boards.load("own-esp32-quectel"), tmp_path / "app.py")
-    del built[package.LEDGER_IN_FILES]
-    files = {f"/a/{name}": content for name, content in built.items()} | package.root_files()
-    files |= {"/active": b"a", "/secrets.json": json.dumps(settings.secrets).encode()}
-    files["/os.py"] = b"from uos import *\ndef urandom(n):\n    return bytes(n)\n"  # this build has no os.urandom
-    for i, content in enumerate(files.values()):
-        (tmp_path / str(i)).write_bytes(content)
-    shims = {f"/{name}": str(HERE / name) for name in ("machine.py", "esp32.py")}
-    shims["/tests/store/memory.py"] = str(ROOT / "tests/store/memory.py")
-    return shims | {name: str(tmp_path / str(i)) for i, name in enumerate(files)}
-
-
-def test_the_deployed_set_keeps_no_more_of_the_heap_than_it_may(vm, deployed):
-    done = run(vm, deployed, *BOOTED)
-    assert done.returncode == 0, done.stdout + done.stderr
-    *said, live = done.stdout.splitlines()
-    print(f"deployed: {live} octets live")
-    assert {"ug up a", "ug verdict-open 0 0"} <= set(said)
-    assert int(live) <= LIVE_MAX
+    return board.deployed(tmp_path)
 
 
 SET = {

@@ -13,7 +13,7 @@ from host_tools.build import package
 from host_tools.hardware import boards
 from host_tools.scenario import file as scenario
 from host_tools.torture import wear
-from tests.core.test_on_wasm import LIVE_MAX
+from tests.build.test_heap import BUDGET
 
 ROOT = Path(__file__).parents[2]
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
@@ -179,8 +179,8 @@ def test_the_files_on_a_device_have_the_size_that_the_readme_says(tmp_path):
     assert near(size, sum(map(len, files.values())) / 1024)
 
 
-def test_the_heap_is_what_its_own_test_allows():
-    assert near(int(cost("Heap").split()[0]), LIVE_MAX / 1024)
+def test_the_heap_is_what_its_budget_allows():
+    assert near(int(cost("Heap").split()[0]), BUDGET["booted"]["quectel"] / 1024)
 
 
 def test_the_readme_has_the_ledgers_wear_from_design():
