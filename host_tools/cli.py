@@ -176,23 +176,29 @@ def soak(
     only: Annotated[
         str, typer.Option(metavar="KIND", help="Give each run this kind of trouble from the field, such as mains.")
     ] = "",
+    modem: Annotated[
+        str, typer.Option(metavar="PROFILE", help="Give each run this modem, in place of one that its seed decides.")
+    ] = "",
     json_file: JsonOption = None,
 ) -> None:
     """Run random scenarios with random faults and compare the device with the carrier.
 
     Each failure is reduced to a short scenario file.
     """
+    from host_tools.sim.modem import models
     from host_tools.soak import command
     from host_tools.soak.field import FIELD
 
     if only and only not in FIELD:
         raise UsageError("--only", only, "is not a kind of trouble", f"use {', '.join(FIELD)}")
+    if modem and modem not in models.with_sockets():
+        raise UsageError("--modem", modem, "is no profile with sockets", f"use {', '.join(models.with_sockets())}")
     if not folder.is_dir():
         raise UsageError("--dir", str(folder), "is not a folder", "name one that exists")
     _check_vm(target)
     if json_file and json_file != "-":
         files.writable("--json", Path(json_file))
-    found = command.run(runs, seed, target, folder, err if json_file == "-" else out, err, only)
+    found = command.run(runs, seed, target, folder, err if json_file == "-" else out, err, only, modem)
     if json_file:
         files.write_json(json_file, found)
     raise typer.Exit(FAILED if found["failures"] else HELD)

@@ -236,10 +236,15 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
         """What the carrier does: `[carrier]`, and for what it leaves out `[plan]`. UsageError as of CarrierConfig."""
         return CarrierConfig(self.carrier, self.plan)
 
+    @functools.cached_property
+    def counts(self) -> bool:
+        """Whether the device reads a data counter of its modem's."""
+        return self.counter and models.load(self.modem).counter is not None
+
     @property
     def expected(self) -> Expect:
-        """`expect`, less exact where the modem has no data counter."""
-        return self.expect if models.load(self.modem).counter else self.expect.without_counter()
+        """`expect`, less exact where no counter of the modem's is read."""
+        return self.expect if self.counts else self.expect.without_counter()
 
     @property
     def allowance_octets(self) -> int:

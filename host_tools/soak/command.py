@@ -17,9 +17,9 @@ SHRUNK = 5
 
 
 def run(
-    runs: int, seed: int, target: str, folder: Path, out: Console, err: Console, only: str = ""
+    runs: int, seed: int, target: str, folder: Path, out: Console, err: Console, only: str = "", modem: str = ""
 ) -> dict[str, Any]:
-    """Runs `runs` seeds from `seed` on, with the kind `only` from the field if given.
+    """Runs `runs` seeds from `seed` on, with the kind `only` from the field and the profile `modem` if given.
 
     Shows progress on `err` and the outcome on `out`, and returns it for `--json`. The first failures are written to
     short scenario files in `folder`.
@@ -32,18 +32,21 @@ def run(
             failed = f", [red]{failures} failed[/]" if failures else ""
             progress.update(task, completed=done, total=whole, description=f"runs{failed}")
 
-        found = soak.run(seed, runs, target, step, only=only)
+        found = soak.run(seed, runs, target, step, only=only, modem=modem)
         found.failures.sort(key=lambda each: each.seed)
         for each in found.failures[:SHRUNK]:
             progress.update(task, description=f"shortening seed {each.seed}")
-            found.files[each.seed] = str(soak.shrunk(each, target, folder, only=only))
-    _print(found, out, only)
+            found.files[each.seed] = str(soak.shrunk(each, target, folder, only=only, modem=modem))
+    _print(found, out, _options(only, modem))
     return found.to_json()
 
 
-def _print(found: soak.Soak, out: Console, only: str) -> None:
+def _options(only: str, modem: str) -> str:
+    return (f" --only {only}" if only else "") + (f" --modem {modem}" if modem else "")
+
+
+def _print(found: soak.Soak, out: Console, options: str) -> None:
     days, rate = found.simulated_s / 86_400, found.runs / max(found.wall_s, 0.001)
-    kind = f" --only {only}" if only else ""
     mark = "[green]passed[/]" if found.passed else "[bold red]failed[/]"
     out.print(
         f"{mark}  {found.runs:,} runs on {found.target}, {days:,.0f} simulated days, in {found.wall_s:.0f} s "
@@ -56,4 +59,4 @@ def _print(found: soak.Soak, out: Console, only: str) -> None:
         out.print(f"        [dim]{INVARIANTS[each.invariant]}[/]")
         if each.seed in found.files:
             out.print(f"        usageguard sim {escape(found.files[each.seed])}")
-        out.print(f"        usageguard soak --seed {each.seed} --runs 1 --target {found.target}{kind}")
+        out.print(f"        usageguard soak --seed {each.seed} --runs 1 --target {found.target}{options}")

@@ -6,13 +6,14 @@ import argparse
 import contextlib
 import time
 
-from host_tools.soak.mutations import MUTATIONS, NAMED, ONLY
+from host_tools.soak.mutations import MODEM, MUTATIONS, NAMED, ONLY, USUAL
 from host_tools.soak.soak import outcomes
 
 
 def runs_until_detected(name: str, first: int, runs: int, processes: int | None = None) -> tuple[int, str]:
     """(runs until the mutation was detected, the violation); (0, "") when `runs` did not detect it."""
-    with contextlib.closing(outcomes(first, runs, "cpython", name, processes, ONLY.get(name, ""))) as found:
+    lives = outcomes(first, runs, "cpython", name, processes, ONLY.get(name, ""), MODEM.get(name, USUAL))
+    with contextlib.closing(lives) as found:
         for count, outcome in enumerate(found, 1):
             if outcome.invariant:
                 return count, outcome.detail

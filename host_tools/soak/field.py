@@ -11,6 +11,8 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from host_tools.sim.modem import models
+
 Table = dict[str, Any]
 
 KB = 1024
@@ -72,13 +74,15 @@ def _no_counter(draw: Draw) -> None:
     """The modem does not count, and answers that had payload come late or never."""
     draw.scenario["counter"] = False
     for _ in range(draw.rng.randrange(1, 5)):
-        draw.fault("slow", command="+QIRD*", ms=7_000)
-        draw.fault("response_lost", command="+QIRD=*", count=1)
+        draw.fault("slow", command="read", ms=7_000)
+        draw.fault("response_lost", command="read", count=1)
 
 
 def _mains(draw: Draw) -> None:
     """Board and modem hang on the same mains, which fail; the board boots slowly, so that the modem answers at once."""
-    draw.scenario["supply"] = {"modem": "mains", "boot_ms": draw.rng.choice((0, 2_500, 3_000, 6_000))}
+    ready = models.load(draw.scenario["modem"]).boot.uart_ready_ms
+    boot_ms = draw.rng.choice((0, ready + 300, ready + 800, ready + 3_800))
+    draw.scenario["supply"] = {"modem": "mains", "boot_ms": boot_ms}
     draw.traffic(97, 1_400)
     draw.scenario["plan"]["allowance_octets"] += 1_000 * KB
     for _ in range(draw.rng.randrange(1, 4)):

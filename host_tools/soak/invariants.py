@@ -110,6 +110,7 @@ class Checker:
         self.faults: Counter[str] = Counter()
         self.statuses = 0
         self._interval_s = int(world.scenario.upstream.get("interval_s", HOUR_S))
+        self._counts = world.scenario.counts
         self._lossy = world.scenario.network.loss_permille > 0
         self._last: dict[str, Any] = {}
         self._applications: Counter[int] = Counter()
@@ -159,7 +160,8 @@ class Checker:
                 world.clock.at(int(fault.at) * S, self._go_dark)
                 world.clock.at(returns_us, self._come_back)
             octets = getattr(fault, "tx", 0) + getattr(fault, "rx", 0)
-            world.clock.at(int(fault.at) * S, self._count_jump, octets)
+            if self._counts and octets:
+                world.clock.at(int(fault.at) * S, self._count_jump, octets)
 
     def _noting(self, orders: Callable[[str, Report, datetime], Order | None]) -> Callable[..., Order | None]:
         """A collector's `orders` or `stops`, with which each order is a disturbance."""
@@ -393,8 +395,7 @@ class Checker:
         cap = self.plan.get("overage", {}).get("cost_cap_fen")
         if figures["overage_cost"] is not None and cap is not None and status["cycle"] not in self._corrected:
             self._check("cost-cap", figures["overage_cost"] <= cap, f"{figures['overage_cost']} fen, the cap is {cap}")
-        counts = self.world.scenario.counter
-        if counts and not status["counted"]:
+        if self._counts and not status["counted"]:
             return  # octets received while the device was off are unknown until the first reading after a boot
         above = status["carried_octets"] - figures["ip_octets"]
         bound = status["error_bound_octets"] + self._jumped
@@ -417,7 +418,7 @@ class Checker:
     def _uncounted(self, figures: dict[str, Any]) -> int:
         """Octets that were sent again, of which only a modem that counts can tell."""
         again = UNCOUNTED_SLOWED if self._slowed else UNCOUNTED_LOSSY if self._lossy else UNCOUNTED
-        return 0 if self.world.scenario.counter else figures["ip_octets"] * again // 1000
+        return 0 if self._counts else figures["ip_octets"] * again // 1000
 
     def _in_flight(self) -> int:
         """Octets retransmitted since the last reading of the modem's counter, which only the next reading shows; and

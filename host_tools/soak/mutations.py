@@ -304,6 +304,9 @@ ONLY = {
     "ntp-alone": "ntp",
 }
 """The kind from the field (field.FIELD) in which a mutation shows."""
+USUAL = "quectel-ec200u"
+"""The modem in whose lives a mutation shows; of another one's driver:"""
+MODEM: dict[str, str] = {}
 NAMED = {
     "refused-order-repeated":
         "tests/run/targets/test_ways_in.py::test_an_order_that_the_device_refuses_holds_nothing_up[62m-cpython]",

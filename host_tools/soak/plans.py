@@ -10,6 +10,8 @@ import random
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
+from host_tools.sim.modem import models
+from host_tools.sim.modem.dialects import DIALECTS
 from host_tools.soak import field
 
 Table = dict[str, Any]
@@ -23,14 +25,18 @@ QUIET_S = 3 * HOUR
 """The end of each scenario is free of faults, so that everything that ends by itself can end."""
 MOST_REPLY = 12_000
 
+FIRST_SOCKET = {"ca": 2, "sequans": 1}
+"""The modem's number for a driver's first connection, where that is not 0."""
+
 KINDS = (
     "cutoff", "cutoff", "overage", "overage", "throttle", "none", "days", "month", "package", "whole", "pool", "test",
     "silent", "account",
 )  # fmt: skip
 
 
-def generate(seed: int, only: str = "") -> Table:
-    """The scenario of this seed; `only`: with this kind from the field (field.FIELD) and no other."""
+def generate(seed: int, only: str = "", modem: str = "") -> Table:
+    """The scenario of this seed; `only`: with this kind from the field (field.FIELD) and no other; `modem`: with this
+    profile, in place of one that ships, which the seed decides."""
     rng = random.Random(f"soak/{seed}")
     kind = rng.choice(KINDS)
     if kind not in field.PLANS.get(only, (kind,)):
@@ -45,6 +51,7 @@ def generate(seed: int, only: str = "") -> Table:
         "seed": seed,
         "start": start,
         "duration": span(active_s + QUIET_S),
+        "modem": modem or random.Random(f"modem/{seed}").choice(models.with_sockets()),
         "plan": {},
         "upstream": {"host": "collector", "interval_s": rng.choice((1800, 3600))},
         "carrier": {},
@@ -58,6 +65,7 @@ def generate(seed: int, only: str = "") -> Table:
     _owner(rng, kind, scenario, active_s)
     scenario["fault"] = _faults(rng, active_s)
     field.draw(seed, kind, scenario, active_s, day, only)
+    scenario["fault"] = [_spelled(fault, models.load(scenario["modem"]).dialect) for fault in scenario["fault"]]
     return {key: value for key, value in scenario.items() if value not in ([], {})}
 
 
@@ -206,7 +214,7 @@ def _needed(plan: Table) -> list[str]:
 
 
 def _faults(rng: random.Random, active_s: int) -> list[Table]:
-    """Random faults, each over before the last `QUIET_S`."""
+    """Random faults, each over before the last `QUIET_S`; commands are named as in `Dialect.commands`."""
     most = active_s // 6 * 1000
     found = []
     for _ in range(rng.choice((0, 1, 1, 2, 3, 5))):
@@ -230,12 +238,24 @@ def _faults(rng: random.Random, active_s: int) -> list[Table]:
                 {"kind": "dead_session"},
                 {"kind": "echo_on"},
                 {"kind": "send_fail", "count": 2},
-                {"kind": "unanswered", "command": rng.choice(("*", "+QISEND=*", "+QIRD=*", "+QGDCNT?")), "count": 1},
-                {"kind": "response_lost", "command": rng.choice(("*", "+QISEND=*", "+QIRD=*")), "count": 1},
-                {"kind": "answer", "command": rng.choice(("+QIOPEN=*", "+QIACT=*", "+QGDCNT?")), "count": 1},
-                {"kind": "urc_lost", "prefix": "+QIURC", "count": 1},
-                {"kind": "stall_inside", "command": "+QIRD=*", "ms": 900},
+                {"kind": "unanswered", "command": rng.choice(("*", "send", "read", "counter")), "count": 1},
+                {"kind": "response_lost", "command": rng.choice(("*", "send", "read")), "count": 1},
+                {"kind": "answer", "command": rng.choice(("open", "up", "counter")), "count": 1},
+                {"kind": "urc_lost", "prefix": "news", "count": 1},
+                {"kind": "stall_inside", "command": "read", "ms": 900},
             )
         )
         found.append({"at": span(rng.randrange(60, active_s - most // 1000)), **fault})
     return sorted(found, key=lambda fault: int(fault["at"][:-1]))
+
+
+def _spelled(fault: Table, dialect: str) -> Table:
+    """The fault in the dialect's words. A command that a dialect does not have becomes any command."""
+    spelled = dict(fault)
+    if fault.get("command", "").isalpha():
+        spelled["command"] = DIALECTS[dialect].commands.get(fault["command"], "*")
+    if fault.get("prefix") == "news":
+        spelled["prefix"] = DIALECTS[dialect].news
+    if fault["kind"] == "half_open":
+        spelled["id"] += FIRST_SOCKET.get(dialect, 0)
+    return spelled

@@ -13,7 +13,7 @@ from host_tools.soak.plans import span
 Table = dict[str, Any]
 LISTS = ("fault", "order", "platform", "traffic")
 OPTIONAL = (
-    ("network",), ("owner",), ("upstream", "sms_number"), ("plan", "burst"), ("plan", "pace"), ("plan", "account"),
+    ("modem",), ("network",), ("owner",), ("upstream", "sms_number"), ("plan", "burst"), ("plan", "pace"), ("plan", "account"),
     ("plan", "overage", "cost_cap_fen"), ("carrier", "lag_s"), ("carrier", "pool", "members"),
 )  # fmt: skip
 PAIRS = ("per_packet_octets", "session_round_octets", "permille")

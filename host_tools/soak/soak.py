@@ -78,11 +78,13 @@ class Soak:
         }
 
 
-def work(seeds: Sequence[int], target: str = "cpython", mutation: str = "", only: str = "") -> list[Outcome]:
-    """Runs the scenarios of these seeds, with the kind `only` from the field if given; `mutation` names a way in which
-    the firmware is broken meanwhile."""
+def work(
+    seeds: Sequence[int], target: str = "cpython", mutation: str = "", only: str = "", modem: str = ""
+) -> list[Outcome]:
+    """Runs the scenarios of these seeds, with the kind `only` from the field and the profile `modem` if given;
+    `mutation` names a way in which the firmware is broken meanwhile."""
     with MUTATIONS[mutation]() if mutation else contextlib.nullcontext():
-        return [run_case(read(generate(seed, only)), target) for seed in seeds]
+        return [run_case(read(generate(seed, only, modem)), target) for seed in seeds]
 
 
 def outcomes(
@@ -92,6 +94,7 @@ def outcomes(
     mutation: str = "",
     processes: int | None = None,
     only: str = "",
+    modem: str = "",
 ) -> Generator[Outcome, None, None]:
     """The outcomes of `runs` seeds from `first` on, in any order; closing the generator ends the remaining runs."""
     size = BATCH[target]
@@ -99,9 +102,9 @@ def outcomes(
     count = min(processes or os.cpu_count() or 1, len(batches))
     if count == 1:
         for batch in batches:
-            yield from work(batch, target, mutation, only)
+            yield from work(batch, target, mutation, only, modem)
         return
-    job = functools.partial(work, target=target, mutation=mutation, only=only)
+    job = functools.partial(work, target=target, mutation=mutation, only=only, modem=modem)
     with workers.results(job, batches, count) as worked:
         for batch in worked:
             yield from batch
@@ -114,11 +117,12 @@ def run(
     on_progress: OnProgress | None = None,
     processes: int | None = None,
     only: str = "",
+    modem: str = "",
 ) -> Soak:
     """Runs the seeds `first` to `first + runs - 1`; `processes` defaults to the number of cores."""
     started = time.monotonic()
     soak = Soak(target, (first, first + runs - 1))
-    for outcome in outcomes(first, runs, target, "", processes, only):
+    for outcome in outcomes(first, runs, target, "", processes, only, modem):
         soak.add(outcome)
         if on_progress:
             on_progress(soak.runs, runs, len(soak.failures))
@@ -126,12 +130,14 @@ def run(
     return soak
 
 
-def shrunk(outcome: Outcome, target: str, folder: Path, most: int = 400, only: str = "") -> Path:
+def shrunk(
+    outcome: Outcome, target: str, folder: Path, most: int = 400, only: str = "", modem: str = ""
+) -> Path:
     """Writes a short scenario file that breaks the same invariant, with at most `most` runs, and returns its path.
 
     A failure that only occurs on the VM is not shortened.
     """
-    table = generate(outcome.seed, only)
+    table = generate(outcome.seed, only, modem)
     found = Shrinker(outcome.invariant, most)
     if target == "cpython" or found.keeps(table):
         table = found.shrink(table)

@@ -13,6 +13,9 @@ from usageguard.modem.quectel import Quectel
 from usageguard.modem.sequans import Sequans
 from usageguard.modem.usocr import Usocr
 
+from host_tools.sim.modem import models
+from host_tools.sim.modem.dialects import DIALECTS
+
 
 @dataclass(frozen=True)
 class Family:
@@ -20,9 +23,6 @@ class Family:
 
     profile: str
     driver: type
-    commands: dict[str, str]
-    """Patterns, as a fault has them, of the commands that open, send, read, close, take the session up and down, and
-    read the counter ("" where there is none)."""
     received: str
     """The URC that payload has arrived for connection {}."""
     opened: str
@@ -43,26 +43,19 @@ class Family:
     faults: dict[str, int] = field(default_factory=dict)
     """Where a connection's fate after a fault of `test_fault` differs: its errno."""
 
+    @property
+    def commands(self) -> dict[str, str]:
+        """The commands of `Dialect.commands`."""
+        return DIALECTS[models.load(self.profile).dialect].commands
 
-_CIP = {
-    "open": "+CIPOPEN*", "send": "+CIPSEND=*", "read": "+CIPRXGET=2*", "close": "+CIPCLOSE=*", "up": "+NETOPEN",
-    "down": "+NETCLOSE", "counter": "",
-}  # fmt: skip
+
 # It boots for longer than a command may take, so that this has failed before the boot is heard.
 _SLOW_BOOT = dict.fromkeys(("reboot at send", "reboot at read", "reboot", "brown-out"), ETIMEDOUT)
 
-_CIPSTART = {
-    "open": "+CIPSTART*", "send": "+CIPSEND*", "read": "+CIPRXGET=2*", "close": "+CIPCLOSE*", "up": "+CIICR",
-    "down": "+CIPSHUT", "counter": "",
-}  # fmt: skip
 FAMILIES = {
     "quectel": Family(
         "quectel-ec200u",
         Quectel,
-        {
-            "open": "+QIOPEN*", "send": "+QISEND*", "read": "+QIRD*", "close": "+QICLOSE*", "up": "+QIACT*",
-            "down": "+QIDEACT*", "counter": "+QGDCNT*",
-        },
         '+QIURC: "recv",{}',
         "+QIOPEN:",
         {"AT+QISEND": 1, "AT+QIRD": 1},
@@ -70,10 +63,6 @@ FAMILIES = {
     "ca": Family(
         "sim7080g",
         Ca,
-        {
-            "open": "+CAOPEN*", "send": "+CASEND*", "read": "+CARECV=*", "close": "+CACLOSE*", "up": "+CNACT=0,1",
-            "down": "+CNACT=0,0", "counter": "+CNII*",
-        },
         "+CADATAIND: {}",
         "+CAOPEN:",
         {"AT+CASEND": 1, "AT+CARECV": 1},
@@ -83,10 +72,6 @@ FAMILIES = {
     "mip": Family(
         "ml307r",
         Mip,
-        {
-            "open": "+MIPOPEN*", "send": "+MIPSEND*", "read": "+MIPRD*", "close": "+MIPCLOSE*", "up": "+MIPCALL*",
-            "down": "+MIPCALL*", "counter": "",
-        },
         '+MIPURC: "rtcp",{}',
         "+MIPOPEN:",
         {"AT+MIPSEND": 1, "AT+MIPRD": 1},
@@ -98,7 +83,6 @@ FAMILIES = {
     "cip": Family(
         "a7670e",
         Cip,
-        _CIP,
         "+CIPRXGET: 1,{}",
         "+CIPOPEN:",
         {"AT+CIPSEND": 1, "AT+CIPRXGET": 1},
@@ -108,7 +92,6 @@ FAMILIES = {
     "cipstart": Family(
         "sim7000g",
         Cipstart,
-        _CIPSTART,
         "+CIPRXGET: 1,{}",
         "{}, CONNECT",
         {"AT+CIPSEND": 1, "AT+CIPRXGET": 1},
@@ -116,7 +99,6 @@ FAMILIES = {
     "cipstart-pushed": Family(
         "air780e",
         Cipstart,
-        _CIPSTART,
         "+RECEIVE,{}",
         "{}, CONNECT",
         {"AT+CIPSEND": 1},
@@ -126,10 +108,6 @@ FAMILIES = {
     "sequans": Family(
         "gm02s",
         Sequans,
-        {
-            "open": "+SQNSD=*", "send": "+SQNSSENDEXT*", "read": "+SQNSRECV*", "close": "+SQNSH*", "up": "+CGACT=1,1",
-            "down": "+CGACT=0,1", "counter": "",
-        },
         "+SQNSRING: {}",
         "+SQNSD:",
         {"AT+SQNSSENDEXT": 1, "AT+SQNSRECV": 1},
@@ -140,10 +118,6 @@ FAMILIES = {
     "usocr": Family(
         "sara-r5",
         Usocr,
-        {
-            "open": "+USOCO*", "send": "+USOWR*", "read": "+USORD=?,1*", "close": "+USOCL*", "up": "+UPSDA=0,3",
-            "down": "+UPSDA=0,4", "counter": "+UGCNTRD*",
-        },
         "+UUSORD: {},4",
         "+UUSOCO:",
         {"AT+USOWR": 1, "AT+USORD": 1},

@@ -13,7 +13,7 @@ HOSTS = ("server.example", "echo.example", "nowhere.example", "sink.example")
 
 
 def fault(rng, family):
-    command = rng.choice([*filter(None, family.commands.values()), "+C*", "*"])
+    command = rng.choice([*family.commands.values(), "+C*", "*"])
     return rng.choice(
         (
             faults.Slow(command=command, ms=rng.choice((10, 1000, 6000, 20_000))),

@@ -45,6 +45,11 @@ class Dialect:
     powered_down: ClassVar[str] = ""
     """The line before it switches off; empty: none."""
     part_types: ClassVar[tuple[type[Part], ...]] = ()
+    commands: ClassVar[dict[str, str]] = {}
+    """Patterns, as a fault has them, of the commands that "open" a socket, "send", "read", "close", bring the session
+    "up" and "down", and show the "counter", if there is one."""
+    news: ClassVar[str] = ""
+    """How the unsolicited code begins that payload has arrived."""
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         self.parts: tuple[Part, ...] = ()

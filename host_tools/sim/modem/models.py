@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ _HERE = Path(__file__).parent / "profiles"
 def names() -> list[str]:
     """The profiles that ship."""
     return sorted(path.stem for path in _HERE.glob("*.toml"))
+
+
+@functools.cache
+def with_sockets() -> tuple[str, ...]:
+    """Those of dialects that have sockets."""
+    return tuple(name for name in names() if DIALECTS[load(name).dialect].commands)
 
 
 def table(name: str) -> dict[str, Any]:

@@ -17,8 +17,7 @@ AT_ONCE = 16_384  # what a surplus may be at a period's end, whatever the period
     ("name", "target"),
     [
         pytest.param(name, target, marks=() if (name, target) in QUICK else pytest.mark.proof)
-        for name in models.names()
-        if name != "generic"  # it has no sockets
+        for name in models.with_sockets()
         for target in SIMULATED
     ],
 )

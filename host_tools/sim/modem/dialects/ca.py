@@ -341,6 +341,11 @@ class Ca(Dialect):
     }
     powered_down = "NORMAL POWER DOWN"
     part_types = (Commands, CaSockets)
+    commands: ClassVar[dict[str, str]] = {
+        "open": "+CAOPEN*", "send": "+CASEND*", "read": "+CARECV=*", "close": "+CACLOSE*",
+        "up": "+CNACT=0,1", "down": "+CNACT=0,0", "counter": "+CNII*",
+    }  # fmt: skip
+    news = "+CADATAIND"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         super().__init__(port, standard, power, rng)

@@ -377,6 +377,11 @@ class Cip(Dialect):
         "last_pdn": (False, True),  # whether LTE refuses to give the only PDN connection up: CME 171
     }
     part_types = (Commands, Links, Timeouts)
+    commands: ClassVar[dict[str, str]] = {
+        "open": "+CIPOPEN*", "send": "+CIPSEND=*", "read": "+CIPRXGET=2*", "close": "+CIPCLOSE=*",
+        "up": "+NETOPEN", "down": "+NETCLOSE",
+    }  # fmt: skip
+    news = "+CIPRXGET"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         super().__init__(port, standard, power, rng)

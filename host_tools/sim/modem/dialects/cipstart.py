@@ -399,6 +399,11 @@ class Cipstart(Dialect):
     }
     powered_down = "NORMAL POWER DOWN"
     part_types = (Commands, CipSockets)
+    commands: ClassVar[dict[str, str]] = {
+        "open": "+CIPSTART*", "send": "+CIPSEND*", "read": "+CIPRXGET=2*", "close": "+CIPCLOSE*",
+        "up": "+CIICR", "down": "+CIPSHUT",
+    }  # fmt: skip
+    news = "+CIPRXGET"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         super().__init__(port, standard, power, rng)

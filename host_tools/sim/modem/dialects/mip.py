@@ -434,6 +434,11 @@ class Mip(Dialect):
         "closes_what_is_not_open": (False, True),  # with OK
     }
     part_types = (Commands, MipSockets)
+    commands: ClassVar[dict[str, str]] = {
+        "open": "+MIPOPEN*", "send": "+MIPSEND*", "read": "+MIPRD*", "close": "+MIPCLOSE*",
+        "up": "+MIPCALL*", "down": "+MIPCALL*",
+    }  # fmt: skip
+    news = "+MIPURC"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         self.sockets = self._sockets = MipSockets(port, standard, rng)

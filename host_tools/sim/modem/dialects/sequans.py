@@ -233,6 +233,11 @@ class Sequans(Dialect):
     }
     powered_down = "+SHUTDOWN"
     part_types = (Commands, SequansSockets)
+    commands: ClassVar[dict[str, str]] = {
+        "open": "+SQNSD=*", "send": "+SQNSSENDEXT*", "read": "+SQNSRECV*", "close": "+SQNSH*",
+        "up": "+CGACT=1,1", "down": "+CGACT=0,1",
+    }  # fmt: skip
+    news = "+SQNSRING"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         super().__init__(port, standard, power, rng)

@@ -338,6 +338,11 @@ class Usocr(Dialect):
         "datagrams": ("+UUSORF", "+UUSORD"),  # the URC of datagrams
     }
     part_types = (Commands, UsocrSockets)
+    commands: ClassVar[dict[str, str]] = {
+        "open": "+USOCO*", "send": "+USOWR*", "read": "+USORD=?,1*", "close": "+USOCL*",
+        "up": "+UPSDA=0,3", "down": "+UPSDA=0,4", "counter": "+UGCNTRD*",
+    }  # fmt: skip
+    news = "+UUSORD"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         super().__init__(port, standard, power, rng)

@@ -30,6 +30,11 @@ class Quectel(Dialect):
     }
     powered_down = "POWERED DOWN"
     part_types = (Commands, QuectelSockets, NetworkTools, Files, Tls)
+    commands: ClassVar[dict[str, str]] = {
+        "open": "+QIOPEN=*", "send": "+QISEND=*", "read": "+QIRD=*", "close": "+QICLOSE=*",
+        "up": "+QIACT=*", "down": "+QIDEACT=*", "counter": "+QGDCNT?",
+    }  # fmt: skip
+    news = "+QIURC"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         super().__init__(port, standard, power, rng)
