@@ -8,13 +8,15 @@ from tests.at.port import Port
 class Listener:
     def __init__(self):
         self.calls = []
-        self.octets = 0
+        self.octets = self.perhaps = 0
 
     def opened(self, connection):
         self.calls.append(("opened", connection.index))
 
-    def abandoned(self, connection):
-        self.calls.append(("abandoned", connection.index))
+    def abandoned(self, connection, octets):
+        self.perhaps += octets
+        if not octets:
+            self.calls.append(("abandoned", connection.index))
 
     def closed(self, connection):
         self.calls.append(("closed", connection.index))

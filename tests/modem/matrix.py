@@ -54,8 +54,8 @@ class Counts(Listener):
         super().__init__()
         self._window = window
 
-    def abandoned(self, connection) -> None:
-        self.received_octets += self._window
+    def abandoned(self, connection, octets) -> None:
+        self.received_octets += octets or self._window
 
 
 def trial(name: str, fault: str, seed: int) -> Outcome:

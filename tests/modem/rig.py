@@ -66,8 +66,8 @@ class Listener:
     def opened(self, connection):
         self.calls.append(("opened", connection.index))
 
-    def abandoned(self, connection):
-        self.abandoned_octets += connection.modem.WINDOW
+    def abandoned(self, connection, octets):
+        self.abandoned_octets += octets or connection.modem.WINDOW
 
     def looked_up(self, name_octets):
         pass

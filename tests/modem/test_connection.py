@@ -21,7 +21,7 @@ class Booked:
         self.calls.append(("transfer", traffic_class, tcp, n, self.connection._to_send))
         return self.admits
 
-    def abandoned(self, connection):
+    def abandoned(self, connection, octets):
         self.calls.append(("abandoned", connection.index))
 
     def looked_up(self, name_octets):

@@ -49,7 +49,7 @@ class Listener:
     def opened(self, connection):
         self.calls.append(("opened", connection.index))
 
-    def abandoned(self, connection):
+    def abandoned(self, connection, octets):
         self.calls.append(("abandoned", connection.index))
 
     def looked_up(self, name_octets):

@@ -74,8 +74,9 @@ def test_each_call_charges_its_price():
         (lambda: admission.open(rig.application, True, 3), 522, 972),
         (lambda: admission.transfer(rig.application, True, 1000), 1080, 1180),
         (lambda: admission.received(rig.application, False, 100), 128, 178),
-        (lambda: admission.abandoned(True), UNSEEN_CARRIED, UNSEEN_CARRIED + 800),
-        (lambda: admission.abandoned(False), 540, 590),
+        (lambda: admission.abandoned(True, 0), UNSEEN_CARRIED, UNSEEN_CARRIED + 800),
+        (lambda: admission.abandoned(False, 0), 540, 590),
+        (lambda: admission.abandoned(True, 1000), 1080, 1180),
         (lambda: admission.owe(77), 0, 77),
     ):
         call()

@@ -259,7 +259,7 @@ def test_what_a_reset_may_have_hidden_is_charged_and_stated_as_unsure():
 def test_what_perhaps_arrived_is_no_payload_that_hides_packets():
     """10 KiB that never came must not be taken from the headers by which packets are told."""
     device = Device(per_packet=50)
-    device.admission.abandoned(True)
+    device.admission.abandoned(True, 0)
     device.settle()
     before = device.admission.used.value()
     for _ in range(200):

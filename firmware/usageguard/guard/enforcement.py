@@ -129,9 +129,10 @@ class Enforcement:
         if self.policy.level >= rules.RESTRICTED:
             self.admission.give_back()
 
-    def abandoned(self, connection):
-        self.admission.abandoned(connection.tcp)
-        self._abandoned = connection
+    def abandoned(self, connection, octets):
+        self.admission.abandoned(connection.tcp, octets)
+        if not octets:
+            self._abandoned = connection
 
     def looked_up(self, name_octets):
         self.admission.meter.looked_up(name_octets)

@@ -39,8 +39,8 @@ class Modem:
     Set `data_wanted`; read the rest.
 
     `listener` is called: opened(connection), closed(connection), received(connection, octets) as payload arrives (HOT),
-    looked_up(name_octets) after a name was looked up on the air, counter(tx, rx) with two `Octets` that it must copy,
-    refused(cme), served().
+    abandoned(connection, octets) when so much payload may have arrived unseen (0: a window's), looked_up(name_octets)
+    after a name was looked up on the air, counter(tx, rx) with two `Octets` that it must copy, refused(cme), served().
     """
 
     CONNECTION = Connection  # the family's, of connections

@@ -282,7 +282,7 @@ class BufferedConnection(Connection):
             yield from self.count_unread()
             if self._counted == counted:
                 return
-        self.modem.listener.abandoned(self)
+        self.modem.listener.abandoned(self, 0)
 
     def _quit_connection(self):
         channel = self.modem.channel

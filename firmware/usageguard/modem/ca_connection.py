@@ -84,8 +84,9 @@ class CaConnection(AheadConnection):
         return first if modem.numbered == BARE else channel.number(1)
 
     def _was_read(self, channel):
-        if channel.result == TIMEOUT:
-            self._count(self._asked - self._arrived)  # an answer that was lost may have had as much
+        lost = self._asked - self._arrived
+        if channel.result == TIMEOUT and lost:
+            self.modem.listener.abandoned(self, lost)  # an answer that was lost may have had as much
         AheadConnection._was_read(self, channel)  # on MicroPython super() allocates
 
     # Opening and closing
@@ -133,7 +134,7 @@ class CaConnection(AheadConnection):
             if channel.result == OK:
                 self._count_waiting(self.unread)
             else:
-                self.modem.listener.abandoned(self)
+                self.modem.listener.abandoned(self, 0)
 
     def _start_quit(self):
         _QUIT[0][11] = 48 + FIRST_ID + self.index

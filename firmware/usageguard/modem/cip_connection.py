@@ -191,7 +191,7 @@ class CipConnection(BufferedConnection):
                 self._count(missing - self._unread)
                 self._unread = missing
             if lost or (total < 0 and (self._doubted or (unread < 0 and self._rest))):
-                self.modem.listener.abandoned(self)
+                self.modem.listener.abandoned(self, 0)
                 self._rest = self._doubted = False
 
     def _start_quit(self):

@@ -167,7 +167,8 @@ class CipstartConnection(BufferedConnection):
         BufferedConnection._was_read(self, channel)
         if lost:  # the modem has handed so much over at most, and keeps no total
             self._passed += asked
-            self._count(asked)
+            self._counted += asked
+            self.modem.listener.abandoned(self, asked)
         elif self._arrived and self.state == OPEN:  # the answer says what is left
             self.readable_hint = self.readable_hint or channel.number(3) > 0
 
@@ -213,7 +214,7 @@ class CipstartConnection(BufferedConnection):
             self._ask(_UNREAD, 14)
             yield True
             if channel.result == TIMEOUT:
-                self.modem.listener.abandoned(self)
+                self.modem.listener.abandoned(self, 0)
             elif channel.result == OK:
                 self._count(self._passed + channel.number(2) - self._counted)
 

@@ -146,7 +146,7 @@ class Connection:
     def lost(self, errno, unseen):
         """As fail(), and the modem has forgotten the connection; `unseen`: with what it may have held for us."""
         if unseen and self._opened and self._dirty:
-            self.modem.listener.abandoned(self)
+            self.modem.listener.abandoned(self, 0)
         self._ended()
         self.fail(errno)
         if self.state == CLOSING:

@@ -167,7 +167,7 @@ class MipConnection(BufferedConnection):
             self._ask(_UNREAD, 9)
             yield True
             if channel.result == TIMEOUT:
-                self.modem.listener.abandoned(self)
+                self.modem.listener.abandoned(self, 0)
             elif self.tcp and channel.info_length:
                 self._count(self._taken + channel.number(1) - self._counted)
 

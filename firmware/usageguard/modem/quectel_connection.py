@@ -96,7 +96,7 @@ class QuectelConnection(BufferedConnection):
             channel.start(_READ)  # of 0 octets: +QIRD: <total>,<read>,<unread>
             yield True
             if channel.result == TIMEOUT:
-                self.modem.listener.abandoned(self)
+                self.modem.listener.abandoned(self, 0)
             elif channel.result == OK:
                 self._count(channel.number(0) - self._counted)
 

@@ -98,7 +98,7 @@ class SequansConnection(AheadConnection):
             if channel.result == OK and total >= 0 and unread >= 0:
                 self._count_total(total, unread)
             elif self._opened:
-                self.modem.listener.abandoned(self)
+                self.modem.listener.abandoned(self, 0)
 
     def _start_quit(self):
         _QUIT[0][9] = 48 + FIRST_ID + self.index

@@ -141,7 +141,7 @@ class UsocrConnection(AheadConnection):
             if channel.result == OK and total >= 0 and unread >= 0:
                 self._count_total(total, unread)
             elif self._opened:
-                self.modem.listener.abandoned(self)
+                self.modem.listener.abandoned(self, 0)
 
     def _start_quit(self):
         _QUIT[0][9] = 48 + self.socket

@@ -74,7 +74,7 @@ class Admission:
             self._load_doubts()
         self.rebase()
         if self._unseen and not config.modem.counter:
-            self.abandoned(True)
+            self.abandoned(True, 0)
 
     def rebase(self):
         """Takes the period's usage from the ledger: after it was opened or corrected, and when a period began."""
@@ -297,9 +297,9 @@ class Admission:
         except OSError:
             self.broken = True
 
-    def abandoned(self, tcp):
-        """Charges what the modem may have held for a connection when it ended."""
-        self.meter.price_unseen(tcp, self._unseen_tcp if tcp else UNSEEN_UDP)
+    def abandoned(self, tcp, octets):
+        """Charges what the modem may have held for a connection when it ended, or so many `octets` of payload."""
+        self.meter.price_unseen(tcp, octets or (self._unseen_tcp if tcp else UNSEEN_UDP))
         self._charge(self.reserve)
 
     def session(self):
@@ -385,7 +385,7 @@ class Admission:
                 credit_rated = 0 if self.meter.session_round else ledger.lost_rated - self.meter.worst(crossed)
                 credit_rated = max(0, min(MOST_CREDIT, credit_rated, ledger.rated.diff(ledger.rated_base)))
         elif self._unseen:
-            self.abandoned(True)
+            self.abandoned(True, 0)
         self._unseen = False
         ledger.lost_carried = ledger.lost_rated = 0
         self.meter.anchor(credit, credit_rated)
