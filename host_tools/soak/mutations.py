@@ -18,7 +18,7 @@ from usageguard.core import meter, policy  # noqa: E402
 from usageguard.core.account import account, standing  # noqa: E402
 from usageguard.core.account import orders as applied  # noqa: E402
 from usageguard.guard import enforcement, order_handler, replan, reserve_pace, waits, way_in  # noqa: E402
-from usageguard.modem import cellular, messenger, quectel_connection  # noqa: E402
+from usageguard.modem import cellular, cip_connection, messenger, quectel_connection  # noqa: E402
 from usageguard.net import admission, doubts  # noqa: E402
 from usageguard.store import ledger  # noqa: E402
 from usageguard.upstream import path, sms  # noqa: E402 - found only now
@@ -134,14 +134,19 @@ def found_on_is_proof() -> contextlib.AbstractContextManager[Any]:
     return mock.patch.object(cellular.Cellular, "_bring_up", believing)
 
 
+def _nothing(self: Any) -> Iterator[Any]:
+    return
+    yield
+
+
 def late_answers_lost() -> contextlib.AbstractContextManager[Any]:
     """What an answer had that was late or lost is not asked for again."""
+    return mock.patch.object(quectel_connection.QuectelConnection, "count_unread", _nothing)
 
-    def silent(self: Any) -> Iterator[Any]:
-        return
-        yield
 
-    return mock.patch.object(quectel_connection.QuectelConnection, "count_unread", silent)
+def unread_uncounted() -> contextlib.AbstractContextManager[Any]:
+    """What a link of a SIMCom modem still holds when it is closed is not counted."""
+    return mock.patch.object(cip_connection.CipConnection, "count_unread", _nothing)
 
 
 def every_clock_is_right() -> contextlib.AbstractContextManager[Any]:
@@ -265,6 +270,7 @@ MUTATIONS: dict[str, Context] = {
     "session-never-ends": session_never_ends,
     "found-on-is-proof": found_on_is_proof,
     "late-answers-lost": late_answers_lost,
+    "unread-uncounted": unread_uncounted,
     "every-clock-is-right": every_clock_is_right,
     "waits-do-not-guard": waits_do_not_guard,
     "reserve-not-spread": reserve_not_spread,
@@ -288,6 +294,7 @@ ONLY = {
     "session-never-ends": "rounding",
     "found-on-is-proof": "mains",
     "late-answers-lost": "no-counter",
+    "unread-uncounted": "no-counter",
     "every-clock-is-right": "collector-clock",
     "waits-do-not-guard": "native",
     "reserve-not-spread": "last-word",
@@ -306,7 +313,7 @@ ONLY = {
 """The kind from the field (field.FIELD) in which a mutation shows."""
 USUAL = "quectel-ec200u"
 """The modem in whose lives a mutation shows; of another one's driver:"""
-MODEM: dict[str, str] = {}
+MODEM = {"unread-uncounted": "a7670e"}
 NAMED = {
     "refused-order-repeated":
         "tests/run/targets/test_ways_in.py::test_an_order_that_the_device_refuses_holds_nothing_up[62m-cpython]",

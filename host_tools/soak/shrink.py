@@ -13,8 +13,8 @@ from host_tools.soak.plans import span
 Table = dict[str, Any]
 LISTS = ("fault", "order", "platform", "traffic")
 OPTIONAL = (
-    ("modem",), ("network",), ("owner",), ("upstream", "sms_number"), ("plan", "burst"), ("plan", "pace"), ("plan", "account"),
-    ("plan", "overage", "cost_cap_fen"), ("carrier", "lag_s"), ("carrier", "pool", "members"),
+    ("modem",), ("network",), ("owner",), ("upstream", "sms_number"), ("plan", "burst"), ("plan", "pace"),
+    ("plan", "account"), ("plan", "overage", "cost_cap_fen"), ("carrier", "lag_s"), ("carrier", "pool", "members"),
 )  # fmt: skip
 PAIRS = ("per_packet_octets", "session_round_octets", "permille")
 """Fields of the rating, which the plan and the carrier must have alike."""

@@ -130,9 +130,7 @@ def run(
     return soak
 
 
-def shrunk(
-    outcome: Outcome, target: str, folder: Path, most: int = 400, only: str = "", modem: str = ""
-) -> Path:
+def shrunk(outcome: Outcome, target: str, folder: Path, most: int = 400, only: str = "", modem: str = "") -> Path:
     """Writes a short scenario file that breaks the same invariant, with at most `most` runs, and returns its path.
 
     A failure that only occurs on the VM is not shortened.

@@ -11,11 +11,13 @@ import pytest
 from rich.console import Console
 
 from host_tools.scenario import file as scenario
+from host_tools.sim.modem import models
 from host_tools.soak import command, control, mutations, plans, soak, write
 from host_tools.soak.case import Outcome, read, run_case
 from host_tools.soak.field import FIELD
 from host_tools.soak.invariants import INVARIANTS
 from host_tools.soak.shrink import Shrinker
+from tests.modem.families import FAMILIES
 
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.toml"))
 RUNS, FIRST = 60, 1
@@ -99,14 +101,32 @@ def test_runs_with_that_kind_pass(kind):
     assert not failed
 
 
-def test_every_seed_is_a_scenario_and_every_kind_and_fault_comes_up():
-    kinds, faults = set(), set()
+def test_every_seed_is_a_scenario_and_every_kind_modem_and_fault_comes_up():
+    kinds, modems, faults = set(), set(), set()
     for seed in range(600):
         made = read(plans.generate(seed))
         kinds.add(made.title.rpartition(" ")[2])
+        modems.add(made.modem)
         faults |= {type(fault).__name__ for fault in made.faults}
     assert kinds == set(plans.KINDS)
+    assert modems == {name for name in models.names() if name != "generic"}, "which has no sockets"
     assert len(faults) > 18
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_another_modem_has_the_same_life_in_its_own_words(family):
+    for seed in range(60):
+        usual, other = plans.generate(seed, modem="quectel-ec200u"), plans.generate(seed, modem=family.profile)
+        own = [*family.commands.values(), "*", "+CMGS=*"]
+        assert all(fault.get("command", "*") in own for fault in other.get("fault", ()))
+        assert {fault["id"] for fault in other.get("fault", ()) if fault["kind"] == "half_open"} <= {family.first}
+        for table in (usual, other):
+            table.pop("modem")
+            table.pop("supply", None)  # a board on the mains boots for as long as its modem, or longer
+            for fault in table.get("fault", ()):
+                for word in ("command", "prefix", "id"):
+                    fault.pop(word, None)
+        assert usual == other
 
 
 def test_a_seed_always_makes_the_same_run():
