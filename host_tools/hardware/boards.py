@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,13 +18,18 @@ from host_tools.base.errors import UsageError
 from host_tools.base.terminal import Column, Listing
 from host_tools.base.toml import Table
 from host_tools.base.units import quote
-
-FILE = "board.toml"
-LEAST = (1, 24, 0)  # MicroPython's version, as in `usageguard.hal.esp32`
-NOT_RUN = "not yet run on hardware"
+from host_tools.sim.modem import models
 
 Mcu = Literal["esp32", "esp32s3", "esp32c3"]
 Bearer = Literal["at", "ppp"]
+
+USUAL_MCU: Mcu = "esp32"
+FILE = "board.toml"
+LEAST = (1, 24, 0)  # MicroPython's version, as in `usageguard.hal.esp32`
+NOT_RUN = "Not yet run on hardware, unless marked"
+DRIVEN: tuple[Bearer, ...] = ("at",)
+"""The bearers that the firmware can use."""
+
 Gpio = Annotated[int, msgspec.Meta(ge=0, le=48)]
 Level = Literal[0, 1]
 PulseMs = Annotated[int, msgspec.Meta(ge=1, le=20_000)]
@@ -67,14 +73,14 @@ CHIPS: dict[str, Chip] = {
     "esp32s3": Chip(
         "ESP32-S3",
         frozenset(range(49)) - {22, 23, 24, 25},
-        _each(range(26, 33), "the flash's"),
+        _each(range(26, 33), "the flash's") | _each(range(43, 45), "the console's"),
         {"ESP32_GENERIC_S3": {}, "ESP32_GENERIC_S3-SPIRAM_OCT": _each(range(33, 38), "the octal PSRAM's")},
         (1, 2),
     ),
     "esp32c3": Chip(
         "ESP32-C3",
         frozenset(range(22)),
-        _each(range(12, 18), "the flash's"),
+        _each(range(12, 18), "the flash's") | _each(range(20, 22), "the console's"),
         {"ESP32_GENERIC_C3": {}},
         (1,),
     ),
@@ -174,6 +180,11 @@ class Board(Table, frozen=True, kw_only=True):
     def has_driver(self) -> bool:
         return self.modem.family in families()
 
+    @property
+    def bearers(self) -> list[Bearer]:
+        """The modem's bearers that the firmware can use."""
+        return [bearer for bearer in self.modem.bearers if bearer in DRIVEN]
+
     def pins(self) -> Iterator[tuple[str, int, bool]]:
         """(place in the file, GPIO, whether the ESP32 drives it) of each pin that the board uses."""
         uart = self.uart
@@ -239,6 +250,22 @@ def families() -> tuple[str, ...]:
     from usageguard.config.load import FAMILIES
 
     return FAMILIES
+
+
+@functools.cache
+def simulated(family: str) -> list[str]:
+    """The simulated modems of a family: what its driver was tried with."""
+    return [name for name in models.names() if models.table(name)["dialect"] == family]
+
+
+def chip_of(machine: str) -> str:
+    """The chip in a board's own description (`os.uname().machine`), spelt as `Chip.title`; "" where it names none.
+
+    MicroPython writes "BOARD with CHIP", where CHIP is "ESP32", "ESP32S3" (up to 1.28), "ESP32-S3" (since), or longer:
+    "ESP32-S3-FN8", "ESP32-S2FN4R2", "ESP32-PICO-D4".
+    """
+    named = re.match(r"ESP32(?:([SCHP]\d))?", machine.rpartition(" with ")[2].replace("-", ""))
+    return "-".join(filter(None, ("ESP32", named[1]))) if named else ""
 
 
 def names() -> list[str]:
@@ -342,6 +369,8 @@ def to_json() -> list[dict[str, Any]]:
             "image": board.micropython.image,
             "modem": {"family": board.modem.family, "model": board.modem.model, "bearers": board.modem.bearers},
             "has_driver": board.has_driver,
+            "bearers": board.bearers,
+            "tried": {"hardware": board.confirmed == "hardware", "simulated": simulated(board.modem.family)},
             "needs": board.needs,
             "confirmed": board.confirmed,
             "source": board.source,
@@ -354,16 +383,26 @@ def to_json() -> list[dict[str, Any]]:
 def table() -> Listing:
     """The boards that ship as a table; those with a driver come first."""
     out = Listing(
-        [Column("board"), Column("MCU"), Column("modem", least=16), Column("driver", least=20)],
-        caption=f"{NOT_RUN}, unless marked; the source of the pins is in --json and in the board's README.md",
+        [
+            Column("board"),
+            Column("MCU"),
+            Column("modem", least=16),
+            Column("driver", least=16),
+            Column("bearer"),
+            Column("tried with", least=16),
+        ],
+        caption=f"{NOT_RUN}: the drivers were tried with the simulated modems named here. The bearers are those of the "
+        "modem that the firmware can use. The source of the pins is in --json and in the board's README.md.",
     )
     for board in sorted(map(load, names()), key=lambda board: (not board.has_driver, board.name)):
         driver = board.modem.family if board.has_driver else f"no driver yet ({board.modem.family})"
-        driver += ", run on hardware" * (board.confirmed == "hardware")
+        tried = ["hardware"] * (board.confirmed == "hardware") + simulated(board.modem.family)
         out.add(
             f"[bold]{escape(board.name)}[/]",
             board.chip.title,
             escape(board.modem.model),
             escape(f"{driver}; needs {board.needs}" if board.needs else driver),
+            ", ".join(board.bearers) or "none yet",
+            escape(", ".join(tried)),
         )
     return out

@@ -97,6 +97,8 @@ BROKEN = {
     "flash of an S3": [*S3, "uart.tx: GPIO 26 is the flash's on an ESP32-S3 with ESP32_GENERIC_S3-SPIRAM_OCT; give"],
     "no pin 25": [*S3, ("tx = 26", "tx = 25"), "uart.tx: the ESP32-S3 has no GPIO 25; give another one"],
     "octal": [*S3, ("tx = 26", "tx = 35"), "uart.tx: GPIO 35 is the octal PSRAM's on an ESP32-S3 with "],
+    "console of an S3": [*S3, ("tx = 26", "tx = 43"), "uart.tx: GPIO 43 is the console's on an ESP32-S3 with "],
+    "console of a C3": [*C3, ("tx = 26", "tx = 21"), "uart.tx: GPIO 21 is the console's on an ESP32-C3 with "],
     "no pin 26": [*C3, "uart.tx: the ESP32-C3 has no GPIO 26; give another one"],
     "C3's UARTs": [*C3, ("id = 1", "id = 2"), "uart.id: UART 2 of an ESP32-C3 is not free for a modem; use 1"],
     "console's UART": [("id = 1", "id = 0"), "uart.id: UART 0 of an ESP32 is not free for a modem; use 1 or 2"],
@@ -148,6 +150,18 @@ PINS = {
     "lilygo-t-sim7080g-s3": (5, 4, 41, None, 42),
     "lilygo-t-sim7600": (27, 26, 4, None, 32),
     "lilygo-t-sim7670g-s3": (11, 10, 18, 17, 9),
+    "alientek-dnesp32s3m-4g": (45, 21, None, None, None),
+    "kevin-box-2": (6, 5, None, None, None),
+    "m5stack-core2-unit-cat1-cn": (32, 33, None, None, None),
+    "m5stack-cores3-unit-cat1-cn": (17, 18, None, None, None),
+    "minsi-k08-dual": (12, 11, None, None, None),
+    "xiaozhi-bread-compact-ec801e": (12, 11, None, None, None),
+    "xiaozhi-bread-compact-ml307": (12, 11, None, None, None),
+    "xingzhi-abs-2.0": (12, 11, None, None, None),
+    "xingzhi-cube-ml307": (12, 11, None, None, None),
+    "xmini-c3-4g": (2, 0, None, None, 1),
+    "yunliao-s3": (15, 16, None, None, None),
+    "zhengchen-1.54tft-ml307": (12, 11, None, None, None),
     "makerfabs-esp32s3-a7670x-v1.2": (48, 47, 4, None, None),
     "walter": (48, 14, None, 45, None),
 }
@@ -210,6 +224,8 @@ def test_the_list_says_what_runs():
     assert set(listed) == set(boards.names())
     assert listed["own-esp32-quectel"]["has_driver"]
     assert all(board["has_driver"] for board in listed.values())
+    assert all(board["bearers"] == ["at"] for board in listed.values())
+    assert listed["lilygo-t-a7670"]["tried"] == {"hardware": False, "simulated": ["a7670e", "sim7600e"]}
     assert json.loads(json.dumps(listed)) == listed
     table = boards.table()
     names = [column.name for column in table.columns]
@@ -218,6 +234,31 @@ def test_the_list_says_what_runs():
     assert len(rows) == len(drivers) == len(listed)
     assert drivers["own-esp32-quectel"] == "quectel"
     assert drivers["walter"] == "sequans"
-    assert str(table.caption).startswith("not yet run on hardware")
+    assert str(table.caption).startswith("Not yet run on hardware")
     run = {name for name in boards.names() if boards.load(name).confirmed == "hardware"}
-    assert {name for name, driver in drivers.items() if "run on hardware" in driver} == run
+    assert {row["board"] for row in rows if "hardware" in row["tried with"]} == run
+    assert {row["bearer"] for row in rows} == {"at"}
+    assert {row["board"]: row["tried with"] for row in rows}["walter"] == "gm02s"
+
+
+@pytest.mark.parametrize(
+    ("machine", "chip"),
+    [
+        ("Generic ESP32 module with ESP32", "ESP32"),
+        ("Generic ESP32 module with SPIRAM with ESP32", "ESP32"),
+        ("Generic ESP32 module with ESP32-UNICORE", "ESP32"),
+        ("TinyPICO with ESP32-PICO-D4", "ESP32"),
+        ("Generic ESP32S3 module with Octal-SPIRAM with ESP32S3", "ESP32-S3"),
+        ("Generic ESP32S3 module with ESP32-S3", "ESP32-S3"),
+        ("TinyS3 with ESP32-S3-FN8", "ESP32-S3"),
+        ("ESP32C3 module with ESP32C3", "ESP32-C3"),
+        ("LOLIN C3 mini with ESP32-C3FH4", "ESP32-C3"),
+        ("LOLIN S2 mini with ESP32-S2FN4R2", "ESP32-S2"),
+        ("ESP32P4 module with ESP32-P4", "ESP32-P4"),
+        ("my own", ""),
+        ("linux [GCC 14.2.1] version", ""),
+    ],
+)
+def test_what_micropython_calls_a_board_names_its_chip(machine, chip):
+    """The texts are those of MicroPython 1.24 to 1.29."""
+    assert boards.chip_of(machine) == chip
