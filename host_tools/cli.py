@@ -350,15 +350,17 @@ def virtual_board(
     uart: Annotated[
         str | None, typer.Option(metavar="PATH", help="The modem's port, such as the link of `usageguard modem`.")
     ] = None,
+    board: BoardOption = "own-esp32-quectel",
 ) -> None:
     """Run a virtual board behind a serial port until Ctrl-C: MicroPython with a REPL, files and flash."""
+    from host_tools.hardware import boards
     from host_tools.hardware.virtual import serve
     from host_tools.sim.modem.pty import drop_stale_link
 
     if repl:
         with contextlib.suppress(OSError):  # `serve` reports the error
             drop_stale_link(Path(repl))
-    serve(folder, repl, uart, lambda port: out.print(port, markup=False))
+    serve(folder, repl, uart, boards.load(board).mcu, lambda port: out.print(port, markup=False))
 
 
 def _check_vm(target: str) -> None:

@@ -24,7 +24,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import err
+from host_tools.base.units import quote
 from host_tools.build import package
+from host_tools.hardware import boards
 from host_tools.hardware.boards import LEAST, Board
 from host_tools.hardware.port import Port, Refused
 
@@ -51,6 +53,19 @@ def fits(device: Port, files: Mapping[str, bytes]) -> None:
     if mpy != compiled:
         problem = f"loads bytecode of version {mpy}, but mpy-cross makes version {compiled}"
         raise UsageError(device.name, "", problem, "install the mpy-cross that belongs to its MicroPython")
+
+
+def matches(device: Port, board: Board) -> None:
+    """Raises UsageError if the chip is not the one that `board` describes; its pins would be other ones.
+
+    A MicroPython that does not say what it runs on is taken for what it is said to be.
+    """
+    machine = device.ask("machine_name()")
+    chip = boards.chip_of(machine)
+    if chip and chip != board.chip.title:
+        problem = f"the board says that it is {quote(machine)}, but {board.name} has an {board.chip.title}"
+        hint = "name the board that is connected with --board, or connect the other one (`usageguard boards`)"
+        raise UsageError(device.name, "", problem, hint)
 
 
 def upload(device: Port, files: Mapping[str, bytes]) -> int:
@@ -108,7 +123,7 @@ def deploy(
     settings = package.settings(config_file)
     files = package.build(settings, board, app_file, lines)
     with Port(port) as device:
-        deployment = _Deployment(device, console, settings, files, secrets, force)
+        deployment = _Deployment(device, board, console, settings, files, secrets, force)
         report, good = deployment.prepare(str(config_file))
         deployment.start(report.slot, good, _Trace(app_file.name), watch_s)
         return report
@@ -118,6 +133,7 @@ class _Deployment:
     def __init__(
         self,
         device: Port,
+        board: Board,
         console: Console,
         settings: package.Settings,
         files: dict[str, bytes],
@@ -125,6 +141,7 @@ class _Deployment:
         force: bool,
     ) -> None:
         self._device = device
+        self._board = board
         self._console = console
         self._settings = settings
         self._files = files
@@ -162,6 +179,7 @@ class _Deployment:
     def _fits(self, where: str) -> None:
         """Raises UsageError if this board cannot run the set."""
         device = self._device
+        matches(device, self._board)
         fits(device, self._files)
         has = device.ask("has_secrets()")
         lacking = [name for name in ("id", "key") if name not in has and name not in self._settings.secrets]

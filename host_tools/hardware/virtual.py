@@ -27,12 +27,14 @@ from queue import SimpleQueue
 
 from host_tools.base.errors import UsageError
 from host_tools.build.micropython import micropython
+from host_tools.hardware import boards
 
 DEVICE_SIDE = Path(__file__).resolve().parent / "device"
 HEAP = f"{160 * 1024 + 2200}w"
 """As in `run.targets.process`, plus 17 KB for `device/`, which on a chip is C code and frozen modules."""
 LEDGER_OCTETS, VFS_OCTETS = 3 * 4096, 2 * 1024 * 1024  # the file system's size in a stock image
 PWRON, HARD, WDT, SOFT = 1, 2, 3, 5
+MACHINE = "Generic {0} module with {0}"  # what MicroPython calls a board without a definition of its own
 
 _CTRL_C, _CTRL_D = 3, 4
 _DONE = b"\x04>"  # from the raw REPL at the end of a program
@@ -47,12 +49,15 @@ _LOOK_S = 0.005  # between two polls of the VM's terminal and of a port that is 
 class VirtualBoard:
     """One board with its flash in `folder`; `path` is the port that a host opens.
 
-    Use it as a context manager, which runs it in a thread, or call `run`. `uart` is the tty of a modem. Raises
-    UsageError when the folder, `repl` or `uart` cannot be used.
+    Use it as a context manager, which runs it in a thread, or call `run`. `uart` is the tty of a modem, `mcu` the chip
+    that it says it is. Raises UsageError when the folder, `repl` or `uart` cannot be used.
     """
 
-    def __init__(self, folder: Path, repl: str | None = None, uart: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, repl: str | None = None, uart: str | None = None, mcu: boards.Mcu = boards.USUAL_MCU
+    ) -> None:
         self._folder = folder
+        self._machine = MACHINE.format(boards.CHIPS[mcu].title)
         self._command = [micropython(), "-X", f"heapsize={HEAP}", "-i", str(DEVICE_SIDE / "power_on.py")]
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -254,6 +259,7 @@ class VirtualBoard:
             "BOARD_FOLDER": str(self._folder.resolve()),
             "BOARD_UART": self._uart,
             "BOARD_ID": self._id,
+            "BOARD_MACHINE": self._machine,
             "BOARD_CAUSE": str(cause),
             "BOARD_CONTROL": str(requests),
         }
@@ -410,9 +416,11 @@ class VirtualBoard:
             os.read(self._silence, 4096)
 
 
-def serve(folder: Path, repl: str | None, uart: str | None, announce: Callable[[str], None]) -> None:
+def serve(
+    folder: Path, repl: str | None, uart: str | None, mcu: boards.Mcu, announce: Callable[[str], None]
+) -> None:
     """Runs a board until SIGINT or SIGTERM; calls `announce` with the path of its port. UsageError for bad input."""
-    board = VirtualBoard(folder, repl, uart)
+    board = VirtualBoard(folder, repl, uart, mcu)
     numbers = (signal.SIGINT, signal.SIGTERM)
     old = [(number, signal.signal(number, lambda *_: board.stop())) for number in numbers]
     try:

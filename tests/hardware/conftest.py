@@ -42,8 +42,8 @@ class Workbench:
 
     def deploy(self, **options):
         """As `deploy`; without `watch_s`, what the application does is not waited for."""
-        options = {"watch_s": 0, **options}
-        return deploy(BOARD, self.board.path, self.config, self.app, self.console, **options)
+        options = {"watch_s": 0, "board": BOARD, **options}
+        return deploy(options.pop("board"), self.board.path, self.config, self.app, self.console, **options)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 
 from host_tools.base.errors import UsageError
 from host_tools.build import package
+from host_tools.hardware import boards
 from host_tools.hardware.deploy import CRASH_S, DeployFailed, maintained
 from host_tools.hardware.monitor import parse
 from host_tools.hardware.port import Port
@@ -230,6 +231,24 @@ def test_a_board_without_identity_is_refused(workbench):
     workbench.config.write_text(CONFIG[: CONFIG.index("[device]")] + CONFIG[CONFIG.index("[modem]") :])
     with pytest.raises(UsageError, match="neither the file nor the board has the device's id and key; run `usageguard"):
         workbench.deploy()
+
+
+def test_a_board_with_another_chip_is_refused(workbench):
+    with pytest.raises(UsageError) as error:
+        workbench.deploy(board=boards.load("own-esp32s3-quectel"))
+    assert str(error.value).endswith(
+        'port: the board says that it is "Generic ESP32 module with ESP32", but own-esp32s3-quectel has an '
+        "ESP32-S3; name the board that is connected with --board, or connect the other one (`usageguard boards`)"
+    )
+    assert ask(workbench.board, "__import__('os').listdir('/')") == []
+
+
+def test_each_chip_takes_its_own_boards(tmp_path):
+    with VirtualBoard(tmp_path / "board", str(tmp_path / "port"), mcu="esp32c3") as board:
+        workbench = Workbench(tmp_path, board)
+        with pytest.raises(UsageError, match="but own-esp32s3-quectel has an ESP32-S3"):
+            workbench.deploy(board=boards.load("own-esp32s3-quectel"))
+        assert workbench.deploy(board=boards.load("own-esp32c3-quectel")).slot == "a"
 
 
 def test_somebody_elses_program_is_not_overwritten(workbench):

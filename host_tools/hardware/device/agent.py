@@ -55,6 +55,11 @@ def versions():
     return tuple(sys.implementation[1]), getattr(sys.implementation, "_mpy", 0) & 255
 
 
+def machine_name():
+    """What MicroPython calls the board and its chip."""
+    return os.uname()[4]
+
+
 def has_partition(label):
     """Whether the board's flash has a data partition named `label`."""
     from esp32 import Partition

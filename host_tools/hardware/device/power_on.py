@@ -3,6 +3,7 @@
 
 import asyncio  # noqa: F401 - the scheduler in C reads the host's clock, so its Python half keeps to that one
 import os
+import os as _os
 import sys
 import time as _time
 
@@ -41,6 +42,17 @@ class _Time:
         return ((end - start + _PERIOD // 2) & (_PERIOD - 1)) - _PERIOD // 2
 
 
+class _Os:
+    """`os` with the `uname` of an ESP32; the REPL's `os` is this one, so it keeps the other by another name."""
+
+    def __getattr__(self, name):
+        return getattr(_os, name)
+
+    def uname(self):
+        release = ".".join(str(number) for number in sys.implementation[1][:3])
+        return ("esp32", "esp32", release, "v" + release, _os.getenv("BOARD_MACHINE"))
+
+
 def _run(name):
     """Runs a file if it exists; returns False when Ctrl-C ended it."""
     try:
@@ -77,6 +89,7 @@ def _boot():
     _mount()
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.modules["time"] = _Time()
+    sys.modules["os"] = _Os()
     machine.notify("up")
     if _run("boot.py") and not no_main:
         _run("main.py")

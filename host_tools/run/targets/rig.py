@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from host_tools.base.errors import UsageError
+from host_tools.hardware import boards
 from host_tools.hardware.virtual import VirtualBoard
 from host_tools.run.targets import names
 from host_tools.scenario.file import PowerCut, Scenario
@@ -47,8 +48,9 @@ def rig(target: str, modem_port: str | None, pins: str | None) -> Iterator[Rig]:
     if target == names.VIRTUAL:
         with tempfile.TemporaryDirectory(prefix="usage-guard-") as folder, Cable() as cable:
             link = str(Path(folder, "port"))
-            with VirtualBoard(Path(folder, "board"), link, cable.ends[0]) as relay:
-                yield Rig(link, cable.ends[1], pins or PINS_OF_VIRTUAL, relay)
+            pins = pins or PINS_OF_VIRTUAL
+            with VirtualBoard(Path(folder, "board"), link, cable.ends[0], boards.load(pins).mcu) as relay:
+                yield Rig(link, cable.ends[1], pins, relay)
         return
     if not modem_port:
         hint = "name the port that is wired to the board's UART for the modem"

@@ -28,7 +28,7 @@ from host_tools.base.errors import UsageError
 from host_tools.build import bytecode, modules
 from host_tools.build.image import DEVICE_SIDE
 from host_tools.hardware import boards
-from host_tools.hardware.deploy import fits, maintained, upload
+from host_tools.hardware.deploy import fits, maintained, matches, upload
 from host_tools.hardware.monitor import parse
 from host_tools.hardware.port import BANNER, MAINTENANCE, Port, Refused, resolve
 from host_tools.run.apps import bench_json
@@ -200,7 +200,9 @@ class Session:
     def _pins(self) -> dict[str, Any]:
         """The modem's UART, as in a board.json, without the pins that would switch a real modem."""
         if self._rig.pins:
-            pins = boards.load(self._rig.pins).device_json()
+            board = boards.load(self._rig.pins)
+            matches(self._port, board)
+            pins = board.device_json()
         else:
             slot = (self._port.ask("read('/active')") or "").split()
             where = f"/{slot[0]}/board.json" if slot else "/board.json"
