@@ -1,8 +1,9 @@
-"""MODEMS.md: its commands and its driver are run, and what it names is there."""
+"""MODEMS.md: its commands and the family that it makes are run, and what it names is there."""
 
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +19,16 @@ from usageguard.modem.quectel_connection import QuectelConnection
 from host_tools import cli
 from host_tools.base import paths
 from host_tools.scenario import file as scenario
-from tests.modem.families import FAMILIES
-from tests.modem.rig import DriverRig
 
 ROOT = Path(__file__).parents[2]
 GUIDE = paths.firmware() / "MODEMS.md"
 TEXT = GUIDE.read_text("utf-8")
+LINKED = [GUIDE.parent / link for link in re.findall(r"\]\(([^)]*\.toml)\)", TEXT)]
+DIALECT = "host_tools.sim.modem.dialects.acme"
+WALK = (
+    *("tests/modem/test_acme_portable.py", "tests/modem/test_driver_with_sim.py", "tests/modem/test_random_faults.py"),
+    *("tests/packaging/test_mip.py", "tests/core/test_on_vm.py", "-k", "acme"),
+)
 
 
 def blocks(language):
@@ -34,7 +39,7 @@ def blocks(language):
 @pytest.fixture
 def profile(tmp_path, monkeypatch):
     """The first step: a copy of the linked profile, which is another model."""
-    (linked,) = {GUIDE.parent / link for link in re.findall(r"\]\(([^)]*\.toml)\)", TEXT)}
+    linked = LINKED[0]
     path = tmp_path / "my-modem.toml"
     path.write_text(linked.read_text("utf-8").replace('model = "EC200U"', 'model = "MINE"'))
     monkeypatch.chdir(tmp_path)
@@ -75,7 +80,7 @@ def test_the_firmware_runs_on_a_profile_of_ones_own(profile, capsys):
 
 
 def test_a_scenario_names_a_profile_by_its_path(profile, tmp_path, monkeypatch):
-    (line,) = blocks("toml")
+    line, _ = blocks("toml")
     folder = tmp_path / "scenarios"
     folder.mkdir()
     profile.rename(folder / profile.name)
@@ -94,16 +99,62 @@ def test_a_family_without_a_simulated_modem_is_refused_in_one_line(profile, argv
     assert 'my-modem.toml: dialect: there is no simulated modem for "ublox"; use "quectel"' in " ".join(said.split())
 
 
-def test_the_driver_of_the_guide_gets_online():
-    (code,) = blocks("python")
-    space = {}
-    exec(code, space)
-    rig = DriverRig(FAMILIES["quectel"], driver=space["Acme"]).online()
-    assert ("served",) in rig.listener.calls
-    assert rig.run(60, lambda: rig.modem.time_reading)
-    assert (rig.modem.time_day, rig.modem.iccid) == (9194, b"89860012345678901234")
-    rig.carrier.stop("460001234567890", "manual")
-    assert rig.run(60, lambda: rig.listener.count("refused", 133)), rig.listener.calls
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project with the new family, each piece where the guide says."""
+    root = tmp_path_factory.mktemp("project")
+    for folder in ("boards", "firmware", "host_tools", "tests"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, root)
+    driver, connection, dialect, transcript, entry = blocks("python")
+    (changed,) = (block for block in blocks("toml") if "dialect" in block)
+    profile = LINKED[1].read_text("utf-8")
+    for line in changed.splitlines():
+        profile = put(profile, rf"^{line.partition(' =')[0]} = .*$", line)
+    for place, text in {
+        "firmware/usageguard/modem/acme.py": driver,
+        "firmware/usageguard/modem/acme_connection.py": connection,
+        "host_tools/sim/modem/dialects/acme.py": dialect,
+        "host_tools/sim/modem/profiles/acme-one.toml": profile,
+        "tests/modem/test_acme_portable.py": transcript,
+    }.items():
+        assert not (root / place).exists()
+        (root / place).write_text(text, "utf-8")
+    load, families = root / "firmware/usageguard/config/load.py", root / "tests/modem/families.py"
+    load.write_text(put(load.read_text(), r"^(FAMILIES = .*)\)$", r'\1, "acme")'))
+    families.write_text(families.read_text() + "\n\nfrom usageguard.modem.acme import Acme\n\n" + entry)
+    dialects = root / "host_tools/sim/modem/dialects/__init__.py"
+    text = put(dialects.read_text(), r"^DIALECTS.*$", f"from {DIALECT} import Acme\n\n\\g<0>\n    \"acme\": Acme,")
+    dialects.write_text(text)
+    run(root, "tests/packaging/listing.py")
+    return root
+
+
+def put(text, pattern, line):
+    changed, count = re.subn(pattern, line, text, flags=re.MULTILINE)
+    assert count == 1, pattern
+    return changed
+
+
+def run(root, *words):
+    environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'firmware'}"}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_new_family_passes_what_the_guide_lists(project):
+    """Its transcript tests on both interpreters, and all that every family passes, each fault among them."""
+    said = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "proof or not proof", *WALK)
+    assert int(re.search(r"(\d+) passed", said)[1]) > 60, said
+
+
+def test_the_firmware_runs_on_the_new_family(project):
+    said = run(project, "-m", "host_tools", "sim", "smoke", "--target", "cpython", "--modem", "acme-one")
+    assert said.startswith("held"), said
 
 
 def test_what_the_guide_names_is_there():
