@@ -166,8 +166,6 @@ class CipstartConnection(BufferedConnection):
         lost = not self._arrived and channel.number(2) != 0 and channel.result not in (ERROR, CME_ERROR)
         BufferedConnection._was_read(self, channel)
         if lost:  # the modem has handed so much over at most, and keeps no total
-            self._passed += asked
-            self._counted += asked
             self.modem.listener.abandoned(self, asked)
         elif self._arrived and self.state == OPEN:  # the answer says what is left
             self.readable_hint = self.readable_hint or channel.number(3) > 0
