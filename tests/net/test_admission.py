@@ -152,13 +152,22 @@ def test_usage_beyond_the_policys_mark_is_to_be_judged():
 
 @pytest.mark.parametrize("cause", [1, 3, 4, 5])
 def test_after_a_reset_that_may_have_hidden_octets_they_are_charged_at_the_first_reading(cause):
-    rig = Rig(cause)
+    used = Rig()
+    used.admission.open(used.application, True, 0)
+    rig = Rig(cause, flash=used.flash)
     rig.ledger.counter_known = False
+    before = rig.figures[0]
     rig.read(0)
-    assert rig.figures[0] == (0 if cause in (1, 4) else UNSEEN_CARRIED)
+    assert rig.figures[0] - before == (0 if cause in (1, 4) else UNSEEN_CARRIED)
     before = rig.figures
     rig.read(0, epoch=2)
     assert rig.figures == before, "once"
+
+
+def test_a_device_that_was_never_online_has_nothing_hidden():
+    rig = Rig(3)
+    rig.read(0)
+    assert rig.figures == (0, 0)
 
 
 def test_what_the_counter_shows_beyond_the_reset_is_in_doubt():

@@ -67,10 +67,11 @@ class Admission:
         self._closed = self._closed_rated = 0  # the part of it that goes with the next reading
         cause = hal.reset_cause()
         self._unseen_tcp = window
-        self._unseen = cause not in (_POWER_ON, _DEEP_SLEEP)  # data may have arrived uncounted in the last reset
+        # Data may have arrived uncounted in the last reset, where there was any before.
+        self._unseen = ledger.carried.value() and cause not in (_POWER_ON, _DEEP_SLEEP)
         self._doubt_found = False
         self.doubts = None
-        if ledger.doubt.hi or ledger.doubt.lo:
+        if ledger.doubt.value():
             self._load_doubts()
         self.rebase()
         if self._unseen and not config.modem.counter:
