@@ -10,7 +10,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args
 
@@ -32,6 +32,8 @@ MIN_REQUEST, MAX_REQUEST = 8, 65_535
 
 REAL_TIME_S = 600
 """The longest duration of a scenario for real boards."""
+
+USUAL_MODEM = "quectel-ec200u"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
@@ -198,8 +200,8 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
     seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] = 1
     start: datetime
     duration: Seconds
-    real_time: bool = False  # short enough for the bench of a real board
-    modem: Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)] = "quectel-ec200u"  # a profile
+    real_time: bool = False  # short enough for the bench of a real board; see `_powered_earlier`
+    modem: Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)] = USUAL_MODEM  # a profile
     counter: bool = True  # false: the device reads no counter of the modem's, as with one that has none
     any_sim: bool = False  # the device's modem.any_sim
     baud: Annotated[int, msgspec.Meta(ge=1_200, le=3_000_000)] = 115_200
@@ -338,7 +340,34 @@ def read(raw: dict[str, Any], where: str, modem: str | None = None) -> Scenario:
     if not scenario.name:
         scenario = msgspec.structs.replace(scenario, name=where.removesuffix(".toml"))
     _check(where, scenario)
-    return scenario
+    return _powered_earlier(scenario) if scenario.real_time else scenario
+
+
+def _powered_earlier(scenario: Scenario) -> Scenario:
+    """The scenario with a board that is powered on earlier, if its modem takes longer to register than the usual one,
+    which the seconds of such a scenario are meant for. All else happens at the same time of day."""
+    late_ms = models.load(scenario.modem).registered_ms - models.load(USUAL_MODEM).registered_ms
+    ahead = Seconds(-(-late_ms // 1000))
+    if ahead <= 0:
+        return scenario
+
+    def later(each: Any) -> Any:
+        return msgspec.structs.replace(each, at=Seconds(each.at + ahead))
+
+    return msgspec.structs.replace(
+        scenario,
+        start=scenario.start - timedelta(seconds=ahead),
+        duration=Seconds(scenario.duration + ahead),
+        traffic=[
+            msgspec.structs.replace(
+                each, start=Seconds(each.start + ahead), until=Seconds(each.until and each.until + ahead)
+            )
+            for each in scenario.traffic
+        ],
+        faults=[later(each) for each in scenario.faults],
+        orders=[later(each) for each in scenario.orders],
+        actions=[later(each) for each in scenario.actions],
+    )
 
 
 def find_modem(name: Any, folder: Path) -> Any:

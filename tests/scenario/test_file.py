@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 
+import msgspec
 import pytest
 from usageguard.config import load as validator
 
@@ -144,6 +145,36 @@ def test_no_other_plan_is_deployed_on_a_real_board():
     real = GOOD.replace('duration = "1d"', 'duration = "9m"\nreal_time = true')
     with pytest.raises(UsageError, match="deploy: is not possible on a real board"):
         scenario.loads(real + DEPLOY.format("2m", "cycle_days = 1"), "real.toml")
+
+
+EVENTS = """
+[[fault]]
+kind = "reset"
+at = "20s"
+[[platform]]
+action = "stop"
+at = "30s"
+[[order]]
+stop = true
+at = "40s"
+"""
+
+
+def test_on_a_real_board_a_slow_modem_is_powered_on_earlier_and_all_else_happens_in_its_time():
+    calm, _, _ = GOOD.partition("[[fault]]")
+    real = calm.replace('duration = "1d"', 'duration = "9m"\nreal_time = true') + EVENTS
+    usual, slow = scenario.loads(real, "real.toml"), scenario.loads(real, "real.toml", "sim7600e")
+    ahead = usual.start - slow.start
+    assert timedelta(seconds=10) < ahead < timedelta(seconds=12), "boot and registration: 17 s instead of 6.4 s"
+    assert slow.start + timedelta(seconds=slow.duration) == usual.start + timedelta(seconds=usual.duration)
+    for name in ("faults", "actions", "orders"):
+        for one, other in zip(getattr(usual, name), getattr(slow, name), strict=True):
+            assert usual.start + timedelta(seconds=one.at) == slow.start + timedelta(seconds=other.at)
+    for one, other in zip(usual.traffic, slow.traffic, strict=True):
+        assert usual.start + timedelta(seconds=one.start) == slow.start + timedelta(seconds=other.start)
+        assert (one.until, other.until) == (0, 0), "to the end"
+    assert scenario.loads(real, "real.toml", "ml307r") == msgspec.structs.replace(usual, modem="ml307r"), "no later"
+    assert scenario.loads(GOOD, "good.toml", "sim7600e").start == scenario.loads(GOOD, "good.toml").start
 
 
 BAD = [

@@ -115,3 +115,8 @@ class Profile(Table, frozen=True):
     source: str = ""  # of a recorded profile: what it was recorded from
     answers: dict[str, tuple[str, ...]] = {}  # recorded: lines and final result by what follows AT, in capitals
     settings: dict[str, str] = {}  # defaults that differ from the dialect's, by command, as the read form prints them
+
+    @property
+    def registered_ms(self) -> int:
+        """From power-on until it is registered, if nothing goes wrong."""
+        return self.boot.sim_ready_ms + self.radio.register_ms

@@ -36,9 +36,9 @@ def bench_with(folder: Path):
         yield WiredRig(board, cable, cable.ends[1])
 
 
-def live(name: str) -> dict:
+def live(name: str, modem: str | None = None) -> dict:
     """A shipped scenario; where its power is cut, on a board that has a relay."""
-    loaded = scenario.load(name)
+    loaded = scenario.load(name, modem)
     if any(isinstance(fault, PowerCut) for fault in loaded.faults):
         return run_scenario(loaded, "board:virtual").to_json()
     with tempfile.TemporaryDirectory() as folder, bench_with(Path(folder)) as workbench:
