@@ -1,6 +1,10 @@
 """Flashes MicroPython to a board, with a separate partition for the ledger. Not yet run on hardware.
 
-A stock image has no spare partition, so the end of `vfs` becomes a partition named "ledger", which no file system uses.
+A stock image has no spare partition. Up to MicroPython 1.25 its table ends with the file system, "vfs", whose end then
+becomes a partition named "ledger". Since 1.26 the table has no file system: at each start MicroPython makes one, from
+the end of the last partition to the end of the flash, whatever its size (ports/esp32/main.c). There the ledger comes
+right behind the last partition, and the file system behind the ledger.
+
 esptool writes the image. It runs as a program because its options are stable and its Python API is not.
 """
 
@@ -9,23 +13,32 @@ from __future__ import annotations
 import copy
 import logging
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from mp_image_tool_esp32.firmware import Firmware
-from mp_image_tool_esp32.partition_table import PART_MAGIC, PART_NAME_LEN, PartitionEntry, PartitionTable
+from mp_image_tool_esp32.partition_table import (
+    PART_MAGIC,
+    PART_NAME_LEN,
+    PartitionEntry,
+    PartitionError,
+    PartitionTable,
+)
 from rich.console import Console
 
 from host_tools.base.errors import UsageError
 from host_tools.hardware.boards import Board
 from host_tools.hardware.port import resolve
 
+LEDGER = "ledger"
 LEDGER_OCTETS = 64 * 4096  # the most sectors that a ledger uses; wear is spread over all 64
 LEAST_VFS_OCTETS = 1024 * 1024  # for two sets: littlefs uses 4 KB or more for each of a hundred files
 BAUD = 460_800
 _DATA, _UNDEFINED = 1, 6  # ESP-IDF's partition type and subtype for data without a known format
+_FILES = ("vfs", "ffat")  # what MicroPython calls the partition of the file system
 _TABLE_AT, _TABLE_OCTETS = 0x8000, 0xC00  # of ESP-IDF's partition table
 _BOOTLOADER_AT = {"esp32": 0x1000, "esp32s3": 0, "esp32c3": 0}  # flash offset by chip (Espressif's ROM)
 
@@ -46,22 +59,71 @@ def with_ledger(image: Path, out: Path, board: Board) -> None:
         raise UsageError(where, "", problem.splitlines()[0], "download the .bin file of your board") from None
     if chip != board.mcu:
         raise UsageError(where, "", f"is for an {chip}", f"{board.name} needs {board.micropython.image}")
-    if not any(part.name == "ledger" for part in table):
+    new = not table.find(LEDGER)
+    if new:
         _add_ledger(where, table)
+    if _files_octets(table) < LEAST_VFS_OCTETS:
+        raise _no_room(where)
+    if new:
         firmware.update_image(table, firmware.header.copy())
     firmware.file.close()
 
 
+def _end(part: PartitionEntry) -> int:
+    return part.offset + part.size
+
+
+def _files(table: PartitionTable) -> PartitionEntry | None:
+    """The partition of the file system; None where MicroPython makes it at each start."""
+    return next(filter(None, map(table.find, _FILES)), None)
+
+
+def _files_octets(table: PartitionTable) -> int:
+    """The size of the file system, on a flash that is no larger than the image says."""
+    files = _files(table)
+    return files.size if files else table.max_size - max(map(_end, table))
+
+
+def _no_room(where: str) -> UsageError:
+    least = (LEAST_VFS_OCTETS + LEDGER_OCTETS) // 1024
+    problem = f"leaves no {least} KB behind the program for the ledger and the files"
+    hint = "use a stock image for 4 MB of flash or more, and not one with room for two programs (OTA)"
+    return UsageError(where, "partition table", problem, hint)
+
+
 def _add_ledger(where: str, table: PartitionTable) -> None:
-    last = max(table, key=lambda part: part.offset, default=None)
-    if last is None or last.name != "vfs" or last.size < LEAST_VFS_OCTETS + LEDGER_OCTETS:
-        hint = "use a stock image for 4 MB of flash or more, or add a data partition named ledger"
-        raise UsageError(where, "partition table", "does not end with a vfs that is large enough to shrink", hint)
-    table.resize_part("vfs", last.size - LEDGER_OCTETS)
-    offset = last.offset + last.size - LEDGER_OCTETS
-    label = b"ledger".ljust(PART_NAME_LEN, b"\0")
+    last = max(table, key=_end)
+    files = _files(table)
+    offset = _end(last)
+    if files:
+        if files is not last or files.size < LEAST_VFS_OCTETS + LEDGER_OCTETS:
+            raise _no_room(where)
+        offset -= LEDGER_OCTETS
+        table.resize_part(files.name, files.size - LEDGER_OCTETS)
+    label = LEDGER.encode().ljust(PART_NAME_LEN, b"\0")
     table.append(PartitionEntry(PART_MAGIC, _DATA, _UNDEFINED, offset, LEDGER_OCTETS, label, 0))
     table.check()
+
+
+def keep_table(out: Path, there: bytes, board: Board) -> bool:
+    """Gives the image `out` the board's own table `there`, so that files and ledger stay where they are.
+
+    False, and the image as it was, where the board has no ledger, has its programs elsewhere, or would have no files: a
+    MicroPython up to 1.25 finds none that its table does not have.
+    """
+    image = Firmware(str(out))
+    image.file.close()
+    try:
+        table = PartitionTable.from_bytes(there, image.header.flash_size)
+    except (PartitionError, ValueError, struct.error):  # a blank flash, or another program's
+        return False
+    programs = {part for part in image.table if part.name not in (LEDGER, *_FILES)}
+    if not table.find(LEDGER) or not programs <= set(table) or (_files(image.table) and not _files(table)):
+        return False
+    with out.open("r+b") as file:
+        file.seek(_TABLE_AT - _BOOTLOADER_AT[board.mcu])
+        file.write(there[:_TABLE_OCTETS])
+    return True
 
 
 def writing(board: Board, image: Path, erase: bool) -> list[str]:
@@ -77,8 +139,8 @@ def reading(out: Path) -> list[str]:
 def check_table(port: str, there: bytes, image: bytes, board: Board) -> None:
     """Raises UsageError when the board's partition table differs from the image's.
 
-    MicroPython would stop at a file system that is shorter than its partition, and the ledger would read the data of
-    other programs. `there` is the board's table; a new chip has 0xFF in every byte.
+    MicroPython stops at a file system that does not begin and end where its partition does, and the ledger would read
+    the data of other programs. `there` is the board's table; a new chip has 0xFF in every byte.
     """
     at = _TABLE_AT - _BOOTLOADER_AT[board.mcu]
     wanted = image[at : at + _TABLE_OCTETS]
@@ -90,7 +152,7 @@ def check_table(port: str, there: bytes, image: bytes, board: Board) -> None:
 def flash(board: Board, port: str, image: Path, out: Path, console: Console, *, erase: bool = False) -> None:
     """Adds the ledger partition to `image`, saves the result as `out` and writes it to the board.
 
-    The board's files stay unless `erase` is set. Raises UsageError when the image or the board does not fit.
+    The board's files and ledger stay unless `erase` is set. Raises UsageError when the image or the board does not fit.
     """
     path = resolve(port)
     with_ledger(image, out, board)
@@ -99,7 +161,10 @@ def flash(board: Board, port: str, image: Path, out: Path, console: Console, *, 
         with tempfile.TemporaryDirectory() as folder:
             table = Path(folder) / "table.bin"
             _esptool(board, port, path, reading(table))
-            check_table(port, table.read_bytes(), out.read_bytes(), board)
+            there = table.read_bytes()
+        if keep_table(out, there, board):
+            console.print("the board keeps its partition table, its files and its ledger", markup=False)
+        check_table(port, there, out.read_bytes(), board)
     _esptool(board, port, path, writing(board, out, erase))
 
 

@@ -1,24 +1,19 @@
-"""Identity, monitor and flashing."""
+"""Identity and monitor."""
 
-import contextlib
-import hashlib
 import io
 import json
 import stat
-import struct
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from host_tools.base.errors import UsageError
 from host_tools.collector.server import load_keys
-from host_tools.hardware import flash
 from host_tools.hardware.deploy import maintained
 from host_tools.hardware.monitor import monitor, parse
 from host_tools.hardware.port import Port, resolve
 from host_tools.hardware.provision import provision
-from tests.hardware.conftest import BOARD, CONFIG
+from tests.hardware.conftest import CONFIG
 
 pytestmark = pytest.mark.realtime
 
@@ -127,66 +122,3 @@ def test_lines_of_a_board(text, kind, told):
 def test_no_port_is_guessed(port, words):
     with pytest.raises(UsageError, match=words):
         resolve(port)
-
-
-def test_what_esptool_is_to_do():
-    image = Path("image.bin")
-    assert flash.writing(BOARD, image, erase=True) == ["write-flash", "--erase-all", "0x1000", "image.bin"]
-    assert flash.writing(BOARD, image, erase=False) == ["write-flash", "0x1000", "image.bin"]
-    assert flash.reading(image) == ["read-flash", "0x8000", "0xc00", "image.bin"]
-
-
-def table(*partitions):
-    """A table of partitions as ESP-IDF writes it: type, subtype, offset, size, name of each; its MD5; blank."""
-    rows = b"".join(
-        struct.pack("<HBBII16sI", 0x50AA, kind, sub, at, size, name.encode(), 0)
-        for kind, sub, at, size, name in partitions
-    )
-    return (rows + b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(rows).digest()).ljust(0xC00, b"\xff")
-
-
-STOCK = ((1, 2, 0x9000, 0x6000, "nvs"), (1, 1, 0xF000, 0x1000, "phy_init"), (0, 0, 0x10000, 0x1F0000, "factory"))
-VFS = (1, 0x81, 0x200000, 0x200000, "vfs")
-HALVED = (*STOCK, (1, 0x81, 0x200000, 0x1C0000, "vfs"), (1, 6, 0x3C0000, 0x40000, "ledger"))
-
-
-@pytest.fixture
-def image(tmp_path):
-    """The parts of a stock ESP32 image that its division is read from: bootloader's head, table, application."""
-    head = bytes([0xE9, 1, 2, 0x20]) + bytes(8) + struct.pack("<H", 0) + bytes(10)  # 4 MB of flash, chip 0: ESP32
-    app = head + struct.pack("<II", 0x3F400020, 16) + bytes(16)
-    made = tmp_path / "ESP32_GENERIC.bin"
-    parts = (head, 0x7000), (table(*STOCK, VFS), 0x8000), (app, 0x1000)
-    made.write_bytes(b"".join(part.ljust(octets, b"\xff") for part, octets in parts))
-    return made
-
-
-def test_the_ledger_gets_the_end_of_the_file_system(image, tmp_path):
-    before = image.read_bytes()
-    flash.with_ledger(image, tmp_path / "out.bin", BOARD)
-    assert image.read_bytes() == before
-    made = (tmp_path / "out.bin").read_bytes()
-    assert made[0x7000:0x7C00] == table(*HALVED)
-    assert (made[:0x7000], made[0x7C00:]) == (before[:0x7000], before[0x7C00:])
-    flash.with_ledger(tmp_path / "out.bin", tmp_path / "again.bin", BOARD)
-    assert (tmp_path / "again.bin").read_bytes() == made, "it has its ledger"
-
-
-@pytest.mark.parametrize(
-    ("there", "fits"),
-    [(table(*HALVED), True), (b"\xff" * 0xC00, True), (table(*STOCK, VFS), False), (b"\0" * 0xC00, False)],
-    ids=["the same", "blank", "stock", "foreign"],
-)
-def test_a_flash_that_is_divided_otherwise_is_not_written_over(image, tmp_path, there, fits):
-    flash.with_ledger(image, tmp_path / "out.bin", BOARD)
-    made = (tmp_path / "out.bin").read_bytes()
-    with contextlib.nullcontext() if fits else pytest.raises(UsageError, match=r"--port: COM7: .*; give --erase"):
-        flash.check_table("COM7", there, made, BOARD)
-
-
-def test_what_is_no_image_is_refused(tmp_path):
-    image = tmp_path / "image.bin"
-    image.write_bytes(b"not an image" * 10_000)
-    with pytest.raises(UsageError, match=r"image.bin: is not a MicroPython image") as error:
-        flash.with_ledger(image, tmp_path / "out.bin", BOARD)
-    assert "\n" not in str(error.value)
