@@ -124,11 +124,11 @@ def _passed(outcomes: list[Outcome]) -> bool:
     return all(each.passed for each in outcomes)
 
 
-def put(text: str, made: str) -> str:
-    """The document with the table replaced."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}{made}{END}{after}"
+def put(text: str, made: str, begin: str = BEGIN, end: str = END) -> str:
+    """The document with the table between the markers replaced."""
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}{made}{end}{after}"
 
 
 def main(arguments: list[str]) -> int:
