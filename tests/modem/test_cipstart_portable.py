@@ -92,6 +92,17 @@ def test_refused_session():
         assert port.sent().count(b"AT+CIPSHUT\r") >= 2, "the order begins anew"
 
 
+def test_session_whose_settings_got_lost_is_begun_anew():
+    """No connection could be opened in it, or be read."""
+    for command in (b"AT+CIPMUX=1", b"AT+CIPRXGET=1"):
+        modem, port, _ = online(with_answers((command, b"")))
+        run(modem, port, 5000)
+        assert not modem.online, command
+        port.answers = SIM7000
+        run(modem, port, 60_000)
+        assert modem.online, command
+
+
 def test_session_that_ends():
     connection, port, listener = opened()
     port.answers = SIM7000

@@ -10,10 +10,8 @@ from usageguard.modem.cellular import Cellular
 from usageguard.modem.cipstart_connection import CipstartConnection
 
 _SHUT = (b"AT+CIPSHUT\r", 65_000, None, 0)  # AT 8.2.9
-_SHAPES = (
-    (b"AT+CIPMUX=1\r", 1_000, None, 0),  # AT 8.2.1; before the session only
-    (b"AT+CIPQSEND=1\r", 1_000, None, 0),  # AT 8.2.4: accepted is enough
-)
+_MULTI = (b"AT+CIPMUX=1\r", 1_000, None, 0)  # AT 8.2.1; before the session only
+_QUICK = (b"AT+CIPQSEND=1\r", 1_000, None, 0)  # AT 8.2.4: accepted is enough
 _BUFFER = (b"AT+CIPRXGET=1\r", 1_000, None, 0)  # AT 8.2.26
 _BEGIN = (b"AT+CIICR\r", 85_000, None, 0)  # AT 8.2.11
 # AT 8.2.12: the address comes without a result; the second command has one.
@@ -81,13 +79,15 @@ class Cipstart(Cellular):
         channel.digest.pushes(b"+RECEIVE,", self._on_payload, 1)
 
     def _activate(self):
-        for command in _SHAPES:
-            yield from self.ask(command)
-        self.pushes = (yield from self.ask(_BUFFER)) not in (OK, TIMEOUT)
+        multi = yield from self.ask(_MULTI)
+        yield from self.ask(_QUICK)
+        buffer = yield from self.ask(_BUFFER)
+        self.pushes = buffer not in (OK, TIMEOUT)
         apn = self.config.apn.encode()
         yield from self.ask((b'AT+CSTT="' + apn + b'"\r', 1_000, None, 0))
-        if (yield from self.ask(_BEGIN)) == OK and (yield from self.ask(_ADDRESS)) == OK:
-            return True
+        if multi == OK and buffer != TIMEOUT:  # else no connection could be opened, or be read
+            if (yield from self.ask(_BEGIN)) == OK and (yield from self.ask(_ADDRESS)) == OK:
+                return True
         yield from self._refused()
         yield from self._deactivate()  # the order begins anew
         return False

@@ -138,7 +138,7 @@ class UrcInside(CommandFault, frozen=True, kw_only=True, tag="urc_inside"):
     line: str
 
     def response(self, modem: Target, out: bytes) -> bytes:
-        at = (out.find(b"\r\n", 2) + 2) % len(out)  # before a response of one line
+        at = (out.find(b"\r\n", 2) + 2) % max(len(out), 1)  # before a response of one line, or none
         return out[:at] + modem.port.frame(self.line) + out[at:]
 
 
