@@ -85,9 +85,9 @@ class Cipstart(Cellular):
         self.pushes = buffer not in (OK, TIMEOUT)
         apn = self.config.apn.encode()
         yield from self.ask((b'AT+CSTT="' + apn + b'"\r', 1_000, None, 0))
-        if multi == OK and buffer != TIMEOUT:  # else no connection could be opened, or be read
-            if (yield from self.ask(_BEGIN)) == OK and (yield from self.ask(_ADDRESS)) == OK:
-                return True
+        shaped = multi == OK and buffer != TIMEOUT  # else no connection could be opened, or be read
+        if shaped and (yield from self.ask(_BEGIN)) == OK and (yield from self.ask(_ADDRESS)) == OK:
+            return True
         yield from self._refused()
         yield from self._deactivate()  # the order begins anew
         return False
