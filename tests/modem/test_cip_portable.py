@@ -347,11 +347,12 @@ def test_what_the_modem_threw_away_is_charged():
 
 
 def test_an_answer_with_payload_that_was_lost_is_taken_from_the_totals():
-    for total, counted in ((500, 500), (1000, 1000)):
+    """What waits may be part of the total or not; where neither is certain, it is in the bound."""
+    for total, rest, counted, perhaps in ((500, 0, 500, 0), (300, 400, 700, 0), (900, 400, 900, 400)):
         connection, port, listener = opened()
         port.answers = (
             (b"AT+CIPRXGET=2", b""),
-            (b"AT+CIPRXGET=4,0", b"\r\n+CIPRXGET: 4,0,0\r\n\r\nOK\r\n"),
+            (b"AT+CIPRXGET=4,0", b"\r\n+CIPRXGET: 4,0,%d\r\n\r\nOK\r\n" % rest),
             (b"AT+CIPACK=0", b"\r\n+CIPACK: 10,10,%d\r\n\r\nOK\r\n" % total),
             (b"AT+CIPCLOSE=0", b"\r\nOK\r\n\r\n+CIPCLOSE: 0,0\r\n"),
             (b"AT", OK),
@@ -361,7 +362,8 @@ def test_an_answer_with_payload_that_was_lost_is_taken_from_the_totals():
         assert (connection.state, connection.errno) == (FAILED, ETIMEDOUT)
         connection.close()
         run(connection.modem, port, 500)
-        assert (listener.octets, listener.calls.count(("abandoned", 0))) == (counted, 0)
+        assert (listener.octets, listener.perhaps) == (counted, perhaps), total
+        assert ("abandoned", 0) not in listener.calls
 
 
 def test_damaged_answers_fail_the_connection():

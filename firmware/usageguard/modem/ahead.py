@@ -36,9 +36,11 @@ class AheadConnection(BufferedConnection):
 
     def _count_total(self, total, unread):
         """`total` have arrived: with the `unread` ones that wait, or without them, as the manuals do not say."""
-        lost = total - (self._counted - self._ahead) - unread
-        if lost < 0 or self._doubtful:
-            lost += unread
+        more = total - self._counted
+        if more + self._ahead < unread:
+            more += unread
+        elif unread and self._doubtful:  # what got lost may be as much: then the total is without the unread
+            self.modem.listener.abandoned(self, unread)
         self._doubtful = False
-        self._count(lost + unread - self._ahead)
+        self._count(more)
         self._ahead = unread

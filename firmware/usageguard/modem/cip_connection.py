@@ -185,11 +185,13 @@ class CipConnection(BufferedConnection):
                 lost = lost or channel.result == TIMEOUT
                 total = channel.number(2) if channel.result == OK else -1
             missing = max(total - self._counted + self._unread, 0)
-            if unread > 0 and (missing < unread or self._doubted):
+            if unread > missing:
                 missing += unread
-            if missing > self._unread:
-                self._count(missing - self._unread)
-                self._unread = missing
+            elif unread > 0 and self._doubted:  # what got lost may be as much: then the total is without the unread
+                self.modem.listener.abandoned(self, unread)
+                self._doubted = False
+            self._count(missing - self._unread)
+            self._unread = max(missing, self._unread)
             if lost or (total < 0 and (self._doubted or (unread < 0 and self._rest))):
                 self.modem.listener.abandoned(self, 0)
                 self._rest = self._doubted = False
