@@ -72,15 +72,20 @@ def upload(device: Port, files: Mapping[str, bytes]) -> int:
     """Writes `files` to their paths on the board, after `Port.equip`. Returns their compressed size in bytes."""
     packed = zopfli.zlib.compress(b"".join(files.values()))
     device.run("begin()")
-    columns = (TextColumn("sending"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
-        task = shown.add_task("", total=len(packed))
+        task = shown.add_task("sending", total=len(packed))
         for at in range(0, len(packed), _PIECE):
             piece = packed[at : at + _PIECE]
             device.run(f"more('{base64.b64encode(piece).decode()}')")
             shown.advance(task, len(piece))
-    device.run("feed()")
-    device.run(f"unpack({[(path, len(content)) for path, content in files.items()]!r})")
+        device.run("feed()")
+        task = shown.add_task("unpacking", total=sum(map(len, files.values())))
+
+        def unpacked(path: str) -> None:
+            shown.update(task, description=f"unpacked {path}", advance=len(files[path]))
+
+        device.run(f"unpack({[(path, len(content)) for path, content in files.items()]!r})", unpacked)
     return len(packed)
 
 

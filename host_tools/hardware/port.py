@@ -13,7 +13,7 @@ import struct
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from host_tools.base.errors import UsageError
 
 AGENT = Path(__file__).resolve().parent / "device" / "agent.py"
 BAUD = 115_200
-_ANSWER_S = 60  # for one answer; hashing and unpacking a set take the longest
+_ANSWER_S = 60  # from one octet of an answer to the next; what takes long says a line for each file
 _OCTET_S = 15  # for each byte of an answer that mpremote waits for
 _BACK_S = 10.0  # how long a port may be gone after a reset: a chip with built-in USB comes back as a new device
 _AGAIN_S = 0.1  # between two attempts to open it again
@@ -35,11 +35,16 @@ MAINTENANCE, BANNER = "ug maintenance", "MicroPython "
 _GREETINGS = (MAINTENANCE, BANNER, "raw REPL")
 """Beginnings of the lines that tell that a board is at its REPL: of `firmware/slots.py`, and MicroPython's own."""
 _CTRL_B = b"\x02"
+_END = b"\x04"  # of a program's output
 _TURN_S = 0.01
 _ONCE = 4096  # bytes read at once
 # The answer to the command has to leave the chip before the reset.
 _RESTART = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
 _LOST = (OSError, serial.SerialException, TransportError, termios.error, struct.error, ValueError, SyntaxError)
+
+
+def _nobody(line: str) -> None:
+    """Hears a line and does nothing."""
 
 
 def resolve(port: str) -> str:
@@ -182,19 +187,33 @@ class Port:
         """Loads the functions of `device/agent.py` into the board's REPL. Needs free heap."""
         self.run(AGENT.read_text(encoding="ascii"))
 
-    def run(self, code: str) -> str:
-        """Runs `code` on the board and returns what it printed. Raises Refused when the code raised an exception."""
+    def run(self, code: str, on_line: Callable[[str], object] = _nobody) -> str:
+        """Runs `code` on the board and returns what it printed; `on_line` gets each line as it comes.
+
+        Raises Refused when the code raised an exception, UsageError when nothing came for a minute.
+        """
+        said = bytearray()
+
+        def hear(octet: bytes) -> None:
+            said.extend(octet)
+            if octet == b"\n":
+                on_line(said.splitlines()[-1].decode(errors="replace"))
+
         with self._talking():
-            said, error = self._link.exec_raw(code, timeout=_ANSWER_S)
+            _, error = self._link.exec_raw(code, timeout=_ANSWER_S, data_consumer=hear)
+            text = said.removesuffix(_END).decode(errors="replace")
             if error:
-                raise TransportExecError(said, error.decode(errors="replace"))
-            return said.decode(errors="replace")
+                raise TransportExecError(text, error.decode(errors="replace"))
+            return text
 
     def ask(self, expression: str) -> Any:
-        """The value of an expression evaluated on the board; it must consist of literals."""
-        said = self.run(f"print(repr(({expression})))")
+        """The value of an expression evaluated on the board; it must consist of literals.
+
+        What the evaluation itself prints comes before it.
+        """
+        said = self.run(f"print(repr(({expression})))").strip()
         with self._talking():
-            return ast.literal_eval(said.strip())
+            return ast.literal_eval(said.splitlines()[-1])
 
     def restart(self) -> None:
         """Resets the board. Read its output with `lines`. The port may disappear until the next `repl`."""

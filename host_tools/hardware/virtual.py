@@ -416,9 +416,7 @@ class VirtualBoard:
             os.read(self._silence, 4096)
 
 
-def serve(
-    folder: Path, repl: str | None, uart: str | None, mcu: boards.Mcu, announce: Callable[[str], None]
-) -> None:
+def serve(folder: Path, repl: str | None, uart: str | None, mcu: boards.Mcu, announce: Callable[[str], None]) -> None:
     """Runs a board until SIGINT or SIGTERM; calls `announce` with the path of its port. UsageError for bad input."""
     board = VirtualBoard(folder, repl, uart, mcu)
     numbers = (signal.SIGINT, signal.SIGTERM)

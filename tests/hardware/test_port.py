@@ -1,10 +1,13 @@
 """Ports of every kind, to a virtual board: on a network, and with USB of the chip's own, which goes with a reset."""
 
 import ast
+import base64
+import hashlib
 import io
 import json
 import os
 import subprocess
+import zlib
 
 import pytest
 from rich.console import Console
@@ -15,7 +18,7 @@ from host_tools.build.micropython import micropython
 from host_tools.collector.server import load_keys
 from host_tools.hardware import port as ports
 from host_tools.hardware.monitor import STATUS_S, monitor
-from host_tools.hardware.port import Port
+from host_tools.hardware.port import Port, Refused
 from host_tools.hardware.provision import provision
 from host_tools.hardware.virtual import HARD, VirtualBoard
 from tests.hardware.servers import Server
@@ -63,6 +66,46 @@ def test_a_reset_is_heard_through_a_network(board, server):
         assert port.reach_repl(30)
         port.repl()
         assert port.ask("6 * 7") == 42
+
+
+def test_lines_are_heard_while_the_program_runs(board):
+    def stop(line):
+        assert line == "one"
+        raise KeyboardInterrupt
+
+    with Port(board.path) as port:
+        port.repl()
+        with pytest.raises(KeyboardInterrupt):
+            port.run("print('one')\nwhile True: pass", stop)
+        port.repl()
+        heard = []
+        assert port.run("print('two')\nprint('three', end='')", heard.append) == "two\r\nthree"
+        assert heard == ["two"]
+        with pytest.raises(Refused, match=r"^ValueError: 5$"):
+            port.run("print('four')\nraise ValueError(5)", heard.append)
+        assert heard == ["two", "four"]
+
+
+def test_a_board_tells_each_file_that_it_works_on(board):
+    """No answer is silent for longer than one file takes, so that a time-out has a meaning on the slowest flash."""
+    content = {"/a/one.py": b"1", "/a/sub/two.py": bytes(9000), "/three.py": b""}
+    with Port(board.path) as port:
+        port.repl()
+        port.equip()
+        port.run("begin()")
+        port.run(f"more('{base64.b64encode(zlib.compress(b''.join(content.values()))).decode()}')")
+        heard = []
+        port.run(f"unpack({[(path, len(each)) for path, each in content.items()]!r})", heard.append)
+        assert heard == list(content)
+        heard.clear()
+        port.run("copy([('/a/one.py', '/b/one.py'), ('/three.py', '/b/x/three.py')])", heard.append)
+        assert heard == ["/b/one.py", "/b/x/three.py"]
+        heard.clear()
+        port.run("survey('/a', {})", heard.append)
+        assert sorted(heard) == ["/a/one.py", "/a/sub/two.py"]
+        assert port.ask("survey('/a', {})") == {
+            path: hashlib.sha256(each).hexdigest() for path, each in content.items() if path.startswith("/a/")
+        }
 
 
 def test_a_connection_that_is_lost_is_said(board, server):

@@ -25,7 +25,10 @@ def digest(path):
 
 
 def survey(folder, found):
-    """Adds every file below `folder` with its digest to `found`, and returns it. The folder may be missing."""
+    """Adds every file below `folder` with its digest to `found`, and returns it. The folder may be missing.
+
+    Prints each path, as do `copy` and `unpack`: on a slow flash they are silent for one file at the most.
+    """
     try:
         entries = list(os.ilistdir(folder))
     except OSError:
@@ -35,6 +38,7 @@ def survey(folder, found):
         if entry[1] & 0x4000:
             survey(path, found)
         else:
+            print(path)
             found[path] = digest(path)
     return found
 
@@ -111,6 +115,7 @@ def copy(pairs):
             while block:
                 new.write(block)
                 block = old.read(512)
+        print(target)
 
 
 def begin():
@@ -139,6 +144,8 @@ def unpack(sizes):
                         raise OSError(5)
                     file.write(block)
                     left -= len(block)
+            print(path)
+            feed()
     os.remove("/upload")
 
 
