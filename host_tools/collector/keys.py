@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 from host_tools.base import files
@@ -40,10 +42,23 @@ def store_key(path: Path, device: str, key: bytes) -> None:
     The file is replaced atomically; comments, order and other keys stay. Only its owner can read it afterwards. Raises
     UsageError when it is a symbolic link or cannot be written.
     """
+    with _writing(path):
+        _replace(path, _with_key(path, device, key.hex()))
+
+
+def check_storable(path: Path, device: str) -> None:
+    """Raises the UsageError that `store_key` would, and writes nothing."""
+    with _writing(path):
+        _with_key(path, device, bytes(KEY_OCTETS).hex())
+        tempfile.TemporaryFile(dir=path.parent).close()
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
         if path.is_symlink():
             raise UsageError("--keys", str(path), "is a symbolic link", "name the file itself")
-        _replace(path, _with_key(path, device, key.hex()))
+        yield
     except OSError as error:
         problem = (error.strerror or str(error)).lower()
         raise UsageError("--keys", str(path), problem, "name a file in a folder that can be written") from None

@@ -1,10 +1,12 @@
 """Provisions a board: writes a device id, a new random key and optionally the SIM's PIN.
 
-The key is written to the board's `/secrets.json` and to the collector's key file. It is never shown.
+The key is written to the board's `/secrets.json` and then to the collector's key file, so that a failure takes no valid
+key out of the file. It is never shown.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import secrets
@@ -14,10 +16,11 @@ from rich.console import Console
 
 from host_tools.base.errors import UsageError
 from host_tools.build import device_config
-from host_tools.collector.keys import KEY_OCTETS, load_keys, store_key
+from host_tools.collector.keys import KEY_OCTETS, check_storable, load_keys, store_key
 from host_tools.hardware.deploy import maintained
 from host_tools.hardware.port import Port, Refused
 
+_AGAIN = "provision again with --force"
 _PIN = re.compile(r"[0-9]{4,8}")
 
 
@@ -34,25 +37,31 @@ def provision(
     known = load_keys(keys) if keys.exists() else {}
     if device_id in known and not force:
         raise UsageError(str(keys), device_id, "already has a key", "give another --id, or --force to replace the key")
+    check_storable(keys, device_id)
     key = secrets.token_bytes(KEY_OCTETS)
     with Port(port) as device:
         with maintained(device):
-            _give(device, device_id, key, pin, keys, force)
+            _give(device, {"id": device_id, "key": key.hex(), **({"pin": pin} if pin else {})}, force)
+            try:
+                store_key(keys, device_id, key)
+            except UsageError as error:
+                problem = f"does not have the key that the board has now: {error.problem}"
+                raise UsageError(str(keys), device_id, problem, _AGAIN) from None
         device.restart()
     console.print(f"{device_id}: provisioned; its key is on the board and in {keys}", markup=False)
 
 
-def _give(device: Port, device_id: str, key: bytes, pin: str | None, keys: Path, force: bool) -> None:
+def _give(device: Port, content: dict[str, str], force: bool) -> None:
+    """Writes the secrets to the board. Raises UsageError unless it has them."""
     port = device.name
     has = device.ask("has_secrets()")
     if has and not force:
         problem = f"already has {', '.join(has)}"
         raise UsageError(port, "secrets.json", problem, "give --force to replace them; the old key is lost")
-    content = {"id": device_id, "key": key.hex(), **({"pin": pin} if pin else {})}
-    store_key(keys, device_id, key)  # first: an unused key in the collector's file is harmless
+    text = json.dumps(content)
     try:
-        device.run(f"replace('/secrets.json', {json.dumps(content)!r})")
-        if device.ask("has_secrets()") != sorted(content):
-            raise UsageError(port, "secrets.json", "was not written correctly", "provision again with --force")
+        device.run(f"replace('/secrets.json', {text!r})")
+        if device.ask("digest('/secrets.json')") != hashlib.sha256(text.encode()).hexdigest():
+            raise UsageError(port, "secrets.json", "was not written correctly", _AGAIN)
     except Refused as error:
-        raise UsageError(port, "secrets.json", f"the board reports: {error}", "provision again with --force") from None
+        raise UsageError(port, "secrets.json", f"the board reports: {error}", _AGAIN) from None

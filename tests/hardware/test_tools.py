@@ -3,6 +3,7 @@
 import io
 import json
 import stat
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ from host_tools.base.errors import UsageError
 from host_tools.collector.server import load_keys
 from host_tools.hardware.deploy import maintained
 from host_tools.hardware.monitor import monitor, parse
-from host_tools.hardware.port import Port, resolve
+from host_tools.hardware.port import Port, Refused, resolve
 from host_tools.hardware.provision import provision
 from tests.hardware.conftest import CONFIG
 
@@ -44,6 +45,55 @@ def test_a_key_goes_to_the_board_and_the_collector_and_nowhere_else(workbench, t
     assert load_keys(keys)["meter-7"].hex() == anew["key"]
     workbench.config.write_text(CONFIG[: CONFIG.index("[device]")] + CONFIG[CONFIG.index("[modem]") :])
     assert workbench.deploy().slot == "a", "a configuration without an identity will do now"
+
+
+def refuse(*_):
+    raise Refused("OSError: 28")
+
+
+@pytest.mark.parametrize(
+    ("broken", "by", "words"),
+    [
+        ("run", refuse, "secrets.json: the board reports: OSError: 28; provision again with --force"),
+        ("ask", lambda *_: [], "secrets.json: was not written correctly; provision again with --force"),
+    ],
+)
+def test_a_key_that_the_board_lacks_takes_no_other_out_of_the_file(
+    workbench, tmp_path, broken, by, words, monkeypatch
+):
+    keys = tmp_path / "keys.toml"
+    keys.write_text(f'"meter-7" = "{"11" * 32}"\n')
+    whole = getattr(Port, broken)
+
+    def partly(port, code, *more):
+        return (by if code.startswith(("replace('/secrets.json'", "digest(")) else whole)(port, code, *more)
+
+    monkeypatch.setattr(Port, broken, partly)
+    with pytest.raises(UsageError, match=words):
+        provision(workbench.board.path, "meter-7", keys, workbench.console, force=True)
+    assert load_keys(keys) == {"meter-7": b"\x11" * 32}
+
+
+def test_a_key_that_cannot_be_stored_is_told(workbench, tmp_path, monkeypatch):
+    keys = tmp_path / "keys.toml"
+    full = UsageError("--keys", str(keys), "no space left on device", "name another")
+    monkeypatch.setattr("host_tools.hardware.provision.store_key", Mock(side_effect=full))
+    with pytest.raises(UsageError) as error:
+        provision(workbench.board.path, "meter-7", keys, workbench.console)
+    assert str(error.value) == (
+        f"{keys}: meter-7: does not have the key that the board has now: no space left on device; "
+        "provision again with --force"
+    )
+    assert not keys.exists()
+
+
+def test_a_file_that_cannot_take_a_key_is_found_before_the_board_is_touched(workbench, tmp_path):
+    link = tmp_path / "link.toml"
+    link.symlink_to(tmp_path / "keys.toml")
+    for keys, words in ((tmp_path / "no" / "keys.toml", "no such file"), (link, "is a symbolic link")):
+        with pytest.raises(UsageError, match=words):
+            provision(workbench.board.path, "meter-7", keys, workbench.console)
+    assert workbench.board.octets_in == 0
 
 
 @pytest.mark.parametrize(
