@@ -270,6 +270,7 @@ class Checker:
 
     def _forget(self) -> None:
         """The device has lost its ledger: what it counted, what it was ordered, and what boot it was."""
+        self._forgotten.add(self._last.get("cycle", 0))  # by another plan that is none of the carrier's periods
         self._last = {}
         self._ordered = dict(_ORDERED)
         self._bought = self._bought_next = 0
