@@ -531,7 +531,8 @@ class Checker:
         "CARRIER_STOP": (
             lambda w, s: w.now_s - max(w._stopped_s, w._disturbed_s, w._not_trying_s) < CARRIER_DELAY_S, 60,
         ),
-        "SIM_CHANGED": (lambda w, s: w._is_another_sim(), CARRIER_DELAY_S),
+        # The device looks at the SIM when it gets a data session, which one that is deaf has only now and then.
+        "SIM_CHANGED": (lambda w, s: w._is_another_sim() or w._is_deaf(s), CARRIER_DELAY_S),
         "LEDGER_FAULT": (lambda w, s: w._lost, 0),
     }  # fmt: skip
     """Reason -> (whether its cause exists at a status, seconds for which the reason may remain after it)."""
