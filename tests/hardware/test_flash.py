@@ -252,6 +252,16 @@ def test_a_flash_that_is_divided_otherwise_is_not_written_over(there, then, tmp_
     assert not chip.flash[begin:end].strip(b"\xff"), "MicroPython makes a file system where nothing is"
 
 
+@pytest.mark.parametrize("words", [flash.writing(BOARDS["esp32"], Path(__file__), True), flash.reading(Path("t.bin"))])
+def test_esptool_knows_its_orders(words, tmp_path, capfd):
+    """It gets as far as the port, which is none."""
+    with pytest.raises(UsageError, match=r"^--port: here: esptool failed; its messages are above; hold BOOT while"):
+        flash._esptool(BOARDS["esp32"], "here", str(tmp_path / "port"), words)
+    said = "".join(capfd.readouterr())
+    assert str(tmp_path / "port") in said, said
+    assert "Usage" not in said, said
+
+
 def test_what_esptool_is_to_do():
     path = Path("image.bin")
     assert flash.writing(BOARDS["esp32"], path, erase=True) == ["write-flash", "--erase-all", "0x1000", "image.bin"]

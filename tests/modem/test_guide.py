@@ -1,5 +1,6 @@
 """MODEMS.md: its commands and the family that it makes are run, and what it names is there."""
 
+import ast
 import os
 import re
 import shlex
@@ -150,6 +151,14 @@ def test_the_new_family_passes_what_the_guide_lists(project):
     """Its transcript tests on both interpreters, and all that every family passes, each fault among them."""
     said = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "proof or not proof", *WALK)
     assert int(re.search(r"(\d+) passed", said)[1]) > 60, said
+
+
+@pytest.mark.proof
+def test_the_new_family_serves_again_after_each_fault(project):
+    trials = "{fault: matrix.trial('acme', fault, seed).passed for fault in matrix.FAULTS for seed in matrix.SEEDS}"
+    outcomes = ast.literal_eval(run(project, "-c", f"from tests.modem import matrix; print({trials})"))
+    assert len(outcomes) > 20
+    assert all(outcomes.values()), outcomes
 
 
 def test_the_firmware_runs_on_the_new_family(project):
