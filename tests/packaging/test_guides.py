@@ -105,7 +105,7 @@ class Terminal:
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from host_tools.cli import main; main()", *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, "PYTHONPATH": str(paths.PACKAGE.parent)},
+            env={**os.environ, "PYTHONFAULTHANDLER": "1", "PYTHONPATH": str(paths.PACKAGE.parent)},
         )  # fmt: skip
         assert self._process.stdout
         self._out = self._process.stdout
@@ -121,9 +121,9 @@ class Terminal:
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._process.send_signal(signal.SIGABRT)  # faulthandler tells where it is
             self._process.wait()
-            raise
+            raise AssertionError(f"{self.words[0]}: Ctrl-C does not end it: {[*iter(self._lines.get, None)]}") from None
         finally:
             self._reader.join()
             self._out.close()
