@@ -1,8 +1,16 @@
-"""What the drivers' scripted dialogues share: a listener that writes down what it hears, and time that passes."""
+"""What the drivers' scripted dialogues share: a listener that writes down what it hears, time that passes, and what
+every dialect has to do, each in its own words.
 
-from usageguard.modem.connection import OPEN
+`opened`, called with `given`, gives a connection that is open, its port and its listener.
+"""
+
+from usageguard.modem.connection import ECONNRESET, FAILED, OPEN
 
 from tests.at.port import Port
+from tests.portable import without_heap
+
+REQUEST = b"r" * 700
+REPLY = b"\r\nOK\r\n" * 50
 
 
 class Listener:
@@ -88,3 +96,110 @@ def taken(connection):
     got = bytearray(connection.rx.any())
     connection.rx.readinto(got, len(got))
     return bytes(got)
+
+
+def check_exchange(opened, script, sent, reply=REPLY, given=()):
+    """REQUEST goes out and `reply` comes in, whatever part of a line the port hands over at once."""
+    for max_read in (1, 7, 512):
+        connection, port, listener = opened(*given)
+        port.max_read = max_read
+        port.script = script
+        send(connection, REQUEST)
+        assert connection.tx_busy
+        run(connection.modem, port, 2000)
+        assert not connection.tx_busy, max_read
+        assert (taken(connection), listener.octets) == (reply, len(reply)), max_read
+        assert port.sent() == sent, max_read
+        assert port.writes == len(script), "the modem is asked no more than it must be"
+
+
+def check_without_heap(opened, script, octets=300, given=()):
+    """The exchange of REQUEST and an answer of so many octets allocates nothing, twice."""
+    connection, port, listener = opened(*given)
+    modem = connection.modem
+    waste = bytearray(octets)
+    port.script = script
+
+    def exchange():
+        now = port.now
+        port.writes = 0
+        connection.tx.write(REQUEST, 0, len(REQUEST))
+        connection.flush(len(REQUEST))
+        for _ in range(500):
+            modem.step(now)
+            modem.next_ms(now)
+            now += 10
+        port.now = now
+
+    def twice():
+        exchange()
+        connection.rx.readinto(waste, octets)
+        exchange()
+
+    without_heap(twice)
+    assert (connection.rx.any(), connection.tx_busy, listener.octets) == (octets, False, 2 * octets)
+    assert port.writes == len(script)
+
+
+def check_counter_without_heap(opened, answer, tx, rx):
+    """Its figures are beyond the small ints of an ESP32."""
+    connection, port, listener = opened()
+    modem = connection.modem
+    seen = [0] * 4
+
+    def counter(tx, rx):
+        seen[0] = tx.hi
+        seen[1] = tx.lo
+        seen[2] = rx.hi
+        seen[3] = rx.lo
+
+    listener.counter = counter
+    port.script = (answer,)
+
+    def read():
+        modem.read_counter()
+        for now in range(port.now, port.now + 100):
+            modem.step(now)
+
+    without_heap(read)
+    assert (seen[0] << 24 | seen[1], seen[2] << 24 | seen[3]) == (tx, rx)
+
+
+def check_damage(opened, told, answers):
+    """A read that is answered so, after `told`, fails the connection: the stream has octets too many or too few."""
+    for answer in answers:
+        connection, port, _ = opened()
+        port.script = (answer,)
+        port.say(told)
+        run(connection.modem, port, 100)
+        assert (connection.state, connection.errno) == (FAILED, ECONNRESET), answer
+
+
+def check_unknown_total(opened):
+    """A total that does not come at a close is charged as what the modem may hold."""
+    connection, port, listener = opened()
+    connection.close()
+    run(connection.modem, port, 20_000)
+    assert listener.calls.count(("abandoned", 0)) == 1
+
+
+def check_reboot(opened, answers, lines):
+    """Each of `lines` says that the modem starts again: that ends every connection, and it is brought up."""
+    for line in lines:
+        connection, port, listener = opened()
+        port.answers = answers
+        port.say(b"\r\n" + line + b"\r\n")
+        run(connection.modem, port, 5)
+        assert (connection.state, connection.errno) == (FAILED, ECONNRESET), line
+        assert ("abandoned", 0) in listener.calls, line
+        run(connection.modem, port, 5000)
+        assert connection.modem.online, line
+        assert connection.modem.restarts == 1, line
+
+
+def count_unread(connection, port):
+    """What the driver does before it closes a connection, alone."""
+    for _ in connection.count_unread():
+        while connection.modem.channel.busy:
+            port.now += 1
+            connection.modem.channel.pump(port.now)

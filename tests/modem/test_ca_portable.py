@@ -3,7 +3,6 @@
 from usageguard.modem.ca import Ca
 from usageguard.modem.ca_connection import BARE, NUMBERED
 from usageguard.modem.connection import (
-    ECONNRESET,
     ENETDOWN,
     ETIMEDOUT,
     FAILED,
@@ -14,8 +13,20 @@ from usageguard.modem.connection import (
 )
 
 from tests.modem import dialogue
-from tests.modem.dialogue import run, send, taken
-from tests.portable import without_heap
+from tests.modem.dialogue import (
+    REPLY,
+    REQUEST,
+    check_counter_without_heap,
+    check_damage,
+    check_exchange,
+    check_reboot,
+    check_unknown_total,
+    check_without_heap,
+    count_unread,
+    run,
+    send,
+    taken,
+)
 
 OK = b"\r\nOK\r\n"
 ERROR = b"\r\nERROR\r\n"
@@ -128,7 +139,7 @@ def test_open():
 
 def test_names():
     for answer, errno in (
-        (b'\r\nOK\r\n\r\n+CDNSGIP: 0,8\r\n', 113),
+        (b"\r\nOK\r\n\r\n+CDNSGIP: 0,8\r\n", 113),
         (b"\r\nERROR\r\n", 0),  # the socket may find it
     ):
         modem, port, _ = online(((b"AT+CDNSGIP", answer),))
@@ -172,10 +183,6 @@ def test_lost_result_of_opening():
     assert (connection.state, connection.errno) == (FAILED, ETIMEDOUT)
 
 
-REQUEST = b"r" * 700
-REPLY = b"\r\nOK\r\n" * 50
-
-
 def exchange(mux):
     return (
         b"\r\n>",
@@ -186,17 +193,8 @@ def exchange(mux):
 
 def test_request_and_reply():
     for mux, numbered in ((b"", BARE), (b"2,", NUMBERED)):
-        for max_read in (1, 7, 512):
-            connection, port, listener = opened(numbered)
-            port.max_read = max_read
-            port.script = exchange(mux)
-            send(connection, REQUEST)
-            run(connection.modem, port, 2000)
-            assert not connection.tx_busy, max_read
-            assert listener.octets == 300, (mux, max_read)
-            assert taken(connection) == REPLY, (mux, max_read)
-            assert port.sent() == b"AT+CASEND=2,700\r" + REQUEST + b"AT+CARECV=2,1459\r", max_read
-            assert port.writes == 3, "the modem is asked no more than it must be"
+        sent = b"AT+CASEND=2,700\r" + REQUEST + b"AT+CARECV=2,1459\r"
+        check_exchange(opened, exchange(mux), sent, given=(numbered,))
 
 
 def test_form_of_the_answer_is_learned():
@@ -225,50 +223,11 @@ def test_nothing_to_read():
 
 
 def test_path_allocates_nothing():
-    connection, port, listener = opened()
-    waste = bytearray(300)
-    port.script = exchange(b"")
-    modem = connection.modem
-
-    def once():
-        connection.tx.write(REQUEST, 0, 700)
-        connection.flush(700)
-        now = port.now
-        for _ in range(500):
-            modem.step(now)
-            modem.next_ms(now)
-            now += 10
-        port.now = now
-
-    def twice():
-        once()
-        connection.rx.readinto(waste, 300)
-        port.writes = 0
-        once()
-
-    without_heap(twice)
-    assert (connection.rx.any(), listener.octets, port.writes) == (300, 600, 3)
+    check_without_heap(opened, exchange(b""))
 
 
 def test_counter_is_read_without_allocating():
-    connection, port, listener = opened()
-    modem = connection.modem
-    seen = [0, 0]
-
-    def counter(tx, rx):
-        seen[0] = tx.lo
-        seen[1] = rx.hi
-
-    listener.counter = counter
-    port.script = (b"\r\n+CNII: 0,1500,5000000000,123,9,9,0,0\r\n\r\nOK\r\n",)
-
-    def read():
-        modem.read_counter()
-        for now in range(port.now, port.now + 100):
-            modem.step(now)
-
-    without_heap(read)
-    assert seen == [123, 5000000000 >> 24]
+    check_counter_without_heap(opened, b"\r\n+CNII: 0,1500,5000000000,123,9,9,0,0\r\n\r\nOK\r\n", 123, 5000000000)
 
 
 def test_unread_payload_is_counted_at_close_and_once():
@@ -279,10 +238,7 @@ def test_unread_payload_is_counted_at_close_and_once():
         (b"AT", OK),
     )
     for _ in range(2):
-        for _ in connection.count_unread():
-            while connection.modem.channel.busy:
-                port.now += 1
-                connection.modem.channel.pump(port.now)
+        count_unread(connection, port)
     assert listener.octets == 400
     connection.modem.short_read_drains = True
     port.say(b"\r\n+CADATAIND: 2\r\n")
@@ -304,10 +260,7 @@ def test_lost_answer_to_a_read_is_charged_as_what_was_asked_for():
 
 
 def test_unread_payload_that_the_modem_does_not_tell_is_what_it_may_hold():
-    connection, port, listener = opened()
-    connection.close()
-    run(connection.modem, port, 20_000)
-    assert listener.calls.count(("abandoned", 0)) == 1
+    check_unknown_total(opened)
 
 
 def test_peer_closes():
@@ -339,20 +292,9 @@ def test_full_modem_buffer():
 
 def test_damaged_response_fails_the_connection():
     torn = b"\r\n+CARECV: 4,\r\nRDY\r\nabcd\r\n\r\nOK\r\n"
-    for answer in (OK, b"\r\n+CARECV: 1460\r\n\r\nOK\r\n", b"\r\n+CARECV: x\r\n\r\nOK\r\n", torn):
-        connection, port, _ = opened()
-        port.script = (answer,)
-        port.say(b"\r\n+CADATAIND: 2\r\n")
-        run(connection.modem, port, 100)
-        assert (connection.state, connection.errno) == (FAILED, ECONNRESET), answer
+    unlike = (OK, b"\r\n+CARECV: 1460\r\n\r\nOK\r\n", b"\r\n+CARECV: x\r\n\r\nOK\r\n", torn)
+    check_damage(opened, b"\r\n+CADATAIND: 2\r\n", unlike)
 
 
 def test_power_down_and_reboot():
-    for line in (b"NORMAL POWER DOWN", b"RDY", b"+CFUN: 1"):
-        connection, port, _ = opened()
-        port.answers = ANSWERS
-        port.say(b"\r\n" + line + b"\r\n")
-        run(connection.modem, port, 5000)
-        assert (connection.state, connection.errno) == (FAILED, ECONNRESET), line
-        assert connection.modem.online, line
-        assert connection.modem.counter_epoch == 1, line
+    check_reboot(opened, ANSWERS, (b"NORMAL POWER DOWN", b"RDY", b"+CFUN: 1"))

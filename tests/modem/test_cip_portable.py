@@ -16,8 +16,17 @@ from usageguard.modem.connection import (
 )
 
 from tests.modem import dialogue
-from tests.modem.dialogue import run, send, taken
-from tests.portable import without_heap
+from tests.modem.dialogue import (
+    REPLY,
+    REQUEST,
+    check_damage,
+    check_exchange,
+    check_reboot,
+    check_without_heap,
+    run,
+    send,
+    taken,
+)
 
 OK = b"\r\nOK\r\n"
 ERROR = b"\r\nERROR\r\n"
@@ -203,7 +212,6 @@ def test_a_result_of_opening_that_got_lost_is_asked_for():
         assert connection.state == ends, states
 
 
-REPLY = b"\r\nOK\r\n" * 50
 READ = b"\r\n+CIPRXGET: 2,0,300,0\r\n" + REPLY + b"\r\n\r\nOK\r\n"
 SENT = (
     b"\r\nOK\r\n\r\n+CIPSEND: 0,700,700\r\n",  # A76XX
@@ -211,19 +219,14 @@ SENT = (
 )
 
 
+def exchange(result):
+    return b"\r\n>", result + b"\r\n+CIPRXGET: 1,0\r\n", READ
+
+
 def test_request_and_reply():
+    """The fourth field says that nothing is left."""
     for result in SENT:
-        for max_read in (1, 7, 512):
-            connection, port, listener = opened()
-            port.max_read = max_read
-            port.script = (b"\r\n>", result + b"\r\n+CIPRXGET: 1,0\r\n", READ)
-            send(connection, b"r" * 700)
-            assert connection.tx_busy
-            run(connection.modem, port, 2000)
-            assert not connection.tx_busy, max_read
-            assert port.sent() == b"AT+CIPSEND=0,700\r" + b"r" * 700 + b"AT+CIPRXGET=2,0,1460\r", max_read
-            assert (taken(connection), listener.octets) == (REPLY, 300)
-            assert port.writes == 3, "the fourth field says that nothing is left"
+        check_exchange(opened, exchange(result), b"AT+CIPSEND=0,700\r" + REQUEST + b"AT+CIPRXGET=2,0,1460\r")
 
 
 def test_what_remains_is_read_without_being_told_again():
@@ -368,12 +371,8 @@ def test_an_answer_with_payload_that_was_lost_is_taken_from_the_totals():
 
 def test_damaged_answers_fail_the_connection():
     torn = b"\r\n+CIPRXGET: 2,0,4,0\r\n\r\nRDY\r\nabcd\r\n\r\nOK\r\n"
-    for answer in (OK, b"\r\n+CIPRXGET: 2,0,1461,0\r\n\r\nOK\r\n", b"\r\n+CIPRXGET: 2,0,x,0\r\n\r\nOK\r\n", torn):
-        connection, port, _ = opened()
-        port.script = (answer,)
-        port.say(b"\r\n+CIPRXGET: 1,0\r\n")
-        run(connection.modem, port, 100)
-        assert (connection.state, connection.errno) == (FAILED, ECONNRESET), answer
+    unlike = (OK, b"\r\n+CIPRXGET: 2,0,1461,0\r\n\r\nOK\r\n", b"\r\n+CIPRXGET: 2,0,x,0\r\n\r\nOK\r\n", torn)
+    check_damage(opened, b"\r\n+CIPRXGET: 1,0\r\n", unlike)
 
 
 def test_the_network_closes():
@@ -388,16 +387,7 @@ def test_the_network_closes():
 
 
 def test_a_reboot_ends_every_connection():
-    for line in (b"*ATREADY: 1", b"RDY"):  # A76XX, SIM7600
-        connection, port, listener = opened()
-        port.answers = ANSWERS
-        port.say(b"\r\n" + line + b"\r\n")
-        connection.modem.step(port.now)
-        assert (connection.state, connection.errno) == (FAILED, ECONNRESET), line
-        assert ("abandoned", 0) in listener.calls
-        run(connection.modem, port, 3000)
-        assert connection.modem.online
-        assert connection.modem.restarts == 1
+    check_reboot(opened, ANSWERS, (b"*ATREADY: 1", b"RDY"))  # A76XX, SIM7600
 
 
 def test_lines_of_connections_that_do_not_exist():
@@ -418,27 +408,4 @@ def test_lines_of_connections_that_do_not_exist():
 
 def test_path_allocates_nothing():
     for tcp in (True, False):
-        connection, port, listener = opened(tcp)
-        waste = bytearray(300)
-        port.script = (b"\r\n>", SENT[0] + b"\r\n+CIPRXGET: 1,0\r\n", READ)
-        request = b"r" * 700
-
-        def publish(connection=connection, port=port, request=request):
-            modem = connection.modem
-            port.writes = 0
-            connection.tx.write(request, 0, 700)
-            connection.flush(700)
-            for _ in range(500):
-                modem.step(port.now)
-                modem.next_ms(port.now)
-                port.now += 10
-
-        def twice(connection=connection, publish=publish, waste=waste):
-            publish()
-            connection.rx.readinto(waste, 300)
-            publish()
-
-        without_heap(twice)
-        assert connection.rx.any() == 300
-        assert listener.octets == 600
-        assert port.writes == 3
+        check_without_heap(opened, exchange(SENT[0]), given=(tcp,))

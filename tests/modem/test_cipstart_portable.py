@@ -16,8 +16,16 @@ from usageguard.modem.connection import (
 )
 
 from tests.modem import dialogue
-from tests.modem.dialogue import run, taken
-from tests.portable import without_heap
+from tests.modem.dialogue import (
+    REPLY,
+    REQUEST,
+    check_exchange,
+    check_reboot,
+    check_unknown_total,
+    check_without_heap,
+    run,
+    taken,
+)
 
 SIM7000 = (
     (b"AT+CPIN?", b"\r\n+CPIN: READY\r\n\r\nOK\r\n"),
@@ -177,8 +185,6 @@ def test_result_of_opening_that_got_lost():
         assert connection.state == expected, state
 
 
-REQUEST = b"r" * 700
-REPLY = b"\r\nOK\r\n" * 50
 EXCHANGE = (
     b"\r\n> ",
     b"\r\nDATA ACCEPT:0,700\r\n\r\n+CIPRXGET: 1,0\r\n",
@@ -189,17 +195,7 @@ PUSHED = (b"\r\n> ", b"\r\nDATA ACCEPT:0,700\r\n\r\n+RECEIVE,0,300:\r\n" + REPLY
 
 def test_request_and_reply():
     for answers, script, read in ((SIM7000, EXCHANGE, b"AT+CIPRXGET=2,0,1460\r"), (AIR780E, PUSHED, b"")):
-        for max_read in (1, 7, 512):
-            connection, port, listener = opened(answers)
-            port.max_read = max_read
-            port.script = script
-            connection.tx.write(REQUEST, 0, 700)
-            connection.flush(700)
-            run(connection.modem, port, 3000)
-            assert not connection.tx_busy, max_read
-            assert listener.octets == 300, max_read
-            assert port.sent() == b"AT+CIPSEND=0,700\r" + REQUEST + read, max_read
-            assert taken(connection) == REPLY
+        check_exchange(opened, script, b"AT+CIPSEND=0,700\r" + REQUEST + read, given=(answers,))
 
 
 def test_acknowledgements_of_a_send():
@@ -268,10 +264,7 @@ def test_unread_payload_is_counted_at_close():
 
 
 def test_total_that_does_not_come_is_charged_as_what_the_modem_may_hold():
-    connection, port, listener = opened()
-    connection.close()
-    run(connection.modem, port, 20_000)
-    assert listener.calls.count(("abandoned", 0)) == 1
+    check_unknown_total(opened)
 
 
 def test_peer_closes():
@@ -344,15 +337,7 @@ def test_pushed_datagrams_keep_their_bounds():
 
 
 def test_reboot():
-    for line in (b"RDY", b"NORMAL POWER DOWN"):
-        connection, port, listener = opened()
-        port.answers = SIM7000
-        port.say(b"\r\n" + line + b"\r\n")
-        run(connection.modem, port, 5)
-        assert (connection.state, connection.errno) == (FAILED, ECONNRESET)
-        assert ("abandoned", 0) in listener.calls
-        run(connection.modem, port, 5000)
-        assert connection.modem.online
+    check_reboot(opened, SIM7000, (b"RDY", b"NORMAL POWER DOWN"))
 
 
 def test_send_that_is_not_answered():
@@ -388,26 +373,4 @@ def test_what_arrives_on_a_connection_that_was_given_up_is_counted():
 
 def test_path_allocates_nothing():
     for answers, script in ((SIM7000, EXCHANGE), (AIR780E, PUSHED)):
-        connection, port, listener = opened(answers)
-        modem = connection.modem
-        waste = bytearray(300)
-        port.script = script
-
-        def publish(connection=connection, port=port, modem=modem):
-            now = port.now
-            port.writes = 0
-            connection.tx.write(REQUEST, 0, 700)
-            connection.flush(700)
-            for _ in range(500):
-                modem.step(now)
-                modem.next_ms(now)
-                now += 10
-            port.now = now
-
-        def twice(connection=connection, waste=waste, publish=publish):
-            publish()
-            connection.rx.readinto(waste, 300)
-            publish()
-
-        without_heap(twice)
-        assert (connection.rx.any(), connection.tx_busy, listener.octets) == (300, False, 600)
+        check_without_heap(opened, script, given=(answers,))

@@ -17,8 +17,16 @@ from usageguard.modem.connection import (
 from usageguard.modem.mip import Mip
 
 from tests.modem import dialogue
-from tests.modem.dialogue import run, taken
-from tests.portable import without_heap
+from tests.modem.dialogue import (
+    REPLY,
+    REQUEST,
+    check_exchange,
+    check_reboot,
+    check_unknown_total,
+    check_without_heap,
+    run,
+    taken,
+)
 
 ANSWERS = (
     (b"AT+CPIN?", b"\r\n+CPIN: READY\r\n\r\nOK\r\n"),
@@ -217,30 +225,15 @@ def test_leftover_is_closed_before_an_open():
     assert connection.state == OPEN
 
 
-def test_request_and_reply():
-    for max_read in (1, 7, 512):
-        connection, port, listener = opened()
-        port.max_read = max_read
-        port.script = EXCHANGE
-        connection.tx.write(REQUEST, 0, 700)
-        connection.flush(700)
-        run(connection.modem, port, 2000)
-        assert not connection.tx_busy, max_read
-        assert listener.octets == 300, max_read
-        assert port.sent() == b"AT+MIPSEND=0,700\r" + REQUEST + b"AT+MIPRD=0,2048\r", max_read
-        got = bytearray(300)
-        assert connection.rx.readinto(got, 300) == 300
-        assert bytes(got) == REPLY
-        assert port.writes == 3, "nothing waits: it is not asked again"
-
-
-REQUEST = b"r" * 700
-REPLY = b"\r\nOK\r\n" * 50
 EXCHANGE = (
     b"\r\n>",
     b'\r\nOK\r\n\r\n+MIPURC: "rtcp",0,300,300\r\n',
     b"\r\n+MIPRD: 0,0,300," + REPLY + b"\r\n\r\nOK\r\n",
 )
+
+
+def test_request_and_reply():
+    check_exchange(opened, EXCHANGE, b"AT+MIPSEND=0,700\r" + REQUEST + b"AT+MIPRD=0,2048\r")
 
 
 def test_acknowledgements_of_a_send():
@@ -378,10 +371,7 @@ def test_unread_payload_is_counted_at_close():
 
 
 def test_total_that_does_not_come_is_charged_as_what_the_modem_may_hold():
-    connection, port, listener = opened()
-    connection.close()
-    run(connection.modem, port, 20_000)
-    assert listener.calls.count(("abandoned", 0)) == 1
+    check_unknown_total(opened)
 
 
 def test_a_close_waits_for_its_end():
@@ -403,14 +393,7 @@ def test_a_close_waits_for_its_end():
 
 
 def test_reboot():
-    connection, port, listener = opened()
-    port.answers = ANSWERS
-    port.say(b"\r\n+MATREADY\r\n")
-    run(connection.modem, port, 5)
-    assert (connection.state, connection.errno) == (FAILED, ECONNRESET)
-    assert ("abandoned", 0) in listener.calls
-    run(connection.modem, port, 5000)
-    assert connection.modem.online
+    check_reboot(opened, ANSWERS, (b"+MATREADY",))
 
 
 def test_lines_of_connections_that_do_not_exist():
@@ -440,26 +423,4 @@ def test_what_arrives_on_a_connection_that_was_given_up_is_counted():
 
 
 def test_path_allocates_nothing():
-    connection, port, listener = opened()
-    modem = connection.modem
-    waste = bytearray(300)
-    port.script = EXCHANGE
-
-    def publish():
-        now = port.now
-        port.writes = 0
-        connection.tx.write(REQUEST, 0, 700)
-        connection.flush(700)
-        for _ in range(500):
-            modem.step(now)
-            modem.next_ms(now)
-            now += 10
-        port.now = now
-
-    def twice():
-        publish()
-        connection.rx.readinto(waste, 300)
-        publish()
-
-    without_heap(twice)
-    assert (connection.rx.any(), connection.tx_busy, listener.octets) == (300, False, 600)
+    check_without_heap(opened, EXCHANGE)

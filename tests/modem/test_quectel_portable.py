@@ -17,7 +17,18 @@ from usageguard.modem.quectel import Quectel
 from usageguard.modem.refusal import cme_of
 
 from tests.at.port import Port
-from tests.portable import without_heap
+from tests.modem import dialogue
+from tests.modem.dialogue import (
+    REPLY,
+    REQUEST,
+    Config,
+    check_counter_without_heap,
+    check_damage,
+    check_exchange,
+    check_unknown_total,
+    check_without_heap,
+    run,
+)
 
 NAMED = b'\r\nOK\r\n\r\n+QIURC: "dnsgip",0,2,300\r\n' + b"".join(
     [b'\r\n+QIURC: "dnsgip","' + address + b'"\r\n' for address in (b"192.0.2.7", b"192.0.2.8")]
@@ -41,73 +52,12 @@ ANSWERS = (
 )
 
 
-class Listener:
-    def __init__(self):
-        self.calls = []
-        self.octets = 0
-
-    def opened(self, connection):
-        self.calls.append(("opened", connection.index))
-
-    def abandoned(self, connection, octets):
-        self.calls.append(("abandoned", connection.index))
-
-    def looked_up(self, name_octets):
-        self.calls.append(("looked up", name_octets))
-
-    def closed(self, connection):
-        self.calls.append(("closed", connection.index))
-
-    def received(self, connection, octets):
-        self.octets += octets
-
-    def counter(self, tx, rx):
-        self.calls.append(("counter", tx.value(), rx.value()))
-
-    def refused(self, cme):
-        self.calls.append(("refused", cme))
-
-    def served(self):
-        self.calls.append(("served",))
-
-
-class Config:
-    apn = "cmiot"
-    pin = None
-    counter = True
-
-
-def run(modem, port, ms):
-    """Steps the driver when it wants to be, for `ms`."""
-    end = port.now + ms
-    while port.now < end:
-        modem.step(port.now)
-        wait = 1 if port.readable() else (modem.channel if modem.channel.busy else modem).next_ms(port.now)
-        port.now = min(end, port.now + max(wait, 1))
-    modem.step(port.now)
-
-
 def online(answers=ANSWERS, config=Config):
-    port = Port()
-    port.answers = answers
-    listener = Listener()
-    modem = Quectel(port, Channel(port), config, listener)
-    modem.data_wanted = True
-    run(modem, port, 3000)
-    return modem, port, listener
+    return dialogue.online(Quectel, answers, config)
 
 
-def opened():
-    modem, port, listener = online()
-    connection = modem.free_connection()
-    connection.open(True, "server.example", 1883)
-    run(modem, port, 100)
-    assert connection.state == OPEN, connection.state
-    port.answers = ()
-    port.script = ()
-    port.writes = 0
-    port.sent()
-    return connection, port, listener
+def opened(tcp=True):
+    return dialogue.opened(Quectel, ANSWERS, tcp)
 
 
 def test_bring_up():
@@ -208,10 +158,7 @@ def test_payload_that_was_read_is_not_counted_again_at_close():
 
 
 def test_a_total_that_does_not_come_is_charged_as_what_the_modem_may_hold():
-    connection, port, listener = opened()
-    connection.close()
-    run(connection.modem, port, 20_000)
-    assert listener.calls.count(("abandoned", 0)) == 1
+    check_unknown_total(opened)
 
 
 def test_peer_closes():
@@ -249,30 +196,10 @@ def test_full_ring_holds_reads_back():
 
 def test_damaged_response_fails_the_connection():
     torn = b"\r\n+QIRD: 4\r\n\r\nRDY\r\nabcd\r\nOK\r\n"
-    for answer in (b"\r\nOK\r\n", b"\r\n+QIRD: 1501\r\n\r\nOK\r\n", b"\r\n+QIRD: x\r\n\r\nOK\r\n", torn):
-        connection, port, _ = opened()
-        port.script = (answer,)
-        port.say(b'\r\n+QIURC: "recv",0\r\n')
-        run(connection.modem, port, 100)
-        assert (connection.state, connection.errno) == (FAILED, ECONNRESET), answer
+    unlike = (OK, b"\r\n+QIRD: 1501\r\n\r\nOK\r\n", b"\r\n+QIRD: x\r\n\r\nOK\r\n", torn)
+    check_damage(opened, b'\r\n+QIURC: "recv",0\r\n', unlike)
 
 
-def publish(connection, port, seconds):
-    """One request and its reply; steps every 10 ms."""
-    modem = connection.modem
-    now = port.now
-    port.writes = 0
-    connection.tx.write(REQUEST, 0, len(REQUEST))
-    connection.flush(len(REQUEST))
-    for _ in range(100 * seconds):
-        modem.step(now)
-        modem.next_ms(now)
-        now += 10
-    port.now = now
-
-
-REQUEST = b"r" * 700
-REPLY = b"\r\nOK\r\n" * 50
 EXCHANGE = (
     b"\r\n> ",
     b'\r\nSEND OK\r\n\r\n+QIURC: "recv",0\r\n',
@@ -281,61 +208,15 @@ EXCHANGE = (
 
 
 def test_request_and_reply():
-    for max_read in (1, 7, 512):
-        connection, port, listener = opened()
-        port.max_read = max_read
-        port.script = EXCHANGE
-        connection.tx.write(REQUEST, 0, 700)
-        connection.flush(700)
-        assert connection.tx_busy
-        run(connection.modem, port, 2000)
-        assert not connection.tx_busy, max_read
-        assert connection.rx.any() == 300, max_read
-        assert listener.octets == 300, max_read
-        assert port.sent() == b"AT+QISEND=0,700\r" + REQUEST + b"AT+QIRD=0,1500\r", max_read
-        got = bytearray(300)
-        connection.rx.readinto(got, 300)
-        assert bytes(got) == REPLY
-        assert port.writes == 3, "the modem is asked no more than it must be"
+    check_exchange(opened, EXCHANGE, b"AT+QISEND=0,700\r" + REQUEST + b"AT+QIRD=0,1500\r")
 
 
 def test_path_allocates_nothing():
-    connection, port, listener = opened()
-    waste = bytearray(300)
-    port.script = EXCHANGE
-
-    def twice():
-        publish(connection, port, 5)
-        connection.rx.readinto(waste, 300)
-        publish(connection, port, 5)
-
-    without_heap(twice)
-    assert connection.rx.any() == 300
-    assert not connection.tx_busy
-    assert listener.octets == 600
-    assert port.writes == 3
+    check_without_heap(opened, EXCHANGE)
 
 
 def test_counter_is_read_without_allocating():
-    """Its figures are beyond the small ints of an ESP32."""
-    connection, port, listener = opened()
-    modem = connection.modem
-    seen = [0, 0]
-
-    def counter(tx, rx):
-        seen[0] = tx.hi
-        seen[1] = rx.lo
-
-    listener.counter = counter
-    port.script = (b"\r\n+QGDCNT: 5000000000,123\r\n\r\nOK\r\n",)
-
-    def read():
-        modem.read_counter()
-        for now in range(port.now, port.now + 100):
-            modem.step(now)
-
-    without_heap(read)
-    assert seen == [5000000000 >> 24, 123]
+    check_counter_without_heap(opened, b"\r\n+QGDCNT: 5000000000,123\r\n\r\nOK\r\n", 5000000000, 123)
 
 
 def test_lost_notification_is_looked_for():
@@ -462,7 +343,7 @@ def test_silent_modem_is_switched_off_and_on():
 
 def test_no_modem_at_all():
     port = Port()
-    modem = Quectel(port, Channel(port), Config(), Listener())
+    modem = Quectel(port, Channel(port), Config(), dialogue.Listener())
     run(modem, port, 24 * 3600 * 1000)
     assert not modem.online
     assert port.power[0] is True, "asked first, then switched on"
@@ -623,7 +504,7 @@ def test_a_modem_that_another_program_left_without_words():
         port.answers = answers
         if numeric:
             port.say(b"0\r")  # of an earlier command
-        modem = Quectel(port, Channel(port), Config, Listener())
+        modem = Quectel(port, Channel(port), Config, dialogue.Listener())
         modem.data_wanted = True
         run(modem, port, 4000)
         assert modem.online
@@ -645,7 +526,7 @@ def test_a_modem_whose_serial_line_another_program_set_to_another_rate():
 
     port.uart_write = write
     port.answers = ANSWERS
-    modem = Quectel(port, Channel(port), Config, Listener())
+    modem = Quectel(port, Channel(port), Config, dialogue.Listener())
     modem.data_wanted = True
     run(modem, port, 60_000)
     assert mended == [b"ATE0Q0V1+IPR=115200\r"]

@@ -1,11 +1,20 @@
 """The driver of Sequans' GM02S against a scripted port."""
 
-from usageguard.modem.connection import ECONNRESET, ETIMEDOUT, FAILED, FREE, OPEN, PEER_CLOSED
+from usageguard.modem.connection import ETIMEDOUT, FAILED, FREE, OPEN, PEER_CLOSED
 from usageguard.modem.sequans import Sequans
 
 from tests.modem import dialogue
-from tests.modem.dialogue import run, send, taken
-from tests.portable import without_heap
+from tests.modem.dialogue import (
+    REPLY,
+    REQUEST,
+    check_damage,
+    check_exchange,
+    check_reboot,
+    check_without_heap,
+    count_unread,
+    run,
+    send,
+)
 
 OK = b"\r\nOK\r\n"
 ERROR = b"\r\n+CME ERROR: 3\r\n"
@@ -93,8 +102,6 @@ def test_failures_of_opening():
     assert b"AT+SQNSD" not in port.sent(), "no second lookup, which nobody would have paid"
 
 
-REQUEST = b"r" * 700
-REPLY = b"\r\nOK\r\n" * 50
 EXCHANGE = (
     b"\r\n> ",
     b"\r\nOK\r\n\r\n+SQNSRING: 1,300\r\n",
@@ -103,43 +110,11 @@ EXCHANGE = (
 
 
 def test_request_and_reply():
-    for max_read in (1, 7, 512):
-        connection, port, listener = opened()
-        port.max_read = max_read
-        port.script = EXCHANGE
-        send(connection, REQUEST)
-        run(connection.modem, port, 2000)
-        assert not connection.tx_busy, max_read
-        assert listener.octets == 300, max_read
-        assert taken(connection) == REPLY, max_read
-        assert port.sent() == b"AT+SQNSSENDEXT=1,700\r" + REQUEST + b"AT+SQNSRECV=1,1500\r", max_read
-        assert port.writes == 3, "the modem is asked no more than it must be"
+    check_exchange(opened, EXCHANGE, b"AT+SQNSSENDEXT=1,700\r" + REQUEST + b"AT+SQNSRECV=1,1500\r")
 
 
 def test_path_allocates_nothing():
-    connection, port, listener = opened()
-    waste = bytearray(300)
-    port.script = EXCHANGE
-    modem = connection.modem
-
-    def once():
-        connection.tx.write(REQUEST, 0, 700)
-        connection.flush(700)
-        now = port.now
-        for _ in range(500):
-            modem.step(now)
-            modem.next_ms(now)
-            now += 10
-        port.now = now
-
-    def twice():
-        once()
-        connection.rx.readinto(waste, 300)
-        port.writes = 0
-        once()
-
-    without_heap(twice)
-    assert (connection.rx.any(), listener.octets, port.writes) == (300, 600, 3)
+    check_without_heap(opened, EXCHANGE)
 
 
 def test_nothing_to_read():
@@ -168,10 +143,7 @@ def test_unread_payload_is_counted_whatever_the_total_has():
         connection.announced(100)
         port.answers = ((b"AT+SQNSI=1", b"\r\n+SQNSI: 1,9,%d,300,0\r\n\r\nOK\r\n" % total), (b"AT", OK))
         for _ in range(2):
-            for _ in connection.count_unread():
-                while connection.modem.channel.busy:
-                    port.now += 1
-                    connection.modem.channel.pump(port.now)
+            count_unread(connection, port)
             assert listener.octets == 400, total
         connection.close()
         run(connection.modem, port, 300)
@@ -210,19 +182,9 @@ def test_peer_closes():
 
 
 def test_damaged_response_fails_the_connection():
-    for answer in (OK, b"\r\n+SQNSRECV: 1,4\r\n\r\nRDY\r\nabcd\r\n\r\nOK\r\n"):
-        connection, port, _ = opened()
-        port.script = (answer,)
-        port.say(b"\r\n+SQNSRING: 1,4\r\n")
-        run(connection.modem, port, 100)
-        assert (connection.state, connection.errno) == (FAILED, ECONNRESET), answer
+    torn = b"\r\n+SQNSRECV: 1,4\r\n\r\nRDY\r\nabcd\r\n\r\nOK\r\n"
+    check_damage(opened, b"\r\n+SQNSRING: 1,4\r\n", (OK, torn))
 
 
 def test_boot_and_shutdown():
-    for line in (b"+SYSSTART", b"+SHUTDOWN"):
-        connection, port, _ = opened()
-        port.answers = ANSWERS
-        port.say(b"\r\n" + line + b"\r\n")
-        run(connection.modem, port, 5000)
-        assert (connection.state, connection.errno) == (FAILED, ECONNRESET), line
-        assert connection.modem.online, line
+    check_reboot(opened, ANSWERS, (b"+SYSSTART", b"+SHUTDOWN"))

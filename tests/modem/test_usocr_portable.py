@@ -1,11 +1,21 @@
 """The driver of u-blox's SARA-R5 against a scripted port."""
 
-from usageguard.modem.connection import ECONNRESET, ENETDOWN, ETIMEDOUT, FAILED, FREE, OPEN, PEER_CLOSED
+from usageguard.modem.connection import ENETDOWN, ETIMEDOUT, FAILED, FREE, OPEN, PEER_CLOSED
 from usageguard.modem.usocr import Usocr
 
 from tests.modem import dialogue
-from tests.modem.dialogue import run, send, taken
-from tests.portable import without_heap
+from tests.modem.dialogue import (
+    REQUEST,
+    check_counter_without_heap,
+    check_damage,
+    check_exchange,
+    check_reboot,
+    check_without_heap,
+    count_unread,
+    run,
+    send,
+    taken,
+)
 
 OK = b"\r\nOK\r\n"
 ERROR = b"\r\n+CME ERROR: 3\r\n"
@@ -140,7 +150,6 @@ def test_sockets_of_an_earlier_life_are_closed():
     assert sent.count(b"AT+USOCR=6\r") == 2
 
 
-REQUEST = b"r" * 700
 REPLY = b'\r\nOK\r\n"' * 40
 EXCHANGE = (
     b"\r\n@",
@@ -150,64 +159,15 @@ EXCHANGE = (
 
 
 def test_request_and_reply():
-    for max_read in (1, 7, 512):
-        connection, port, listener = opened()
-        port.max_read = max_read
-        port.script = EXCHANGE
-        send(connection, REQUEST)
-        run(connection.modem, port, 2000)
-        assert not connection.tx_busy, max_read
-        assert listener.octets == 280, max_read
-        assert taken(connection) == REPLY, max_read
-        assert port.sent() == b"AT+USOWR=2,700\r" + REQUEST + b"AT+USORD=2,1024\r", max_read
-        assert port.writes == 3, "the modem is asked no more than it must be"
+    check_exchange(opened, EXCHANGE, b"AT+USOWR=2,700\r" + REQUEST + b"AT+USORD=2,1024\r", REPLY)
 
 
 def test_path_allocates_nothing():
-    connection, port, listener = opened()
-    waste = bytearray(300)
-    port.script = EXCHANGE
-    modem = connection.modem
-
-    def once():
-        connection.tx.write(REQUEST, 0, 700)
-        connection.flush(700)
-        now = port.now
-        for _ in range(500):
-            modem.step(now)
-            modem.next_ms(now)
-            now += 10
-        port.now = now
-
-    def twice():
-        once()
-        connection.rx.readinto(waste, 280)
-        port.writes = 0
-        once()
-
-    without_heap(twice)
-    assert (connection.rx.any(), listener.octets, port.writes) == (280, 560, 3)
+    check_without_heap(opened, EXCHANGE, len(REPLY))
 
 
 def test_counter_is_read_without_allocating():
-    connection, port, listener = opened()
-    modem = connection.modem
-    seen = [0, 0]
-
-    def counter(tx, rx):
-        seen[0] = tx.hi
-        seen[1] = rx.lo
-
-    listener.counter = counter
-    port.script = (b"\r\n+UGCNTRD: 1,5,6,5000000000,123\r\n\r\nOK\r\n",)
-
-    def read():
-        modem.read_counter()
-        for now in range(port.now, port.now + 100):
-            modem.step(now)
-
-    without_heap(read)
-    assert seen == [5000000000 >> 24, 123]
+    check_counter_without_heap(opened, b"\r\n+UGCNTRD: 1,5,6,5000000000,123\r\n\r\nOK\r\n", 5000000000, 123)
 
 
 def test_long_segment_takes_two_sends():
@@ -266,10 +226,7 @@ def test_unread_payload_is_counted_whatever_the_total_has():
             (b"AT", OK),
         )
         for _ in range(2):
-            for _ in connection.count_unread():
-                while connection.modem.channel.busy:
-                    port.now += 1
-                    connection.modem.channel.pump(port.now)
+            count_unread(connection, port)
             assert listener.octets == 400, total
         connection.close()
         run(connection.modem, port, 300)
@@ -307,18 +264,8 @@ def test_peer_closes():
 
 def test_damaged_response_fails_the_connection():
     torn = b'\r\n+USORD: 2,4,"\r\nRDY\r\nabcd"\r\n\r\nOK\r\n'
-    for answer in (OK, torn):
-        connection, port, _ = opened()
-        port.script = (answer,)
-        port.say(b"\r\n+UUSORD: 2,4\r\n")
-        run(connection.modem, port, 100)
-        assert (connection.state, connection.errno) == (FAILED, ECONNRESET), answer
+    check_damage(opened, b"\r\n+UUSORD: 2,4\r\n", (OK, torn))
 
 
 def test_greeting_is_a_reboot():
-    connection, port, _ = opened()
-    port.answers = ANSWERS
-    port.say(b"\r\nRDY\r\n")
-    run(connection.modem, port, 5000)
-    assert (connection.state, connection.errno, connection.socket) == (FAILED, ECONNRESET, -1)
-    assert connection.modem.online
+    check_reboot(opened, ANSWERS, (b"RDY",))
