@@ -12,6 +12,8 @@ from host_tools.scenario import file as scenario
 from tests.run.targets.both import check
 from tests.run.targets.wired import live
 
+pytestmark = pytest.mark.xdist_group("boards")  # one worker has them all: `lives` runs them side by side
+AT_ONCE = 3  # they wait most of the time, but each is deployed to first
 NAMES = [name for name in scenario.shipped() if scenario.load(name).real_time]
 
 
@@ -22,8 +24,8 @@ def test_it_holds_alike_in_virtual_time(name):
 
 @pytest.fixture(scope="module")
 def lives():
-    """All of them side by side, for they wait most of the time."""
-    with ProcessPoolExecutor(len(NAMES), multiprocessing.get_context("spawn")) as pool:
+    """All of them, some side by side."""
+    with ProcessPoolExecutor(AT_ONCE, multiprocessing.get_context("spawn")) as pool:
         yield {name: pool.submit(live, name) for name in NAMES}
 
 
