@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from host_tools.sim.modem import load
-from host_tools.sim.modem.models import names
 from host_tools.sim.modem.pty import NUMBER, PtyModem
 
 # The clients' own time-outs run in real time: `make test` runs them beside nothing else.
@@ -171,53 +170,6 @@ class TestChat:
         finally:
             os.close(fd)
         assert done.returncode == 0
-
-
-@pytest.mark.proof
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")
-@pytest.mark.parametrize("profile", [name for name in names() if name != "quectel-ec200u"])
-class TestEveryModem:
-    """It is identified and found registered, and takes and receives a short message."""
-
-    def test_gsmmodem(self, profile: str) -> None:
-        from gsmmodem.modem import GsmModem
-
-        arrived = threading.Event()
-        with serve(profile) as server:
-            modem = GsmModem(server.path, 921_600, smsReceivedCallbackFunc=lambda sms: arrived.set())
-            modem.connect()
-            try:
-                assert (modem.imei, modem.imsi) == (load(profile).imei, "460001234567890")
-                assert modem.waitForNetworkCoverage(5)
-                modem.smsTextMode = False
-                modem.sendSms(NUMBER, "to oneself")
-                assert arrived.wait(15)
-            finally:
-                modem.close()
-
-    def test_atlib(self, profile: str) -> None:
-        from atlib import LTE_Device, Status
-
-        with serve(profile) as server:
-            device = LTE_Device(server.path, 921_600)
-            assert device.get_sim_status() == Status.OK
-            assert device.get_imei() == load(profile).imei
-            assert device.get_manufacturer() == load(profile).manufacturer
-            assert device.get_network_registration() == (0, 1)
-            assert device.send_sms(NUMBER, "75 % of the plan is used") == Status.OK
-            assert device.await_urc("+CMTI", 15)
-            ((sender, _, _, text),) = device.receive_sms()
-            assert (sender, text) == (NUMBER, "75 % of the plan is used")
-
-    def test_gammu(self, profile: str, tmp_path: Path) -> None:
-        gammu = need("gammu", "gammu")
-        with serve(profile) as server:
-            config = tmp_path / "gammurc"
-            config.write_text(f"[gammu]\ndevice = {server.path}\nconnection = at115200\nuse_locking = no\n")
-            assert load(profile).imei in run(gammu, "-c", str(config), "--identify")
-            assert "home network" in run(gammu, "-c", str(config), "--networkinfo")
-            run(gammu, "-c", str(config), "sendsms", "TEXT", NUMBER, "-text", "hello from gammu")
-            assert "hello from gammu" in run(gammu, "-c", str(config), "getallsms")
 
 
 def python_env() -> dict[str, str]:
