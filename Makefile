@@ -14,13 +14,13 @@ demo: $(READY)
 # What `pytest` alone runs, on all cores; what runs in real time comes after it, and waits rather than computes.
 test: $(READY)
 	$(BIN)/pytest -n auto --dist loadfile -m "not realtime and not proof"
-	$(BIN)/pytest -n 4 --dist loadgroup -m "realtime and not proof"
+	$(BIN)/pytest -n 3 --dist loadfile -m "realtime and not proof"
 
 # Every scenario on both targets, torture, soak, random lives, a sample of mutants, boards in real time: some 12 minutes
 # on two cores.
 proof: $(MUTANTS)
-	$(BIN)/pytest -n auto --dist loadgroup -m "proof and not realtime"
-	$(BIN)/pytest -n 4 --dist loadgroup -m "proof and realtime"
+	$(BIN)/pytest -n auto --dist worksteal -m "proof and not realtime"
+	$(BIN)/pytest -n 4 --dist worksteal -m "proof and realtime"
 
 # Breaks the firmware in some 300 ways and writes which tests notice, tests/mutation/TABLE.md: some 15 minutes on two
 # cores. A run that was ended goes on where it was.

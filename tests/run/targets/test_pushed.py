@@ -15,7 +15,7 @@ from host_tools.sim.network.hosts import VirtualHost
 TEXT = """
 title = "pushed"
 start = 2026-03-10T12:00:00+08:00
-duration = "2h"
+duration = "1h"
 modem = "{modem}"
 counter = false
 [plan]
@@ -27,7 +27,7 @@ name = "collector"
 kind = "collector"
 """
 MODEMS = ["quectel-ec200u", "a7670e", "ml307r", "sim7000g", "air780e", "gm02s"]
-LENGTHS = [(1500,), (1500, 50), (1460, 20), (2800, 100), (100,)]
+LENGTHS = [(1500,), (1460, 20), (2800, 100)]
 QUICK = ("quectel-ec200u", (1500,))
 PERIOD_US = 20_000_000
 
@@ -74,5 +74,5 @@ def test_every_message_is_priced_by_itself(modem: str, lengths: tuple[int, ...])
     assert target.guard
     carried = target.guard.admission.carried_octets()
     truth = world.carrier.figures(IMSI, world.carrier.cycles(IMSI)[-1])["ip_octets"]
-    assert pusher.sent > 300 * min(lengths), "the messages came"
+    assert pusher.sent > 150 * min(lengths), "the messages came"
     assert truth <= carried
