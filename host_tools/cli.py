@@ -258,9 +258,9 @@ def boards(
 @app.command()
 def flash(
     board: BoardOption,
-    port: PortOption,
     image: Annotated[Path, typer.Option(metavar="FILE", help="The MicroPython image for this board, a .bin file.")],
     image_out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write the changed image.")],
+    port: Annotated[str | None, typer.Option(help="As for `deploy`; without it the image is only made.")] = None,
     erase: Annotated[bool, typer.Option(help="Erase the whole flash first, including the ledger.")] = False,
 ) -> None:
     """Add a ledger partition to a MicroPython image and flash it to a board. Not yet run on hardware."""

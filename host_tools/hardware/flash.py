@@ -43,8 +43,11 @@ _TABLE_AT, _TABLE_OCTETS = 0x8000, 0xC00  # of ESP-IDF's partition table
 _BOOTLOADER_AT = {"esp32": 0x1000, "esp32s3": 0, "esp32c3": 0}  # flash offset by chip (Espressif's ROM)
 
 
-def with_ledger(image: Path, out: Path, board: Board) -> None:
-    """Copies a MicroPython image to `out` and adds the partition if needed. Raises UsageError for a wrong image."""
+def with_ledger(image: Path, out: Path, board: Board) -> int:
+    """Copies a MicroPython image to `out` and adds the partition if needed; returns where in the flash that lies.
+
+    Raises UsageError for a wrong image.
+    """
     where = str(image)
     logging.getLogger("mp_image_tool_esp32").setLevel(logging.ERROR)
     try:
@@ -67,6 +70,7 @@ def with_ledger(image: Path, out: Path, board: Board) -> None:
     if new:
         firmware.update_image(table, firmware.header.copy())
     firmware.file.close()
+    return table.by_name(LEDGER).offset
 
 
 def _end(part: PartitionEntry) -> int:
@@ -149,14 +153,16 @@ def check_table(port: str, there: bytes, image: bytes, board: Board) -> None:
         raise UsageError("--port", port, "the board's partition table differs from the image's", hint)
 
 
-def flash(board: Board, port: str, image: Path, out: Path, console: Console, *, erase: bool = False) -> None:
-    """Adds the ledger partition to `image`, saves the result as `out` and writes it to the board.
+def flash(board: Board, port: str | None, image: Path, out: Path, console: Console, *, erase: bool = False) -> None:
+    """Adds the ledger partition to `image`, saves the result as `out` and writes it to the board, if there is a port.
 
     The board's files and ledger stay unless `erase` is set. Raises UsageError when the image or the board does not fit.
     """
-    path = resolve(port)
-    with_ledger(image, out, board)
-    console.print(f"{out}: {image.name} with a ledger of {LEDGER_OCTETS // 1024} KB", markup=False)
+    path = "" if port is None else resolve(port)
+    at = with_ledger(image, out, board)
+    console.print(f"{out}: {image.name} with its ledger at {at:#x}", markup=False)
+    if port is None:
+        return
     if not erase:
         with tempfile.TemporaryDirectory() as folder:
             table = Path(folder) / "table.bin"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from host_tools import cli
 from host_tools.base.errors import UsageError
 from host_tools.hardware import boards, flash
 
@@ -102,11 +103,11 @@ def test_ledger_and_files_are_where_they_must_be(version, flash_mb, mcu, tmp_pat
     in_table = version == "1.24"
     stock = image(tmp_path, with_vfs(STOCK, flash_mb) if in_table else STOCK, mcu, flash_mb if in_table else 4)
     before, octets = stock.read_bytes(), flash_mb * MB
-    flash.with_ledger(stock, tmp_path / "out.bin", BOARDS[mcu])
+    ledger = flash.with_ledger(stock, tmp_path / "out.bin", BOARDS[mcu])
     assert stock.read_bytes() == before
     found = partitions(flashed(tmp_path / "out.bin", mcu, octets), octets)
     kind, sub, begin, end = found["ledger"]
-    assert (kind, sub, end - begin) == (DATA, 6, 256 * 1024)
+    assert (kind, sub, begin, end - begin) == (DATA, 6, ledger, 256 * 1024)
     files = file_system(found, octets)
     if in_table:
         assert (files, (begin, end)) == ((0x200000, octets - 0x40000), (octets - 0x40000, octets))
@@ -260,6 +261,14 @@ def test_esptool_knows_its_orders(words, tmp_path, capfd):
     said = "".join(capfd.readouterr())
     assert str(tmp_path / "port") in said, said
     assert "Usage" not in said, said
+
+
+def test_without_a_port_the_image_is_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    image(tmp_path, STOCK)
+    assert cli.run(["flash", "--board", "own-esp32-quectel", "--image", "esp32.bin", "--out", "out.bin"]) in (0, None)
+    assert capsys.readouterr().out == "out.bin: esp32.bin with its ledger at 0x200000\n"
+    assert partitions(flashed(tmp_path / "out.bin", "esp32", 4 * MB), 4 * MB)["ledger"][2] == 0x200000
 
 
 def test_what_esptool_is_to_do():
