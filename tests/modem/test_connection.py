@@ -136,16 +136,25 @@ def test_nothing_is_charged_for_what_cannot_have_come(opened, booked, case):
     assert ("abandoned", 3) not in booked.calls
 
 
-def test_a_connection_that_is_lost_while_it_closes_is_free(opened, booked):
+def test_a_connection_that_is_lost_while_it_closes_is_left_to_its_driver(opened, booked):
     opened.tx.write(bytes(50), 0, 50)
     opened.rx.write(bytes(50), 0, 50)
     opened.owner, opened.wanted, opened.readable_hint = "a socket", True, True
     opened.close()
     assert opened.state == CLOSING
     opened.lost(ECONNRESET, True)
-    assert (opened.state, opened.owner, opened.wanted, opened.readable_hint) == (FREE, None, False, False)
-    assert (opened.rx.any(), opened.tx.any(), opened.errno) == (0, 0, 0)
+    assert (opened.state, opened._dirty, opened.errno, opened.modem.poked) == (CLOSING, False, 0, True)
     assert [call[0] for call in booked.calls] == ["abandoned", "closed"]
+    opened._free()
+    assert (opened.state, opened.owner, opened.wanted, opened.readable_hint) == (FREE, None, False, False)
+    assert (opened.rx.any(), opened.tx.any()) == (0, 0)
+    assert len(booked.calls) == 2
+
+
+def test_what_is_being_opened_is_left_to_its_driver_too(opened):
+    opened.state, opened._dirty, opened._opened = OPENING, False, False
+    opened.close()
+    assert opened.state == CLOSING, "the opening is under way: the next one must not begin in the middle of it"
 
 
 def test_a_failure_forgets_what_was_to_be_sent(opened, booked):

@@ -461,6 +461,7 @@ def test_a_late_answer_is_taken_for_no_other_name():
     connection.open(True, "one.example", 80)
     run(modem, port, 200)
     connection.close()
+    run(modem, port, 1)
     assert connection.state == FREE
     port.answers = ANSWERS
     connection.open(True, "two.example", 80)

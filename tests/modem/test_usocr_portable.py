@@ -216,6 +216,23 @@ def test_datagrams():
     assert listener.octets == 6
 
 
+def test_closed_while_the_modem_makes_the_socket():
+    """Nothing else is opened in the middle of it, and the socket does not stay."""
+    modem, port, listener = online()
+    connection = modem.connections[0]
+    connection.open(True, "203.0.113.1", 80)
+    port.answers = ((b"AT+USOCR", b""), (b"AT", OK))
+    run(modem, port, 100)
+    assert b"AT+USOCR=6\r" in port.sent()
+    connection.close()
+    assert modem.free_connection() is not connection
+    port.say(b"\r\n+USOCR: 2\r\n\r\nOK\r\n")
+    run(modem, port, 500)
+    assert connection.state == FREE
+    assert port.sent() == b"AT+USOCL=2\r"
+    assert ("opened", 0) not in listener.calls
+
+
 def test_unread_payload_is_counted_whatever_the_total_has():
     for total in (400, 100):  # with what waits, or without
         connection, port, listener = opened()

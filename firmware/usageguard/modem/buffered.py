@@ -124,7 +124,7 @@ class BufferedConnection(Connection):
                 self._start_send()
                 yield True
                 self._sent(self.modem.channel.result)
-            elif self._dirty and self.state >= CLOSING and not self._to_send and not self._segment:
+            elif self.state >= CLOSING and (self._dirty or self.state == CLOSING) and not self._segment + self._to_send:
                 yield from self._close()
             elif self.state == OPEN and self.readable_hint and self._room() and not self.held_up():
                 self._asked = min(self._room(), self.READ_OCTETS)
@@ -199,12 +199,9 @@ class BufferedConnection(Connection):
     def _find_address(self):
         """Generator: `_address` becomes that of the host. False where there is none, or the connection was closed."""
         while self.state == OPENING and self._address is None:
-            host = self._host
-            address = yield from self._look_up(host)
-            if self._host is host:  # else it was closed meanwhile, and opened again
-                self._address = address
-                if address is None:
-                    self._settle(_EHOSTUNREACH)
+            self._address = yield from self._look_up(self._host)
+            if self._address is None:
+                self._settle(_EHOSTUNREACH)
         return self.state == OPENING
 
     def _look_up(self, host):

@@ -128,9 +128,10 @@ class Connection:
     def close(self):
         """Sends what was flushed, then closes and frees the connection. The rest of `tx`, and `rx`, are dropped."""
         if self.state not in (FREE, CLOSING):
+            idle = not self._dirty and self.state != OPENING  # what opens it takes its end in first
             self.state = CLOSING
             self.modem.poked = True
-            if not self._dirty:
+            if idle:
                 self._free()
 
     def fail(self, errno):
@@ -149,8 +150,6 @@ class Connection:
             self.modem.listener.abandoned(self, 0)
         self._ended()
         self.fail(errno)
-        if self.state == CLOSING:
-            self._free()
 
     def next_ms(self, now):
         """Milliseconds until this connection has something to do by itself."""
