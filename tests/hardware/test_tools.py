@@ -1,5 +1,6 @@
 """Identity and monitor."""
 
+import contextlib
 import io
 import json
 import stat
@@ -72,6 +73,28 @@ def test_a_key_that_the_board_lacks_takes_no_other_out_of_the_file(
     with pytest.raises(UsageError, match=words):
         provision(workbench.board.path, "meter-7", keys, workbench.console, force=True)
     assert load_keys(keys) == {"meter-7": b"\x11" * 32}
+
+
+@pytest.mark.proof
+def test_a_cable_pulled_while_a_key_is_replaced_takes_no_valid_key_out_of_the_file(workbench, tmp_path):
+    board, keys = workbench.board, tmp_path / "keys.toml"
+    provision(board.path, "meter-7", keys, workbench.console)
+    before = board.octets_in
+    provision(board.path, "meter-7", keys, workbench.console, force=True)
+    length = board.octets_in - before
+    outcomes = set()
+    for left in range(50, 550, 100):  # the key is among the last octets
+        old = load_keys(keys)["meter-7"].hex()
+        board.cut_after = length - left
+        with contextlib.suppress(UsageError):
+            provision(board.path, "meter-7", keys, workbench.console, force=True)
+        board.power_off()
+        board.power_on()
+        has, stored = secrets_of(board)["key"], load_keys(keys)["meter-7"].hex()
+        assert stored == has or (stored == old != has)
+        outcomes.add((stored == has, stored == old))
+        provision(board.path, "meter-7", keys, workbench.console, force=True)
+    assert len(outcomes) > 1, "before and after the key was written"
 
 
 def test_a_key_that_cannot_be_stored_is_told(workbench, tmp_path, monkeypatch):
