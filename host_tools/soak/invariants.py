@@ -258,6 +258,8 @@ class Checker:
         elif who == "device" and what == "order":
             self._applications[event["a"]] += 1
             self._check("order", self._applications[event["a"]] == 1, f"order {event['a']} was applied twice")
+        elif who == "device" and what == "session-renewed":
+            self._disturb()  # what was sent again into the dead one, only a modem that counts can tell
         elif who == "device" and what == "burst":
             self._burst_s = self.now_s
         elif who == "device" and what == "way-in":
@@ -604,10 +606,9 @@ class Checker:
         delay = 2 * self._interval_s + 900 + (self._interval_s if self._lossy else 0)
         delay += 3 * self._interval_s if self.world.scenario.network.loss_permille > 100 else 0
         online_s = max(self._disturbed_s, self._offline_s)
-        if not self._is_deaf(status):
-            self._deaf_s = INFINITE
-        else:
-            self._deaf_s = min(self._deaf_s, self.now_s)
+        # Attempts are made, and grow rarer, while the carrier stops the SIM as well.
+        self._deaf_s = min(self._deaf_s, self.now_s) if DEAF & set(status["reasons"]) else INFINITE
+        if self._is_deaf(status):
             since_s = max(self._deaf_s, self._disturbed_s, self._stopped_s, self._begun_s)
             if since_s - self._deaf_s < 3 * HOUR_S:  # attempts are further apart later
                 delay, online_s = WAY_IN_S, since_s
