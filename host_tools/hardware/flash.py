@@ -34,8 +34,10 @@ from host_tools.hardware.boards import Board
 from host_tools.hardware.port import resolve
 
 LEDGER = "ledger"
-LEDGER_OCTETS = 64 * 4096  # the most sectors that a ledger uses; wear is spread over all 64
-LEAST_VFS_OCTETS = 1024 * 1024  # for two sets: littlefs uses 4 KB or more for each of a hundred files
+_SECTOR = 4096
+LEDGER_OCTETS = 64 * _SECTOR  # the most sectors that a ledger uses; wear is spread over all of them
+LEAST_LEDGER_OCTETS = 16 * _SECTOR
+LEAST_VFS_OCTETS = 896 * 1024  # two sets with everything take 880 KB: littlefs uses 4 KB or more for each small file
 BAUD = 460_800
 _DATA, _UNDEFINED = 1, 6  # ESP-IDF's partition type and subtype for data without a known format
 _FILES = ("vfs", "ffat")  # what MicroPython calls the partition of the file system
@@ -89,23 +91,23 @@ def _files_octets(table: PartitionTable) -> int:
 
 
 def _no_room(where: str) -> UsageError:
-    least = (LEAST_VFS_OCTETS + LEDGER_OCTETS) // 1024
+    least = (LEAST_VFS_OCTETS + LEAST_LEDGER_OCTETS) // 1024
     problem = f"leaves no {least} KB behind the program for the ledger and the files"
-    hint = "use a stock image for 4 MB of flash or more, and not one with room for two programs (OTA)"
-    return UsageError(where, "partition table", problem, hint)
+    return UsageError(where, "partition table", problem, "use a stock image for 4 MB of flash or more")
 
 
 def _add_ledger(where: str, table: PartitionTable) -> None:
     last = max(table, key=_end)
     files = _files(table)
+    octets = min(LEDGER_OCTETS, (_files_octets(table) - LEAST_VFS_OCTETS) // _SECTOR * _SECTOR)
+    if octets < LEAST_LEDGER_OCTETS or files not in (None, last):
+        raise _no_room(where)
     offset = _end(last)
     if files:
-        if files is not last or files.size < LEAST_VFS_OCTETS + LEDGER_OCTETS:
-            raise _no_room(where)
-        offset -= LEDGER_OCTETS
-        table.resize_part(files.name, files.size - LEDGER_OCTETS)
+        offset -= octets
+        table.resize_part(files.name, files.size - octets)
     label = LEDGER.encode().ljust(PART_NAME_LEN, b"\0")
-    table.append(PartitionEntry(PART_MAGIC, _DATA, _UNDEFINED, offset, LEDGER_OCTETS, label, 0))
+    table.append(PartitionEntry(PART_MAGIC, _DATA, _UNDEFINED, offset, octets, label, 0))
     table.check()
 
 

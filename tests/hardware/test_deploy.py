@@ -9,6 +9,7 @@ from host_tools.base.errors import UsageError
 from host_tools.build import package
 from host_tools.hardware import boards
 from host_tools.hardware.deploy import CRASH_S, DeployFailed, maintained
+from host_tools.hardware.flash import LEAST_VFS_OCTETS
 from host_tools.hardware.monitor import parse
 from host_tools.hardware.port import Port
 from host_tools.hardware.virtual import VirtualBoard
@@ -84,6 +85,22 @@ def test_a_plan_with_everything_has_all_that_it_needs(workbench):
         port.restart()
         status = next(parse(line).status for line in port.lines(UP_S) if parse(line).kind == "status")
     assert (status["phase"], status["balance_fen"], status["granted_octets"]) == ("test", 5_000, 937_500)
+
+
+@pytest.mark.proof
+def test_the_smallest_file_system_that_flash_leaves_holds_two_sets_with_everything(tmp_path):
+    folder = tmp_path / "board"
+    folder.mkdir()
+    (folder / "vfs.bin").write_bytes(b"\xff" * LEAST_VFS_OCTETS)
+    with VirtualBoard(folder, str(tmp_path / "port")) as board:
+        workbench = Workbench(tmp_path, board)
+        upstream = "[upstream]\nsms_number = '+8613800138000'\nntp_host = 'ntp.example'"
+        workbench.config.write_text(CONFIG.replace("[upstream]", EVERYTHING + upstream))
+        assert workbench.deploy(lines=True).slot == "a"
+        assert workbench.deploy(lines=False).octets > 50_000, "another set, not a copy"
+        size, _, blocks, free, *_ = ask(board, "tuple(__import__('os').statvfs('/'))")
+    assert size * blocks == LEAST_VFS_OCTETS
+    assert free > 0
 
 
 def test_secrets_lie_apart_and_are_never_said(deployed):
