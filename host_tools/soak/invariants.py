@@ -129,7 +129,9 @@ class Checker:
         self._bought = self._bought_next = 0  # the allowance by an order, 0 for the plan's
         self._counted_sim = ""  # the first one that is served
         self._struck_s = self._exchanged_s = float("-inf")  # the modem, by a fault; the SIM
+        self._strikes = 0  # of the modem's faults
         self._slowed = False  # the SIM, by the carrier
+        self._resent = 0  # octets, into data sessions that were dead
         self._watchdogs = 0  # resets that the scenario has and the device has not had
         self._heard_s = 0.0
         self._unable_s = 0.0  # the device could last not report, or reported seldom
@@ -259,7 +261,8 @@ class Checker:
             self._applications[event["a"]] += 1
             self._check("order", self._applications[event["a"]] == 1, f"order {event['a']} was applied twice")
         elif who == "device" and what == "session-renewed":
-            self._disturb()  # what was sent again into the dead one, only a modem that counts can tell
+            self._disturb()
+            self._resent += IN_FLIGHT_OCTETS  # into the dead one
         elif who == "device" and what == "burst":
             self._burst_s = self.now_s
         elif who == "device" and what == "way-in":
@@ -315,6 +318,9 @@ class Checker:
     def status(self, status: dict[str, Any]) -> None:
         """Checks the invariants at this status; raises Violated for the first that fails."""
         self.statuses += 1
+        if self._strikes != self.world.modem.faults.strikes:  # of faults that were armed, perhaps long ago
+            self._strikes = self.world.modem.faults.strikes
+            self._disturb()
         stops = self.world.carrier.stops(self._imsi)
         if stops:
             self._stopped_s = self.now_s
@@ -376,7 +382,8 @@ class Checker:
                 if order.set_used.cycle_id in PERIODS:  # also counted in the period that follows
                     self._corrected.add(cycle_id(self._labels()[-1]))
             if order.grant is not None:
-                self._granted_until = (sent_at - self.world.clock.start).total_seconds() + order.grant.valid_s
+                sent_s = (sent_at - self.world.clock.start).total_seconds()  # by the collector's clock
+                self._granted_until = min(sent_s, self.now_s) + order.grant.valid_s
         self._applied = counter
 
     def _check_increasing(self, now: dict[str, Any]) -> None:
@@ -411,6 +418,7 @@ class Checker:
         if status["cycle"] in self._corrected or (self._replanned() and self._corrected):
             return
         packets = unseen // SEGMENT_OCTETS + 1 if unseen else 0
+        unseen += self.carrier.session_round_octets if unseen else 0  # of which the last one may begin a block
         unseen = int((unseen + 2 * packets * self.carrier.per_packet_octets) * (1 + self.carrier.permille / 1000)) + 1
         above = status["rated_octets"] - figures["billed_octets"]
         self._check("under-rated", above >= -unseen, f"{-above} octets too few, {unseen} are unseen")
@@ -420,8 +428,11 @@ class Checker:
 
     def _uncounted(self, figures: dict[str, Any]) -> int:
         """Octets that were sent again, of which only a modem that counts can tell."""
-        again = UNCOUNTED_SLOWED if self._slowed else UNCOUNTED_LOSSY if self._lossy else UNCOUNTED
-        return 0 if self._counts else figures["ip_octets"] * again // 1000
+        if self._counts:
+            return 0
+        lossy = max(UNCOUNTED_LOSSY, self.world.scenario.network.loss_permille)
+        again = UNCOUNTED_SLOWED if self._slowed else lossy if self._lossy else UNCOUNTED
+        return figures["ip_octets"] * again // 1000 + self._resent
 
     def _in_flight(self) -> int:
         """Octets retransmitted since the last reading of the modem's counter, which only the next reading shows; and
@@ -499,13 +510,16 @@ class Checker:
         return cost(tiers, used + self._least) - cost(tiers, used) > balance
 
     def _local_day(self) -> int:
-        local = self.world.clock.utc() + timedelta(minutes=self.plan["utc_offset_min"])
+        """By the device's clock, which is up to a second ahead."""
+        local = self.world.clock.utc() + timedelta(minutes=self.plan["utc_offset_min"], seconds=1)
         return day_number(local.date())
 
     def _silence_is_near(self) -> bool:
-        """Whether the silent period begins within 10 minutes: the device stops before it."""
+        """Whether the silent period begins within 10 minutes: the device stops before it. Without a certain time it
+        looks at the network's."""
         ends = self.plan.get("lifecycle", {}).get("test_until")
-        ahead = self.world.clock.utc() + timedelta(minutes=self.plan["utc_offset_min"] + 10, seconds=5)
+        latest = self.world.clock.utc() + max(timedelta(), self.world.modem.radio.time_error)
+        ahead = latest + timedelta(minutes=self.plan["utc_offset_min"] + 10, seconds=5)
         return ends is not None and ahead.date() >= date.fromisoformat(ends)
 
     def _lapsed(self, status: dict[str, Any]) -> bool:

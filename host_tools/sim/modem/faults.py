@@ -355,7 +355,8 @@ AnyFault = (
 
 
 class Faults:
-    """The armed faults of one modem. `armed` is False as long as nothing is to be looked for."""
+    """The armed faults of one modem. `armed` is False as long as nothing is to be looked for; `strikes` counts those
+    that have struck."""
 
     def __init__(self, modem: Target) -> None:
         self._modem = modem
@@ -363,6 +364,7 @@ class Faults:
         self._urcs: list[list[Any]] = []
         self._running: CommandFault | None = None  # applies to the response of the command that runs
         self.armed = False
+        self.strikes = 0
 
     def inject(self, fault: Fault | dict[str, Any]) -> None:
         """Strikes now. A dict is read as a scenario writes it; a ValueError names the field that is wrong."""
@@ -414,6 +416,7 @@ class Faults:
         self.armed = bool(self._commands or self._urcs)
 
     def _use(self, faults: list[list[Any]], armed: list[Any]) -> None:
+        self.strikes += 1
         armed[1] -= 1
         if armed[1] == 0:
             faults.remove(armed)
