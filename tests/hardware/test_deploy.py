@@ -52,10 +52,14 @@ def test_the_guard_runs_on_what_was_deployed(deployed):
 
 def test_only_what_is_needed_is_sent(deployed):
     names = set(deployed.first.sent)
-    assert {"start.mpy", "usageguard/modem/quectel.mpy", "usageguard/hal/esp32.mpy", "application.mpy"} <= names
+    assert {"start.mpy", "usageguard/__init__.mpy", "usageguard/modem/quectel.mpy", "application.mpy"} <= names
     assert not {"usageguard/hal/host.mpy", "usageguard/hal/virtual.mpy", "main.mpy", "slots.mpy"} & names
-    assert not {"usageguard/config/load.mpy", "usageguard/core/lifecycle.mpy"} & names
-    assert "usageguard/core/account/pool.mpy" not in names
+    assert not {"usageguard/config/load.mpy", "usageguard/core/account/pool.mpy"} & names
+    merged = package.build(package.settings(deployed.config), BOARD, deployed.app)["usageguard/__init__.mpy"]
+    for used in (b"QuectelConnection", b"PeriodTracker", b"Partition"):
+        assert used in merged
+    for unused in (b"CipConnection", b"HostHal", b"Lifecycle", b"PoolTerms"):
+        assert unused not in merged
     assert deployed.first.packed_octets <= 51 * 1024
 
 
@@ -72,7 +76,7 @@ pace = true
 """
 
 
-PARTS = ("core/account/pool", "core/account/money", "core/lifecycle", "guard/burst_guard", "modem/messenger")
+PARTS = ("core/account/money", "guard/burst_guard", "modem/messenger")
 
 
 def test_a_plan_with_everything_has_all_that_it_needs(workbench):
@@ -208,9 +212,9 @@ def test_an_application_that_ends_at_once_is_told_and_no_failure(workbench):
 def test_a_file_damaged_in_flash_is_sent_again(workbench):
     workbench.deploy()
     with Port(workbench.board.path) as port, maintained(port):
-        port.run("f = open('/a/usageguard/store/ring.mpy', 'r+b'); f.seek(99); f.write(b'!'); f.close()")
+        port.run("f = open('/a/usageguard/store/reopen.mpy', 'r+b'); f.seek(99); f.write(b'!'); f.close()")
     repaired = workbench.deploy()
-    assert repaired.sent == ["usageguard/store/ring.mpy"]
+    assert repaired.sent == ["usageguard/store/reopen.mpy"]
 
 
 def config_with(old, new):
