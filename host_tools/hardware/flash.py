@@ -10,6 +10,7 @@ esptool writes the image. It runs as a program because its options are stable an
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import shutil
@@ -111,25 +112,31 @@ def _add_ledger(where: str, table: PartitionTable) -> None:
     table.check()
 
 
-def keep_table(out: Path, there: bytes, board: Board) -> bool:
+def keep_table(out: Path, there: bytes) -> bool:
     """Gives the image `out` the board's own table `there`, so that files and ledger stay where they are.
 
     False, and the image as it was, where the board has no ledger, has its programs elsewhere, or would have no files: a
     MicroPython up to 1.25 finds none that its table does not have.
     """
     image = Firmware(str(out))
-    image.file.close()
-    try:
-        table = PartitionTable.from_bytes(there, image.header.flash_size)
-    except (PartitionError, ValueError, struct.error):  # a blank flash, or another program's
-        return False
-    programs = {part for part in image.table if part.name not in (LEDGER, *_FILES)}
-    if not table.find(LEDGER) or not programs <= set(table) or (_files(image.table) and not _files(table)):
-        return False
-    with out.open("r+b") as file:
-        file.seek(_TABLE_AT - _BOOTLOADER_AT[board.mcu])
-        file.write(there[:_TABLE_OCTETS])
+    with contextlib.closing(image.file):
+        try:
+            table = PartitionTable.from_bytes(there, image.header.flash_size)
+        except (PartitionError, ValueError, struct.error):  # a blank flash, or another program's
+            return False
+        programs = {part for part in image.table if part.name not in (LEDGER, *_FILES)}
+        if not table.find(LEDGER) or not programs <= set(table) or (_files(image.table) and not _files(table)):
+            return False
+        header = image.header.copy()
+        # The bootloader refuses a table that goes beyond the size in its own header: 4 MB since 1.26, on every flash.
+        header.flash_size = max(header.flash_size, _power_of_two(max(map(_end, table))))
+        image.update_image(table, header)
     return True
+
+
+def _power_of_two(octets: int) -> int:
+    """The least one that is no smaller."""
+    return 1 << (octets - 1).bit_length()
 
 
 def writing(board: Board, image: Path, erase: bool) -> list[str]:
@@ -170,7 +177,7 @@ def flash(board: Board, port: str | None, image: Path, out: Path, console: Conso
             table = Path(folder) / "table.bin"
             _esptool(board, port, path, reading(table))
             there = table.read_bytes()
-        if keep_table(out, there, board):
+        if keep_table(out, there):
             console.print("the board keeps its partition table, its files and its ledger", markup=False)
         check_table(port, there, out.read_bytes(), board)
     _esptool(board, port, path, writing(board, out, erase))
