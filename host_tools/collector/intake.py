@@ -132,16 +132,18 @@ class Collector:
     def _order(self, received: Received, new: bool) -> Order | None:
         """The order to send with the acknowledgement of a report that was stored."""
         device, report, at = received.device, received.report, received.received_at
-        pending = self.store.pending_order(device)
+        book = self.store.book
         order = None
-        if pending is None:
+        if book.pending(device) is None:
             order = self.orders(device, report, at)
         elif new and self.store.latest(device) == received:
             # The device made this report after the exchanges before it, so it has not applied what is pending.
             order = self.stops(device, report, at)
+            if order is None:
+                book.hurry(device)
         if order is None:
-            return pending
-        self.store.add_order(device, order, at)  # stored before it is sent, so that it is repeated unchanged
+            return book.send(device, at)
+        book.add(device, order, at)  # stored before it is sent, so that it is repeated unchanged
         return order
 
     def answer(self, exchange: Exchange, kept: Kept | None = None, acknowledgement: bytes = b"") -> bytes:

@@ -1,83 +1,18 @@
-"""Reports and orders in SQLite. Adding a report twice changes nothing; gaps and contradictions are recorded."""
+"""Reports in SQLite. Adding a report twice changes nothing; gaps and contradictions are recorded."""
 
 from __future__ import annotations
 
 import enum
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from host_tools.collector.order import MAX_COUNTER, Order
+from host_tools.collector.database import BUSY_S, Database
+from host_tools.collector.order_book import OrderBook
 from host_tools.collector.verify import Report, decode_report
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS life (
-    device TEXT NOT NULL,
-    life INTEGER NOT NULL,
-    life_id BLOB,
-    since TEXT NOT NULL,
-    PRIMARY KEY (device, life)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS report (
-    device TEXT NOT NULL,
-    life INTEGER NOT NULL,
-    boot_id INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    received_at TEXT NOT NULL,
-    path TEXT NOT NULL,
-    cycle_id INTEGER NOT NULL,
-    carried_octets INTEGER NOT NULL,
-    rated_octets INTEGER NOT NULL,
-    counter INTEGER NOT NULL,
-    payload BLOB NOT NULL,
-    packets INTEGER,
-    sessions INTEGER,
-    PRIMARY KEY (device, life, boot_id, seq)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS alarm (
-    device TEXT NOT NULL,
-    received_at TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    detail TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS sim (
-    device TEXT NOT NULL PRIMARY KEY,
-    sim BLOB NOT NULL,
-    since TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sent_order (
-    device TEXT NOT NULL,
-    counter INTEGER NOT NULL,
-    sent_at TEXT NOT NULL,
-    payload BLOB NOT NULL,
-    PRIMARY KEY (device, counter)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS refused_order (
-    device TEXT NOT NULL,
-    counter INTEGER NOT NULL,
-    refused_at TEXT NOT NULL,
-    PRIMARY KEY (device, counter)
-) STRICT, WITHOUT ROWID;
-"""
-_LAYOUT = 5  # PRAGMA user_version; 0 is a new file, or one without orders
-# Migrations by the layout that they start from; each runs before the schema, on a file that has reports.
-_MIGRATIONS = {
-    0: "ALTER TABLE report ADD COLUMN counter INTEGER NOT NULL DEFAULT 0;",
-    1: "ALTER TABLE report RENAME TO report_1;",
-}
-_WITH_PACKETS = "ALTER TABLE report ADD COLUMN packets INTEGER; ALTER TABLE report ADD COLUMN sessions INTEGER;"
-_FROM_REPORT_1 = """
-INSERT INTO life SELECT device, 1, NULL, MIN(received_at) FROM report_1 GROUP BY device;
-INSERT INTO report SELECT device, 1, boot_id, seq, received_at, path, cycle_id, carried_octets, rated_octets, counter,
-    payload, NULL, NULL FROM report_1;
-DROP TABLE report_1;
-"""
-_BUSY_S = 5.0  # how long a write waits for another program's lock on the file
 
 # Figures that never decrease from one (boot_id, seq) to the next.
 _CUMULATIVE = ("cycle_id", "carried_octets", "rated_octets", "counter")
@@ -142,7 +77,7 @@ class Kept:
 
 
 class Store:
-    """Reports by (device, life, boot_id, seq), orders by (device, counter).
+    """Reports by (device, life, boot_id, seq); `book` has the orders.
 
     A life is what one ledger counts, from its first record to its loss: within it (boot_id, seq) never comes twice
     and octets never go back. Lives are numbered from 1 in the order in which they were first heard of; the one with
@@ -154,51 +89,17 @@ class Store:
     One thread at a time may use a store, whichever it is; `life_ids` is for any thread at any time.
     """
 
-    def __init__(self, path: str | Path = ":memory:", busy_s: float = _BUSY_S) -> None:
-        self._db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
-        try:
-            self._open()
-        except sqlite3.Error:
-            self._db.close()
-            raise
+    def __init__(self, path: str | Path = ":memory:", busy_s: float = BUSY_S) -> None:
+        self._db = Database(path, busy_s)
+        self.book = OrderBook(self._db)
         self._life_ids: dict[str, tuple[bytes, ...]] = {}
         for device, life_id in self._db.execute(
             "SELECT device, life_id FROM life WHERE life_id IS NOT NULL ORDER BY device, life"
         ):
             self._remember(device, life_id)
 
-    def _open(self) -> None:
-        (layout,) = self._db.execute("PRAGMA user_version").fetchone()
-        if layout > _LAYOUT:
-            raise sqlite3.DatabaseError(f"made by a later version: its layout is {layout}, this one's {_LAYOUT}")
-        # WAL: readers are not blocked by a write. FULL: an acknowledged report survives a power cut.
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        if layout == _LAYOUT:
-            return
-        with self._transaction():
-            has_reports = self._db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'report'").fetchone()
-            before_lives = bool(has_reports) and layout < 2
-            steps = [_MIGRATIONS[each] for each in range(layout, 2)] if before_lives else []
-            steps += [_WITH_PACKETS] if 2 <= layout < 5 else []
-            steps += [_SCHEMA, *([_FROM_REPORT_1] if before_lives else [])]
-            for statement in "".join(steps).split(";"):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {_LAYOUT}")
-
     def close(self) -> None:
         self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        # Takes the write lock first: a transaction that reads and then finds the lock taken fails at once.
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        finally:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
 
     def life_ids(self, device: str) -> tuple[bytes, ...]:
         """The life ids that the device has reported, newest first."""
@@ -220,7 +121,7 @@ class Store:
         def alarm(kind: str, detail: str) -> None:
             alarms.append(Alarm(device, received_at, kind, detail))
 
-        with self._transaction():
+        with self._db.transaction():
             lives = self._db.execute(
                 "SELECT life, life_id FROM life WHERE device = ? ORDER BY life DESC", (device,)
             ).fetchall()
@@ -251,7 +152,7 @@ class Store:
                 alarm("usage_went_back", detail)
             if report.sim:
                 alarms += self._sims(device, report.sim, received_at)
-            for detail in self._refusals(device, life, report, at):
+            if detail := self.book.refusal(device, life, report, at):
                 alarm("order_refused", detail)
             key = (device, life, report.boot_id, report.seq)
             figures = tuple(getattr(report, name) for name in _CUMULATIVE)
@@ -354,87 +255,6 @@ class Store:
             "SELECT device, received_at, kind, detail FROM alarm WHERE device = ? ORDER BY rowid", (device,)
         )
         return [Alarm(name, datetime.fromisoformat(at), kind, detail) for name, at, kind, detail in rows]
-
-    def next_counter(self, device: str) -> int:
-        """The counter for a new order: above every counter that was sent or that the device reported as applied.
-
-        OverflowError when there is none left.
-        """
-        after = max(self._applied(device), self._last_sent(device))
-        if after >= MAX_COUNTER:
-            raise OverflowError(f"{device} has had {after} orders")
-        return after + 1
-
-    def add_order(self, device: str, order: Order, sent_at: datetime) -> None:
-        """Stores an order before it is sent. Raises ValueError when its counter was used before.
-
-        Orders that wait for the device and were not applied by its newest report go after this one, as later orders
-        with the same keys, but for those that this one has as well.
-        """
-        if order.counter < self.next_counter(device):
-            raise ValueError(f"the counter {order.counter} of an order for {device} was used before")
-        waiting = [Order.decode(payload) for _, _, payload in self._waiting(device)]
-        added = [order]
-        for each in waiting:
-            counter = order.counter + len(added)
-            later = msgspec.structs.replace(each, counter=counter, **dict.fromkeys(order.names()))
-            added += [later] if later.names() else []
-        with self._transaction():
-            for each in waiting:
-                self._db.execute("DELETE FROM sent_order WHERE device = ? AND counter = ?", (device, each.counter))
-            for each in added:
-                self._db.execute(
-                    "INSERT INTO sent_order VALUES (?, ?, ?, ?)",
-                    (device, each.counter, sent_at.isoformat(), each.encode()),
-                )
-
-    def pending_order(self, device: str) -> Order | None:
-        """The first order that no report shows to be applied or refused, or followed by one that was applied."""
-        waiting = self._waiting(device)
-        return Order.decode(waiting[0][2]) if waiting else None
-
-    def orders(self, device: str) -> list[tuple[datetime, Order]]:
-        """Every order sent to the device, with the time when it was first sent."""
-        rows = self._db.execute("SELECT sent_at, payload FROM sent_order WHERE device = ? ORDER BY counter", (device,))
-        return [(datetime.fromisoformat(at), Order.decode(payload)) for at, payload in rows]
-
-    def _applied(self, device: str) -> int:
-        return self._db.execute("SELECT MAX(counter) FROM report WHERE device = ?", (device,)).fetchone()[0] or 0
-
-    def _waiting(self, device: str) -> list[tuple[int, str, bytes]]:
-        """(counter, sent_at, payload) of the orders that wait for the device; the first one is sent now."""
-        return self._db.execute(
-            "SELECT counter, sent_at, payload FROM sent_order WHERE device = ? AND counter > ? AND counter NOT IN"
-            " (SELECT counter FROM refused_order WHERE device = ?) ORDER BY counter",
-            (device, self._applied(device), device),
-        ).fetchall()
-
-    def _refusals(self, device: str, life: int, report: Report, at: str) -> Iterator[str]:
-        """What a new report shows to be refused of the order that waits. An order refused as a whole is retired.
-
-        The device counts refusals since its boot, and only one order at a time is sent to it.
-        """
-        waiting = self._waiting(device)
-        if not waiting:
-            return
-        counter, sent_at, _ = waiting[0]
-        before = self._db.execute(
-            "SELECT payload FROM report WHERE device = ? AND life = ? AND boot_id = ? AND received_at <= ?"
-            " ORDER BY seq DESC LIMIT 1",
-            (device, life, report.boot_id, sent_at),
-        ).fetchone()
-        if report.refused <= (decode_report(before[0]).refused if before else 0):
-            return
-        if report.counter >= counter:
-            yield f"order {counter}: the device has no part for some of its keys"
-            return
-        self._db.execute("INSERT INTO refused_order VALUES (?, ?, ?)", (device, counter, at))
-        # The next one is sent from now on: refusals until now are not its own.
-        self._db.execute("UPDATE sent_order SET sent_at = ? WHERE device = ? AND counter > ?", (at, device, counter))
-        yield f"order {counter}: the device does not know a key of it, or a value is out of the device's range"
-
-    def _last_sent(self, device: str) -> int:
-        return self._db.execute("SELECT MAX(counter) FROM sent_order WHERE device = ?", (device,)).fetchone()[0] or 0
 
     def _received(self, device: str, order: str, *more: object) -> Iterator[Received]:
         rows = self._db.execute(

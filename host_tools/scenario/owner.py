@@ -221,7 +221,7 @@ class Owner:
 
     def _next(self, device: str, keys: dict[str, Any]) -> Order:
         self.sent += 1
-        return Order(counter=self.store.next_counter(device), **keys).checked()
+        return Order(counter=self.store.book.next_counter(device), **keys).checked()
 
     def _shown(self, news: News, cycle: int) -> Iterator[tuple[str, Any]]:
         """(key, value) of what the platform shows and was not sent to the device yet."""

@@ -289,7 +289,7 @@ class Checker:
         self._cause_s.clear()
 
     def _orders(self) -> list[tuple[datetime, Order]]:
-        return self.world.store.orders(self.world.device_id)
+        return self.world.store.book.sent(self.world.device_id)
 
     def _report(self, received: Received, kept: Kept) -> None:
         """Called for each report that the collector has kept and answered."""

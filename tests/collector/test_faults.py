@@ -117,7 +117,7 @@ def test_a_slow_commit_delays_nobody_else(path):
 
     with closing(Store(path)) as store, serving(store) as (device, other):
         assert ask(device, sealed(seq=0), 1) == (1, Code.CHANGED)
-        store._db.create_function("pause", 0, pause)
+        store._db.connection.create_function("pause", 0, pause)
         store._db.execute("CREATE TEMP TRIGGER slow AFTER INSERT ON report BEGIN SELECT pause(); END")
         try:
             device.send(post(sealed(seq=1), 2))
@@ -161,7 +161,7 @@ def test_what_is_being_kept_when_the_collector_ends_is_answered(path):
         return finish.wait(2 * PATIENCE_S)
 
     with closing(Store(path)) as store:
-        store._db.create_function("pause", 0, pause)
+        store._db.connection.create_function("pause", 0, pause)
         store._db.execute("CREATE TEMP TRIGGER slow AFTER INSERT ON report BEGIN SELECT pause(); END")
         with serving(store) as (device, _):
             device.send(post(sealed(seq=0), 1))

@@ -31,7 +31,7 @@ class World:
         self.asked.append((device, report.seq, now))
         if self.wanted is None:
             return None
-        return Order(counter=self.collector.store.next_counter(device), limit=self.wanted)
+        return Order(counter=self.collector.store.book.next_counter(device), limit=self.wanted)
 
     def ask(self, blob, mid=1, kind=CON, code=POST, path=("r",), token=b"ab", remote=None):
         request = Message(code=code, payload=blob, uri_path=path, _mtype=kind, _mid=mid, _token=token)
@@ -204,7 +204,7 @@ def test_whatever_is_lost_a_device_takes_each_order_once_and_ends_with_the_last(
         if wishes == told:
             return None
         told[:] = wishes
-        return Order(counter=world.collector.store.next_counter(device), limit=wishes[-1])
+        return Order(counter=world.collector.store.book.next_counter(device), limit=wishes[-1])
 
     def report(seq, counter):
         exchanges.append(seq)
@@ -282,7 +282,7 @@ class Wishes:
         return self._next(stop=1) if wanted else None
 
     def _next(self, **keys):
-        return Order(counter=self.collector.store.next_counter(DEVICE), **keys)
+        return Order(counter=self.collector.store.book.next_counter(DEVICE), **keys)
 
 
 def test_a_refused_order_is_retired_and_told_and_the_next_one_goes(world):
@@ -308,7 +308,7 @@ def test_keys_that_a_device_has_no_part_for_are_told(world):
     device.reports()
     (alarm,) = world.collector.store.alarms(DEVICE)
     assert (alarm.kind, alarm.detail.split(":")[0]) == ("order_refused", "order 1")
-    assert world.collector.store.pending_order(DEVICE) is None
+    assert world.collector.store.book.pending(DEVICE) is None
 
 
 def test_a_stop_is_never_behind_anything(world):
@@ -370,4 +370,4 @@ def test_a_short_message_is_not_answered_and_takes_no_order(world):
     world.wanted = 500
     world.collector.sms_user_data(sealed())
     assert world.asked == []
-    assert world.collector.store.orders(DEVICE) == []
+    assert world.collector.store.book.sent(DEVICE) == []

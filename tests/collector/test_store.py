@@ -258,39 +258,39 @@ def test_as_of_is_what_had_arrived_by_then(store):
 
 
 def test_an_order_is_open_until_a_report_shows_it(store):
-    assert store.pending_order(DEVICE) is None
-    assert store.next_counter(DEVICE) == 1
+    assert store.book.pending(DEVICE) is None
+    assert store.book.next_counter(DEVICE) == 1
     first = Order(counter=1, stop=1)
-    store.add_order(DEVICE, first, T0)
-    assert store.pending_order(DEVICE) == first
-    assert store.pending_order("tracker-002") is None
-    assert store.next_counter(DEVICE) == 2
+    store.book.add(DEVICE, first, T0)
+    assert store.book.pending(DEVICE) == first
+    assert store.book.pending("tracker-002") is None
+    assert store.book.next_counter(DEVICE) == 2
     add(store, 1, 0, counter=0)
-    assert store.pending_order(DEVICE) == first
+    assert store.book.pending(DEVICE) == first
     add(store, 1, 1, counter=1)
-    assert store.pending_order(DEVICE) is None
+    assert store.book.pending(DEVICE) is None
     add(store, 1, 2, counter=9)  # of another collector
-    assert store.next_counter(DEVICE) == 10
+    assert store.book.next_counter(DEVICE) == 10
     with pytest.raises(ValueError, match="counter 9 of an order for tracker-001 was used before"):
-        store.add_order(DEVICE, Order(counter=9, stop=0), T0)
+        store.book.add(DEVICE, Order(counter=9, stop=0), T0)
     second = Order(counter=10, stop=0)
-    store.add_order(DEVICE, second, T0 + timedelta(days=1))
-    assert store.orders(DEVICE) == [(T0, first), (T0 + timedelta(days=1), second)]
+    store.book.add(DEVICE, second, T0 + timedelta(days=1))
+    assert store.book.sent(DEVICE) == [(T0, first), (T0 + timedelta(days=1), second)]
 
 
 def test_counters_come_to_an_end(store):
-    store.add_order(DEVICE, Order(counter=MAX_COUNTER, stop=1), T0)
+    store.book.add(DEVICE, Order(counter=MAX_COUNTER, stop=1), T0)
     with pytest.raises(OverflowError):
-        store.next_counter(DEVICE)
+        store.book.next_counter(DEVICE)
 
 
 def test_an_order_outlives_the_collector(tmp_path):
     path = tmp_path / "reports.sqlite"
     order = Order(counter=1, limit=5)
     with closing(Store(path)) as first:
-        first.add_order(DEVICE, order, T0)
+        first.book.add(DEVICE, order, T0)
     with closing(Store(path)) as again:
-        assert again.pending_order(DEVICE) == order
+        assert again.book.pending(DEVICE) == order
 
 
 BEFORE_ORDERS = """
@@ -328,7 +328,7 @@ def test_a_database_from_before_is_brought_up_to_date(tmp_path, since, many, mor
             assert store.lives(DEVICE) == 1
             assert store.history(DEVICE)[0].report.counter == 0
             assert store.history(DEVICE)[0].received_at == T0
-            assert store.next_counter(DEVICE) == 2
+            assert store.book.next_counter(DEVICE) == 2
             assert store.alarms(DEVICE) == []
 
 
@@ -381,8 +381,8 @@ def test_the_traffic_of_a_period_is_that_of_all_its_boots(store):
 def test_a_later_collectors_database_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "reports.sqlite"
     with closing(sqlite3.connect(path)) as later:
-        later.execute("PRAGMA user_version = 6")
+        later.execute("PRAGMA user_version = 7")
     before = path.read_bytes()
-    with pytest.raises(sqlite3.DatabaseError, match="made by a later version: its layout is 6, this one's 5"):
+    with pytest.raises(sqlite3.DatabaseError, match="made by a later version: its layout is 7, this one's 6"):
         Store(path)
     assert path.read_bytes() == before

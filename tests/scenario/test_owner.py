@@ -72,7 +72,7 @@ class Scene:
         order = self.owner.order(DEVICE, Report(*values), now)
         if order is None:
             return None
-        self.store.add_order(DEVICE, order, now)
+        self.store.book.add(DEVICE, order, now)
         self.sent.append(order)
         assert order.counter == self.owner.sent == len(self.sent)
         return {key: getattr(order, key) for key in order.__struct_fields__[1:] if getattr(order, key) is not None}
@@ -142,7 +142,7 @@ def test_a_stop_that_is_due_does_not_wait_for_what_waits():
     report = Report(*fields(seq=99))
     assert scene.owner.stop(DEVICE, report, now) == Order(counter=1, stop=1)
     assert scene.owner.stop(DEVICE, report, now) is None, "once"
-    scene.store.add_order(DEVICE, Order(counter=1, stop=1), now)
+    scene.store.book.add(DEVICE, Order(counter=1, stop=1), now)
     scene.sent.append(None)
     assert scene.report(2) == {"limit": 5, "accept": 1}, "not the word before it"
     assert scene.owner.stop(DEVICE, report, START + timedelta(hours=3)) is None
@@ -156,7 +156,7 @@ def test_the_platforms_stop_does_not_wait_either():
     assert scene.owner.stop(DEVICE, report, START) is None
     scene.shows(stops=("manual",))
     assert scene.owner.stop(DEVICE, report, START) == Order(counter=1, stop=1)
-    scene.store.add_order(DEVICE, Order(counter=1, stop=1), START)
+    scene.store.book.add(DEVICE, Order(counter=1, stop=1), START)
     scene.sent.append(None)
     assert scene.report(0) is None
 

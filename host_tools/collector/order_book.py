@@ -1,0 +1,253 @@
+"""Orders in the collector's database: in which order they go, what became of each, and who gave it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from host_tools.collector.database import Database
+from host_tools.collector.order import MAX_COUNTER, Order
+from host_tools.collector.verify import Report, decode_report
+
+
+class State(enum.Enum):
+    """Of an order that somebody gave."""
+
+    WAITING = "waiting"  # for the device's next report
+    SENT = "sent"  # and not yet known to be applied
+    APPLIED = "applied"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"  # by a later order with the same keys, before it was sent
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An order that somebody gave, and what became of it.
+
+    `before`: what the device's newest report said then. `since`: when `state` was reached, as far as that is known.
+    """
+
+    id: int
+    device: str
+    given_at: datetime
+    given_by: str
+    what: str
+    why: str
+    before: str
+    state: State
+    since: datetime | None
+
+
+class _Waiting(NamedTuple):
+    counter: int
+    sent_at: str | None
+    payload: bytes
+    given: int | None
+
+
+class OrderBook:
+    """Orders by (device, counter). One at a time goes to a device: the first that no report shows to be applied or
+    refused, or followed by one that was applied. As with a Store, any method may raise sqlite3.Error."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def next_counter(self, device: str) -> int:
+        """The counter for a new order: above every counter that was used or that the device reported as applied.
+
+        OverflowError when there is none left.
+        """
+        after = max(self._applied(device), self._last(device))
+        if after >= MAX_COUNTER:
+            raise OverflowError(f"{device} has had {after} orders")
+        return after + 1
+
+    def add(self, device: str, order: Order, sent_at: datetime) -> None:
+        """Stores an order that is sent now, before it is. Raises ValueError when its counter was used before.
+
+        Orders that wait for the device and were not applied by its newest report go after this one, as later orders
+        with the same keys, but for those that this one has as well.
+        """
+        if order.counter < self.next_counter(device):
+            raise ValueError(f"the counter {order.counter} of an order for {device} was used before")
+        with self._db.transaction():
+            waiting = self._waiting(device)
+            self._insert(device, order, sent_at, None)
+            self._put_behind(device, order, waiting)
+
+    def give(self, device: str, order: Order, at: datetime, *, by: str, what: str, why: str, before: str) -> int:
+        """Queues the keys of `order`, which gets a counter of its own, behind what waits; returns its id.
+
+        What waits, was not sent, and has no other keys is superseded. `by`, `what`, `why` and `before`: see Given.
+        """
+        with self._db.transaction():
+            for each in self._waiting(device):
+                if each.sent_at is None and set(Order.decode(each.payload).names()) <= set(order.names()):
+                    self._drop(device, each, State.SUPERSEDED)
+            given = self._db.execute(
+                "INSERT INTO given_order (device, given_at, given_by, what, why, before) VALUES (?, ?, ?, ?, ?, ?)",
+                (device, at.isoformat(), by, what, why, before),
+            ).lastrowid
+            assert given is not None
+            self._insert(device, msgspec.structs.replace(order, counter=self.next_counter(device)), None, given)
+        return given
+
+    def send(self, device: str, at: datetime) -> Order | None:
+        """The order that goes with an acknowledgement now; None where none waits."""
+        waiting = self._waiting(device)
+        if not waiting:
+            return None
+        first = waiting[0]
+        if first.sent_at is None:
+            with self._db.transaction():
+                self._db.execute(
+                    "UPDATE device_order SET sent_at = ? WHERE device = ? AND counter = ?",
+                    (at.isoformat(), device, first.counter),
+                )
+        return Order.decode(first.payload)
+
+    def hurry(self, device: str) -> None:
+        """Puts a stop that waits behind other orders in front of them. Only where the device's newest report shows that
+        it has not applied the first one: it is given a higher counter, so that one that was applied would be twice."""
+        waiting = self._waiting(device)
+        for stop in waiting[1:]:
+            order = Order.decode(stop.payload)
+            if order.stop:
+                with self._db.transaction():
+                    self._delete(device, stop.counter)
+                    first = msgspec.structs.replace(order, counter=self.next_counter(device))
+                    self._insert(device, first, None, stop.given)
+                    self._put_behind(device, first, [each for each in waiting if each is not stop])
+                return
+
+    def cancel(self, given: int) -> Given | None:
+        """Takes back an order that waits; returns it as it is then, in whatever state. None: there is no such order."""
+        with self._db.transaction():
+            for order in self.given(id=given):
+                for each in self._waiting(order.device):
+                    if each.given == given and each.sent_at is None:
+                        self._drop(order.device, each, State.CANCELLED)
+        return next(iter(self.given(id=given)), None)
+
+    def pending(self, device: str) -> Order | None:
+        """The order that goes to the device next, or was sent and is not yet known to be applied."""
+        waiting = self._waiting(device)
+        return Order.decode(waiting[0].payload) if waiting else None
+
+    def sent(self, device: str) -> list[tuple[datetime, Order]]:
+        """Every order sent to the device, with the time when it was first sent."""
+        rows = self._db.execute(
+            "SELECT sent_at, payload FROM device_order WHERE device = ? AND sent_at IS NOT NULL ORDER BY counter",
+            (device,),
+        )
+        return [(datetime.fromisoformat(at), Order.decode(payload)) for at, payload in rows]
+
+    def given(self, devices: Sequence[str] = (), id: int | None = None) -> list[Given]:
+        """The orders that somebody gave, the oldest first: to these devices, or to all."""
+        rows = self._db.execute(
+            "SELECT id, g.device, given_at, given_by, what, why, before, ended, sent_at,"
+            " (SELECT refused_at FROM refused_order AS r WHERE r.device = g.device AND r.counter = o.counter),"
+            " (SELECT MIN(received_at) FROM report WHERE report.device = g.device AND report.counter >= o.counter)"
+            " FROM given_order AS g LEFT JOIN device_order AS o ON o.given = g.id"
+            " WHERE ? IS NULL OR id = ? ORDER BY id",
+            (id, id),
+        )
+        return [_given(*row) for row in rows if not devices or row[1] in devices]
+
+    def refusal(self, device: str, life: int, report: Report, at: str) -> str:
+        """What a new report shows to be refused of the order that was sent, "" for nothing. An order that was refused
+        as a whole is retired. For use in a transaction, before the report is stored.
+
+        The device counts refusals since its boot, and only one order at a time is sent to it.
+        """
+        waiting = self._waiting(device)
+        if not waiting or waiting[0].sent_at is None:
+            return ""
+        counter, sent_at, *_ = waiting[0]
+        before = self._db.execute(
+            "SELECT payload FROM report WHERE device = ? AND life = ? AND boot_id = ? AND received_at <= ?"
+            " ORDER BY seq DESC LIMIT 1",
+            (device, life, report.boot_id, sent_at),
+        ).fetchone()
+        if report.refused <= (decode_report(before[0]).refused if before else 0):
+            return ""
+        if report.counter >= counter:
+            return f"order {counter}: the device has no part for some of its keys"
+        self._db.execute("INSERT INTO refused_order VALUES (?, ?, ?)", (device, counter, at))
+        return f"order {counter}: the device does not know a key of it, or a value is out of the device's range"
+
+    def _put_behind(self, device: str, order: Order, waiting: list[_Waiting]) -> None:
+        """Gives what waits counters above that of `order`, without the keys that it has as well."""
+        counter = order.counter
+        for each in waiting:
+            later = msgspec.structs.replace(
+                Order.decode(each.payload), counter=counter + 1, **dict.fromkeys(order.names())
+            )
+            if later.names():
+                self._delete(device, each.counter)
+                self._insert(device, later, None, each.given)
+                counter += 1
+            else:
+                self._drop(device, each, State.SUPERSEDED)
+
+    def _insert(self, device: str, order: Order, sent_at: datetime | None, given: int | None) -> None:
+        self._db.execute(
+            "INSERT INTO device_order VALUES (?, ?, ?, ?, ?)",
+            (device, order.counter, sent_at.isoformat() if sent_at else None, order.encode(), given),
+        )
+
+    def _delete(self, device: str, counter: int) -> None:
+        self._db.execute("DELETE FROM device_order WHERE device = ? AND counter = ?", (device, counter))
+
+    def _drop(self, device: str, each: _Waiting, ended: State) -> None:
+        self._delete(device, each.counter)
+        self._db.execute("UPDATE given_order SET ended = ? WHERE id = ?", (ended.value, each.given))
+
+    def _applied(self, device: str) -> int:
+        return self._db.execute("SELECT MAX(counter) FROM report WHERE device = ?", (device,)).fetchone()[0] or 0
+
+    def _last(self, device: str) -> int:
+        return self._db.execute("SELECT MAX(counter) FROM device_order WHERE device = ?", (device,)).fetchone()[0] or 0
+
+    def _waiting(self, device: str) -> list[_Waiting]:
+        """The orders that wait for the device; the first one is sent."""
+        return [
+            _Waiting(*row)
+            for row in self._db.execute(
+                "SELECT counter, sent_at, payload, given FROM device_order WHERE device = ? AND counter > ?"
+                " AND counter NOT IN (SELECT counter FROM refused_order WHERE device = ?) ORDER BY counter",
+                (device, self._applied(device), device),
+            )
+        ]
+
+
+def _given(
+    id: int,
+    device: str,
+    given_at: str,
+    given_by: str,
+    what: str,
+    why: str,
+    before: str,
+    ended: str | None,
+    sent_at: str | None,
+    refused_at: str | None,
+    applied_at: str | None,
+) -> Given:
+    state, since = State.WAITING, None
+    if ended:
+        state = State(ended)
+    elif refused_at:
+        state, since = State.REFUSED, refused_at
+    elif applied_at:
+        state, since = State.APPLIED, applied_at
+    elif sent_at:
+        state, since = State.SENT, sent_at
+    when = datetime.fromisoformat(since) if since else None
+    return Given(id, device, datetime.fromisoformat(given_at), given_by, what, why, before, state, when)

@@ -1,0 +1,169 @@
+"""Orders that somebody gives by way of the database, while a collector serves it."""
+
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from host_tools.collector.order import Order
+from host_tools.collector.order_book import State
+from host_tools.collector.store import Store
+from tests.collector.sealed import DEVICE
+from tests.collector.test_intake import T0, Device, World
+
+
+def give(world, **keys):
+    """Another process gives an order."""
+    book = world.collector.store.book
+    return book.give(DEVICE, Order(counter=1, **keys), world.now, by="Li", what="it", why="so", before="open")
+
+
+def states(world):
+    return [each.state.value for each in world.collector.store.book.given()]
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_an_order_goes_with_the_next_answer_and_is_followed_to_its_end(world):
+    device = Device(world)
+    device.reports()
+    at = world.now
+    assert give(world, limit=5) == 1
+    (given,) = world.collector.store.book.given()
+    assert (given.device, given.given_by, given.what, given.why, given.before) == (DEVICE, "Li", "it", "so", "open")
+    assert (given.given_at, given.state, given.since) == (at, State.WAITING, None)
+    device.reports(answered=False)
+    (given,) = world.collector.store.book.given()
+    assert (given.state, given.since) == (State.SENT, world.now)
+    device.reports()
+    assert device.taken == [{2: 5}]
+    assert states(world) == ["sent"], "nobody knows yet"
+    device.reports()
+    (given,) = world.collector.store.book.given()
+    assert (given.state, given.since) == (State.APPLIED, world.now)
+
+
+def test_one_that_the_device_refuses_is_told_as_refused_and_the_next_one_goes(world):
+    device = Device(world)
+    give(world, release=1)  # this one's device does not know it
+    give(world, limit=5)
+    for _ in range(4):
+        device.reports()
+    assert states(world) == ["refused", "applied"]
+    assert device.taken == [{2: 5}]
+    assert [alarm.kind for alarm in world.collector.store.alarms(DEVICE)] == ["order_refused"]
+
+
+def test_a_later_value_supersedes_one_that_was_not_sent(world):
+    device = Device(world)
+    give(world, limit=1)
+    device.reports(answered=False)
+    for octets in (2, 3):
+        give(world, limit=octets)
+    give(world, throttle=9)
+    for _ in range(5):
+        device.reports()
+    assert device.taken == [{2: 1}, {2: 3}, {3: 9}], "the first was under way"
+    assert states(world) == ["applied", "superseded", "applied", "applied"]
+
+
+def test_only_what_was_not_sent_is_cancelled(world):
+    device = Device(world)
+    book = world.collector.store.book
+    first, second = give(world, limit=1), give(world, throttle=2)
+    device.reports(answered=False)
+    assert book.cancel(first).state is State.SENT
+    assert book.cancel(second).state is State.CANCELLED
+    assert book.cancel(77) is None
+    for _ in range(3):
+        device.reports()
+    assert device.taken == [{2: 1}]
+    assert states(world) == ["applied", "cancelled"]
+
+
+def test_a_stop_goes_before_what_waits_once_that_is_known_not_to_be_applied(world):
+    device = Device(world)
+    give(world, limit=1)
+    device.reports(answered=False)
+    give(world, stop=1)
+    device.reports()
+    assert device.taken == [{1: 1}]
+    for _ in range(3):
+        device.reports()
+    assert device.taken == [{1: 1}, {2: 1}]
+    assert states(world) == ["applied", "applied"]
+
+
+STEPS = st.sampled_from(["report", "report lost", "answer lost", "limit", "throttle", "stop", "boot", "late copy"])
+
+
+@settings(max_examples=100)
+@given(st.lists(STEPS, max_size=25))
+@example(["limit", "answer lost", "throttle", "limit", "stop", "late copy", "report"])
+@example(["limit", "report", "stop", "late copy", "report"])
+def test_whatever_is_lost_each_order_is_applied_once_in_turn_or_gives_way_to_a_later_one(story):
+    world = World()
+    device = Device(world)
+    book = world.collector.store.book
+    values = {"limit": [], "throttle": []}
+    stops = 0
+    for step in [*story, *["report"] * 60]:
+        if step in values:
+            values[step].append(give(world, **{step: 1 + len(book.given())}))
+        elif step == "stop":
+            stops += give(world, stop=1) > 0
+        elif step == "boot":
+            device.boots()
+        elif step == "late copy":
+            if device.sent:
+                world.now += timedelta(minutes=5)
+                world.ask(device.sent, mid=9999)
+        else:
+            device.reports(step != "report lost", step == "report")
+    assert book.pending(DEVICE) is None
+    ended = {each.id: each.state for each in book.given()}
+    assert set(ended.values()) <= {State.APPLIED, State.SUPERSEDED}
+    for key, name in ((2, "limit"), (3, "throttle")):
+        wanted = [each for each in values[name] if ended[each] is State.APPLIED]
+        assert [keys[key] for keys in device.taken if key in keys] == wanted, "once, in turn"
+        assert wanted[-1:] == values[name][-1:], "the last one counts"
+    assert any(1 in keys for keys in device.taken) == bool(stops)
+
+
+def test_another_process_gives_and_the_collector_sends(tmp_path):
+    path = tmp_path / "reports.sqlite"
+    world = World()
+    world.collector.store = Store(path)
+    device = Device(world)
+    device.reports()
+    with closing(Store(path)) as other:
+        other.book.give(DEVICE, Order(counter=1, limit=5), T0, by="", what="", why="", before="")
+        device.reports()
+        assert device.taken == [{2: 5}]
+        device.reports()
+        assert [each.state for each in other.book.given()] == [State.APPLIED]
+    world.collector.store.close()
+
+
+def test_the_orders_of_an_earlier_collector_are_kept(tmp_path):
+    path = tmp_path / "reports.sqlite"
+    order = Order(counter=1, limit=5)
+    Store(path).close()
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executescript(
+            "DROP TABLE device_order; DROP TABLE given_order; PRAGMA user_version = 5;"
+            "CREATE TABLE sent_order (device TEXT NOT NULL, counter INTEGER NOT NULL, sent_at TEXT NOT NULL,"
+            " payload BLOB NOT NULL, PRIMARY KEY (device, counter)) STRICT, WITHOUT ROWID;"
+        )
+        old.execute("INSERT INTO sent_order VALUES (?, ?, ?, ?)", (DEVICE, 1, T0.isoformat(), order.encode()))
+    for _ in range(2):
+        with closing(Store(path)) as store:
+            assert store.book.sent(DEVICE) == [(T0, order)]
+            assert store.book.pending(DEVICE) == order
+            assert store.book.given() == []
