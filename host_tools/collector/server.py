@@ -241,12 +241,7 @@ def _print_refusals(refusals: Counter[str], say: Callable[[str], None]) -> None:
 
 def line(received: Received, kept: Kept) -> str:
     """The line for one report, as rich markup."""
-    paths.use_firmware()
-    from usageguard.core.policy import REASONS, VERDICTS
-
     report = received.report
-    verdict = VERDICTS[report.verdict] if report.verdict < len(VERDICTS) else str(report.verdict)
-    reasons = "".join(f" {code}" for code, bit, *_ in REASONS if report.reasons & bit)
     cost = f", cost {report.cost_fen:,} fen" if report.cost_fen else ""
     order = f", order {report.counter}" if report.counter else ""
     refused = f", [red]{report.refused} orders refused[/]" if report.refused else ""
@@ -257,8 +252,17 @@ def line(received: Received, kept: Kept) -> str:
         f"{received.received_at:%Y-%m-%d %H:%M:%S} {received.path:4} [bold]{escape(received.device)}[/] "
         f"{report.boot_id}/{report.seq} carried {report.cycle_carried_octets:,} "
         f"rated {report.cycle_rated_octets:,} ±{report.error_bound_octets:,} bytes, "
-        f"{verdict}{reasons}{cost}{order}{refused}{details}{mark}"
+        f"{standing(report)}{cost}{order}{refused}{details}{mark}"
     )
+
+
+def standing(report: Report) -> str:
+    """Verdict and reasons of a report."""
+    paths.use_firmware()
+    from usageguard.core.policy import REASONS, VERDICTS
+
+    verdict = VERDICTS[report.verdict] if report.verdict < len(VERDICTS) else str(report.verdict)
+    return verdict + "".join(f" {code}" for code, bit, *_ in REASONS if report.reasons & bit)
 
 
 def _evidence(report: Report) -> Iterator[str]:

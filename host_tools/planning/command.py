@@ -7,23 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from host_tools.base import extras, files
+from host_tools.base.commands import default_group
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import Screen, err
 
-_DEFAULT = "show"
-
-
-class _Group(TyperGroup):
-    """A group whose first argument may be a file: `plan FILE` is `plan show FILE`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        known = (*self.commands, "--help")
-        if args and args[0] not in known:
-            args = [_DEFAULT, *args]
-        return super().parse_args(ctx, args)
+_DEFAULT = "show"  # `plan FILE` is `plan show FILE`
 
 
 class _Fit(TyperCommand):
@@ -47,7 +38,11 @@ def spread(args: list[str], option: str) -> list[str]:
     return told
 
 
-app = typer.Typer(cls=_Group, no_args_is_help=True, help="Explain a plan, or find the one that suits past usage.")
+app = typer.Typer(
+    cls=default_group(_DEFAULT),
+    no_args_is_help=True,
+    help="Explain a plan, or find the one that suits past usage.",
+)
 out = Screen(highlight=False)
 
 JsonOption = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="as JSON; - is standard output")]

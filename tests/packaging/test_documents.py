@@ -103,6 +103,8 @@ def test_commands_that_are_named_exist(document):
         inner = getattr(command, "commands", {})
         if len(words) > 1 and words[1] in inner:
             command = inner[words[1]]
+        elif default := getattr(command, "default", ""):
+            command = inner[default]
         known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
         assert {word for word in words if word.startswith("--")} <= known, line
 

@@ -181,12 +181,12 @@ def test_a_report_comes_without_hardware_as_the_guide_says(tmp_path, monkeypatch
                 terminal = stack.enter_context(Terminal(words))
                 running[words[0]] = terminal
                 asked.append(terminal)
-                if words[0] in ("provision", "deploy"):
+                if words[0] in ("provision", "deploy", "order"):
                     assert terminal.status() == 0, terminal.seen
-        running["monitor"].until("modem=")
+        running["monitor"].until("reasons=STOPPED_BY_HAND")
         asked.remove(running["monitor"])
     assert not asked, "the guide shows a line of each of them"
-    assert running.keys() == {"modem", "virtual-board", "provision", "collector", "deploy", "monitor"}
+    assert running.keys() == {"modem", "virtual-board", "provision", "collector", "deploy", "order", "monitor"}
     assert not any(Path(name).is_symlink() for name in ("modem", "board"))
     store = Store("reports.sqlite")
     try:

@@ -1,0 +1,211 @@
+"""`usageguard order`: gives devices orders by way of their collector's database."""
+
+from __future__ import annotations
+
+import getpass
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from host_tools.base import files
+from host_tools.base.commands import default_group
+from host_tools.base.errors import UsageError
+from host_tools.base.terminal import Column, Listing, out
+
+if TYPE_CHECKING:
+    from host_tools.collector.order import Order
+    from host_tools.collector.order_book import Given
+    from host_tools.collector.store import Received, Store
+
+_DEFAULT = "give"  # `order WHAT DEVICE` is `order give WHAT DEVICE`
+_NAMED = 5  # devices that a message names
+_HINT = "name the file that `usageguard collector --db` has"
+
+app = typer.Typer(
+    cls=default_group(_DEFAULT),
+    no_args_is_help=True,
+    help="Give devices orders, which go with the answer to their next report; list or cancel them.",
+    epilog="`order WHAT DEVICE` is short for `order give WHAT DEVICE`; `order kinds` lists what may be ordered.",
+)
+DbOption = Annotated[Path, typer.Option(metavar="FILE", help="The collector's SQLite database.")]
+DB = Path("reports.sqlite")
+
+
+@contextmanager
+def _opened(db: Path) -> Iterator[Store]:
+    from host_tools.collector.store import Store
+
+    if not db.is_file():
+        raise UsageError("--db", str(db), "is not there", _HINT)
+    try:
+        with closing(Store(db)) as store:
+            yield store
+    except sqlite3.Error as error:
+        raise UsageError("--db", str(db), str(error), _HINT) from None
+
+
+@app.command(_DEFAULT)
+def give(
+    what: Annotated[str, typer.Argument(metavar="WHAT[=VALUE]", help="The order: see `order kinds`.")],
+    devices: Annotated[list[str] | None, typer.Argument(metavar="DEVICE…", help="The devices' ids.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--devices", metavar="FILE", help="More devices, an id in each line or first column.")
+    ] = None,
+    db: DbOption = DB,
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, which is kept with the order.")] = "",
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who gives it.", show_default="you")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be ordered, and order nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, also for several devices.")] = False,
+) -> None:
+    """Give an order, once or to many devices.
+
+    It goes with the answer to the device's next report; a stop before all that waits. Values are absolute: the last one
+    counts, and one that was not sent yet gives way to it.
+    """
+    from host_tools.collector import instructions
+
+    instructions.split(what)
+    named = [*dict.fromkeys([*(devices or ()), *(_listed(file) if file else ())])]
+    if not named:
+        raise UsageError("order", what, "no device is named", "name one, or a file with --devices")
+    with _opened(db) as store:
+        latest = _known(store, named)
+        now = datetime.now(UTC)
+        orders: dict[str, Order] = {}
+        for device in named:
+            about = instructions.About(latest[device], partial(store.as_of, device), now)
+            orders[device] = instructions.order(what, about)
+        if dry_run:
+            for device in named:
+                out.print(f"would order {escape(what)} for {escape(device)}, now {_standing(latest[device])}")
+            return
+        if len(named) > 1 and not yes:
+            _confirm(f"{what} for {len(named):,} devices ({_some(named)})?")
+        who = by or getpass.getuser()
+        for device in named:
+            before = _standing(latest[device])
+            given = store.book.give(device, orders[device], now, by=who, what=what, why=why, before=before)
+            out.print(f"{given}: {escape(what)} for {escape(device)}, with the answer to its next report")
+
+
+@app.command()
+def kinds() -> None:
+    """List what may be ordered."""
+    from host_tools.collector.instructions import INSTRUCTIONS
+
+    listing = Listing([Column("order"), Column("effect", least=20)])
+    for name, kind in INSTRUCTIONS.items():
+        listing.add(escape(f"{name}={kind.value}" if kind.value else name), escape(kind.help))
+    out.print(listing)
+
+
+@app.command("list")
+def show(
+    devices: Annotated[list[str] | None, typer.Argument(metavar="DEVICE…", help="Of these alone.")] = None,
+    db: DbOption = DB,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE|-", help="Write the list as JSON; - is standard output.")
+    ] = None,
+) -> None:
+    """List the orders that were given, who gave each and why, and what became of it."""
+    with _opened(db) as store:
+        given = store.book.given(devices or ())
+    if json_file:
+        files.write_json(json_file, [_as_json(each) for each in given])
+    if json_file == "-":
+        return
+    if not given:
+        out.print("no orders")
+        return
+    listing = Listing(
+        [
+            Column("id", right=True),
+            Column("device"),
+            Column("order"),
+            Column("state"),
+            Column("given", least=16),
+            Column("why", least=12),
+            Column("before", least=12),
+        ]
+    )
+    for each in given:
+        since = f" {each.since:%Y-%m-%d %H:%M}" if each.since else ""
+        by = f"{each.given_at:%Y-%m-%d %H:%M} by {each.given_by}"
+        cells = (str(each.id), each.device, each.what, each.state.value + since, by, each.why, each.before)
+        listing.add(*map(escape, cells))
+    out.print(listing)
+
+
+@app.command()
+def cancel(
+    ids: Annotated[list[int], typer.Argument(metavar="ID…", help="As `usageguard order list` has them.")],
+    db: DbOption = DB,
+) -> None:
+    """Cancel orders that were not sent yet."""
+    from host_tools.collector.order_book import State
+
+    with _opened(db) as store:
+        for each in ids:
+            order = store.book.cancel(each)
+            if order is None:
+                raise UsageError("order cancel", str(each), "there is no such order", "see `usageguard order list`")
+            if order.state is not State.CANCELLED:
+                hint = "give the opposite order, or the value that was in force before"
+                raise UsageError("order cancel", str(each), f"{order.what} is {order.state.value}", hint)
+            out.print(f"{each}: {escape(order.what)} for {escape(order.device)} is cancelled")
+
+
+def _listed(file: Path) -> list[str]:
+    """The first column of each line that is neither empty nor a comment."""
+    lines = files.text(file, "name a file with one device id in each line", "--devices").splitlines()
+    ids = (line.split(",")[0].strip().strip('"') for line in lines)
+    return [each for each in ids if each and not each.startswith("#")]
+
+
+def _known(store: Store, devices: Iterable[str]) -> dict[str, Received]:
+    """Their newest reports. UsageError where one has never reported: it is spelled differently, or is another's."""
+    found = {device: store.latest(device) for device in devices}
+    if unknown := [device for device, latest in found.items() if latest is None]:
+        problem = "has never reported" if len(unknown) == 1 else f"{len(unknown):,} devices have never reported"
+        raise UsageError("order", _some(unknown), problem, "check the spelling; nothing was ordered")
+    return {device: latest for device, latest in found.items() if latest is not None}
+
+
+def _some(devices: list[str]) -> str:
+    return ", ".join(devices[:_NAMED]) + (", …" if len(devices) > _NAMED else "")
+
+
+def _standing(latest: Received) -> str:
+    from host_tools.collector.server import standing
+
+    report = latest.report
+    return f"{standing(report)}, rated {report.cycle_rated_octets:,}"
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("order", question, "nobody can be asked here", "give --yes")
+    if not typer.confirm(question):
+        raise UsageError("order", question, "was not confirmed", "nothing was ordered")
+
+
+def _as_json(each: Given) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "device": each.device,
+        "order": each.what,
+        "state": each.state.value,
+        "since": each.since.isoformat() if each.since else None,
+        "given_at": each.given_at.isoformat(),
+        "given_by": each.given_by,
+        "why": each.why,
+        "before": each.before,
+    }

@@ -1,0 +1,184 @@
+"""`usageguard order`, on a collector's database."""
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import cbor2
+import pytest
+
+from host_tools import cli
+from host_tools.collector.instructions import INSTRUCTIONS
+from host_tools.collector.order import Allowance, Balance, CarrierUsed, Order, SetUsed
+from host_tools.collector.store import Store
+from host_tools.collector.verify import Report
+from tests.collector.sealed import DEVICE, fields
+
+OTHER = "tracker-002"
+THEN = datetime.now(UTC) - timedelta(hours=2)
+RATED = 12_345_678
+
+
+def report(store, device, at=THEN, **changed):
+    values = fields(**changed)
+    store.add(device, Report(*values), cbor2.dumps(values), at, "coap")
+
+
+@pytest.fixture
+def db(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "reports.sqlite"
+    with closing(Store(path)) as store:
+        report(store, DEVICE, cost_fen=120)
+        report(store, OTHER, reasons=0x10, verdict=5)
+    return path
+
+
+def order(*argv):
+    return cli.run(["order", *argv]) or 0
+
+
+def waiting(db, device=DEVICE):
+    with closing(Store(db)) as store:
+        return store.book.pending(device)
+
+
+DAY = (THEN.date() - datetime(2000, 1, 1, tzinfo=UTC).date()).days
+
+
+@pytest.mark.parametrize(
+    ("what", "keys"),
+    [
+        ("stop", {"stop": 1}),
+        ("resume", {"stop": 0}),
+        ("limit=5MB", {"limit": 5 << 20}),
+        ("limit=plan", {"limit": 0}),
+        ("allowance=50MB", {"allowance": Allowance(305, 50 << 20, 0)}),
+        ("allowance=plan", {"allowance": Allowance(305, 0, 0)}),
+        ("next-allowance=1GB", {"allowance": Allowance(305, 1 << 30, 1)}),
+        ("throttle=4KB", {"throttle": 4096}),
+        ("expiry=2026-12-31", {"expiry": 9861}),
+        ("expiry=plan", {"expiry": 0}),
+        ("balance=-3.05", {"balance": Balance(305, -305, 120)}),
+        ("used=1000", {"set_used": SetUsed(305, 1000)}),
+        ("accept", {"accept": 1}),
+        ("release", {"release": 1}),
+        ("new-sim=0", {"new_sim": 0}),
+        ("billing=2000-01-02", {"billing": 1}),
+        (
+            f"carrier-used=7MB@{THEN:%Y-%m-%dT%H:%M:%S.%f}+00:00",
+            {
+                "carrier_used": CarrierUsed(
+                    305, 7 << 20, DAY, THEN.hour * 3600 + THEN.minute * 60 + THEN.second, RATED
+                )
+            },
+        ),
+    ],
+)
+def test_each_order_in_the_devices_words(db, what, keys):
+    assert order(what, DEVICE, "--why", "so") == 0
+    assert waiting(db) == Order(counter=1, **keys)
+    assert waiting(db, OTHER) is None
+
+
+def test_every_order_is_listed_and_tried_here(capsys):
+    assert order("kinds") == 0
+    listed = capsys.readouterr().out
+    for name in INSTRUCTIONS:
+        assert f"\n{name}" in listed
+    tried = {mark.args[1][index][0].split("=")[0] for mark in MARKS for index in range(len(mark.args[1]))}
+    assert tried == set(INSTRUCTIONS)
+
+
+MARKS = test_each_order_in_the_devices_words.pytestmark
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["halt", DEVICE], "order: halt: is not an order; use one of stop, resume, limit"),
+        (["limit", DEVICE], "order: limit: has no value; write limit=SIZE|plan"),
+        (["stop=1", DEVICE], "order: stop=1: takes no value; write stop"),
+        (["stop"], "order: stop: no device is named; name one, or a file with --devices"),
+        (["stop", "traker-001"], "order: traker-001: has never reported; check the spelling; nothing was ordered"),
+        (["stop", DEVICE, "a", "b"], "order: a, b: 2 devices have never reported; check the spelling"),
+        (["stop", DEVICE, OTHER], "order: stop for 2 devices (tracker-001, tracker-002)?: nobody can be asked here"),
+        (["stop", DEVICE, "--db", "no.sqlite"], "--db: no.sqlite: is not there; name the file that `usageguard coll"),
+        (["stop", DEVICE, "--db", "text"], "--db: text: file is not a database; name the file"),
+        (["stop", "--devices", "nowhere"], "--devices: no such file; name a file with one device id in each line"),
+        (["limit=5XB", DEVICE], 'order limit: tracker-001: "5XB" has an unknown unit "XB"; use B, KB, MB or GB'),
+        (["limit=2000000GB", DEVICE], '"2000000GB" is beyond what a device takes'),
+        (["expiry=31.12.2026", DEVICE], '"31.12.2026" is not a date; write it as in "2026-12-31"'),
+        (["billing=1999-01-01", DEVICE], 'tracker-001: "1999-01-01" is beyond what a device takes; see SPEC.md'),
+        (["balance=x", DEVICE], '"x" is not a sum; write yuan, as in "12.50" or "-3"'),
+        (["balance=0.001", DEVICE], '"0.001" is not a sum'),
+        (["carrier-used=1MB@noon", DEVICE], '"noon" is not a time'),
+        (["carrier-used=1MB@2026-01-01T00:00", DEVICE], "has no zone"),
+        (["carrier-used=1MB@2999-01-01T00:00Z", DEVICE], "is in the future"),
+        (["carrier-used=1MB@2001-01-01T00:00Z", DEVICE], "no report of the device's present period had arrived"),
+        (["cancel", "9"], "order cancel: 9: there is no such order; see `usageguard order list`"),
+    ],
+)
+def test_bad_input_is_one_line_and_orders_nothing(db, capsys, argv, said):
+    (db.parent / "text").write_text("not a database, though it is as long as the header of one may be\n" * 20)
+    assert order(*argv) == 2
+    told = capsys.readouterr().err
+    assert said in " ".join(told.split())
+    assert told.count("\n") == 1
+    assert waiting(db) is None
+
+
+def test_a_device_that_does_not_know_its_period_takes_no_figure_for_it(db, capsys):
+    with closing(Store(db)) as store:
+        report(store, DEVICE, THEN + timedelta(hours=1), seq=1, cycle_id=0)
+    assert order("allowance=1MB", DEVICE) == 2
+    assert "does not know its period yet" in capsys.readouterr().err
+    assert order("stop", DEVICE) == 0
+
+
+def test_many_devices_from_a_file(db, capsys):
+    (db.parent / "fleet.csv").write_text(f'# ours\n"{OTHER}",Shenzhen\n\n{DEVICE},Hangzhou\n')
+    assert order("stop", DEVICE, "--devices", "fleet.csv", "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "would order stop for tracker-001, now open, rated 12,345,678",
+        "would order stop for tracker-002, now terminated STOPPED_BY_HAND, rated 12,345,678",
+    ]
+    assert waiting(db) is None
+    assert order("stop", "--devices", "fleet.csv", "--yes") == 0
+    assert waiting(db) == waiting(db, OTHER) == Order(counter=1, stop=1)
+
+
+def test_the_list_says_who_when_why_and_what_stood_before(db, capsys):
+    assert order("list") == 0
+    assert capsys.readouterr().out == "no orders\n"
+    order("limit=5MB", DEVICE, "--why", "bill of May", "--by", "Li")
+    order("stop", OTHER)
+    order("cancel", "1")
+    capsys.readouterr()
+    assert order("list", "--json", "-") == 0
+    first, second = json.loads(capsys.readouterr().out)
+    given_at = datetime.fromisoformat(first.pop("given_at"))
+    assert timedelta() <= datetime.now(UTC) - given_at < timedelta(minutes=5)
+    assert first == {
+        "id": 1,
+        "device": DEVICE,
+        "order": "limit=5MB",
+        "state": "cancelled",
+        "since": None,
+        "given_by": "Li",
+        "why": "bill of May",
+        "before": "open, rated 12,345,678",
+    }
+    assert (second["device"], second["state"]) == (OTHER, "waiting")
+    assert order("list", OTHER) == 0
+    shown = capsys.readouterr().out
+    assert "terminated STOPPED_BY_HAND" in shown
+    assert DEVICE not in shown
+
+
+def test_what_is_under_way_is_not_cancelled(db, capsys):
+    order("limit=5MB", DEVICE)
+    with closing(Store(db)) as store:
+        store.book.send(DEVICE, THEN)
+    assert order("cancel", "1") == 2
+    assert "limit=5MB is sent; give the opposite order, or the value" in " ".join(capsys.readouterr().err.split())
