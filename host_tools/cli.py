@@ -22,7 +22,8 @@ from rich.text import Text
 from host_tools.base import extras, files
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import OutputLost, Pairs, drop_stdout, err, out, take_stdout
-from host_tools.collector.command import app as order
+from host_tools.collector.device_command import app as device
+from host_tools.collector.order_command import app as order
 from host_tools.planning.command import app as plan
 from host_tools.sim.modem_command import app as modem
 
@@ -34,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Usage Guard keeps a cellular IoT device inside its data plan.",
 )
+app.add_typer(device, name="device")
 app.add_typer(order, name="order")
 app.add_typer(plan, name="plan")
 app.add_typer(modem, name="modem")

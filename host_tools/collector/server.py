@@ -246,7 +246,7 @@ def line(received: Received, kept: Kept) -> str:
     order = f", order {report.counter}" if report.counter else ""
     refused = f", [red]{report.refused} orders refused[/]" if report.refused else ""
     traffic = "packets {:,}, sessions {:,}".format(*kept.traffic) if kept.traffic else ""
-    details = "".join(f", {part}" for part in (traffic, *_evidence(report)) if part)
+    details = "".join(f", {part}" for part in (traffic, *evidence(report)) if part)
     mark = "" if kept.outcome is Outcome.NEW else f" [yellow]{kept.outcome.value}[/]"
     return (
         f"{received.received_at:%Y-%m-%d %H:%M:%S} {received.path:4} [bold]{escape(received.device)}[/] "
@@ -265,7 +265,7 @@ def standing(report: Report) -> str:
     return verdict + "".join(f" {code}" for code, bit, *_ in REASONS if report.reasons & bit)
 
 
-def _evidence(report: Report) -> Iterator[str]:
+def evidence(report: Report) -> Iterator[str]:
     """What a full report tells of the modem; nothing of what is not known, or has not happened."""
     if report.registration >= 0:
         yield f"+CEREG {report.registration}"

@@ -12,6 +12,7 @@ import msgspec
 
 from host_tools.collector.database import BUSY_S, Database
 from host_tools.collector.order_book import OrderBook
+from host_tools.collector.tags import Tags
 from host_tools.collector.verify import Report, decode_report
 
 # Figures that never decrease from one (boot_id, seq) to the next.
@@ -77,7 +78,7 @@ class Kept:
 
 
 class Store:
-    """Reports by (device, life, boot_id, seq); `book` has the orders.
+    """Reports by (device, life, boot_id, seq); `book` has the orders, `tags` the devices' tags.
 
     A life is what one ledger counts, from its first record to its loss: within it (boot_id, seq) never comes twice
     and octets never go back. Lives are numbered from 1 in the order in which they were first heard of; the one with
@@ -92,6 +93,7 @@ class Store:
     def __init__(self, path: str | Path = ":memory:", busy_s: float = BUSY_S) -> None:
         self._db = Database(path, busy_s)
         self.book = OrderBook(self._db)
+        self.tags = Tags(self._db)
         self._life_ids: dict[str, tuple[bytes, ...]] = {}
         for device, life_id in self._db.execute(
             "SELECT device, life_id FROM life WHERE life_id IS NOT NULL ORDER BY device, life"

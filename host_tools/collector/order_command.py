@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import getpass
-import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ from host_tools.base import files
 from host_tools.base.commands import default_group
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import Column, Listing, out
+from host_tools.collector.database_file import DB, DbOption, members, opened
 
 if TYPE_CHECKING:
     from host_tools.collector.order import Order
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _DEFAULT = "give"  # `order WHAT DEVICE` is `order give WHAT DEVICE`
 _NAMED = 5  # devices that a message names
-_HINT = "name the file that `usageguard collector --db` has"
 
 app = typer.Typer(
     cls=default_group(_DEFAULT),
@@ -35,27 +33,13 @@ app = typer.Typer(
     help="Give devices orders, which go with the answer to their next report; list or cancel them.",
     epilog="`order WHAT DEVICE` is short for `order give WHAT DEVICE`; `order kinds` lists what may be ordered.",
 )
-DbOption = Annotated[Path, typer.Option(metavar="FILE", help="The collector's SQLite database.")]
-DB = Path("reports.sqlite")
-
-
-@contextmanager
-def _opened(db: Path) -> Iterator[Store]:
-    from host_tools.collector.store import Store
-
-    if not db.is_file():
-        raise UsageError("--db", str(db), "is not there", _HINT)
-    try:
-        with closing(Store(db)) as store:
-            yield store
-    except sqlite3.Error as error:
-        raise UsageError("--db", str(db), str(error), _HINT) from None
-
 
 @app.command(_DEFAULT)
 def give(
     what: Annotated[str, typer.Argument(metavar="WHAT[=VALUE]", help="The order: see `order kinds`.")],
-    devices: Annotated[list[str] | None, typer.Argument(metavar="DEVICE…", help="The devices' ids.")] = None,
+    devices: Annotated[
+        list[str] | None, typer.Argument(metavar="DEVICE|@TAG…", help="Device ids; @TAG for all that have it.")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option("--devices", metavar="FILE", help="More devices, an id in each line or first column.")
     ] = None,
@@ -73,10 +57,10 @@ def give(
     from host_tools.collector import instructions
 
     instructions.split(what)
-    named = [*dict.fromkeys([*(devices or ()), *(_listed(file) if file else ())])]
-    if not named:
+    if not devices and not file:
         raise UsageError("order", what, "no device is named", "name one, or a file with --devices")
-    with _opened(db) as store:
+    with opened(db) as store:
+        named = members(store, [*(devices or ()), *(_listed(file) if file else ())])
         latest = _known(store, named)
         now = datetime.now(UTC)
         orders: dict[str, Order] = {}
@@ -116,7 +100,7 @@ def show(
     ] = None,
 ) -> None:
     """List the orders that were given, who gave each and why, and what became of it."""
-    with _opened(db) as store:
+    with opened(db) as store:
         given = store.book.given(devices or ())
     if json_file:
         files.write_json(json_file, [_as_json(each) for each in given])
@@ -152,7 +136,7 @@ def cancel(
     """Cancel orders that were not sent yet."""
     from host_tools.collector.order_book import State
 
-    with _opened(db) as store:
+    with opened(db) as store:
         for each in ids:
             order = store.book.cancel(each)
             if order is None:
