@@ -204,18 +204,18 @@ def test_a_reading_is_due_by_what_was_charged_or_when_traffic_has_ceased():
     rig = Rig()
     rig.read(0)
     admission, now = rig.admission, rig.board.ticks_ms
-    assert admission.reading_ms(now()) > 1 << 27
+    assert admission.reading_ms(now(), True) > 1 << 27
     admission.transfer(rig.application, True, 100)
-    assert admission.reading_ms(now()) == 20_000
+    assert admission.reading_ms(now(), True) == 20_000
     rig.board.ms += 19_000
-    assert admission.reading_ms(now()) == 1_000
+    assert admission.reading_ms(now(), True) == 1_000
     rig.board.ms += 1_000
-    assert admission.reading_ms(now()) == 0
+    assert admission.reading_ms(now(), True) == 0
     admission.transfer(rig.application, True, 100)
-    assert admission.reading_ms(now()) == 20_000
+    assert admission.reading_ms(now(), True) == 20_000
     for _ in range(14):
         admission.transfer(rig.application, True, 1200)
-    assert admission.reading_ms(now()) == 0
+    assert admission.reading_ms(now(), True) == 0
 
 
 def test_a_new_period_begins_with_what_counts_in_both():
@@ -243,11 +243,34 @@ def test_what_is_more_than_the_charges_twice_is_unsure(shown, unsure):
     assert rig.figures[0] >= shown
 
 
+def test_what_was_to_be_sent_while_offline_may_have_crossed_or_not():
+    """Without a counter it is in the bound, until a modem that is online has had the time to send it."""
+    rig = Rig()
+    admission = rig.admission
+
+    def sent(online):
+        admission.transfer(rig.application, False, 100)
+        for _ in range(2):
+            admission.reading_ms(rig.board.ticks_ms(), online)
+            rig.board.ms += 30_000
+        return admission.error_bound_octets()
+
+    assert sent(True) == 28
+    assert sent(False) == 28 + 128
+    admission.session()
+    assert admission.error_bound_octets() == 28 + 128, "it went with the session before"
+    assert sent(True) == 28 + 128 + 28
+    rig.read(0)
+    bound = admission.error_bound_octets()
+    admission.session()
+    assert admission.error_bound_octets() == bound, "the counter will show"
+
+
 def test_a_counter_that_may_have_been_reset_and_outgrown_its_reading_leaves_no_surplus():
     rig = Rig()
     rig.read(100)
     rig.admission.transfer(rig.application, True, 1000)
-    rig.admission.reading_ms(rig.board.ticks_ms())  # traffic ceases
+    rig.admission.reading_ms(rig.board.ticks_ms(), True)  # traffic ceases
     for _ in range(3):  # it stood at 0 in between: all of the charge has crossed, 100 octets of it unseen
         rig.board.ms += 30_000
         rig.read(1080)
@@ -259,7 +282,7 @@ def test_a_counter_that_stood_higher_than_what_was_charged_was_not_outgrown():
     rig = Rig()
     rig.read(2000)
     rig.admission.transfer(rig.application, True, 1000)
-    rig.admission.reading_ms(rig.board.ticks_ms())  # traffic ceases
+    rig.admission.reading_ms(rig.board.ticks_ms(), True)  # traffic ceases
     for _ in range(3):
         rig.board.ms += 30_000
         rig.read(2980)

@@ -357,7 +357,7 @@ def test_what_arrives_while_a_connection_is_closed_stays_leased_until_the_counte
     device.admission.hold(True, -1)
     device._cross(1, 8_000)
     assert device.admission.headroom > 8_000
-    assert device.admission.reading_ms(device.board.ticks_ms()) == 0
+    assert device.admission.reading_ms(device.board.ticks_ms(), True) == 0
     if then == "reboot":
         device.reboot()
     elif then == "cut":
@@ -367,7 +367,7 @@ def test_what_arrives_while_a_connection_is_closed_stays_leased_until_the_counte
     device.read()
     device.hold()
     assert device.admission.headroom == 0
-    assert device.admission.reading_ms(device.board.ticks_ms()) == FOREVER_MS
+    assert device.admission.reading_ms(device.board.ticks_ms(), True) == FOREVER_MS
 
 
 def test_what_was_paid_when_the_modem_lost_it_is_not_leased_any_more():
@@ -375,4 +375,4 @@ def test_what_was_paid_when_the_modem_lost_it_is_not_leased_any_more():
     device.admission.hold(True, 1)
     device.admission.hold(True, -1, True)
     assert device.admission.headroom == 0
-    assert device.admission.reading_ms(device.board.ticks_ms()) == FOREVER_MS
+    assert device.admission.reading_ms(device.board.ticks_ms(), True) == FOREVER_MS

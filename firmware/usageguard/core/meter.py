@@ -217,10 +217,12 @@ class Meter:
         self._forget()
 
     def left(self, lost=False):
-        """What was to be sent has left a modem that does not count; or some of it is `lost`, so that it may never."""
-        if lost:
-            self.slack += self.excess
-        self.excess = self.window = 0
+        """What was to be sent has left the modem; or some of it is `lost`, so that it may never. No effect where the
+        modem counts: its readings tell."""
+        if not self.counted:
+            if lost:
+                self.slack += self.excess
+            self.excess = self.window = 0
 
     def reading(self, delta, shift, doubtful=False, quiet=False):
         """The counter grew by `delta` octets since the last reading; `carried` and `rated` become what is to be

@@ -124,7 +124,7 @@ class Enforcement:
     def closed(self, connection):
         self.admission.hold(connection.tcp, -1, connection is self._abandoned)
         self._abandoned = None
-        if connection.errno and not self.admission.meter.counted:
+        if connection.errno:
             self.admission.meter.left(True)
         if self.policy.level >= rules.RESTRICTED:
             self.admission.give_back()

@@ -9,6 +9,7 @@ from usageguard.core.ticks import ticks_add, ticks_diff
 from usageguard.guard.enforcement import Enforcement
 from usageguard.guard.periods import PeriodTracker
 from usageguard.guard.status import status
+from usageguard.modem.base import ONLINE
 from usageguard.net import sockets
 from usageguard.store.ledger import Ledger
 from usageguard.upstream.outbox import Outbox
@@ -203,7 +204,7 @@ class Guard(Enforcement):
             if modem.paused != (slow > 0):
                 modem.pause(slow > 0)
                 self.work = True
-            reading = admission.reading_ms(now)
+            reading = admission.reading_ms(now, modem.state == ONLINE)
             if not reading and not self._reading:
                 self._reading = self.work = True
                 modem.read_counter()

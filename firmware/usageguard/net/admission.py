@@ -305,12 +305,14 @@ class Admission:
 
     def session(self):
         """A data session began."""
+        self.meter.left(True)  # in the one before
         self.meter.sessions += 1
         self.meter.begin_session()
 
-    def reading_ms(self, now):
+    def reading_ms(self, now, online):
         """Milliseconds until the modem's counter should be read: 0 once enough was charged since the last reading, or
-        when traffic has ceased, so that little is unconfirmed if the modem restarts; FOREVER_MS where nothing was."""
+        when traffic has ceased, so that little is unconfirmed if the modem restarts; FOREVER_MS where nothing was. What
+        is to be sent leaves the modem only while that is `online`."""
         window = self.meter.window
         if window != self._window:
             self._window = window
@@ -318,7 +320,7 @@ class Admission:
         if not window and not self._closed:
             return FOREVER_MS
         if not self.meter.counted:
-            if ticks_diff(self._quiet_at, now) <= 0:
+            if online and ticks_diff(self._quiet_at, now) <= 0:
                 self.meter.left()
             return FOREVER_MS
         return 0 if window >= self._window_octets else max(0, ticks_diff(self._quiet_at, now))
