@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS report (
     sessions INTEGER,
     PRIMARY KEY (device, life, boot_id, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS report_counter ON report (device, counter);
 CREATE TABLE IF NOT EXISTS alarm (
     device TEXT NOT NULL,
     received_at TEXT NOT NULL,
@@ -92,6 +93,7 @@ INSERT INTO device_order SELECT device, counter, sent_at, payload, NULL FROM sen
 DROP TABLE sent_order;
 """
 
+_SAVEPOINT = "SAVEPOINT part", "RELEASE part", "ROLLBACK TO part"
 BUSY_S = 5.0  # how long a write waits for another program's lock on the file
 
 
@@ -140,12 +142,17 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is done in the context, or nothing."""
-        # Takes the write lock first: a transaction that reads and then finds the lock taken fails at once.
-        self.execute("BEGIN IMMEDIATE")
+        """All that is done in the context, or nothing. On disk at its end; inside another one, at that one's end."""
+        # IMMEDIATE takes the write lock first: a transaction that reads and then finds the lock taken fails at once.
+        inside = self.connection.in_transaction
+        begin, end, undo = _SAVEPOINT if inside else ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+        self.execute(begin)
         try:
             yield
-            self.execute("COMMIT")
-        finally:
-            if self.connection.in_transaction:
-                self.execute("ROLLBACK")
+            self.execute(end)
+        except BaseException:
+            if self.connection.in_transaction:  # some errors, such as that of a full disk, have ended it
+                self.execute(undo)
+                if inside:
+                    self.execute("RELEASE part")
+            raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -55,7 +55,8 @@ class Collector:
     first. `refusals` counts refused datagrams and messages by kind.
 
     `coap` and the methods for short messages do everything in one step. A server that must not wait for the database
-    calls `receive`, `keep` and `answer` instead. Only `keep` uses the store and `orders`; it may run in another thread.
+    calls `receive`, `keep_all` and `answer` instead. Only `keep_all` uses the store and `orders`; it may run in another
+    thread.
     """
 
     def __init__(
@@ -128,6 +129,20 @@ class Collector:
         return kept, seal_acknowledgement(
             self._keys[device], device, report, at, self._order(received, kept.outcome is Outcome.NEW)
         )
+
+    def keep_all(self, exchanges: Sequence[Exchange]) -> list[tuple[Kept, bytes] | sqlite3.Error]:
+        """`keep` for several at once, which the disk has to write only once: what it returns, or raises, for each."""
+        results: list[tuple[Kept, bytes] | sqlite3.Error] = []
+        try:
+            with self.store.at_once():
+                for each in exchanges:
+                    try:
+                        results.append(self.keep(each.received, each.payload))
+                    except sqlite3.Error as error:
+                        results.append(error)
+        except sqlite3.Error as error:
+            return [error] * len(exchanges)
+        return results
 
     def _order(self, received: Received, new: bool) -> Order | None:
         """The order to send with the acknowledgement of a report that was stored."""

@@ -11,7 +11,7 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -31,7 +31,9 @@ from host_tools.collector.verify import Report
 
 _SUMMARY_S = 60
 _MOST_OCTETS = 2048  # of a datagram; a report has at most 175
+_BUFFER_OCTETS = 1 << 22  # of the socket: what arrives while reports are written waits there
 _AT_ONCE = 64  # datagrams read before other tasks run
+_MOST_WRITTEN = 100  # reports at once: meanwhile no datagram is read
 _MOST_WAITING = 10_000  # reports waiting for the database; more are refused, and devices send them again
 _DB_HINT = "name a new file, or the database of a collector"
 _NO_SIGNAL = 255  # of <rsrp> and <rsrq>, 3GPP TS 27.007 8.69
@@ -41,7 +43,8 @@ _IP_PKTINFO = 8  # Linux, <linux/in.h>
 class _Front:
     """Moves datagrams between a socket and a collector, and writes the collector's store in a separate thread.
 
-    A slow database delays the acknowledgements of the reports that it stores, and no other answer.
+    A slow database delays the acknowledgements of the reports that it stores, and no other answer. Reports that arrive
+    while it writes are written together.
     """
 
     def __init__(self, collector: Collector, udp: socket.socket) -> None:
@@ -49,13 +52,15 @@ class _Front:
         self._udp = udp
         self._loop = asyncio.get_running_loop()
         self._writer = ThreadPoolExecutor(1, "store")
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._waiting: deque[tuple[Exchange, Any, list[Any]]] = deque()
+        self._writing: asyncio.Task[None] | None = None
         self._loop.add_reader(udp, self._read)
 
     async def close(self) -> None:
         """Stops reading, and returns when every report that has arrived is answered."""
         self._loop.remove_reader(self._udp)
-        await asyncio.gather(*self._waiting)
+        if self._writing:
+            await self._writing
         self._writer.shutdown()
 
     def _read(self) -> None:
@@ -71,21 +76,23 @@ class _Front:
             elif len(self._waiting) >= _MOST_WAITING:
                 self._send(self._collector.answer(taken), remote, source)
             else:
-                task = self._loop.create_task(self._keep(taken, remote, source))
-                self._waiting.add(task)
-                task.add_done_callback(self._waiting.discard)
+                self._waiting.append((taken, remote, source))
+                if not self._writing or self._writing.done():
+                    self._writing = self._loop.create_task(self._write())
 
-    async def _keep(self, exchange: Exchange, remote: Any, source: list[Any]) -> None:
+    async def _write(self) -> None:
         collector = self._collector
-        try:
-            work = collector.keep, exchange.received, exchange.payload
-            kept, acknowledgement = await self._loop.run_in_executor(self._writer, *work)
-        except sqlite3.Error as error:
-            collector.refusals[f"not stored ({error})"] += 1
-            reply = collector.answer(exchange)
-        else:
-            reply = collector.answer(exchange, kept, acknowledgement)
-        self._send(reply, remote, source)
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WRITTEN))]
+            exchanges = [exchange for exchange, _, _ in batch]
+            results = await self._loop.run_in_executor(self._writer, collector.keep_all, exchanges)
+            for (exchange, remote, source), result in zip(batch, results, strict=True):
+                if isinstance(result, sqlite3.Error):
+                    collector.refusals[f"not stored ({result})"] += 1
+                    reply = collector.answer(exchange)
+                else:
+                    reply = collector.answer(exchange, *result)
+                self._send(reply, remote, source)
 
     def _send(self, reply: bytes | None, remote: Any, source: list[Any]) -> None:
         if reply is not None:
@@ -102,6 +109,7 @@ def _bound(host: str, port: int) -> socket.socket:
     udp = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
     try:
         udp.setblocking(False)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_OCTETS)  # the system may allow less
         if address.is_unspecified and sys.platform == "linux":
             # Answers have to come from the address that the device sent to.
             if address.version == 4:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +103,10 @@ class Store:
 
     def close(self) -> None:
         self._db.close()
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """What is stored in the context is on disk at its end, and none of it if the end raises sqlite3.Error."""
+        return self._db.transaction()
 
     def life_ids(self, device: str) -> tuple[bytes, ...]:
         """The life ids that the device has reported, newest first."""

@@ -169,3 +169,35 @@ def test_what_is_being_kept_when_the_collector_ends_is_answered(path):
             threading.Timer(0.1, finish.set).start()
         # The socket of the device is closed: that it was kept is what can be seen.
     assert kept(path) == [0]
+
+
+def exchanges(collector, *seqs):
+    return [collector.receive(post(sealed(seq=seq), seq), None) for seq in seqs]
+
+
+def test_a_report_that_cannot_be_stored_takes_no_other_with_it(path):
+    with closing(Store(path)) as store:
+        store._db.execute(
+            "CREATE TEMP TRIGGER fails AFTER INSERT ON report WHEN NEW.seq = 1 BEGIN SELECT RAISE(FAIL, 'no'); END"
+        )
+        collector = Collector(store, KEYS)
+        first, second, third = collector.keep_all(exchanges(collector, 0, 1, 2))
+        assert isinstance(second, sqlite3.Error)
+        assert [kept.outcome.value for kept, _ in (first, third)] == ["new", "new"]
+    assert kept(path) == [0, 2]
+
+
+def test_what_the_disk_did_not_take_is_acknowledged_to_nobody(path):
+    """A constraint that is checked at the end stands for a disk that fails then."""
+    with closing(Store(path)) as store:
+        store._db.execute("PRAGMA foreign_keys = ON")
+        store._db.execute("CREATE TABLE other (id INTEGER PRIMARY KEY)")
+        store._db.execute("CREATE TABLE late (id INTEGER REFERENCES other (id) DEFERRABLE INITIALLY DEFERRED)")
+        store._db.execute("CREATE TEMP TRIGGER fails AFTER INSERT ON report BEGIN INSERT INTO late VALUES (1); END")
+        collector = Collector(store, KEYS)
+        results = collector.keep_all(exchanges(collector, 0, 1))
+        assert all(isinstance(each, sqlite3.Error) for each in results)
+        store._db.execute("DROP TRIGGER fails")
+        again = collector.keep_all(exchanges(collector, 2))
+        assert again[0][0].outcome.value == "new", "nothing is left of what failed"
+    assert kept(path) == [2]
