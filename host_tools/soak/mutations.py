@@ -42,7 +42,9 @@ def lease_afterwards() -> Iterator[None]:
 
     def spend(self: Any, rated: int, carried: int) -> None:
         self.rated.add(rated)
+        self._rated.left -= rated
         self.carried.add(carried)
+        self._carried.left -= carried
 
     with (
         mock.patch.object(ledger.Ledger, "ensure", return_value=None),

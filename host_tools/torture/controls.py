@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from host_tools.torture.device import Subject, field, put
-from host_tools.torture.stores import FileLog, Ring, crc32_ok, get32
+from host_tools.torture.stores import FileLog, Ring
 
 
 class CountsAfterwards(Subject):
@@ -16,7 +17,9 @@ class CountsAfterwards(Subject):
 
     def spend(self, rated_n: int, carried_n: int) -> None:
         self.rated.add(rated_n)
+        self._rated.left -= rated_n
         self.carried.add(carried_n)
+        self._carried.left -= carried_n
         if self.rated.diff(self._rated.ceil) >= 4096:
             self.close()
 
@@ -63,9 +66,10 @@ class TrustsRetainedMemoryOfAnyRecord(Subject):
 
         def relabelled(buf: bytearray) -> None:
             read(buf)
-            if crc32_ok(buf, 12, 12):
+            a, b, c, *pairs = struct.unpack("<iiiiii", buf)
+            if pairs == [a ^ b, b ^ c, c ^ a]:
                 ring = self._ring
-                self._sequence, ring.sequence = ring.sequence, get32(buf, 0)
+                self._sequence, ring.sequence = ring.sequence, a
 
         self._sequence = 0
         self._hal.retained_read = relabelled
@@ -83,8 +87,10 @@ class OmitsUsageBeyondTheCeiling(Subject):
 
     def _figures_spend(self, rated_n: int, carried_n: int) -> None:
         self.rated.add(rated_n)
+        self._rated.left -= rated_n
         self.carried.add(carried_n)
-        if not self._rated.ceil.less(self.rated) and not self._carried.ceil.less(self.carried):
+        self._carried.left -= carried_n
+        if self._rated.left >= 0 and self._carried.left >= 0:
             self._retain()
 
 

@@ -15,10 +15,9 @@ from host_tools.torture.nor import Nor, NorBlocks
 
 paths.use_firmware()
 
-from usageguard.core.crc import crc32_ok  # noqa: E402 - found only now
-from usageguard.store.filelog import FileLog  # noqa: E402
+from usageguard.store.filelog import FileLog  # noqa: E402 - found only now
 from usageguard.store.ledger import Ledger  # noqa: E402
-from usageguard.store.ring import Ring, get32  # noqa: E402
+from usageguard.store.ring import Ring  # noqa: E402
 
 
 class Store(Protocol):
@@ -174,4 +173,4 @@ class FileStore:
 
 
 STORES: dict[str, type[RawStore | FileStore]] = {"log": RawStore, "file": FileStore}
-__all__ = ["STORES", "FileLog", "FileStore", "Ledger", "RawStore", "Ring", "Store", "Volume", "crc32_ok", "get32"]
+__all__ = ["STORES", "FileLog", "FileStore", "Ledger", "RawStore", "Ring", "Store", "Volume"]

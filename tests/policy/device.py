@@ -140,7 +140,7 @@ class Device(Enforcement):
     def take(self, index, octets):
         """Charges one packet before it is sent; False where its class may not."""
         self.admission.meter.carried = self.admission.meter.rated = octets
-        return self.admission._take(index)
+        return self.admission._take(index, True)
 
     def admits_one(self, index, octets):
         return self.policy.admits(index, self.admission.used, octets)

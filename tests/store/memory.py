@@ -38,21 +38,21 @@ class Blocks:
 
 
 class Hal:
-    """What the ledger uses of a HAL, with retained memory of 16 octets."""
+    """What the ledger uses of a HAL, with retained memory of 24 octets."""
 
     def __init__(self, cause=1):
         self.cause = cause
-        self.retained = bytearray(16)
+        self.retained = bytearray(24)
 
     def reset_cause(self):
         return self.cause
 
     def retained_read(self, buf):
-        for i in range(16):
+        for i in range(24):
             buf[i] = self.retained[i]
 
     def retained_write(self, buf):
-        for i in range(16):
+        for i in range(24):
             self.retained[i] = buf[i]
 
     def random(self, n):

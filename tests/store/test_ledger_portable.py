@@ -109,11 +109,28 @@ def test_torn_retained_memory_is_not_believed():
     blocks, hal = Blocks(), Hal(3)
     ledger = boot(blocks, hal)
     ledger.ensure(1000, 700)
+    before = bytes(hal.retained)
     ledger.spend(317, 210)
-    hal.retained[4] ^= 1
-    again = boot(blocks, hal)
-    assert again.recovered == "ceiling", again.recovered
-    assert again.rated.value() == 1024, again.rated.value()
+    after = bytes(hal.retained)
+    cells = bytes(blocks.cells)
+    bits = list(range(24 * 8))
+    for torn in [after[:n] + before[n:] for n in range(24) if after[:n] + before[n:] not in (before, after)] + [
+        flipped(after, a, b) for a in bits for b in (-1, (a + 1) % 192, (a + 32) % 192, (a + 64) % 192)
+    ]:
+        blocks.cells[:] = cells
+        hal.retained[:] = torn
+        again = boot(blocks, hal)
+        assert again.recovered == "ceiling", torn
+        assert again.rated.value() == 1024, torn
+
+
+def flipped(octets, *bits):
+    """With these bits the other way, -1 for none."""
+    octets = bytearray(octets)
+    for bit in bits:
+        if bit >= 0:
+            octets[bit // 8] ^= 1 << bit % 8
+    return octets
 
 
 def test_retained_memory_of_an_older_record_is_not_believed():

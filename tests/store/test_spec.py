@@ -23,7 +23,7 @@ def count(stored: bytes) -> int:
     return int.from_bytes(stored[:3], "little") + (int.from_bytes(stored[3:], "little") << 24)
 
 
-@pytest.mark.parametrize(("section", "size"), [("Ledger record", 256), ("Retained memory", 16)])
+@pytest.mark.parametrize(("section", "size"), [("Ledger record", 256), ("Retained memory", 24)])
 def test_every_octet_is_told_once(section, size):
     at = 0
     for name, (offset, octets) in fields(section).items():

@@ -74,23 +74,25 @@ class Meter:
         octets += packets * self._per_packet
         return octets + (octets * self._margin + 999) // 1000 if self._margin else octets
 
-    def price_sent(self, tcp, n):
-        """`n` octets of payload to be sent (at most 64 KiB), with the acknowledgements that they cause."""
-        self._price(tcp, n, (n + SEGMENT - 1) // SEGMENT)
-
-    def _price(self, tcp, n, segments):
+    def price_sent(self, tcp, n, spare=0):
+        """`n` octets of payload to be sent (at most 64 KiB), with the acknowledgements that they cause. Returns the
+        segments. `spare`: see price_received."""
+        segments = (n - spare + SEGMENT - 1) // SEGMENT
         if tcp:
             self._packets = 2 * segments
-            self.carried = n + segments * (2 * IP_TCP)
+            self.carried = rated = n + segments * (2 * IP_TCP)
         else:
             self._packets = segments
-            self.carried = n + segments * IP_UDP
+            self.carried = rated = n + segments * IP_UDP
             self._datagrams += segments
-        self.rated = self._rate(self.carried, self._packets)
-        self._later = self.carried
-        self._later_rated = self.rated
+        self._later = rated
+        rated += self._packets * self._per_packet
+        if self._margin:
+            rated += (rated * self._margin + 999) // 1000
+        self.rated = self._later_rated = rated
         self._payload = 0
         self._payload_later = n
+        return segments
 
     def price_received(self, tcp, n, spare=0):
         """`n` octets of payload that arrived, with the acknowledgements that they cause.
@@ -98,8 +100,7 @@ class Meter:
         `spare`: what this method set `self.spare` to for the octets before these, if these continue their stream
         without a gap: the last segment of one piece is then the first of the next; else 0.
         """
-        segments = max(0, n - spare + SEGMENT - 1) // SEGMENT
-        self._price(tcp, n, segments)
+        segments = self.price_sent(tcp, n, spare)
         self.spare = spare + segments * SEGMENT - n
         if not tcp:
             segments = 0

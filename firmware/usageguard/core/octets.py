@@ -40,7 +40,11 @@ class Octets:
         """Adds `n`, 0 <= n < 2**29. ValueError outside, as a negative count would be an under-count."""
         if not 0 <= n < 0x20000000:
             raise ValueError("octets out of range")
-        self._carry(self.lo + n, 0)
+        n += self.lo
+        if n <= _LO_MAX:
+            self.lo = n
+        else:
+            self._carry(n, 0)
 
     def add_octets(self, other):
         """Adds the count of `other`."""

@@ -186,11 +186,15 @@ class Policy:
     def admits(self, index, used, cost):
         """Whether class `index` may now spend `cost` rated octets, 0..2**29. Allocates nothing."""
         limit = self._admit[index]
-        return limit is not None and limit.diff(used) >= cost
+        if limit is None:
+            return False
+        hi = limit.hi - used.hi
+        return hi > 32 or (hi >= -32 and (hi << 24) + limit.lo - used.lo >= cost)
 
     def past_mark(self, used):
         """Whether `cross` is due. Allocates nothing."""
-        return not used.less(self.next_mark)
+        mark = self.next_mark
+        return used.hi > mark.hi or (used.hi == mark.hi and used.lo >= mark.lo)
 
     def cross(self, used):
         """Compares `used` with every mark and limit; returns actions. Each warning fires once."""

@@ -82,7 +82,7 @@ class Hal:
         return own
 
     # RTC().memory() holds up to 2048 octets on each of the three chips and outlives every reset but power-on, brown-out
-    # and EN. It is one value: an application that writes it as well overwrites the guard's, whose CRC then says so.
+    # and EN. It is one value: an application that writes it as well overwrites the guard's, whose checks then say so.
 
     def retained_read(self, buf):
         stored = self._rtc.memory()[: len(buf)]

@@ -41,7 +41,7 @@ class Hal:
         raise NotImplementedError
 
     def retained_read(self, buf):
-        """Fills `buf` from the memory that survives every reset but power-on; from its first octet on, 16 or more."""
+        """Fills `buf` from the memory that survives every reset but power-on; from its first octet on, 24 or more."""
         raise NotImplementedError
 
     def retained_write(self, buf):

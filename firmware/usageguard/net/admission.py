@@ -211,31 +211,29 @@ class Admission:
         return self._bucket.wait_ms(now) if self._bucket is not None else 0
 
     def _spend(self, carried, rated):
-        ledger = self._ledger
         try:
-            ledger.ensure(rated + self._headroom_rated, carried + self.headroom)
+            self._ledger.ensure(rated + self._headroom_rated, carried + self.headroom)
         except OSError:
             self.broken = True
-        ledger.surplus = self.meter.bound()  # behind `ensure`: a record has the surplus of what it counts
+        # Behind `ensure`: a record has the surplus of what it counts.
+        self._ledger.surplus = self.meter.excess + self.meter.slack
         try:
-            ledger.spend(rated, carried)
+            self._ledger.spend(rated, carried)
         except OSError:  # it is counted all the same
             self.broken = True
         self.used.add(rated)
         if self._policy.past_mark(self.used):
             self.crossed = True
 
-    def _take(self, traffic_class):
-        """Charges the last price; False if the class is not admitted, or the ledger failed."""
+    def _take(self, traffic_class, asked):
+        """Charges the last price; False if the class is not admitted, or the ledger failed. Not `asked`: allowed or
+        not."""
         meter = self.meter
-        if not self._policy.admits(traffic_class, self.used, meter.due(meter.rated)):
+        if asked and not self._policy.admits(
+            traffic_class, self.used, meter.due(meter.rated) if meter.session_round else meter.rated
+        ):
             self.denied = traffic_class
             return False
-        self._charge(traffic_class)
-        return not self.broken or self._policy.exchange is not None
-
-    def _charge(self, traffic_class):
-        meter = self.meter
         if traffic_class != self.reserve:
             self._active = True
             if self._bucket is not None:
@@ -243,17 +241,18 @@ class Admission:
             if self.burst is not None and self.burst.spent(traffic_class, meter.rated):
                 self._burst_found = True
         meter.charge()
-        self._spend(meter.carried, meter.pay(meter.rated))
+        self._spend(meter.carried, meter.pay(meter.rated) if meter.session_round else meter.rated)
+        return not self.broken or self._policy.exchange is not None
 
     def transfer(self, traffic_class, tcp, n):
         """Charges `n` octets of payload before they are sent; False as `_take`."""
         self.meter.price_sent(tcp, n)
-        return self._take(traffic_class)
+        return self._take(traffic_class, True)
 
     def received(self, traffic_class, tcp, n, spare=0):
         """Counts `n` octets of payload that arrived, allowed or not. `spare`: see Meter.price_received."""
         self.meter.price_received(tcp, n, spare)
-        self._charge(traffic_class)
+        self._take(traffic_class, False)
 
     def owe(self, rated):
         """Counts rated octets that the carrier has counted and the device has not, 0..2**50, in a few records."""
@@ -268,7 +267,7 @@ class Admission:
     def open(self, traffic_class, tcp, name_octets):
         """Charges a connection's handshake and close; False as `_take`."""
         self.meter.price_open(tcp, name_octets)
-        return self._take(traffic_class)
+        return self._take(traffic_class, True)
 
     def hold(self, tcp, sign, paid=False):
         """Leases what an open connection may receive unasked: `sign` 1 when it opens, -1 when it closes.
@@ -301,7 +300,7 @@ class Admission:
     def abandoned(self, tcp, octets):
         """Charges what the modem may have held for a connection when it ended, or so many `octets` of payload."""
         self.meter.price_unseen(tcp, octets or (self._unseen_tcp if tcp else UNSEEN_UDP))
-        self._charge(self.reserve)
+        self._take(self.reserve, False)
 
     def session(self):
         """A data session began."""

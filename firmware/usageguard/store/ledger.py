@@ -12,7 +12,6 @@ announces the most that the next one may add, and a larger step is announced fir
 from struct import pack_into, unpack_from
 
 from usageguard.compat import const
-from usageguard.core.crc import crc32_into, crc32_ok
 from usageguard.core.octets import Octets
 from usageguard.store.ring import HEAD, Ring, get32, put32
 
@@ -35,7 +34,7 @@ _LOST = const(1)
 _COUNTER = const(2)
 _ALLOWANCES = const(4)  # `orders` has allowances, where older firmware kept a fourth pair of `charged`
 _ALLOWANCES_AT = const(90)
-_RETAINED = const(16)
+_RETAINED = const(24)  # the record's sequence, what is left of the two leases; and these three in pairs
 _POWER_ON = const(1)
 _PIECE = const(1 << 28)
 
@@ -51,7 +50,13 @@ class _Figure:
         self.next_base = Octets()  # the same of the next cycle, if it began unnoticed
         self.mark = Octets()  # `used` at the reading of the modem's counter
         self.unsure = Octets()  # charged in this cycle without being known to be used
+        self.left = 0  # `ceil` less `used`; below 0 beyond the ceiling
         self._stored = Octets()
+
+    def hold(self):
+        """The record with `target` holds. HOT."""
+        self.ceil.set(self.target)
+        self.left = self.ceil.diff(self.used)
 
     def lease(self, n):
         """Aims at a ceiling of `n` octets ahead, no lower than it is; returns the step up."""
@@ -167,16 +172,18 @@ class Ledger:
     def ensure(self, rated_n, carried_n):
         """Has so many octets leased, each 0 <= n < 2**29. OSError if the flash fails: then they may not be
         spent."""
-        if self._rated.ceil.diff(self.rated) < rated_n or self._carried.ceil.diff(self.carried) < carried_n:
+        if self._rated.left < rated_n or self._carried.left < carried_n:
             self._extend(max(rated_n, carried_n))
 
     def spend(self, rated_n, carried_n):
         """Counts octets, each 0 <= n < 2**29. Those beyond a ceiling, as of downlink that came unasked, are
         stored at once; OSError if the flash fails: counted they are all the same."""
         self.rated.add(rated_n)
+        self._rated.left -= rated_n
         self.carried.add(carried_n)
+        self._carried.left -= carried_n
         self._retain()
-        if self._rated.ceil.less(self.rated) or self._carried.ceil.less(self.carried):
+        if self._rated.left < 0 or self._carried.left < 0:
             self._extend(0)
 
     def within_cycle(self):
@@ -195,7 +202,7 @@ class Ledger:
     def give_back(self, rated_n, carried_n):
         """Leases no more than so many octets, where far more is leased than the next lease will be: a power cut
         would charge it. OSError if the flash fails."""
-        left = max(self._rated.ceil.diff(self.rated) - rated_n, self._carried.ceil.diff(self.carried) - carried_n)
+        left = max(self._rated.left - rated_n, self._carried.left - carried_n)
         if left > 2 * self._lease_cap:
             self.close()
             self.ensure(rated_n, carried_n)
@@ -244,8 +251,8 @@ class Ledger:
         if self._ring:
             self._pack()
             self._ring.append()
-        self._rated.ceil.set(self._rated.target)
-        self._carried.ceil.set(self._carried.target)
+        self._rated.hold()
+        self._carried.hold()
         self._announced = self._announce
         self._retain()
 
@@ -275,11 +282,13 @@ class Ledger:
     def _retain(self):
         """Says in retained memory what is left of the leases; below 0 for what was spent beyond a ceiling."""
         if self._ring:
-            slot = self._slot
-            left, other = self._rated.ceil.diff(self.rated), self._carried.ceil.diff(self.carried)
-            pack_into("<iii", slot, 0, self._ring.sequence, left, other)
-            crc32_into(slot, 12, slot, 12)
-            self._hal.retained_write(slot)
+            sequence, rated, carried = self._ring.sequence, self._rated.left, self._carried.left
+            pack_into("<iii", self._slot, 0, sequence, rated, carried)
+            sequence ^= rated  # step by step: a function with a larger stack takes it from the heap
+            rated ^= carried
+            carried = sequence ^ rated
+            pack_into("<iii", self._slot, 12, sequence, rated, carried)
+            self._hal.retained_write(self._slot)
 
     # Cold
 
@@ -395,14 +404,14 @@ class Ledger:
         self.modem_counter.unpack_from(record, 27)
         rated_lease = self._rated.unpack(record, _RATED)
         carried_lease = self._carried.unpack(record, _CARRIED)
-        slot = self._slot
-        self._hal.retained_read(slot)
         # With the sequence of the newest valid record it says as well that no later one was relied upon. A
         # slot that is torn says nothing: the octets it was to tell of may have arrived.
-        sequence, rated_left, carried_left = unpack_from("<iii", slot)
-        if self._hal.reset_cause() != _POWER_ON and sequence == self._ring.sequence and crc32_ok(slot, 12, 12):
-            self._rated.recover(rated_lease, rated_left, 0)
-            self._carried.recover(carried_lease, carried_left, 0)
+        self._hal.retained_read(self._slot)
+        sequence, rated, carried = unpack_from("<iii", self._slot)
+        whole = unpack_from("<iii", self._slot, 12) == (sequence ^ rated, rated ^ carried, carried ^ sequence)
+        if self._hal.reset_cause() != _POWER_ON and whole and sequence == self._ring.sequence:
+            self._rated.recover(rated_lease, rated, 0)
+            self._carried.recover(carried_lease, carried, 0)
             self.recovered = "exact"
         else:
             self._charge(rated_lease, carried_lease, bad)
