@@ -75,6 +75,7 @@ def test_one_at_a_time():
 def test_pause_after_a_final_result():
     port = Port()
     channel = Channel(port)
+    channel.pause_ms = 20
     port.script = (b"\r\nOK\r\n", b"\r\nOK\r\n")
     channel.start(CSQ)
     pump(channel, port, 1)
@@ -88,7 +89,7 @@ def test_pause_after_a_final_result():
     assert port.sent() == b"", "still held back"
     pump(channel, port, 21)
     assert port.sent() == b"AT+CSQ\r"
-    no_pause = Channel(port, 0)
+    no_pause = Channel(port)
     no_pause.start(CSQ)
     pump(no_pause, port, 22)
     port.sent()

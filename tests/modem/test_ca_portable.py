@@ -265,10 +265,11 @@ def test_unread_payload_that_the_modem_does_not_tell_is_what_it_may_hold():
 
 def test_peer_closes():
     connection, port, listener = opened()
-    port.script = (b"\r\n+CARECV: 3,end\r\n\r\nOK\r\n", b"\r\n+CARECV: 0\r\n\r\nOK\r\n")
+    port.script = (b"\r\n+CARECV: 3,end\r\n\r\nOK\r\n",)
     port.say(b"\r\n+CASTATE: 2,0\r\n")
-    run(connection.modem, port, 15)
+    run(connection.modem, port, 100)
     assert connection.state == OPEN, "not before what it sent has been read"
+    port.say(b"\r\n+CARECV: 0\r\n\r\nOK\r\n")
     run(connection.modem, port, 100)
     assert (connection.state, connection.rx.any(), listener.octets) == (PEER_CLOSED, 3, 3)
     port.answers = ((b"AT+CACLOSE", OK),)

@@ -163,10 +163,11 @@ def test_a_total_that_does_not_come_is_charged_as_what_the_modem_may_hold():
 
 def test_peer_closes():
     connection, port, listener = opened()
-    port.script = (b"\r\n+QIRD: 3\r\nend\r\n\r\nOK\r\n", b"\r\n+QIRD: 0\r\n\r\nOK\r\n")
+    port.script = (b"\r\n+QIRD: 3\r\nend\r\n\r\nOK\r\n",)
     port.say(b'\r\n+QIURC: "closed",0\r\n')
-    run(connection.modem, port, 15)
+    run(connection.modem, port, 100)
     assert connection.state == OPEN, "not before what it sent has been read"
+    port.say(b"\r\n+QIRD: 0\r\n\r\nOK\r\n")
     run(connection.modem, port, 100)
     assert connection.state == PEER_CLOSED
     assert connection.rx.any() == 3

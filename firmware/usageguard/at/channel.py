@@ -37,12 +37,13 @@ class Channel:
     `on_urc(prefix, handler)` calls handler(line, length) for each unsolicited line that starts with `prefix`, inside
     `pump`. `busy` is True from `start` to the final result, which then stands in `result` and `error`;
     `info[:info_length]` is the last expected line of information. The channel never sends a command again:
-    most are unsafe to repeat. `prompt_ms`: between the modem's prompt and the data that it asks for.
+    most are unsafe to repeat. `pause_ms`: between a final result and the next command; `prompt_ms`: between the modem's
+    prompt and the data that it asks for.
     """
 
     DIGEST = Digest
 
-    def __init__(self, hal, pause_ms=20, max_line=512):
+    def __init__(self, hal, max_line=512):
         self.digest = self.DIGEST(max_line)
         self.on_urc = self.digest.register
         self.busy = False
@@ -54,9 +55,8 @@ class Channel:
         self.echoes = 0
         self.overlong = 0
         self._hal = hal
-        self.prompt_ms = 0
+        self.pause_ms = self.prompt_ms = 0
         self._prompted = False
-        self._pause_ms = pause_ms
         self._scratch = bytearray(_SCRATCH)
         self._now = 0
         self._command = None
@@ -98,13 +98,15 @@ class Channel:
             self._finish(ABORTED, 0)
 
     def pump(self, now):
-        """Takes what the UART has, calls who waits for it, and sees to the deadlines."""
+        """Takes what the UART has, calls who waits for it, and sees to the deadlines; whether there was anything."""
         self._now = now
         scratch = self._scratch
+        heard = False
         n = _SCRATCH
         while n == _SCRATCH:
             n = self._hal.uart_readinto(scratch, _SCRATCH)
             if n:
+                heard = True
                 self.digest.feed(scratch, n)
                 self._dispatch()
         if self._pausing:
@@ -120,6 +122,7 @@ class Channel:
             else:
                 self.timeouts += 1
                 self._finish(TIMEOUT, 0)
+        return heard
 
     def next_ms(self, now):
         """Milliseconds until `pump` has something to do without input."""
@@ -129,13 +132,12 @@ class Channel:
 
     def _write(self):
         command = self._command
-        text = command[0]
         payload_max = self._octets if self._data is None else 0
         if len(command) > _SHAPE:
             self.digest.arm(command[2], command[3], payload_max, command[_SHAPE], command[_SHAPE + 1])
         else:
             self.digest.arm(command[2], command[3], payload_max)
-        self._hal.uart_write(text, text.find(b"\r") + 1)
+        self._hal.uart_write(command[0], command[0].find(b"\r") + 1)
         self._due = ticks_add(self._now, command[1])
 
     def _write_data(self):
@@ -192,6 +194,6 @@ class Channel:
         self._sink = None
         self._data = None
         self._late = result == TIMEOUT
-        pause_ms = _QUIET_MS if self._late else self._pause_ms
+        pause_ms = _QUIET_MS if self._late else self.pause_ms
         self._pausing = pause_ms > 0
         self._due = ticks_add(self._now, pause_ms)

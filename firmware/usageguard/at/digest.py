@@ -26,14 +26,6 @@ SEND_FAIL = const(5)
 TIMEOUT = const(6)
 ABORTED = const(7)
 
-_FINALS = (
-    (b"OK", OK),
-    (b"ERROR", ERROR),
-    (b"SEND OK", OK),
-    (b"SEND FAIL", SEND_FAIL),
-)
-_CME = b"+CME ERROR:"  # 3GPP TS 27.007 9.1
-_CMS = b"+CMS ERROR:"  # 3GPP TS 27.005 3.2.5
 
 _CR = const(13)
 _SPACE = const(32)
@@ -120,36 +112,32 @@ class Digest:
         """The next event in the window, NEED when there is none left."""
         while self._next < self._end:
             at = self._next
-            window = self._window
             if self.payload_left:
-                span = min(self.payload_left, self._end - at)
                 self.at = at
-                self.span = span
-                self._next = at + span
-                self.payload_left -= span
+                self.span = min(self.payload_left, self._end - at)
+                self._next = at + self.span
+                self.payload_left -= self.span
                 self._behind_payload = True
                 return PAYLOAD
             if self._skip_space:
                 self._skip_space = False
-                if window[at] == _SPACE:
+                if self._window[at] == _SPACE:
                     self._next = at + 1
                     continue
-            if self._prompt and window[at] == self._prompt and not self._ring.any():
+            if self._prompt and self._window[at] == self._prompt and not self._ring.any():
                 self._prompt = 0
                 self._skip_space = True
                 self._next = at + 1
                 return PROMPT
-            end = window.find(b"\n", at, self._end)
+            end = self._window.find(b"\n", at, self._end)
             stop = self._end if end < 0 else end
-            begun = self._payload_at(window, at, stop) if self._matched >= 0 else 0
-            if begun:
-                self._collect(window, at, begun - at)
-                self._next = begun
+            if self._matched >= 0 and (begun := self._payload_at(self._window, at, stop)):
+                self._collect(at, begun)
                 self._matched = -1
                 return self._line()
-            self._collect(window, at, stop - at)
-            self._next = stop + 1
+            self._collect(at, stop)
             if end >= 0:
+                self._next = end + 1
                 event = self._line()
                 self._begin_line()
                 if event:
@@ -188,13 +176,16 @@ class Digest:
                 self._number = min(self._number * 10 + octet - 48, _INT_LIMIT)
         return 0
 
-    def _collect(self, window, at, span):
-        room = self.max_line - self._ring.any()
-        if span > room:
+    def _collect(self, at, end):
+        """Takes the window's octets up to `end` as part of the line."""
+        self._next = end
+        span = self.max_line - self._ring.any()
+        if end - at > span:
             self._overlong = True
-            span = room
+        else:
+            span = end - at
         if span:
-            self._ring.write(window, at, span)
+            self._ring.write(self._window, at, span)
 
     def _end_payload(self, length):
         """Judges what a payload has behind it on its line: a CR alone, or behind the mark that ends a quoted one."""
@@ -230,31 +221,45 @@ class Digest:
                 return FINAL
             if self._expect and line.startswith(self._expect):
                 return self._inform(line, length)
-        for prefix, token in self._urcs:
-            if line.startswith(prefix):
-                self.token = token
-                return URC
+        if self._unasked(line):
+            return URC
         if self._active:
             if self._expect is not None and not self._expect:
                 return self._inform(line, length)
             self.expected = False
             return INFO
-        self.token = None
         return URC
 
-    def _final(self, line, length):
-        for text, result in _FINALS:
-            if length == len(text) and line.startswith(text):
-                self.result = ERROR if self._prompt and result == OK else result  # it did without the data
-                self.error = 0
+    def _unasked(self, line):
+        """Whether it is a registered unsolicited line, whose `token` it sets."""
+        for prefix, token in self._urcs:
+            if line.startswith(prefix):
+                self.token = token
                 return True
-        if line.startswith(_CME):
-            self.result = CME_ERROR
-        elif line.startswith(_CMS):
-            self.result = CMS_ERROR
+        self.token = None
+        return False
+
+    def _final(self, line, length):
+        result = PENDING
+        if length == 2 and line.startswith(b"OK"):
+            result = ERROR if self._prompt else OK  # it did without the data
+        elif length == 5 and line.startswith(b"ERROR"):
+            result = ERROR
+        elif length == 7 and line.startswith(b"SEND OK"):
+            result = ERROR if self._prompt else OK
+        elif length == 9 and line.startswith(b"SEND FAIL"):
+            result = SEND_FAIL
+        if result:
+            self.error = 0
         else:
-            return False
-        self.error = int_field(line, length, 0)
+            if line.startswith(b"+CME ERROR:"):  # 3GPP TS 27.007 9.1
+                result = CME_ERROR
+            elif line.startswith(b"+CMS ERROR:"):  # 3GPP TS 27.005 3.2.5
+                result = CMS_ERROR
+            else:
+                return False
+            self.error = int_field(line, length, 0)
+        self.result = result
         return True
 
     def _inform(self, line, length):
@@ -272,15 +277,15 @@ def field_at(line, length, index):
     In a line as "+RECEIVE,0,5:" the fields begin behind the first comma.
     """
     at = line.find(b":", 0, length) + 1
-    comma = line.find(b",", 0, at)
-    if comma > 0 and line[0] == _PLUS:
-        at = comma + 1
+    mark = line.find(b",", 0, at)
+    if mark > 0 and line[0] == _PLUS:
+        at = mark + 1
     quoted = False
     while index and at < length:
-        octet = line[at]
-        if octet == _QUOTE:
+        mark = line[at]
+        if mark == _QUOTE:
             quoted = not quoted
-        elif octet == _COMMA and not quoted:
+        elif mark == _COMMA and not quoted:
             index -= 1
         at += 1
     while at < length and line[at] == _SPACE:

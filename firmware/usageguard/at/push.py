@@ -137,8 +137,8 @@ class PushChannel(Channel):
 
     DIGEST = PushDigest
 
-    def __init__(self, hal, pause_ms=20, max_line=512):
-        super().__init__(hal, pause_ms, max_line)
+    def __init__(self, hal, max_line=512):
+        super().__init__(hal, max_line)
         self._lost_at = 0
 
     def abort(self):
@@ -146,10 +146,11 @@ class PushChannel(Channel):
         Channel.abort(self)
 
     def pump(self, now):
-        Channel.pump(self, now)
+        heard = Channel.pump(self, now)
         digest = self.digest
         if digest.sink is not None and ticks_diff(now, self._lost_at) >= 0:
             digest.resync()
+        return heard
 
     def next_ms(self, now):
         digest = self.digest

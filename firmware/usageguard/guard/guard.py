@@ -10,6 +10,7 @@ from usageguard.guard.enforcement import Enforcement
 from usageguard.guard.periods import PeriodTracker
 from usageguard.guard.status import status
 from usageguard.modem.base import ONLINE
+from usageguard.modem.connection import OPEN
 from usageguard.net import sockets
 from usageguard.store.ledger import Ledger
 from usageguard.upstream.outbox import Outbox
@@ -166,12 +167,11 @@ class Guard(Enforcement):
 
     def pump(self, until):
         """One wait: until ticks `until`, or until there is input or work."""
-        hal = self.hal
-        now = hal.ticks_ms()
+        now = self.hal.ticks_ms()
         longest = _WAIT_MS
         if self.work or ticks_diff(now, self._fed_at) >= _FEED_MS:
             self.step(now)
-            now = hal.ticks_ms()
+            now = self.hal.ticks_ms()
             longest = _LOOK_MS  # what the caller waits for may have come in this very step
         left = ticks_diff(until, now)
         due = ticks_diff(self._due_at, now)
@@ -180,8 +180,8 @@ class Guard(Enforcement):
         if left > longest:
             left = longest
         if left > 0:
-            hal.wait(ticks_add(now, left))
-        self.step(hal.ticks_ms())
+            self.hal.wait(ticks_add(now, left))
+        self.step(self.hal.ticks_ms())
 
     def step(self, now):
         """Does all that is due without waiting; returns the milliseconds until it wants to be called again."""
@@ -189,49 +189,78 @@ class Guard(Enforcement):
         if self.stepping:
             raise RuntimeError("Guard.step was entered again")
         self.stepping = True
-        self.work = False
         self.stepped_at = now
         try:
-            modem, admission = self.modem, self.admission
-            for connection in modem.connections:  # any wait leads here: what sockets have corked leaves
-                if not connection.uncork(admission):
-                    connection.fail(_EDQUOT)
-            modem.step(now)
-            self._enforce(now)
-            if self._burst_guard is not None and admission.take_burst():
-                self._burst_guard.hold(now)
-            slow = admission.slowed_ms(now)
-            if modem.paused != (slow > 0):
-                modem.pause(slow > 0)
-                self.work = True
-            reading = admission.reading_ms(now, modem.state == ONLINE)
-            if not reading and not self._reading:
-                self._reading = self.work = True
-                modem.read_counter()
-            left = ticks_diff(self._slow_at, now)
-            if left <= 0 or self._urgent or self.path.arrived():
-                self._urgent = False
-                try:
-                    left = self._slow(now)
-                except MemoryError:  # the application holds it; traffic is still counted and limited
-                    self.hal.event("no-memory")
-                    left = _ASK_MS
-                self._slow_at = ticks_add(now, left)
-                self.work = True
-            due = modem.next_ms(now)
-            if left < due:
-                due = left
-            if 0 < slow < due:
-                due = slow
-            if 0 < reading < due:
-                due = reading
-            self._due_at = ticks_add(now, due)
-            if ticks_diff(now, self._fed_at) >= _FEED_MS:  # here: a guard that fails at each step is to be reset
-                self._fed_at = now
-                self.hal.watchdog_feed(_WATCHDOG_MS)
-            return 0 if self.work else due
+            return self._idle_ms(now) or self._work(now)
         finally:
             self.stepping = False
+
+    def _idle_ms(self, now):
+        """Takes what arrived. Milliseconds until something is due; 0 where there is something to do now."""
+        modem = self.modem
+        modem.now = now
+        heard = modem.channel.pump(now)
+        if self.work or self._urgent or modem.poked:
+            return 0
+        left = ticks_diff(self._due_at, now)
+        if left <= 0 or ticks_diff(now, self._fed_at) >= _FEED_MS:
+            return 0
+        if heard:
+            if not modem.channel.busy:
+                return 0
+            left = min(modem.channel.next_ms(now), left)  # a part of an answer, or of what came beside it
+            self._due_at = ticks_add(now, left)
+        return left
+
+    def _work(self, now):
+        """What `step` does where there is something to do."""
+        modem, admission = self.modem, self.admission
+        self.work = False
+        self._uncork()
+        modem.step(now)
+        self._enforce(now)
+        if self._burst_guard is not None and admission.take_burst():
+            self._burst_guard.hold(now)
+        slow = admission.slowed_ms(now)
+        if modem.paused != (slow > 0):
+            modem.pause(slow > 0)
+            self.work = True
+        reading = admission.reading_ms(now, modem.state == ONLINE)
+        if not reading and not self._reading:
+            self._reading = self.work = True
+            modem.read_counter()
+        left = self._slow_ms(now)
+        left = min(modem.next_ms(now), left)
+        if 0 < slow < left:
+            left = slow
+        if 0 < reading < left:
+            left = reading
+        self._due_at = ticks_add(now, left)
+        if ticks_diff(now, self._fed_at) >= _FEED_MS:  # here: a guard that fails at each step is to be reset
+            self._fed_at = now
+            self.hal.watchdog_feed(_WATCHDOG_MS)
+        return 0 if self.work else left
+
+    def _uncork(self):
+        """Any wait leads here: what sockets have corked leaves."""
+        for connection in self.modem.connections:
+            if connection.state == OPEN and not connection.uncork(self.admission):
+                connection.fail(_EDQUOT)
+
+    def _slow_ms(self, now):
+        """Calls `_slow` if it is due, or has reason; returns milliseconds until it is due."""
+        left = ticks_diff(self._slow_at, now)
+        if left > 0 and not self._urgent and not self.path.arrived():
+            return left
+        self._urgent = False
+        try:
+            left = self._slow(now)
+        except MemoryError:  # the application holds it; traffic is still counted and limited
+            self.hal.event("no-memory")
+            left = _ASK_MS
+        self._slow_at = ticks_add(now, left)
+        self.work = True
+        return left
 
     def _slow(self, now):
         """What is not due for each octet: time and periods, reports, status. Returns milliseconds until it is due."""

@@ -136,6 +136,9 @@ class HostHal:
 
     def _ask(self, op, a, arg, payload, n, into):
         self._tell(op, a, arg, payload, n)
+        return self._answer(into)
+
+    def _answer(self, into):
         reply = self._reply
         self._receive(reply, 8)
         self._ticks = reply[0] | reply[1] << 8 | reply[2] << 16 | reply[3] << 24
@@ -151,7 +154,8 @@ class HostHal:
     def wait(self, until_ms):
         """Returns at `until_ms`, or as soon as the UART has something to read."""
         if not self._rx_any and not self._ring.any():
-            got = self._ask(OP_WAIT, 0, until_ms, None, 0, self._inbox)
+            self._tell(OP_WAIT, 0, until_ms, None, 0)
+            got = self._answer(self._inbox)
             if got:
                 self._ring.write(self._inbox, 0, got)
 
@@ -162,7 +166,8 @@ class HostHal:
             return got
         if not self._rx_any:
             return 0
-        return self._ask(OP_UART_READ, 0, n, None, 0, buf)
+        self._tell(OP_UART_READ, 0, n, None, 0)
+        return self._answer(buf)
 
     def uart_write(self, buf, n):
         """Sends `buf[0:n]` (n <= 4096)."""

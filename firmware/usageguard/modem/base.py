@@ -158,10 +158,12 @@ class Modem:
             return 0
         if self._pause.armed:
             return min(ms, self._pause.left(now))
-        for deadline in self._deadlines:
-            ms = min(ms, deadline.left(now))
-        for connection in self.connections:
-            ms = min(ms, connection.next_ms(now))
+        for each in self._deadlines:
+            if each.armed and each.left(now) < ms:
+                ms = each.left(now)
+        for each in self.connections:
+            if each.state != FREE and each.next_ms(now) < ms:
+                ms = each.next_ms(now)
         return ms
 
     def free_connection(self, first=0):

@@ -9,6 +9,7 @@ from usageguard.modem.connection import (
     ECONNRESET,
     ENETDOWN,
     ETIMEDOUT,
+    FREE,
     OPEN,
     OPENING,
     PEER_CLOSED,
@@ -111,6 +112,9 @@ class BufferedConnection(Connection):
     def _run(self):
         self._ending = False
         while True:
+            if self.state == FREE and not self._dirty:
+                yield False
+                continue
             now = self.modem.now
             if self._retry.due(now):
                 self._retry.clear()
@@ -139,9 +143,8 @@ class BufferedConnection(Connection):
 
     def _lay_out(self, command, at, number, n):
         """Puts the digit `number` at `at` into a command, and behind it `n`."""
-        text = command[0]
-        text[at] = 48 + number
-        text[put_int(text, at + 2, n)] = 13
+        command[0][at] = 48 + number
+        command[0][put_int(command[0], at + 2, n)] = 13
 
     def _sent(self, result):
         if result == OK:

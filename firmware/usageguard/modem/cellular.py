@@ -19,6 +19,8 @@ from usageguard.modem.connection import ECONNRESET, ENETDOWN, OPEN, Deadline
 # A modem that outlived a reset of ours answers, and PWRKEY would switch it off: so ask before.
 _PROBES = const(3)
 _PROBE_MS = const(500)
+# What answered may have been what we asked before our reset; then the answer to the probe follows within this.
+_ANSWER_MS = const(300)
 _OFF_MS = const(5_000)  # the slowest of the boards' modems takes 3 s
 _BOOT_MS = const(30_000)
 _BOOT_RETRY_MS = const(30_000)
@@ -116,6 +118,7 @@ class Cellular(Modem):
         if not silent:
             for _ in range(_PROBES):
                 if (yield from self._probe()):
+                    yield from self._sleep(_ANSWER_MS)
                     self.found_on = self.restarts == 0
                     return
         deadline = Deadline()

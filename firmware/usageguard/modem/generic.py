@@ -6,6 +6,7 @@ from usageguard.modem.cellular import Cellular
 from usageguard.modem.generic_connection import GenericConnection
 
 _CONTEXT_MS = const(150_000)
+_PAUSE_MS = const(20)  # as the manuals of Telit (2.2.5) and u-blox (2.2.5.1) advise
 # Clauses of 3GPP TS 27.007.
 _UP = (b"AT+CGACT=1,1\r", _CONTEXT_MS, None, 0)  # 10.1.10
 _DOWN = (b"AT+CGACT=0,1\r", _CONTEXT_MS, None, 0)
@@ -27,6 +28,7 @@ class Generic(Cellular):
 
     def __init__(self, hal, channel, config, listener):
         super().__init__(hal, channel, config, listener)
+        channel.pause_ms = _PAUSE_MS
         self._context_state = -1  # -1: not told
         channel.on_urc(b"+CGACT:", self._on_context)
 

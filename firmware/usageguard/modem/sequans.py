@@ -20,6 +20,7 @@ class Sequans(Generic):
     def __init__(self, hal, channel, config, listener):
         super().__init__(hal, channel, config, listener)
         self.short_read_drains = True
+        channel.pause_ms = 0
         channel.on_urc(b"+SYSSTART", self._on_ready)
         channel.on_urc(b"+SHUTDOWN", self._on_ready)
         channel.on_urc(b"+SQNSRING:", self._on_data)

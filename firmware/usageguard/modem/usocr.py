@@ -9,6 +9,7 @@ from usageguard.core.octets import Octets
 from usageguard.modem.cellular import Cellular
 from usageguard.modem.usocr_connection import SOCKETS, UsocrConnection
 
+_PAUSE_MS = const(20)  # AT 2.2.5.1: the least in which it tells what has waited for the result
 _PROMPT_MS = const(60)  # between @ and the data: 50 at least (AT: AT+USOWR)
 _UP_MS = const(150_000)
 _POLL_MS = const(5_000)
@@ -38,6 +39,7 @@ class Usocr(Cellular):
         super().__init__(hal, channel, config, listener)
         self.short_read_drains = True
         channel.prompt_ms = _PROMPT_MS
+        channel.pause_ms = _PAUSE_MS
         self._up = -1  # result of AT+UPSDA, 0: the profile is up; -1: not told
         self._awaited = False
         self._counted = False

@@ -104,7 +104,9 @@ class socket(Reading):  # noqa: N801 - the name that applications know
 
     def _wait(self):
         """One wait of the guard; False when the socket's time-out has passed. HOT."""
-        self._connection.wanted = True  # has the driver check for data sooner if a notification was lost
+        if not self._connection.wanted:
+            self._connection.wanted = True  # has the driver check for data sooner if a notification was lost
+            self._loop.wake()
         return self._wait_until(ticks_add(self._hal.ticks_ms(), _LONGEST_MS))
 
     def _may_wait(self):
@@ -142,6 +144,7 @@ class socket(Reading):  # noqa: N801 - the name that applications know
     def _refusal(self, code):
         """The OSError for a call that is refused, after one wait of the guard: an application that tries again at once
         must not keep it from working. EDQUOT names the reasons."""
+        self._loop.wake()
         self._loop.pump(ticks_add(self._hal.ticks_ms(), _REFUSED_MS))
         return OSError(code, self._admission.stopped_by()) if code == EDQUOT else error(code)
 
@@ -263,11 +266,10 @@ class socket(Reading):  # noqa: N801 - the name that applications know
             return self._send_datagram(connection, buf, n)
         done = 0
         while done < n:
-            room = SEGMENT - connection.tx.any()
-            if room > n - done:
-                room = n - done
+            room = min(SEGMENT - connection.tx.any(), n - done)
             if room > 0:
-                done += connection.tx.write(buf, done, room)
+                connection.tx.write(buf, done, room)
+                done += room
             if connection.tx.any() >= SEGMENT and not self._flush(connection):
                 return done or None
         self._loop.wake()
@@ -320,7 +322,8 @@ class socket(Reading):  # noqa: N801 - the name that applications know
             if got:
                 if connection.rx.any() and not self._tcp:
                     drain(connection.rx)  # the rest of the datagram
-                self._loop.wake()  # there is room for more now
+                if connection.readable_hint:
+                    self._loop.wake()  # there is room for more now
                 return got
             if connection.state == PEER_CLOSED or connection.state == FREE:
                 return 0
