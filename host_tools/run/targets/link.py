@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import struct
 import subprocess
@@ -67,6 +66,10 @@ class Patience:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc_pid_stat(5)
 
 
+_LOOK = struct.pack("@ll", *divmod(int(Patience.LOOK_S * 1_000_000), 1_000_000))
+"""As a `struct timeval`, for SO_RCVTIMEO: a system call less for each request than by `select`."""
+
+
 def serve(board: Board, bench: socket.socket, process: subprocess.Popen[bytes]) -> None:
     """Answers the program's requests until the board is reset or loses power (PowerLoss) or the program ends (Crashed).
 
@@ -74,8 +77,7 @@ def serve(board: Board, bench: socket.socket, process: subprocess.Popen[bytes]) 
     """
     patience = Patience(process.pid, board.clock)
     buffer = bytearray()
-    readable = select.poll()
-    readable.register(bench, select.POLLIN)
+    bench.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _LOOK)
     while True:
         at = 0
         while len(buffer) - at >= HEAD.size:
@@ -88,10 +90,12 @@ def serve(board: Board, bench: socket.socket, process: subprocess.Popen[bytes]) 
             if answer is not None:
                 bench.sendall(board.reply(answer))
         del buffer[:at]
-        while not readable.poll(Patience.LOOK_S * 1000):
+        try:
+            got = bench.recv(65536)
+        except BlockingIOError:
             patience.look()
+            continue
         patience.heard()
-        got = bench.recv(65536)
         if not got:
             raise Crashed(f"the program ended with status {process.wait()}")
         buffer += got

@@ -127,7 +127,7 @@ def check_counts(result):
 
 @pytest.mark.parametrize("target", SIMULATED)
 def test_an_allocation_that_fails_is_a_crash(target):
-    result = starve("allocate", target, "70m")
+    result = starve("allocate", target, "130m")
     assert boots(result) == ["power-on"]
     assert len(told(result, "app-crash")) > 5, "with a back-off"
     assert result["upstream"]["reports_received"] >= 2
