@@ -140,7 +140,7 @@ def _request(guard: Any, habit: Traffic, port: int) -> None:
         sock.write(b"UG" + habit.tx.to_bytes(2, "big") + habit.rx.to_bytes(4, "big"))
         left = habit.tx - MIN_REQUEST
         while left > 0:
-            left -= sock.write(bytes(min(left, CHUNK)))
+            left -= sock.write(bytes(min(left, CHUNK))) or 0
         left, buffer = int(habit.rx), bytearray(CHUNK)
         while left > 0:
             got = sock.readinto(buffer)

@@ -1,3 +1,4 @@
+# type: ignore - MicroPython
 """What an octet costs on its way through the guard: each case runs `n` rounds, for its instructions to be counted.
 
 Two modems: one that takes and gives payload at once, and a Quectel's dialogue on a UART that answers at once. Without
