@@ -214,18 +214,18 @@ class Guard(Enforcement):
 
     def _work(self, now):
         """What `step` does where there is something to do."""
-        modem, admission = self.modem, self.admission
+        modem = self.modem
         self.work = False
         self._uncork()
         modem.step(now)
         self._enforce(now)
-        if self._burst_guard is not None and admission.take_burst():
+        if self._burst_guard is not None and self.admission.take_burst():
             self._burst_guard.hold(now)
-        slow = admission.slowed_ms(now)
+        slow = self.admission.slowed_ms(now)
         if modem.paused != (slow > 0):
             modem.pause(slow > 0)
             self.work = True
-        reading = admission.reading_ms(now, modem.state == ONLINE)
+        reading = self.admission.reading_ms(now, modem.state == ONLINE)
         if not reading and not self._reading:
             self._reading = self.work = True
             modem.read_counter()
@@ -249,18 +249,18 @@ class Guard(Enforcement):
 
     def _slow_ms(self, now):
         """Calls `_slow` if it is due, or has reason; returns milliseconds until it is due."""
-        left = ticks_diff(self._slow_at, now)
-        if left > 0 and not self._urgent and not self.path.arrived():
-            return left
-        self._urgent = False
-        try:
-            left = self._slow(now)
-        except MemoryError:  # the application holds it; traffic is still counted and limited
-            self.hal.event("no-memory")
-            left = _ASK_MS
-        self._slow_at = ticks_add(now, left)
-        self.work = True
-        return left
+        if self._urgent or self.path.arrived() or ticks_diff(self._slow_at, now) <= 0:
+            self._urgent = False
+            self.work = True
+            self._slow_at = -1
+            try:
+                self._slow_at = ticks_add(now, self._slow(now))
+            except MemoryError:  # the application holds it; traffic is still counted and limited
+                pass
+            if self._slow_at < 0:
+                self.hal.event("no-memory")
+                self._slow_at = ticks_add(now, _ASK_MS)
+        return ticks_diff(self._slow_at, now)
 
     def _slow(self, now):
         """What is not due for each octet: time and periods, reports, status. Returns milliseconds until it is due."""

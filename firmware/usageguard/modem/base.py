@@ -111,13 +111,14 @@ class Modem:
         self.now = now
         self.poked = False
         self._data_was_wanted = self.data_wanted
-        channel = self.channel
-        channel.pump(now)
-        if channel.busy:
+        self.channel.pump(now)
+        if self.channel.busy:
             return
         try:
             self._resume()
-        except (MemoryError, StopIteration):  # a generator that raised has ended
+        except MemoryError:
+            self._restart()
+        except StopIteration:  # a generator that raised has ended
             self._restart()
 
     def _resume(self):
