@@ -126,9 +126,11 @@ class Collector:
         kept = self.store.add(device, report, payload, at, received.path)
         if received.path != "coap":
             return kept, b""
-        return kept, seal_acknowledgement(
-            self._keys[device], device, report, at, self._order(received, kept.outcome is Outcome.NEW)
-        )
+        try:
+            order = self._order(received, kept.outcome is Outcome.NEW)
+        except sqlite3.Error:  # the report is stored, so it is acknowledged; the order goes with another answer
+            order = None
+        return kept, seal_acknowledgement(self._keys[device], device, report, at, order)
 
     def keep_all(self, exchanges: Sequence[Exchange]) -> list[tuple[Kept, bytes] | sqlite3.Error]:
         """`keep` for several at once, which the disk has to write only once: what it returns, or raises, for each."""

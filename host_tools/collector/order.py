@@ -102,6 +102,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         """The names of its keys, as attributes."""
         return [name for name in self.__struct_fields__[1:] if getattr(self, name) is not None]
 
+    def targets(self) -> dict[str, str]:
+        """Its names by what each one sets: the allowance of this period, and that of later ones, are two things."""
+        later = self.allowance is not None and self.allowance.following
+        return {f"next_{name}" if later and name == "allowance" else name: name for name in self.names()}
+
+    def without(self, other: Order) -> Order:
+        """This order without the keys that set what `other` sets; it may have none left."""
+        theirs = other.targets()
+        twice = [name for target, name in self.targets().items() if target in theirs]
+        return msgspec.structs.replace(self, **dict.fromkeys(twice))
+
     def encode(self) -> bytes:
         """`fields` as CBOR; the same order always gives the same octets."""
         return cbor2.dumps(self.fields(), canonical=True)

@@ -72,7 +72,7 @@ class OrderBook:
         """Stores an order that is sent now, before it is. Raises ValueError when its counter was used before.
 
         Orders that wait for the device and were not applied by its newest report go after this one, as later orders
-        with the same keys, but for those that this one has as well.
+        with the same keys, but for those that set what this one sets.
         """
         if order.counter < self.next_counter(device):
             raise ValueError(f"the counter {order.counter} of an order for {device} was used before")
@@ -84,11 +84,11 @@ class OrderBook:
     def give(self, device: str, order: Order, at: datetime, *, by: str, what: str, why: str, before: str) -> int:
         """Queues the keys of `order`, which gets a counter of its own, behind what waits; returns its id.
 
-        What waits, was not sent, and has no other keys is superseded. `by`, `what`, `why` and `before`: see Given.
+        What waits, was not sent, and sets nothing else is superseded. `by`, `what`, `why` and `before`: see Given.
         """
         with self._db.transaction():
             for each in self._waiting(device):
-                if each.sent_at is None and set(Order.decode(each.payload).names()) <= set(order.names()):
+                if each.sent_at is None and not Order.decode(each.payload).without(order).names():
                     self._drop(device, each, State.SUPERSEDED)
             given = self._db.execute(
                 "INSERT INTO given_order (device, given_at, given_by, what, why, before) VALUES (?, ?, ?, ?, ?, ?)",
@@ -101,30 +101,29 @@ class OrderBook:
     def send(self, device: str, at: datetime) -> Order | None:
         """The order that goes with an acknowledgement now; None where none waits."""
         waiting = self._waiting(device)
-        if not waiting:
-            return None
-        first = waiting[0]
-        if first.sent_at is None:
+        if waiting and waiting[0].sent_at is None:
             with self._db.transaction():
-                self._db.execute(
-                    "UPDATE device_order SET sent_at = ? WHERE device = ? AND counter = ?",
-                    (at.isoformat(), device, first.counter),
-                )
-        return Order.decode(first.payload)
+                waiting = self._waiting(device)  # another process may have cancelled it before the lock was taken
+                if waiting:
+                    self._db.execute(
+                        "UPDATE device_order SET sent_at = ? WHERE device = ? AND counter = ?",
+                        (at.isoformat(), device, waiting[0].counter),
+                    )
+        return Order.decode(waiting[0].payload) if waiting else None
 
     def hurry(self, device: str) -> None:
         """Puts a stop that waits behind other orders in front of them. Only where the device's newest report shows that
         it has not applied the first one: it is given a higher counter, so that one that was applied would be twice."""
-        waiting = self._waiting(device)
-        for stop in waiting[1:]:
-            order = Order.decode(stop.payload)
-            if order.stop:
-                with self._db.transaction():
-                    self._delete(device, stop.counter)
-                    first = msgspec.structs.replace(order, counter=self.next_counter(device))
-                    self._insert(device, first, None, stop.given)
+        if not any(Order.decode(each.payload).stop for each in self._waiting(device)[1:]):
+            return
+        with self._db.transaction():
+            waiting = self._waiting(device)  # another process may have cancelled it before the lock was taken
+            for stop in waiting[1:]:
+                order = Order.decode(stop.payload)
+                if order.stop:
+                    first = self._move(device, stop, order, self.next_counter(device))
                     self._put_behind(device, first, [each for each in waiting if each is not stop])
-                return
+                    return
 
     def cancel(self, given: int) -> Given | None:
         """Takes back an order that waits; returns it as it is then, in whatever state. None: there is no such order."""
@@ -160,22 +159,40 @@ class OrderBook:
         )
         return [_given(*row) for row in rows if not devices or row[1] in devices]
 
+    def follow(self, device: str, counter: int) -> None:
+        """Gives what waits and was not sent counters above that of a new report, which another collector's order has
+        used, or one that an older copy of this file does not know. For use in a transaction, before the report is
+        stored."""
+        unsent = [each for each in self._waiting(device) if each.sent_at is None]
+        if not unsent or unsent[0].counter > counter:
+            return
+        above = max(counter, self._last(device))
+        for place, each in enumerate(unsent, 1):
+            self._move(device, each, Order.decode(each.payload), above + place)
+
     def refusal(self, device: str, life: int, report: Report, at: str) -> str:
         """What a new report shows to be refused of the order that was sent, "" for nothing. An order that was refused
         as a whole is retired. For use in a transaction, before the report is stored.
 
-        The device counts refusals since its boot, and only one order at a time is sent to it.
+        The device counts refusals since its boot, and only one order at a time is sent to it. A report that it made
+        before that was sent shows nothing, however late it comes.
         """
         waiting = self._waiting(device)
         if not waiting or waiting[0].sent_at is None:
             return ""
         counter, sent_at, *_ = waiting[0]
-        before = self._db.execute(
-            "SELECT payload FROM report WHERE device = ? AND life = ? AND boot_id = ? AND received_at <= ?"
-            " ORDER BY seq DESC LIMIT 1",
-            (device, life, report.boot_id, sent_at),
+        newest = self._db.execute(
+            "SELECT life, boot_id, seq, payload FROM report WHERE device = ? AND received_at <= ?"
+            " ORDER BY life DESC, boot_id DESC, seq DESC LIMIT 1",
+            (device, sent_at),
         ).fetchone()
-        if report.refused <= (decode_report(before[0]).refused if before else 0):
+        before = 0
+        if newest:
+            *place, payload = newest
+            if [life, report.boot_id, report.seq] < place:
+                return ""
+            before = decode_report(payload).refused if [life, report.boot_id] == place[:2] else 0
+        if report.refused <= before:
             return ""
         if report.counter >= counter:
             return f"order {counter}: the device has no part for some of its keys"
@@ -186,15 +203,19 @@ class OrderBook:
         """Gives what waits counters above that of `order`, without the keys that it has as well."""
         counter = order.counter
         for each in waiting:
-            later = msgspec.structs.replace(
-                Order.decode(each.payload), counter=counter + 1, **dict.fromkeys(order.names())
-            )
+            later = Order.decode(each.payload).without(order)
             if later.names():
-                self._delete(device, each.counter)
-                self._insert(device, later, None, each.given)
                 counter += 1
+                self._move(device, each, later, counter)
             else:
                 self._drop(device, each, State.SUPERSEDED)
+
+    def _move(self, device: str, each: _Waiting, order: Order, counter: int) -> Order:
+        """Gives what waits another counter, as `order`; it is as if it was not sent yet."""
+        moved = msgspec.structs.replace(order, counter=counter)
+        self._delete(device, each.counter)
+        self._insert(device, moved, None, each.given)
+        return moved
 
     def _insert(self, device: str, order: Order, sent_at: datetime | None, given: int | None) -> None:
         self._db.execute(

@@ -34,6 +34,7 @@ app = typer.Typer(
     epilog="`order WHAT DEVICE` is short for `order give WHAT DEVICE`; `order kinds` lists what may be ordered.",
 )
 
+
 @app.command(_DEFAULT)
 def give(
     what: Annotated[str, typer.Argument(metavar="WHAT[=VALUE]", help="The order: see `order kinds`.")],

@@ -161,6 +161,7 @@ class Store:
                 alarms += self._sims(device, report.sim, received_at)
             if detail := self.book.refusal(device, life, report, at):
                 alarm("order_refused", detail)
+            self.book.follow(device, report.counter)
             key = (device, life, report.boot_id, report.seq)
             figures = tuple(getattr(report, name) for name in _CUMULATIVE)
             told = (report.packets, report.sessions) if report.packets >= 0 else None

@@ -239,11 +239,12 @@ class Device:
         self.world = world
         self.counter = self.refused = self.seq = self.boot_id = 0
         self.taken = []
-        self.sent = b""
+        self.sent = self.life_id = b""
 
     def reports(self, arrives=True, answered=True):
         self.world.now += timedelta(seconds=30)
-        blob = sealed(boot_id=self.boot_id, seq=self.seq, counter=self.counter, refused=self.refused)
+        numbers = {"boot_id": self.boot_id, "seq": self.seq, "counter": self.counter, "refused": self.refused}
+        blob = sealed(life_id=self.life_id, **numbers)
         self.sent = blob
         self.seq += 1
         if not arrives:
@@ -261,6 +262,10 @@ class Device:
     def boots(self):
         self.boot_id += 1
         self.seq = self.refused = 0
+
+    def loses_its_ledger(self):
+        self.life_id = bytes([*LIFE[:3], LIFE[3] ^ 1])
+        self.boot_id = self.seq = self.refused = self.counter = 0
 
 
 class Wishes:

@@ -3,15 +3,16 @@
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
+from itertools import count
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from host_tools.collector.order import Order
+from host_tools.collector.order import Allowance, Order
 from host_tools.collector.order_book import State
-from host_tools.collector.store import Store
-from tests.collector.sealed import DEVICE
+from host_tools.collector.store import Outcome, Store
+from tests.collector.sealed import DEVICE, sealed
 from tests.collector.test_intake import T0, Device, World
 
 
@@ -98,6 +99,145 @@ def test_a_stop_goes_before_what_waits_once_that_is_known_not_to_be_applied(worl
         device.reports()
     assert device.taken == [{1: 1}, {2: 1}]
     assert states(world) == ["applied", "applied"]
+
+
+def test_the_allowances_of_this_period_and_of_the_next_ones_are_two_things(world):
+    device = Device(world)
+    give(world, allowance=Allowance(305, 1, 0))
+    give(world, allowance=Allowance(305, 2, 1))
+    give(world, allowance=Allowance(305, 3, 0))
+    for _ in range(4):
+        device.reports()
+    assert device.taken == [{13: [305, 2, 1]}, {13: [305, 3, 0]}]
+    assert states(world) == ["superseded", "applied", "applied"]
+
+
+def test_a_stop_keeps_both_allowances_that_wait(world):
+    device = Device(world)
+    give(world, allowance=Allowance(305, 1, 0))
+    give(world, allowance=Allowance(305, 2, 1))
+    device.reports(answered=False)
+    give(world, stop=1)
+    for _ in range(5):
+        device.reports()
+    assert device.taken == [{1: 1}, {13: [305, 1, 0]}, {13: [305, 2, 1]}]
+
+
+def test_a_message_of_an_earlier_boot_that_is_late_shows_no_refusal_of_what_was_sent_since(world):
+    device = Device(world)
+    device.reports()
+    give(world, release=1)  # this one's device does not know it
+    device.reports()
+    late = sealed(boot_id=device.boot_id, seq=device.seq, refused=device.refused)
+    device.boots()
+    for _ in range(2):
+        device.reports()
+    assert states(world) == ["refused"]
+    give(world, limit=5)
+    device.reports(answered=False)
+    world.now += timedelta(seconds=1)
+    world.collector.sms_user_data(late)
+    assert states(world) == ["refused", "sent"]
+    for _ in range(2):
+        device.reports()
+    assert device.taken == [{2: 5}]
+    assert states(world) == ["refused", "applied"]
+
+
+def test_what_waits_follows_a_counter_that_another_collector_gave(world):
+    """Such as one that had the device while this one's file was restored from an older copy."""
+    device = Device(world)
+    device.reports()
+    give(world, limit=5)
+    give(world, throttle=6)
+    device.counter = 7
+    device.reports()
+    assert states(world) == ["sent", "waiting"]
+    for _ in range(2):
+        device.reports()
+    assert device.taken == [{2: 5}, {3: 6}]
+    device.reports()
+    assert states(world) == ["applied", "applied"]
+
+
+def test_a_device_that_lost_its_ledger_gets_what_waits_and_what_comes_after(world):
+    device = Device(world)
+    for octets in (1, 2):
+        give(world, limit=octets)
+        for _ in range(2):
+            device.reports()
+    device.reports()
+    give(world, limit=3)
+    device.reports(answered=False)
+    device.loses_its_ledger()
+    for _ in range(2):
+        device.reports()
+    give(world, limit=4)
+    for _ in range(2):
+        device.reports()
+    assert device.taken == [{2: each} for each in (1, 2, 3, 4)]
+    assert states(world) == ["applied"] * 4
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A collector's world, and the store of another process on its file, which waits for no lock."""
+    path = tmp_path / "reports.sqlite"
+    world = World()
+    with closing(Store(path)) as world.collector.store, closing(Store(path, busy_s=0)) as other:
+        yield world, other
+
+
+def meddling(world, meddle):
+    """Lets another process act while the collector makes an answer, before it writes what it answers."""
+    begun = count()
+
+    def trace(statement):
+        if statement.startswith("BEGIN") and next(begun) == 1:  # at 0 the report itself is stored
+            meddle()
+
+    world.collector.store._db.connection.set_trace_callback(trace)
+
+
+def test_what_was_cancelled_while_an_answer_was_made_is_not_sent(shared):
+    world, other = shared
+    device = Device(world)
+    device.reports()
+    given = give(world, limit=5)
+    meddling(world, lambda: other.book.cancel(given))
+    device.reports()
+    assert device.taken == []
+    assert states(world) == ["cancelled"]
+    assert world.collector.store.book.sent(DEVICE) == []
+
+
+def test_a_stop_that_was_cancelled_while_it_was_put_in_front_is_not_sent(shared):
+    world, other = shared
+    device = Device(world)
+    give(world, limit=5)
+    device.reports(answered=False)
+    stop = give(world, stop=1)
+    meddling(world, lambda: other.book.cancel(stop))
+    device.reports()
+    device.reports()
+    assert device.taken == [{2: 5}]
+    assert states(world) == ["applied", "cancelled"]
+
+
+def test_a_report_that_is_stored_is_acknowledged_and_its_alarms_are_told_though_its_order_cannot_be_read(shared):
+    world, other = shared
+    device = Device(world)
+    give(world, release=1)  # this one's device does not know it
+    device.reports()
+    give(world, limit=5)
+    meddling(world, lambda: other._db.execute("BEGIN EXCLUSIVE"))
+    world.collector.store._db.execute("PRAGMA busy_timeout = 0")
+    device.reports()
+    assert world.heard == [Outcome.NEW] * 2
+    assert states(world) == ["refused", "waiting"]
+    other._db.execute("ROLLBACK")
+    device.reports()
+    assert device.taken == [{2: 5}]
 
 
 STEPS = st.sampled_from(["report", "report lost", "answer lost", "limit", "throttle", "stop", "boot", "late copy"])

@@ -67,11 +67,7 @@ DAY = (THEN.date() - datetime(2000, 1, 1, tzinfo=UTC).date()).days
         ("billing=2000-01-02", {"billing": 1}),
         (
             f"carrier-used=7MB@{THEN:%Y-%m-%dT%H:%M:%S.%f}+00:00",
-            {
-                "carrier_used": CarrierUsed(
-                    305, 7 << 20, DAY, THEN.hour * 3600 + THEN.minute * 60 + THEN.second, RATED
-                )
-            },
+            {"carrier_used": CarrierUsed(305, 7 << 20, DAY, THEN.hour * 3600 + THEN.minute * 60 + THEN.second, RATED)},
         ),
     ],
 )
