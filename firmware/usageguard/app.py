@@ -98,6 +98,10 @@ def forget_configuration():
 def run(guard, main):
     """What a device does from boot on: guards, runs `main` under supervision, and guards on when it has returned."""
     guard.install()
+    boot = sys.modules.pop("usageguard_boot", None)  # of a release build: what only a start needs
+    if boot:
+        boot.done()
+        del boot
     forget_configuration()
     if hasattr(gc, "threshold"):  # MicroPython: has the heap collected before it is full, so it stays in one piece
         gc.threshold(gc.mem_free() // 4)

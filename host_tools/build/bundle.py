@@ -38,13 +38,30 @@ class Bundle:
     def adapted(self, text: bytes) -> str:
         """The source `text` of a module outside the bundle, which takes from the package what was merged."""
         tree = _bare(text)
-        return _written(_Outside(self.package, self._names, {**self._trees, "": tree}, "").visit(tree))
+        return written(_Outside(self.package, self._names, {**self._trees, "": tree}, "").visit(tree))
 
     def alias(self, module: str) -> str:
         """A source that stands for a merged module, for code that imports it by its name."""
         meant = [(name, _meaning(self._trees, module, name)) for name in bound(self._trees[module])]
         names = [_as(self._names[entity], name) for name, entity in meant if entity and entity in self._names]
         return f"from {self.package} import {', '.join(names)}\n"
+
+
+    def names(self, modules: Iterable[str]) -> set[str]:
+        """What those modules define, by its names in the merged one."""
+        return {name for (module, _), name in self._names.items() if module in modules}
+
+
+def imported(text: str, package: str) -> set[str]:
+    """The names that a source takes from the package."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.ImportFrom(module=module, names=aliases) if module == package:
+                found |= {alias.name for alias in aliases}
+            case ast.Attribute(attr=name):
+                found.add(name)
+    return found
 
 
 def bundled(sources: Mapping[str, bytes], roots: Iterable[str], package: str) -> Bundle:
@@ -61,7 +78,7 @@ def bundled(sources: Mapping[str, bytes], roots: Iterable[str], package: str) ->
     for name in members:
         body += _Inside(package, names, members, name).visit(_bare(sources[name])).body
     tree = ast.Module(_once(body), [])
-    return Bundle(package, tuple(members), _frequent_first(tree) + _written(tree), members, names)
+    return Bundle(package, tuple(members), _frequent_first(tree) + written(tree), members, names)
 
 
 def _bare(text: bytes) -> ast.Module:
@@ -75,7 +92,7 @@ def _bare(text: bytes) -> ast.Module:
     return tree
 
 
-def _written(tree: ast.Module) -> str:
+def written(tree: ast.Module) -> str:
     """The source of a tree. `a, b = b, a` stays without parentheses: MicroPython would make a tuple of those."""
     for node in ast.walk(tree):
         match node:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from host_tools.base import paths
-from host_tools.build import bundle, bytecode, modules
+from host_tools.build import bundle, bytecode, late, modules
 
 PACKAGE = "usageguard"
 
@@ -40,13 +40,16 @@ class Release:
 
     def _made(self, imported: Iterable[str]) -> dict[str, bytes]:
         merged = self._bundle()
-        made = {f"{PACKAGE}/__init__.mpy": bytecode.assembled(merged.text, f"{PACKAGE}.py")}
+        texts = {}
         for name, place, text in _sources(self.names):
             if name not in merged.members:
-                made[_compiled(place)] = self._adapted(merged, text, place)
+                texts[place] = merged.adapted(bytecode.folded(text, place, place, short=True))
             elif name in imported or name == self.roots[-1]:
-                made[_compiled(place)] = bytecode.assembled(merged.alias(name), place)
-        return made
+                texts[place] = merged.alias(name)
+        kept = merged.names(self.roots).union(*(bundle.imported(text, PACKAGE) for text in texts.values()))
+        texts[f"{PACKAGE}/__init__.py"], seldom = late.parted(merged.text, kept, PACKAGE)
+        texts |= {f"{name}.py": text for name, text in seldom.items()}
+        return {_compiled(place): bytecode.assembled(text, place) for place, text in texts.items()}
 
     def _bundle(self) -> bundle.Bundle:
         sources = {

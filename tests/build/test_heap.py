@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from host_tools.build import bytecode
 from host_tools.hardware import boards
 from tests.core.wasm import board
 
@@ -18,10 +19,30 @@ BOOTED = [
     "print(gc.mem_alloc() - before)",
 ]
 
+# An application that has had an answer, and goes on while the guard's first report is under way.
+SERVING = """
+import socket
 
-def live(folder, family, steps=BOOTED):
+def main(guard):
+    while not guard.modem.online:
+        guard.sleep(100)
+    global held
+    held = socket.socket()
+    held.connect(("broker.example", 1883))
+    held.write(b"hello")
+    print("answer", held.read(4))
+    for _ in range(40):
+        guard.sleep(50)
+    print("reports", guard.outbox.reports_sent)
+    raise SystemExit
+"""
+WITH_MODEM = [BOOTED[0], "import modem\nmachine.UART = modem.UART\ngc.collect()", *BOOTED[1:]]
+
+
+def live(folder, family, application=board.STEP_AND_LEAVE, steps=BOOTED):
     """The octets that the last of `steps` prints, and what was printed before."""
-    done = board.run(board.command(), board.deployed(folder, family), *steps)
+    files = board.deployed(folder, family, application) | {"/modem.py": str(board.HERE / "modem.py")}
+    done = board.run(board.command(), files, *steps)
     assert done.returncode == 0, done.stdout + done.stderr
     *said, octets = done.stdout.splitlines()
     return int(octets), said
@@ -39,9 +60,31 @@ def test_it_runs_when_it_is_measured(tmp_path):
     assert octets == live(tmp_path, FIRST)[0], "the same in each run"
 
 
+def test_serving_an_application_it_keeps_no_more_than_its_budget(tmp_path):
+    octets, said = live(tmp_path, FIRST, SERVING, WITH_MODEM)
+    assert {"answer b' \\x02\\x00\\x00'", "reports 1"} <= set(said)
+    within(octets, BUDGET["serving"][FIRST])
+
+
+def test_a_kilobyte_more_in_a_module_is_too_much(tmp_path, monkeypatch):
+    folded = bytecode.folded
+
+    def larger(text, name, where, **options):
+        text = folded(text, name, where, **options)
+        return text + b"\nMeter.BALLAST = b'%s'\n" % (b"x" * 1000) if name.endswith("/meter.py") else text
+
+    monkeypatch.setattr(bytecode, "folded", larger)
+    monkeypatch.setattr(bytecode, "cached", lambda key, make: make())
+    octets, _ = live(tmp_path, FIRST)
+    assert octets > BUDGET["booted"][FIRST]
+
+
+def within(octets, ceiling):
+    print(f"{octets} octets live")
+    assert octets <= ceiling
+    assert ceiling <= octets + SLACK, "lower the ceiling: it has to stand near the measure"
+
+
 @pytest.mark.parametrize("family", BUDGET["booted"])
 def test_the_set_keeps_no_more_than_its_budget(booted, family):
-    ceiling = BUDGET["booted"][family]
-    print(f"{family}: {booted[family]} octets live")
-    assert booted[family] <= ceiling
-    assert ceiling <= booted[family] + SLACK, "lower the ceiling: it has to stand near the measure"
+    within(booted[family], BUDGET["booted"][family])

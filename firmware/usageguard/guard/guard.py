@@ -21,8 +21,12 @@ _STATUS_MS = const(3_600_000)
 _ASK_MS = const(30_000)  # between attempts to request a report, while none can be requested
 _WAIT_MS = const(180_000)  # the longest single wait; with _FEED_MS below the watchdog's time
 _LOOK_MS = const(200)  # the longest wait after a step with work: an answer of the modem takes about as long
+_IDLE_MS = const(1_000)  # nothing to do for so long: whatever was loaded for something has done it
 _FEED_MS = const(60_000)  # between two feedings of the watchdog, but for a wait
 _EDQUOT = const(122)
+
+
+LATE = ()  # modules of a release build, which a step lets go
 
 
 class Guard(Enforcement):
@@ -236,6 +240,8 @@ class Guard(Enforcement):
         if 0 < reading < left:
             left = reading
         self._due_at = ticks_add(now, left)
+        if left >= _IDLE_MS:
+            _let_go()
         if ticks_diff(now, self._fed_at) >= _FEED_MS:  # here: a guard that fails at each step is to be reset
             self._fed_at = now
             self.hal.watchdog_feed(_WATCHDOG_MS)
@@ -260,6 +266,7 @@ class Guard(Enforcement):
             if self._slow_at < 0:
                 self.hal.event("no-memory")
                 self._slow_at = ticks_add(now, _ASK_MS)
+            _let_go()
         return ticks_diff(self._slow_at, now)
 
     def _slow(self, now):
@@ -330,6 +337,11 @@ def _storage(hal):
 
         return FileLog()
     return hal.flash
+
+
+def _let_go():
+    for name in LATE:
+        sys.modules.pop(name, None)
 
 
 def _unload(name):

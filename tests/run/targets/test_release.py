@@ -20,7 +20,8 @@ class Released(image.Image):
             return
         driver = modules.driver("quectel")
         roots = ["usageguard.app", "usageguard.guard.guard", driver]
-        release = firmware.released(modules.reached([*roots, *HOST, *modules.VALIDATOR], modules.ELSEWHERE), roots)
+        names = modules.reached([*roots, *HOST, *modules.VALIDATOR], modules.ELSEWHERE)
+        release = firmware.released(names, roots)
         shutil.rmtree(self.lib / "usageguard")
         made = dict(release.files([]))
         for file in image.DEVICE_SIDE.glob("*.py"):
