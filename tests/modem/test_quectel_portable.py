@@ -126,6 +126,15 @@ def test_open():
     assert b"AT+QICLOSE=0\r" in port.sent()
 
 
+def test_session_that_may_not_have_ended_is_ended_again():
+    modem, port, _ = online()
+    port.sent()
+    port.answers = ((b"AT+QIDEACT", b""),) + ANSWERS  # noqa: RUF005 - MicroPython unpacks no tuple
+    modem.data_wanted = False
+    run(modem, port, 90_000)
+    assert port.sent().count(b"AT+QIDEACT=1\r") == 2
+
+
 def test_open_while_offline():
     modem, port, _ = online()
     modem.data_wanted = False

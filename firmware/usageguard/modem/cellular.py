@@ -1,6 +1,6 @@
 """The life of any 3GPP modem: power and boot, SIM, registration, data session, SMS, evidence."""
 
-from usageguard.at.digest import OK
+from usageguard.at.digest import OK, TIMEOUT
 from usageguard.compat import const
 from usageguard.core.cycle import days_from_civil
 from usageguard.core.probe import Probe
@@ -166,7 +166,7 @@ class Cellular(Modem):
             # One that starts with its supply answers as well, and shows what its counter had saved. Only a data session
             # that is still up proves that it has counted through our reset.
             self.found_on = (yield from self._is_active()) and self.channel.result == OK
-        yield from self._deactivate()  # what an earlier life of ours left open
+        yield from self._go_offline(ENETDOWN)  # what an earlier life of ours left open
         self.state = NO_SIM
         self._sim_due.set(self.now, 0)
 
@@ -310,6 +310,8 @@ class Cellular(Modem):
         for connection in self.connections:
             connection.fail(errno)
         yield from self._deactivate()
+        if self.channel.result == TIMEOUT:  # it may still be up, and more come on its connections
+            yield from self._deactivate()
         self._drop(errno)
 
     def _gather(self):
