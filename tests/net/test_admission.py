@@ -170,6 +170,17 @@ def test_a_device_that_was_never_online_has_nothing_hidden():
     assert rig.figures == (0, 0)
 
 
+def test_what_the_counter_shows_of_a_reset_is_charged_and_in_the_bound():
+    """It has arrived meanwhile, or the counter has jumped."""
+    rig = Rig(3)
+    rig.ledger.counter_read(Octets(0))
+    rig.ledger.commit()
+    again = Rig(3, flash=rig.flash)
+    again.read(50 * KB, found_on=True)
+    assert not again.admission.take_doubt()
+    assert again.figures[0] == again.admission.error_bound_octets() == 50 * KB
+
+
 def test_what_the_counter_shows_beyond_the_reset_is_in_doubt():
     rig = Rig(3)
     rig.ledger.counter_read(Octets(0))

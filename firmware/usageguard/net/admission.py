@@ -371,7 +371,7 @@ class Admission:
     def _anchor(self, total, found_on):
         """Takes the first reading of an epoch. If the modem counted through a reset of the device, it shows how much of
         the lease that was charged for the reset has really crossed."""
-        ledger = self._ledger
+        ledger, meter = self._ledger, self.meter
         credit = credit_rated = doubt = 0
         if found_on and ledger.counter_known and not total.less(ledger.modem_counter):
             grown = total.diff(ledger.modem_counter)
@@ -379,18 +379,19 @@ class Admission:
             doubt = min(MOST, grown - crossed)
             late = crossed - ledger.lost_carried
             if late > 0:
-                self._spend(late, self.meter.pay(max(late, self.meter.worst(crossed) - ledger.lost_rated)))
+                meter.slack += late  # perhaps the counter jumped
+                self._spend(late, meter.pay(max(late, meter.worst(crossed) - ledger.lost_rated)))
             else:
                 # Only what was charged in this period may be credited in it.
                 credit = min(MOST_CREDIT, -late, ledger.carried.diff(ledger.carried_base))
                 # Of what rounding a session up cost nothing may be.
-                credit_rated = 0 if self.meter.session_round else ledger.lost_rated - self.meter.worst(crossed)
+                credit_rated = 0 if meter.session_round else ledger.lost_rated - meter.worst(crossed)
                 credit_rated = max(0, min(MOST_CREDIT, credit_rated, ledger.rated.diff(ledger.rated_base)))
         elif self._unseen:
             self.abandoned(True, 0)
         self._unseen = False
         ledger.lost_carried = ledger.lost_rated = 0
-        self.meter.anchor(credit, credit_rated)
+        meter.anchor(credit, credit_rated)
         if doubt:
             self._doubt(doubt)
 
