@@ -407,7 +407,7 @@ class Checker:
     def _check_counts(self, status: dict[str, Any], figures: dict[str, Any]) -> None:
         """Compares the device's figures with the carrier's of the same period."""
         cap = self.plan.get("overage", {}).get("cost_cap_fen")
-        beyond = status["cycle"] in self._corrected or self._blind
+        beyond = status["cycle"] in self._corrected | self._forgotten or self._blind
         if figures["overage_cost"] is not None and cap is not None and not beyond:
             self._check("cost-cap", figures["overage_cost"] <= cap, f"{figures['overage_cost']} fen, the cap is {cap}")
         if self._counts and not status["counted"]:
