@@ -26,7 +26,7 @@ class Screen(Console):
     """A rich console that wraps lines only on a terminal; in a pipe or a file they stay whole."""
 
     def __init__(self, *, width: int | None = None, **options: Any) -> None:
-        super().__init__(width=width, **options)
+        super().__init__(width=width, emoji=False, **options)  # ":ab:" may be a part of a device's id
         self._fixed = width is not None
 
     @property
@@ -65,7 +65,7 @@ class Listing:
 
     def add(self, *cells: str) -> None:
         """Adds a record; its first cell is its name."""
-        self.rows.append(tuple(map(Text.from_markup, cells)))
+        self.rows.append(tuple(Text.from_markup(cell, emoji=False) for cell in cells))
 
     def _least(self, index: int) -> int:
         column = self.columns[index]

@@ -97,28 +97,34 @@ _SAVEPOINT = "SAVEPOINT part", "RELEASE part", "ROLLBACK TO part"
 BUSY_S = 5.0  # how long a write waits for another program's lock on the file
 
 
-class Database:
-    """The connection to one file. It is created if it is not there, and brought up to date if it is of an earlier
-    collector.
+class EarlierLayout(sqlite3.DatabaseError):
+    """The file is an earlier collector's, and is not to be brought up to date."""
 
-    sqlite3.Error: the file is neither, or a later collector's. Every method may raise it; then nothing was changed. One
-    thread at a time may use it, whichever it is; other processes may use the file meanwhile, and a write waits for them
-    for `busy_s` seconds at the most.
+
+class Database:
+    """The connection to one file. With `upgrade` it is created if it is not there, and brought up to date if it is of
+    an earlier collector; without, the latter raises EarlierLayout.
+
+    sqlite3.Error: the file is no collector's, or a later one's. Every method may raise it; then nothing was changed.
+    One thread at a time may use it, whichever it is; other processes may use the file meanwhile, and a write waits for
+    them for `busy_s` seconds at the most.
     """
 
-    def __init__(self, path: str | Path, busy_s: float) -> None:
+    def __init__(self, path: str | Path, busy_s: float, upgrade: bool) -> None:
         self.connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
         self.execute = self.connection.execute
         try:
-            self._open()
+            self._open(upgrade)
         except sqlite3.Error:
             self.close()
             raise
 
-    def _open(self) -> None:
+    def _open(self, upgrade: bool) -> None:
         (layout,) = self.execute("PRAGMA user_version").fetchone()
         if layout > LAYOUT:
             raise sqlite3.DatabaseError(f"made by a later version: its layout is {layout}, this one's {LAYOUT}")
+        if layout < LAYOUT and not upgrade:
+            raise EarlierLayout if self._has("report") else sqlite3.DatabaseError("not a collector's")
         # WAL: readers are not blocked by a write. FULL: an acknowledged report survives a power cut.
         self.execute("PRAGMA journal_mode = WAL")
         self.execute("PRAGMA synchronous = FULL")

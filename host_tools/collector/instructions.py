@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
-from host_tools.base.days import day_number, instant
+from host_tools.base.days import date_of, day_number, instant
 from host_tools.base.errors import UsageError
 from host_tools.base.units import Octets
 from host_tools.collector.order import Allowance, Balance, CarrierUsed, Order, SetUsed
@@ -67,7 +67,7 @@ def _fen(value: str) -> int:
         if fen == int(fen):
             return int(fen)
         raise ValueError
-    except (InvalidOperation, OverflowError, ValueError):
+    except (ArithmeticError, ValueError):
         raise ValueError(f'"{value}" is not a sum; write yuan, as in "12.50" or "-3"') from None
 
 
@@ -95,7 +95,7 @@ def _carrier_used(value: str, about: About) -> dict[str, Any]:
             raise ValueError(f'"{when}" has no zone; write it as in "2026-12-31T08:00+08:00"')
         if at > about.now:
             raise ValueError(f'"{when}" is in the future')
-    then = about.as_of(at)
+    then = about.as_of(at) if at.year >= date_of(0).year else None
     if then is None or then.report.cycle_id != about.cycle_id:
         raise ValueError(f"no report of the device's present period had arrived at {at:%Y-%m-%d %H:%M %Z}".rstrip())
     figure = CarrierUsed(about.cycle_id, _octets(amount), *instant(at.astimezone(UTC)), then.report.rated_octets)

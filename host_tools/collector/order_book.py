@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -152,12 +153,13 @@ class OrderBook:
         rows = self._db.execute(
             "SELECT id, g.device, given_at, given_by, what, why, before, ended, sent_at,"
             " (SELECT refused_at FROM refused_order AS r WHERE r.device = g.device AND r.counter = o.counter),"
-            " (SELECT MIN(received_at) FROM report WHERE report.device = g.device AND report.counter >= o.counter)"
+            " (SELECT received_at FROM report WHERE report.device = g.device AND report.counter >= o.counter"
+            " ORDER BY report.counter, life, boot_id, seq LIMIT 1)"
             " FROM given_order AS g LEFT JOIN device_order AS o ON o.given = g.id"
-            " WHERE ? IS NULL OR id = ? ORDER BY id",
-            (id, id),
+            " WHERE (? IS NULL OR id = ?) AND (? OR g.device IN (SELECT value FROM json_each(?))) ORDER BY id",
+            (id, id, not devices, json.dumps([*devices])),
         )
-        return [_given(*row) for row in rows if not devices or row[1] in devices]
+        return [_given(*row) for row in rows]
 
     def follow(self, device: str, counter: int) -> None:
         """Gives what waits and was not sent counters above that of a new report, which another collector's order has

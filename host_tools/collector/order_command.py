@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from host_tools.collector.store import Received, Store
 
 _DEFAULT = "give"  # `order WHAT DEVICE` is `order give WHAT DEVICE`
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NAMED = 5  # devices that a message names
 
 app = typer.Typer(
@@ -60,6 +62,10 @@ def give(
     instructions.split(what)
     if not devices and not file:
         raise UsageError("order", what, "no device is named", "name one, or a file with --devices")
+    for option, text in (("--why", why), ("--by", by)):
+        if _CONTROL.search(text):
+            raise UsageError(option, ascii(text), "has control characters", "write one line of text")
+    who = by or _user()
     with opened(db) as store:
         named = members(store, [*(devices or ()), *(_listed(file) if file else ())])
         latest = _known(store, named)
@@ -74,11 +80,13 @@ def give(
             return
         if len(named) > 1 and not yes:
             _confirm(f"{what} for {len(named):,} devices ({_some(named)})?")
-        who = by or getpass.getuser()
-        for device in named:
-            before = _standing(latest[device])
-            given = store.book.give(device, orders[device], now, by=who, what=what, why=why, before=before)
-            out.print(f"{given}: {escape(what)} for {escape(device)}, with the answer to its next report")
+        ids: dict[str, int] = {}
+        with store.at_once():
+            for device in named:
+                before = _standing(latest[device])
+                ids[device] = store.book.give(device, orders[device], now, by=who, what=what, why=why, before=before)
+    for device, given in ids.items():
+        out.print(f"{given}: {escape(what)} for {escape(device)}, with the answer to its next report")
 
 
 @app.command()
@@ -131,7 +139,9 @@ def show(
 
 @app.command()
 def cancel(
-    ids: Annotated[list[int], typer.Argument(metavar="ID…", help="As `usageguard order list` has them.")],
+    ids: Annotated[
+        list[int], typer.Argument(metavar="ID…", help="As `usageguard order list` has them.", min=1, max=2**63 - 1)
+    ],
     db: DbOption = DB,
 ) -> None:
     """Cancel orders that were not sent yet."""
@@ -149,10 +159,20 @@ def cancel(
 
 
 def _listed(file: Path) -> list[str]:
-    """The first column of each line that is neither empty nor a comment."""
+    """The first column of each line that is neither empty nor a comment. UsageError where there is none."""
     lines = files.text(file, "name a file with one device id in each line", "--devices").splitlines()
-    ids = (line.split(",")[0].strip().strip('"') for line in lines)
-    return [each for each in ids if each and not each.startswith("#")]
+    columns = (re.split(r"[,;\t]", line)[0].strip().strip('"') for line in lines)  # no id has any of these
+    ids = [each for each in columns if each and not each.startswith("#")]
+    if not ids:
+        raise UsageError("--devices", str(file), "names no device", "write an id in each line")
+    return ids
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # by the version of Python
+        raise UsageError("--by", "", "this user has no name here", "say who gives the order") from None
 
 
 def _known(store: Store, devices: Iterable[str]) -> dict[str, Received]:

@@ -85,14 +85,14 @@ class Store:
     and octets never go back. Lives are numbered from 1 in the order in which they were first heard of; the one with
     the highest number is the present one.
 
-    A file that is not there is created, one of an earlier collector is brought up to date; the default lives
-    in memory. sqlite3.Error: the file is none of these, or a later collector's. Every method may raise it; then
-    nothing was changed. A write waits for `busy_s` seconds at the most while another process has the file locked.
-    One thread at a time may use a store, whichever it is; `life_ids` is for any thread at any time.
+    A file that is not there is created, one of an earlier collector is brought up to date, but not where `upgrade` is
+    false; the default lives in memory. sqlite3.Error: the file is none of these, or a later collector's. Every method
+    may raise it; then nothing was changed. A write waits for `busy_s` seconds at the most while another process has the
+    file locked. One thread at a time may use a store, whichever it is; `life_ids` is for any thread at any time.
     """
 
-    def __init__(self, path: str | Path = ":memory:", busy_s: float = BUSY_S) -> None:
-        self._db = Database(path, busy_s)
+    def __init__(self, path: str | Path = ":memory:", busy_s: float = BUSY_S, upgrade: bool = True) -> None:
+        self._db = Database(path, busy_s, upgrade)
         self.book = OrderBook(self._db)
         self.tags = Tags(self._db)
         self._life_ids: dict[str, tuple[bytes, ...]] = {}
@@ -190,7 +190,7 @@ class Store:
             yield Alarm(device, at, "sim_elsewhere", f"SIM {sim.hex()} is that of {other} since {since}")
 
     def devices(self) -> list[str]:
-        return [row[0] for row in self._db.execute("SELECT DISTINCT device FROM report ORDER BY device")]
+        return [row[0] for row in self._db.execute("SELECT DISTINCT device FROM life ORDER BY device")]
 
     def latest(self, device: str) -> Received | None:
         """The report of the present life with the highest (boot_id, seq), in whatever order reports arrived."""
@@ -252,7 +252,12 @@ class Store:
         return missing
 
     def reports_lost(self, device: str) -> int:
-        return sum(len(gap) for gap in self.gaps(device))
+        """How many reports `gaps` has."""
+        return self._db.execute(
+            "SELECT IFNULL(SUM(lost), 0) FROM (SELECT MAX(seq) + 1 - COUNT(*) AS lost FROM report WHERE device = ?"
+            " GROUP BY life, boot_id)",
+            (device,),
+        ).fetchone()[0]
 
     def lives(self, device: str) -> int:
         """How many lives the device has had."""

@@ -1,6 +1,7 @@
 """`usageguard order`, on a collector's database."""
 
 import json
+import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ import pytest
 from host_tools import cli
 from host_tools.collector.instructions import INSTRUCTIONS
 from host_tools.collector.order import Allowance, Balance, CarrierUsed, Order, SetUsed
+from host_tools.collector.order_book import OrderBook
 from host_tools.collector.store import Store
 from host_tools.collector.verify import Report
 from tests.collector.sealed import DEVICE, fields
@@ -112,16 +114,40 @@ MARKS = test_each_order_in_the_devices_words.pytestmark
         (["carrier-used=1MB@2026-01-01T00:00", DEVICE], "has no zone"),
         (["carrier-used=1MB@2999-01-01T00:00Z", DEVICE], "is in the future"),
         (["carrier-used=1MB@2001-01-01T00:00Z", DEVICE], "no report of the device's present period had arrived"),
+        (["carrier-used=1MB@0001-01-01T00:00+14:00", DEVICE], "no report of the device's present period had arrived"),
+        (["list", "--db", "a" * 300], "is not there; name the file that `usageguard collector --db` has"),
+        (["list", "--db", "new.sqlite"], "--db: new.sqlite: not a collector's; name the file that `usageguard coll"),
+        (["list", "--db", "old.sqlite"], "--db: old.sqlite: made by an earlier version; start `usageguard collector`"),
+        (["balance=1e999999", DEVICE], '"1e999999" is not a sum'),
         (["cancel", "9"], "order cancel: 9: there is no such order; see `usageguard order list`"),
+        (["cancel", "99999999999999999999"], "should be less than or equal to 9223372036854775807"),
+        (["stop", "tracker-\udcff"], r"'tracker-\udcff': is not text in UTF-8; set the terminal's encoding"),
+        (
+            ["stop", DEVICE, "--why", "\x1b[2Jaway"],
+            r"--why: '\x1b[2Jaway': has control characters; write one line of",
+        ),
+        (["stop", DEVICE, "--by", "two\nlines"], r"--by: 'two\nlines': has control characters; write one line of text"),
+        (["stop", DEVICE, "--why", "\udcff"], r"'\udcff': is not text in UTF-8; set the terminal's encoding"),
+        (
+            ["stop", "--devices", "empty.csv", "--yes"],
+            "--devices: empty.csv: names no device; write an id in each line",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_orders_nothing(db, capsys, argv, said):
+    (db.parent / "new.sqlite").touch()
+    old = db.parent / "old.sqlite"
+    with closing(Store(old)) as store:
+        store._db.execute("PRAGMA user_version = 5")
+    (db.parent / "empty.csv").write_text("\ufeff# nobody yet\n")
     (db.parent / "text").write_text("not a database, though it is as long as the header of one may be\n" * 20)
     assert order(*argv) == 2
     told = capsys.readouterr().err
     assert said in " ".join(told.split())
     assert told.count("\n") == 1
     assert waiting(db) is None
+    with closing(sqlite3.connect(old)) as unchanged:
+        assert unchanged.execute("PRAGMA user_version").fetchone() == (5,), "an earlier collector may be serving it"
 
 
 def test_a_device_that_does_not_know_its_period_takes_no_figure_for_it(db, capsys):
@@ -142,6 +168,88 @@ def test_many_devices_from_a_file(db, capsys):
     assert waiting(db) is None
     assert order("stop", "--devices", "fleet.csv", "--yes") == 0
     assert waiting(db) == waiting(db, OTHER) == Order(counter=1, stop=1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"\ufeff{DEVICE},Hangzhou\r\n{OTHER},Shenzhen\r\n",
+        f"{DEVICE};Hangzhou\n{OTHER};Shenzhen\n",
+        f"{DEVICE}\tHangzhou\n{OTHER}\tShenzhen",
+        f'"{DEVICE}";"Hangzhou; west"\n \n{OTHER} \n{DEVICE}\n',
+    ],
+)
+def test_the_first_column_of_what_spreadsheets_write_has_the_devices(db, capsys, content):
+    (db.parent / "fleet.csv").write_text(content, newline="")
+    assert order("stop", "--devices", "fleet.csv", "--yes") == 0
+    assert waiting(db) == waiting(db, OTHER) == Order(counter=1, stop=1)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Stores that wait for no lock, and run these statements first."""
+    statements = []
+
+    def opened(path, **options):
+        store = Store(path, busy_s=0, **options)
+        for each in statements:
+            store._db.execute(each)
+        return store
+
+    monkeypatch.setattr("host_tools.collector.store.Store", opened)
+    return statements
+
+
+def test_a_locked_a_full_and_a_read_only_database_are_told_apart(db, capsys, impatient):
+    def complaint(device):
+        assert order("stop", device, "--why", "x" * 20_000) == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    with closing(sqlite3.connect(db, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert complaint(DEVICE) == (
+            "usageguard: --db: reports.sqlite: database is locked; another program writes to it: try again"
+        )
+    impatient.append("PRAGMA max_page_count = 1")
+    assert complaint(DEVICE).endswith("database or disk is full; nothing was changed; make room on its disk")
+    impatient[:] = ["PRAGMA query_only = 1"]
+    assert complaint(DEVICE).endswith("attempt to write a readonly database; run this as the user who owns it")
+    assert order("list") == 0
+    assert waiting(db) is None
+
+
+def test_a_fleet_gets_its_order_as_a_whole_or_not_at_all(db, monkeypatch):
+    give = OrderBook.give
+    given = []
+
+    def interrupted(*arguments, **options):
+        given.append(give(*arguments, **options))
+        if len(given) == 2:
+            raise KeyboardInterrupt
+        return given[-1]
+
+    monkeypatch.setattr(OrderBook, "give", interrupted)
+    assert order("stop", DEVICE, OTHER, "--yes") == 130
+    assert len(given) == 2
+    assert waiting(db) is waiting(db, OTHER) is None
+
+
+def test_a_user_without_a_name_is_asked_for_one(db, capsys, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54_321)  # none of /etc/passwd
+    assert order("stop", DEVICE) == 2
+    assert "--by: this user has no name here; say who gives the order" in capsys.readouterr().err
+    assert waiting(db) is None
+    assert order("stop", DEVICE, "--by", "Li") == 0
+
+
+def test_what_people_write_is_shown_as_it_is(db, capsys):
+    why = "[red]see :bug: 12[/red], line\u3000two\\"
+    assert order("stop", DEVICE, "--why", why) == 0
+    capsys.readouterr()
+    assert order("list") == 0
+    assert why in capsys.readouterr().out
 
 
 def test_the_list_says_who_when_why_and_what_stood_before(db, capsys):
