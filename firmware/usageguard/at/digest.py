@@ -130,6 +130,9 @@ class Digest:
                 self._next = at + 1
                 return PROMPT
             end = self._window.find(b"\n", at, self._end)
+            if end == at + 1 and self._window[at] == _CR and not self._behind_payload and not self._ring.any():
+                self._next = end + 1  # nothing between two line ends: every other line of a modem
+                continue
             stop = self._end if end < 0 else end
             if self._matched >= 0 and (begun := self._payload_at(self._window, at, stop)):
                 self._collect(at, begun)
