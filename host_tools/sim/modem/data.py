@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from host_tools.sim.carrier import Bearer, Carrier
@@ -255,15 +255,27 @@ class Data(Part):
     @command("+CGACT", WRITE, sim=True)
     def _act(self, args: tuple[str, ...]) -> Reply:
         on = self.port.integer(args, 0, 0, 1)
-        for cid in [self._cid(args, 1)] if len(args) > 1 else sorted(self.definitions):
-            if cid not in self.definitions:
-                raise self.port.bad_parameter()
-            if not on and self.last_pdn and self.contexts[cid].state == UP:
-                raise CmeError(171)
-            code = self.activate(cid) if on else self.deactivate(cid)
-            if code:
-                raise CmeError(code)
+        cids = [self._cid(args, 1)] if len(args) > 1 else sorted(self.definitions)
+        if not self.definitions.keys() >= set(cids):
+            raise self.port.bad_parameter()
+        if on and self._radio.detached:  # it attaches first (TS 27.007 10.1.10)
+            self._radio.search()
+            return self._radio.wait_registered(lambda: self._activate_all(cids))
+        code = self._activate_all(cids) if on else self._deactivate_all(cids)
+        if code:
+            raise CmeError(code)
         return None
+
+    def _activate_all(self, cids: Iterable[int]) -> int:
+        """0, or the first +CME ERROR."""
+        return next(filter(None, map(self.activate, cids)), 0)
+
+    def _deactivate_all(self, cids: Iterable[int]) -> int:
+        for cid in cids:
+            if self.last_pdn and self.contexts[cid].state == UP:
+                return 171
+            self.deactivate(cid)
+        return 0
 
     @command("+CGPADDR", EXEC, test=f"(1-{CONTEXTS})", manual="TS 27.007 10.1.14", sim=True)
     @command("+CGPADDR", WRITE, sim=True)

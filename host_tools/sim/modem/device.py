@@ -118,7 +118,9 @@ class SimModem:
         """Leaves the network, says that it is off, goes off."""
         self.state, self.port.open = GOING_DOWN, False
         self._leave()
-        self.port.after(self.profile.power.down_ms, self._powered_down)
+        power = self.profile.power
+        self.port.after(min(power.told_ms, power.down_ms), self._say_powered_down)
+        self.port.after(power.down_ms, self._stop)
 
     def reboot(self) -> None:
         """AT+CFUN=1,1: orderly."""
@@ -129,10 +131,9 @@ class SimModem:
         self.radio.detach()
         self.data.counter.power_down()
 
-    def _powered_down(self) -> None:
+    def _say_powered_down(self) -> None:
         if self.dialect.powered_down:
             self.port.write(self.port.frame(self.dialect.powered_down))
-        self._stop()
 
     def _start(self) -> None:
         boot, port = self.profile.boot, self.port

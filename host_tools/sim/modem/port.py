@@ -62,10 +62,12 @@ class Port(Protocol):
         timeout_ms: int = 0,
         text: bytes = b"\r\n> ",
         partial: bool = False,
+        digits: bool = False,
     ) -> Any:
         """Asks for payload: `length` octets, or up to Ctrl-Z when 0. Returns PENDING.
 
         Calls `done(None)` on ESC, and after `timeout_ms` without input; with `partial` that passes on what has come.
+        `digits`: the host writes two hexadecimal digits for each of the `length` octets; what is none is passed over.
         """
         ...
 

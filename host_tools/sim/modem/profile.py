@@ -24,6 +24,7 @@ class BootLine(Table, frozen=True):
 class Power(Table, frozen=True):
     start: Literal["supply", "key"]  # "key" waits for the PWRKEY pulse
     down_ms: Ms  # from the command until it is off
+    told_ms: Ms = 200  # from the command until it says so; clients wait no longer than a second for it
 
 
 class Boot(Table, frozen=True):

@@ -81,6 +81,11 @@ class Radio(Part):
         """Whether an IP packet crosses the air now."""
         return self.covered and self.registered
 
+    @property
+    def detached(self) -> bool:
+        """Whether it left the network by order, and does not look for another one."""
+        return self.stat == IDLE and self.function == 1 and self._cops_mode != 2
+
     # --- registration ---
 
     def search(self) -> None:
@@ -167,16 +172,18 @@ class Radio(Part):
     def _cereg(self, args: tuple[str, ...]) -> Reply:
         return self._read("+CEREG")
 
-    def wait_registered(self) -> Reply:
-        """Ends the running command after a registration's time, with OK or the reason why it failed."""
-        self.port.after(self.profile.radio.register_ms + 100, self._finish_attach)
+    def wait_registered(self, then: Callable[[], int] = lambda: 0) -> Reply:
+        """Ends the running command after a registration's time, with OK or the reason why it failed. `then` follows a
+        registration and returns 0, or the +CME ERROR with which it failed."""
+        self.port.after(self.profile.radio.register_ms + 100, self._finish_attach, then)
         return PENDING
 
-    def _finish_attach(self) -> None:
-        if self.registered:
-            self.port.finish()
+    def _finish_attach(self, then: Callable[[], int]) -> None:
+        code = then() if self.registered else 100 + self.cause if self.cause else 30
+        if code:
+            self.port.fail(CmeError(code))
         else:
-            self.port.fail(CmeError(100 + self.cause if self.cause else 30))
+            self.port.finish()
 
     def _finish_selection(self) -> None:
         if self.registered:

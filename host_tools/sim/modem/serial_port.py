@@ -286,12 +286,10 @@ class SerialPort:
         timeout_ms: int = 0,
         text: bytes = b"\r\n> ",
         partial: bool = False,
+        digits: bool = False,
     ) -> Any:
-        """Asks for payload: `length` octets, or up to Ctrl-Z when 0.
-
-        `done(None)` on ESC, and after `timeout_ms` without input; with `partial` that passes on what has come.
-        """
-        self._prompt = _Prompt(done, length, echo, timeout_ms, partial)
+        """As Port has it."""
+        self._prompt = _Prompt(done, length, echo, timeout_ms, partial, digits)
         self._write(self._interceptor.response(text) if self._interceptor.armed else text)
         self._watch(self._prompt)
         if self._in[:1] == b"\n":
@@ -312,7 +310,10 @@ class SerialPort:
     def _take_payload(self, prompt: _Prompt) -> None:
         buffer, data = self._in, prompt.data
         ended: bytes | None = b""
-        if prompt.length:
+        chunk = b""
+        if prompt.digits:
+            complete = self._take_digits(prompt)
+        elif prompt.length:
             chunk = bytes(buffer[: prompt.length - len(data)])
             del buffer[: len(chunk)]
             data += chunk
@@ -333,6 +334,18 @@ class SerialPort:
             self._end_prompt(prompt, bytes(data) if ended is not None else None)
         else:
             self._watch(prompt)
+
+    def _take_digits(self, prompt: _Prompt) -> bool:
+        """Whether all of the payload has come."""
+        digits = prompt.half
+        while self._in and len(prompt.data) < prompt.length:
+            character = self._in.pop(0)
+            if character in _DIGITS:
+                digits.append(character)
+                if len(digits) == 2:
+                    prompt.data += bytes.fromhex(digits.decode())
+                    digits.clear()
+        return len(prompt.data) == prompt.length
 
     def _end_prompt(self, prompt: _Prompt, data: bytes | None) -> None:
         if prompt is not self._prompt:
@@ -431,7 +444,7 @@ class SerialPort:
 
 
 class _Prompt:
-    __slots__ = ("data", "done", "echo", "length", "partial", "timeout_ms", "timer")
+    __slots__ = ("data", "digits", "done", "echo", "half", "length", "partial", "timeout_ms", "timer")
 
     def __init__(
         self,
@@ -440,12 +453,15 @@ class _Prompt:
         echo: bool,
         timeout_ms: int,
         partial: bool,
+        digits: bool,
     ) -> None:
         self.done, self.length, self.echo, self.timeout_ms, self.partial = done, length, echo, timeout_ms, partial
-        self.data = bytearray()
+        self.digits = digits
+        self.data, self.half = bytearray(), bytearray()  # the first digit of an octet
         self.timer: Timer | None = None
 
 
+_DIGITS = b"0123456789ABCDEFabcdef"
 _NOTHING = (Command("AT", TEST, (), ""),)
 
 

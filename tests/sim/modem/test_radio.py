@@ -105,6 +105,20 @@ def test_detach_and_attach(rig):
     assert rig.send("AT+CGATT?") == "\r\n+CGATT: 1\r\n\r\nOK\r\n"
 
 
+def test_an_activation_attaches_first(rig):
+    """TS 27.007 10.1.10."""
+    rig.online()
+    rig.send("AT+CGATT=0")
+    rig.run(1)
+    assert rig.send('AT+CGDCONT=3,"IP","cmiot"') == "\r\nOK\r\n"
+    assert rig.send("AT+CGACT=1,3") == "\r\nOK\r\n"
+    assert rig.send("AT+CGATT?") == "\r\n+CGATT: 1\r\n\r\nOK\r\n"
+    assert '+CGPADDR: 3,"10.' in rig.send("AT+CGPADDR=3")
+    rig.send("AT+CGATT=0")
+    rig.modem.radio.cover(False)
+    assert rig.send("AT+CGACT=1,3") == "\r\n+CME ERROR: 30\r\n"
+
+
 def test_network_time(make_bench):
     rig = make_bench(boot=False)
     rig.modem.power(True)

@@ -40,6 +40,7 @@ class Link(Socket):
     def __init__(self, number: int, context: Context, *, tcp: bool, local_port: int = 0) -> None:
         super().__init__(number, context, tcp=tcp, local_port=local_port, any_peer=not tcp)
         self.signalled = False  # +CIPRXGET: 1 was written, and nothing read since
+        self.wanted = False  # its number is to be opened again when it has ended
 
 
 class Links(Sockets[Link]):
@@ -163,23 +164,36 @@ class Links(Sockets[Link]):
         old = self.sockets.get(number)
         if not self.network:
             return self._refuse(f"+CIPOPEN: {number},{_NOT_OPENED}")
-        if old is not None and (old.state is not State.CLOSING or old.when_closed is not None):
+        told = old.when_closed if old is not None and old.state is State.CLOSING else None
+        refused = self.profile.quirks["reuse"] == "refused"
+        if old is not None and (old.state is not State.CLOSING or old.wanted or (told is not None and refused)):
             return self._refuse(f"+CIPOPEN: {number},{_IN_USE}")
         if kind not in ("TCP", "UDP"):
             return self._refuse(f"+CIPOPEN: {number},{_NOT_SUPPORTED}")
         host = args[2] if len(args) > 2 else ""
         if (kind == "TCP" and (not host or len(args) < 4)) or (kind == "UDP" and len(args) < 5):
             return self._refuse(f"+CIPOPEN: {number},{_WRONG_PARAMETER}")
+        port = self.port.integer(args, 3 if kind == "TCP" else 4, 1, 65_535)
+        if old is not None and told is not None:
+
+            def ended() -> None:
+                told()
+                self._start(number, kind, host, port)
+
+            old.when_closed, old.wanted = ended, True
+            return None
         if old is not None:
             self.forget(old)
+        self._start(number, kind, host, port)
+        return None
+
+    def _start(self, number: int, kind: str, host: str, port: int) -> None:
         context = self._data.contexts[_CID]
         timeout_ms = self.profile.sockets.connect_timeout_ms
         if kind == "TCP":
-            self.open(Link(number, context, tcp=True), host, self.port.integer(args, 3, 1, 65_535), timeout_ms)
+            self.open(Link(number, context, tcp=True), host, port, timeout_ms)
         else:
-            local = self.port.integer(args, 4, 1, 65_535)
-            self.open(Link(number, context, tcp=False, local_port=local), "", 0, timeout_ms)
-        return None
+            self.open(Link(number, context, tcp=False, local_port=port), "", 0, timeout_ms)
 
     def opened(self, socket: Link, failure: Failure | None) -> None:
         self.port.urc(f"+CIPOPEN: {socket.number},{_FAILURES[failure] if failure else 0}")
@@ -372,6 +386,7 @@ class Cip(Dialect):
         "reopen": ("error", "ok"),  # AT+NETOPEN when it is open
         "name_result": ("before OK", "after OK"),  # +CDNSGIP
         "rest_after_close": ("kept", "lost"),  # payload that was not read when the peer closed; not documented
+        "reuse": ("waits", "refused"),  # AT+CIPOPEN of a link whose end is under way; not documented
         "totals": ("arrived", "read"),  # the third of +CIPACK; not documented
         "timeouts": (False, True),  # AT+CIPCCFG and AT+CIPTIMEOUT
         "last_pdn": (False, True),  # whether LTE refuses to give the only PDN connection up: CME 171

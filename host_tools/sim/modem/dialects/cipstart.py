@@ -385,7 +385,8 @@ class Commands(Part):
     def _power_down(self, args: tuple[str, ...]) -> Reply:
         self.port.integer(args, 0, 0, 1)
         self.port.after(self.profile.rate_change_ms, self._power.power_down)
-        return None
+        self.port.finish(None, None)  # that it is powered down is the answer
+        return PENDING
 
 
 class Cipstart(Dialect):

@@ -59,9 +59,10 @@ class SequansSockets(Sockets[SequansSocket]):
         self._connect_ms: dict[int, int] = {}
         self._cids: dict[int, int] = {}
         self._rings: dict[int, int] = {}
+        self._digits: dict[int, bool] = {}
 
     def start(self) -> None:
-        self._connect_ms, self._cids, self._rings = {}, {}, {}
+        self._connect_ms, self._cids, self._rings, self._digits = {}, {}, {}, {}
 
     def _number(self, args: tuple[str, ...]) -> int:
         return self.port.integer(args, 0, 1, self.profile.sockets.count)
@@ -90,8 +91,9 @@ class SequansSockets(Sockets[SequansSocket]):
     def _configure_more(self, args: tuple[str, ...]) -> Reply:
         number = self._number(args)
         if self.port.integer(args, 2, 0, 1, 0):
-            raise self.port.bad_parameter()  # hexadecimal is not offered
+            raise self.port.bad_parameter()  # what arrives is not offered in hexadecimal
         self._rings[number] = self.port.integer(args, 1, _RING, _RING_AND_DATA)
+        self._digits[number] = self.port.integer(args, 5, 0, 1, 0) == 1
         return None
 
     # --- opening ---
@@ -154,7 +156,12 @@ class SequansSockets(Sockets[SequansSocket]):
         length = self.port.integer(args, 1, 1, self.profile.sockets.max_send)
         if socket.state is not State.CONNECTED:
             raise CmeError(NOT_ALLOWED)
-        return self.port.prompt(lambda data: self._transmit(socket, data), length=length, timeout_ms=10_000)
+        return self.port.prompt(
+            lambda data: self._transmit(socket, data),
+            length=length,
+            timeout_ms=10_000,
+            digits=self._digits.get(socket.number, False),
+        )
 
     def _transmit(self, socket: SequansSocket, data: bytes | None) -> None:
         if data is None or socket.state is not State.CONNECTED or not self.send(socket, data):

@@ -45,7 +45,7 @@ def rig():
 
 
 def test_network():
-    rig = Rig(network=False)
+    rig = Rig(network=False, reopen="error")
     assert rig.send("AT+NETOPEN?") == "\r\n+NETOPEN: 0\r\n\r\nOK\r\n"
     assert rig.open() == "\r\n+CIPOPEN: 0,2\r\n\r\nERROR\r\n"
     assert rig.send("AT+NETCLOSE") == "\r\n+NETCLOSE: 2\r\n\r\nERROR\r\n"
@@ -54,7 +54,21 @@ def test_network():
     assert rig.send("AT+IPADDR") == "\r\n+IPADDR: 10.0.0.1\r\n\r\nOK\r\n"
     assert rig.send("AT+NETOPEN") == "\r\n+IP ERROR: Network is already opened\r\n\r\nERROR\r\n"
     assert rig.send("AT+NETCLOSE") + rig.run(1) == "\r\nOK\r\n\r\n+NETCLOSE: 0\r\n"
-    assert Rig(reopen="ok").send("AT+NETOPEN") == "\r\nOK\r\n"
+    assert Rig().send("AT+NETOPEN") == "\r\nOK\r\n"
+
+
+def test_a_link_is_opened_again_when_its_end_has_come():
+    for reuse, answers in (
+        ("waits", ("\r\nOK\r\n", "\r\n+CIPCLOSE: 0,0\r\n\r\n+CIPOPEN: 0,0\r\n")),
+        ("refused", ("\r\n+CIPOPEN: 0,9\r\n\r\nERROR\r\n", "\r\n+CIPCLOSE: 0,0\r\n")),
+    ):
+        made = Rig(reuse=reuse)
+        made.open()
+        assert made.send("AT+CIPCLOSE=0") == "\r\nOK\r\n"
+        again = 'AT+CIPOPEN=0,"TCP","server.example",80'
+        assert (made.send(again), made.run(2)) == answers
+        made.send(again)
+        assert made.send(again) == "\r\n+CIPOPEN: 0,9\r\n\r\nERROR\r\n", "once"
 
 
 def test_network_that_the_carrier_refuses():

@@ -210,5 +210,4 @@ def test_identity_clock_and_power(online, air780e):
         assert online.send(f"AT+SAPBR={line}") == "\r\nOK\r\n"
     assert online.send("AT+SAPBR=2,1").startswith('\r\n+SAPBR: 1,1,"')
     assert online.send("AT+SAPBR=0,1") == "\r\nOK\r\n"
-    assert online.send("AT+CPOWD=1") == "\r\nOK\r\n"
-    assert online.run(5) == "\r\nNORMAL POWER DOWN\r\n"
+    assert online.send("AT+CPOWD=1") + online.run(5) == "\r\nNORMAL POWER DOWN\r\n"

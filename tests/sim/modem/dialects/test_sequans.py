@@ -48,6 +48,18 @@ def test_boot_identity_and_shutdown(make_bench):
     assert rig.send("AT+SQNSSHDN") + rig.run(3) == "\r\nOK\r\n\r\n+SHUTDOWN\r\n"
 
 
+def test_payload_in_digits(online):
+    """AT+SQNSCFGEXT: <sendDataMode> 1. TinyGSM writes a NUL behind each pair."""
+    rig = online()
+    opened(rig)
+    assert rig.send("AT+SQNSCFGEXT=1,1,0,0,0,1") == "\r\nOK\r\n"
+    data = request()
+    assert rig.send(f"AT+SQNSSENDEXT=1,{len(data)}") == "\r\n> "
+    digits = b"".join(b"%02X\0" % octet for octet in data)
+    assert rig.payload(digits) + rig.run(2) == "\r\nOK\r\n\r\n+SQNSRING: 1,300\r\n"
+    assert rig.send("AT") == "\r\nOK\r\n"
+
+
 def test_payload_behind_its_line(online):
     for empty, nothing in (("error", "\r\n+CME ERROR: 3\r\n"), ("zero", "\r\n+SQNSRECV: 1,0\r\n\r\nOK\r\n")):
         rig = online(empty=empty)
