@@ -427,7 +427,7 @@ def run(arguments: list[str]) -> int:
         problem = str(error)
     except typer.TyperException as error:
         problem = error.format_message().replace(" Value error,", "")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):  # the latter is Ctrl-C or Ctrl-D at a question
         return INTERRUPTED
     except Exception as error:
         from host_tools.hardware.deploy import DeployFailed

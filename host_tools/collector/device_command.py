@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
-from host_tools.base import files
+from host_tools.base import files, paths
 from host_tools.base.days import date_of
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import Column, Listing, Pairs, out
@@ -20,6 +20,7 @@ from host_tools.collector.database_file import DB, DbOption, members, opened
 
 if TYPE_CHECKING:
     from host_tools.collector.store import Received, Store
+    from host_tools.collector.verify import Report
 
 _NO_MONTHS = {0: "not known yet", 1: "test period", 2: "silent period"}  # cycle_id (SPEC.md, "Report")
 _ALARM_DAYS = 31
@@ -40,18 +41,20 @@ def show_all(
     silent: Annotated[
         str, typer.Option(metavar="TIME", help="Only those that have not reported for so long, as in 6h.")
     ] = "",
-    stopped: Annotated[bool, typer.Option("--stopped", help="Only those whose data is held or stopped.")] = False,
+    stopped: Annotated[
+        bool, typer.Option("--stopped", help="Only those that send nothing but reports, or nothing.")
+    ] = False,
     db: DbOption = DB,
     json_file: JsonOption = None,
 ) -> None:
-    """List devices with their newest report: the longest silent first."""
+    """List devices with their newest report: the longest silent first. Alarms are those of the last 31 days."""
     now = datetime.now(UTC)
     with opened(db) as store:
         latest = [_latest(store, device) for device in members(store, devices or store.devices())]
         if silent:
             latest = [each for each in latest if now - each.received_at >= _duration(silent)]
         if stopped:
-            latest = [each for each in latest if each.report.reasons]
+            latest = [each for each in latest if _is_stopped(each.report)]
         latest.sort(key=lambda each: each.received_at)
         rows = [_summary(store, each, now) for each in latest]
     if json_file:
@@ -156,7 +159,7 @@ def tag(
     with opened(db) as store:
         found = [_latest(store, each).device for each in members(store, devices)]
         store.tags.add(name, found)
-        out.print(f"@{name}: {len(store.tags.devices(name)):,} devices have it")
+        _say_how_many(store, name)
 
 
 @app.command()
@@ -167,8 +170,22 @@ def untag(
 ) -> None:
     """Take a tag from devices."""
     with opened(db) as store:
+        members(store, [f"@{name}"])  # or one that nothing has
         store.tags.remove(name, members(store, devices))
-        out.print(f"@{name}: {len(store.tags.devices(name)):,} devices have it")
+        _say_how_many(store, name)
+
+
+def _say_how_many(store: Store, tag: str) -> None:
+    count = len(store.tags.devices(tag))
+    out.print(f"@{tag}: {count:,} device{'' if count == 1 else 's'}")
+
+
+def _is_stopped(report: Report) -> bool:
+    """Whether its verdict is restricted or terminated."""
+    paths.use_firmware()
+    from usageguard.core.policy import RESTRICTED
+
+    return report.verdict >= RESTRICTED
 
 
 def _latest(store: Store, device: str) -> Received:

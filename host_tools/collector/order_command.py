@@ -79,7 +79,7 @@ def give(
                 out.print(f"would order {escape(what)} for {escape(device)}, now {_standing(latest[device])}")
             return
         if len(named) > 1 and not yes:
-            _confirm(f"{what} for {len(named):,} devices ({_some(named)})?")
+            _confirm(f"{what} for {len(named):,} devices ({_some(named)})")
         ids: dict[str, int] = {}
         with store.at_once():
             for device in named:
@@ -91,7 +91,7 @@ def give(
 
 @app.command()
 def kinds() -> None:
-    """List what may be ordered."""
+    """List what may be ordered. A value `plan` goes back to what the plan has."""
     from host_tools.collector.instructions import INSTRUCTIONS
 
     listing = Listing([Column("order"), Column("effect", least=20)])
@@ -153,8 +153,9 @@ def cancel(
             if order is None:
                 raise UsageError("order cancel", str(each), "there is no such order", "see `usageguard order list`")
             if order.state is not State.CANCELLED:
-                hint = "give the opposite order, or the value that was in force before"
-                raise UsageError("order cancel", str(each), f"{order.what} is {order.state.value}", hint)
+                known = order.state in (State.SENT, State.APPLIED)
+                hint = "give the opposite order, or the value that was in force before" if known else ""
+                raise UsageError("order cancel", str(each), f"{order.what} is {order.state.value} already", hint)
             out.print(f"{each}: {escape(order.what)} for {escape(order.device)} is cancelled")
 
 
@@ -195,11 +196,11 @@ def _standing(latest: Received) -> str:
     return f"{standing(report)}, rated {report.cycle_rated_octets:,}"
 
 
-def _confirm(question: str) -> None:
+def _confirm(wish: str) -> None:
     if not sys.stdin.isatty():
-        raise UsageError("order", question, "nobody can be asked here", "give --yes")
-    if not typer.confirm(question):
-        raise UsageError("order", question, "was not confirmed", "nothing was ordered")
+        raise UsageError("order", wish, "nobody can be asked whether that is meant", "give --yes")
+    if not typer.confirm(f"Order {wish}?"):
+        raise UsageError("order", wish, "was not confirmed", "nothing was ordered")
 
 
 def _as_json(each: Given) -> dict[str, Any]:

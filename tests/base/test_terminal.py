@@ -89,6 +89,21 @@ def test_a_real_terminal_and_a_real_pipe_get_the_same():
     assert in_pipes("boards", COLUMNS="20")[1] == whole
 
 
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_table_that_fits_keeps_its_colours_and_its_columns(breaks):
+    listing = terminal.Listing([terminal.Column("id", right=True), terminal.Column("名"), terminal.Column("why")])
+    listing.add("7", "中文", "[red]late[/] :ab:")
+    listing.add("12", "a", "")
+    if breaks:
+        listing.add("13", "b", "one\ntwo")
+    output = io.StringIO()
+    terminal.Screen(file=output, width=40, force_terminal=True, color_system="standard").print(listing)
+    assert "\x1b[31mlate\x1b[0m" in output.getvalue()
+    assert "\x1b[1m" in output.getvalue().splitlines()[0]
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", output.getvalue())
+    assert shown == "id  名    why\n 7  中文  late :ab:\n12  a\n" + ("13  b     one\n          two\n" if breaks else "")
+
+
 def test_a_pipe_gets_a_line_for_each_record(rendered):
     boards = rendered("boards").splitlines()
     assert all(line == line.rstrip() for line in boards)

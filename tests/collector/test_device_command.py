@@ -74,6 +74,10 @@ def test_the_list_is_filtered(db, capsys):
 
     assert names("--silent", "2h") == [DEVICE]
     assert names("--stopped") == [OTHER]
+    with closing(Store(db)) as store:
+        values = fields(verdict=3, reasons=0x2000, seq=1)
+        store.add(OTHER, Report(*values), cbor2.dumps(values), NOW, "coap")
+    assert names("--stopped") == [], "it is slowed down"
     assert names(OTHER) == [OTHER]
     assert device(capsys, "list", "--silent", "50d") == "no devices\n"
 
@@ -97,8 +101,8 @@ def test_a_device_is_shown_with_its_periods_alarms_and_orders(db, capsys):
 
 
 def test_tags_name_groups_also_for_orders(db, capsys):
-    assert device(capsys, "tag", "shenzhen", DEVICE, OTHER) == "@shenzhen: 2 devices have it\n"
-    assert device(capsys, "untag", "shenzhen", DEVICE) == "@shenzhen: 1 devices have it\n"
+    assert device(capsys, "tag", "shenzhen", DEVICE, OTHER) == "@shenzhen: 2 devices\n"
+    assert device(capsys, "untag", "shenzhen", DEVICE) == "@shenzhen: 1 device\n"
     assert [each["device"] for each in listed(capsys, "@shenzhen")] == [OTHER]
     assert listed(capsys, OTHER)[0]["tags"] == ["shenzhen"]
     assert not cli.run(["order", "limit=5MB", "@shenzhen"])
@@ -113,6 +117,7 @@ def test_tags_name_groups_also_for_orders(db, capsys):
         (["show", "tracker-x"], "device: tracker-x: has never reported; see `usageguard device list`"),
         (["tag", "a b", DEVICE], "tag: a b: is not a tag; use letters, digits, and . _ - behind the first one"),
         (["tag", "a", "tracker-x"], "device: tracker-x: has never reported"),
+        (["untag", "nobody", DEVICE], "tag: @nobody: no device has it"),
         (["list", "@nobody"], "tag: @nobody: no device has it"),
         (["list", "--silent", "6"], '--silent: "6" is not a duration'),
         (["list", "--db", "nowhere"], "--db: nowhere: is not there"),

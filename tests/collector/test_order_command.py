@@ -1,5 +1,6 @@
 """`usageguard order`, on a collector's database."""
 
+import io
 import json
 import sqlite3
 from contextlib import closing
@@ -100,7 +101,7 @@ MARKS = test_each_order_in_the_devices_words.pytestmark
         (["stop"], "order: stop: no device is named; name one, or a file with --devices"),
         (["stop", "traker-001"], "order: traker-001: has never reported; check the spelling; nothing was ordered"),
         (["stop", DEVICE, "a", "b"], "order: a, b: 2 devices have never reported; check the spelling"),
-        (["stop", DEVICE, OTHER], "order: stop for 2 devices (tracker-001, tracker-002)?: nobody can be asked here"),
+        (["stop", DEVICE, OTHER], "order: stop for 2 devices (tracker-001, tracker-002): nobody can be asked"),
         (["stop", DEVICE, "--db", "no.sqlite"], "--db: no.sqlite: is not there; name the file that `usageguard coll"),
         (["stop", DEVICE, "--db", "text"], "--db: text: file is not a database; name the file"),
         (["stop", "--devices", "nowhere"], "--devices: no such file; name a file with one device id in each line"),
@@ -244,6 +245,23 @@ def test_a_user_without_a_name_is_asked_for_one(db, capsys, monkeypatch):
     assert order("stop", DEVICE, "--by", "Li") == 0
 
 
+@pytest.mark.parametrize(("answer", "status"), [("", 130), ("n\n", 2), ("y\n", 0)])
+def test_several_devices_are_asked_about(db, capsys, monkeypatch, answer, status):
+    stdin = io.StringIO(answer)
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert order("stop", DEVICE, OTHER) == status
+    told = capsys.readouterr()
+    assert "Order stop for 2 devices (tracker-001, tracker-002)? [y/N]" in told.out
+    assert told.err == (
+        ""
+        if status != 2
+        else "usageguard: order: stop for 2 devices (tracker-001, tracker-002): was "
+        "not confirmed; nothing was ordered\n"
+    )
+    assert (waiting(db) is None) == (status != 0)
+
+
 def test_what_people_write_is_shown_as_it_is(db, capsys):
     why = "[red]see :bug: 12[/red], line\u3000two\\"
     assert order("stop", DEVICE, "--why", why) == 0
@@ -285,4 +303,6 @@ def test_what_is_under_way_is_not_cancelled(db, capsys):
     with closing(Store(db)) as store:
         store.book.send(DEVICE, THEN)
     assert order("cancel", "1") == 2
-    assert "limit=5MB is sent; give the opposite order, or the value" in " ".join(capsys.readouterr().err.split())
+    assert "limit=5MB is sent already; give the opposite order, or the value" in " ".join(
+        capsys.readouterr().err.split()
+    )
