@@ -189,9 +189,9 @@ class Guard(Enforcement):
 
     def step(self, now):
         """Does all that is due without waiting; returns the milliseconds until it wants to be called again."""
-        self._check_thread()
-        if self.stepping:
-            raise RuntimeError("Guard.step was entered again")
+        if self.stepping or get_ident() != self.thread:
+            self._check_thread()
+            raise RuntimeError("step in a step")
         self.stepping = True
         self.stepped_at = now
         try:

@@ -141,6 +141,7 @@ class Null(Modem):
         self.received = Octets()
         self.state = ONLINE
         self.online = True
+        self.read_counter()
 
     def _run(self):
         while True:
