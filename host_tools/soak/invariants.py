@@ -414,7 +414,8 @@ class Checker:
             return  # octets received while the device was off are unknown until the first reading after a boot
         above = status["carried_octets"] - figures["ip_octets"]
         bound = status["error_bound_octets"] + self._jumped
-        if not self._replanned():  # what was used under another plan is inherited
+        # What was used under another plan, or in a period that all clocks began too early, is counted too.
+        if not self._replanned() and not self._all_clocks_were_wrong():
             self._check("over-count", above <= bound, f"{above} above, the bound is {bound}")
         if status["cycle"] in self._forgotten:
             return
@@ -625,6 +626,8 @@ class Checker:
             return
         delay = 2 * self._interval_s + 900 + (self._interval_s if self._lossy else 0)
         delay += 3 * self._interval_s if self.world.scenario.network.loss_permille > 100 else 0
+        if status["stopped"]:
+            delay = max(delay, 2 * self._spread_s(status) + 900)
         online_s = max(self._disturbed_s, self._offline_s)
         # Attempts are made, and grow rarer, while the carrier stops the SIM as well.
         self._deaf_s = min(self._deaf_s, self.now_s) if DEAF & set(status["reasons"]) else INFINITE
@@ -639,6 +642,14 @@ class Checker:
         self._check("order", known, f"order {newest} was not applied in {delay} s")
         due = [each for each in self.world.scenario.orders if int(each.at) <= self._disturbed_s]
         self._check("order", newest > 0 or not due, f"no order was sent in {delay} s")
+
+    def _spread_s(self, status: dict[str, Any]) -> float:
+        """Between the reports of a device that is stopped: what is left of its reserve is spread over its period."""
+        left = self._ceiling(status) - self.plan["margin_octets"] - status["rated_octets"]
+        if left == INFINITE:
+            return 0
+        ends_s = (self.plan.get("cycle_days") or 31) * 86_400 - self._since_boundary(self._labels()[-1])
+        return ends_s / max(1, left // (REPORT_OCTETS + self.carrier.session_round_octets))
 
     def _is_deaf(self, status: dict[str, Any]) -> bool:
         """Whether not even a report may pass, although the carrier serves, and any use would do no harm."""
