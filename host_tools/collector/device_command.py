@@ -196,11 +196,12 @@ def _latest(store: Store, device: str) -> Received:
 
 
 def _summary(store: Store, latest: Received, now: datetime) -> dict[str, Any]:
+    from host_tools.collector.order_book import State
     from host_tools.collector.server import standing
 
     device, report = latest.device, latest.report
     since = now - timedelta(days=_ALARM_DAYS)
-    pending = store.book.pending(device)
+    given = store.book.given([device])
     return {
         "device": device,
         "tags": store.tags.of(device),
@@ -213,7 +214,7 @@ def _summary(store: Store, latest: Received, now: datetime) -> dict[str, Any]:
         "reports_received": store.reports_received(device),
         "reports_lost": store.reports_lost(device),
         "alarm_count": sum(alarm.received_at >= since for alarm in store.alarms(device)),
-        "orders_waiting": pending.names() if pending else [],
+        "orders_waiting": [each.what for each in given if each.state in (State.WAITING, State.SENT)],
     }
 
 

@@ -73,7 +73,7 @@ def _fen(value: str) -> int:
 
 def _allowance(following: int) -> Callable[[str, About], dict[str, Any]]:
     def keys(value: str, about: About) -> dict[str, Any]:
-        return {"allowance": Allowance(about.cycle_id, 0 if value == PLAN else _octets(value), following)}
+        return {"allowance": Allowance(about.cycle_id, _or_plan(_octets, value), following)}
 
     return keys
 
@@ -103,7 +103,12 @@ def _carrier_used(value: str, about: About) -> dict[str, Any]:
 
 
 def _or_plan(parse: Callable[[str], int], value: str) -> int:
-    return 0 if value == PLAN else parse(value)
+    """0 for `plan`. ValueError for another 0, which would lift what it seems to set."""
+    if value == PLAN:
+        return 0
+    if parsed := parse(value):
+        return parsed
+    raise ValueError('0 is no value of its own; write "plan" to go back to the plan, or order "stop"')
 
 
 def _limit(value: str, about: About) -> dict[str, Any]:

@@ -150,14 +150,19 @@ class OrderBook:
 
     def given(self, devices: Sequence[str] = (), id: int | None = None) -> list[Given]:
         """The orders that somebody gave, the oldest first: to these devices, or to all."""
+        where: dict[str, object] = {}
+        if id is not None:
+            where["id = ?"] = id
+        if devices:
+            where["g.device IN (SELECT value FROM json_each(?))"] = json.dumps([*devices])
         rows = self._db.execute(
             "SELECT id, g.device, given_at, given_by, what, why, before, ended, sent_at,"
             " (SELECT refused_at FROM refused_order AS r WHERE r.device = g.device AND r.counter = o.counter),"
             " (SELECT received_at FROM report WHERE report.device = g.device AND report.counter >= o.counter"
             " ORDER BY report.counter, life, boot_id, seq LIMIT 1)"
             " FROM given_order AS g LEFT JOIN device_order AS o ON o.given = g.id"
-            " WHERE (? IS NULL OR id = ?) AND (? OR g.device IN (SELECT value FROM json_each(?))) ORDER BY id",
-            (id, id, not devices, json.dumps([*devices])),
+            f" WHERE {' AND '.join(where) or 'TRUE'} ORDER BY id",
+            tuple(where.values()),
         )
         return [_given(*row) for row in rows]
 

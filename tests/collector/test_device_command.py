@@ -31,7 +31,9 @@ def db(tmp_path, monkeypatch):
         add(DEVICE, 5, routine, life_id=LIFE)
         add(OTHER, 1, fields(verdict=4, reasons=0x10))
         add(OTHER, 0.5, fields(verdict=4, reasons=0x10, rated_octets=5))
-        store.book.give(OTHER, Order(counter=1, stop=0), NOW, by="", what="resume", why="", before="")
+        for what, order in (("resume", Order(counter=1, stop=0)), ("limit=5MB", Order(counter=1, limit=5 << 20))):
+            store.book.give(OTHER, order, NOW, by="", what=what, why="", before="")
+        store.book.send(OTHER, NOW)
     return path
 
 
@@ -61,7 +63,8 @@ def test_the_list_has_the_longest_silent_first(db, capsys):
         "alarm_count": 0,
         "orders_waiting": [],
     }
-    assert (second["standing"], second["orders_waiting"]) == ("restricted STOPPED_BY_HAND", ["stop"])
+    assert (second["standing"], second["orders_waiting"]) == ("restricted STOPPED_BY_HAND", ["resume", "limit=5MB"])
+    assert listed(capsys, OTHER) == [second]
     assert second["alarm_count"] == 1, "two contents of one report"
     shown = device(capsys, "list")
     assert shown.index(DEVICE) < shown.index(OTHER)
@@ -93,10 +96,13 @@ def test_a_device_is_shown_with_its_periods_alarms_and_orders(db, capsys):
     ]  # fmt: skip
     found = json.loads(device(capsys, "show", OTHER, "--json", "-"))
     assert [each["kind"] for each in found["alarms"]] == ["sequence_reused"]
-    assert found["orders"] == [{"id": 1, "order": "resume", "state": "waiting"}]
+    assert found["orders"] == [
+        {"id": 1, "order": "resume", "state": "sent"},
+        {"id": 2, "order": "limit=5MB", "state": "waiting"},
+    ]
     assert (found["evidence"], found["evidence_at"]) == ([], None)
     shown = device(capsys, "show", OTHER)
-    for text in ("restricted STOPPED_BY_HAND", "sequence_reused", "order 1 resume: waiting", "not told"):
+    for text in ("restricted STOPPED_BY_HAND", "sequence_reused", "order 1 resume: sent", "not told"):
         assert text in shown
 
 
@@ -105,10 +111,10 @@ def test_tags_name_groups_also_for_orders(db, capsys):
     assert device(capsys, "untag", "shenzhen", DEVICE) == "@shenzhen: 1 device\n"
     assert [each["device"] for each in listed(capsys, "@shenzhen")] == [OTHER]
     assert listed(capsys, OTHER)[0]["tags"] == ["shenzhen"]
-    assert not cli.run(["order", "limit=5MB", "@shenzhen"])
+    assert not cli.run(["order", "throttle=5KB", "@shenzhen"])
     capsys.readouterr()
     found = json.loads(device(capsys, "show", OTHER, "--json", "-"))
-    assert [each["order"] for each in found["orders"]] == ["resume", "limit=5MB"]
+    assert [each["order"] for each in found["orders"]] == ["resume", "limit=5MB", "throttle=5KB"]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,12 @@ MARKS = test_each_order_in_the_devices_words.pytestmark
         (["stop", DEVICE, "--db", "text"], "--db: text: file is not a database; name the file"),
         (["stop", "--devices", "nowhere"], "--devices: no such file; name a file with one device id in each line"),
         (["limit=5XB", DEVICE], 'order limit: tracker-001: "5XB" has an unknown unit "XB"; use B, KB, MB or GB'),
+        (
+            ["limit=0", DEVICE],
+            'order limit: tracker-001: 0 is no value of its own; write "plan" to go back to the plan',
+        ),
+        (["next-allowance=0MB", DEVICE], "0 is no value of its own"),
+        (["throttle=0.5B", DEVICE], "0 is no value of its own"),
         (["limit=2000000GB", DEVICE], '"2000000GB" is beyond what a device takes'),
         (["expiry=31.12.2026", DEVICE], '"31.12.2026" is not a date; write it as in "2026-12-31"'),
         (["billing=1999-01-01", DEVICE], 'tracker-001: "1999-01-01" is beyond what a device takes; see SPEC.md'),
