@@ -56,7 +56,8 @@ CREATE TABLE IF NOT EXISTS given_order (
     what TEXT NOT NULL,
     why TEXT NOT NULL,
     before TEXT NOT NULL,
-    ended TEXT
+    ended TEXT,
+    until TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS given_order_device ON given_order (device);
 CREATE TABLE IF NOT EXISTS device_order (
@@ -75,13 +76,14 @@ CREATE TABLE IF NOT EXISTS refused_order (
     PRIMARY KEY (device, counter)
 ) STRICT, WITHOUT ROWID;
 """
-LAYOUT = 6  # PRAGMA user_version; 0 is a new file, or one without orders
+LAYOUT = 7  # PRAGMA user_version; 0 is a new file, or one without orders
 # Migrations by the layout that they start from; each runs before the schema, on a file that has reports.
 _MIGRATIONS = {
     0: "ALTER TABLE report ADD COLUMN counter INTEGER NOT NULL DEFAULT 0;",
     1: "ALTER TABLE report RENAME TO report_1;",
 }
 _WITH_PACKETS = "ALTER TABLE report ADD COLUMN packets INTEGER; ALTER TABLE report ADD COLUMN sessions INTEGER;"
+_WITH_UNTIL = "ALTER TABLE given_order ADD COLUMN until TEXT;"
 _FROM_REPORT_1 = """
 INSERT INTO life SELECT device, 1, NULL, MIN(received_at) FROM report_1 GROUP BY device;
 INSERT INTO report SELECT device, 1, boot_id, seq, received_at, path, cycle_id, carried_octets, rated_octets, counter,
@@ -134,6 +136,7 @@ class Database:
             before_lives = self._has("report") and layout < 2
             steps = [_MIGRATIONS[each] for each in range(layout, 2)] if before_lives else []
             steps += [_WITH_PACKETS] if 2 <= layout < 5 else []
+            steps += [_WITH_UNTIL] if layout == 6 else []
             steps += [_SCHEMA, *([_FROM_REPORT_1] if before_lives else [])]
             steps += [_FROM_SENT_ORDER] if self._has("sent_order") else []
             for statement in "".join(steps).split(";"):

@@ -108,7 +108,7 @@ def show(
         history = store.history(device)
         found = _summary(store, latest, now)
         alarms = store.alarms(device)
-        orders = store.book.given([device])
+        orders = store.book.given([device], now=now)
     full = next((each for each in reversed(history) if each.report.packets >= 0), None)
     periods = list(_periods(history))
     found |= {
@@ -201,7 +201,7 @@ def _summary(store: Store, latest: Received, now: datetime) -> dict[str, Any]:
 
     device, report = latest.device, latest.report
     since = now - timedelta(days=_ALARM_DAYS)
-    given = store.book.given([device])
+    given = store.book.given([device], now=now)
     return {
         "device": device,
         "tags": store.tags.of(device),

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from host_tools.base.days import date_of, day_number, instant
+from host_tools.base.days import day_number, instant
 from host_tools.base.errors import UsageError
 from host_tools.base.units import Octets
 from host_tools.collector.order import Allowance, Balance, CarrierUsed, Order, SetUsed
@@ -83,19 +83,25 @@ def _balance(value: str, about: About) -> dict[str, Any]:
     return {"balance": Balance(about.cycle_id, _fen(value), about.latest.report.cost_fen)}
 
 
+def moment(text: str) -> datetime:
+    """A time as people write it, in UTC. ValueError with a sentence for people."""
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo:
+            return at.astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise ValueError(f'"{text}" is not a time; write it as in "2026-12-31T08:00+08:00"') from None
+    raise ValueError(f'"{text}" has no zone; write it as in "2026-12-31T08:00+08:00"')
+
+
 def _carrier_used(value: str, about: About) -> dict[str, Any]:
     amount, _, when = value.partition("@")
     at = about.now
     if when:
-        try:
-            at = datetime.fromisoformat(when)
-        except ValueError:
-            raise ValueError(f'"{when}" is not a time; write it as in "2026-12-31T08:00+08:00"') from None
-        if at.tzinfo is None:
-            raise ValueError(f'"{when}" has no zone; write it as in "2026-12-31T08:00+08:00"')
+        at = moment(when)
         if at > about.now:
             raise ValueError(f'"{when}" is in the future')
-    then = about.as_of(at) if at.year >= date_of(0).year else None
+    then = about.as_of(at)
     if then is None or then.report.cycle_id != about.cycle_id:
         raise ValueError(f"no report of the device's present period had arrived at {at:%Y-%m-%d %H:%M %Z}".rstrip())
     figure = CarrierUsed(about.cycle_id, _octets(amount), *instant(at.astimezone(UTC)), then.report.rated_octets)

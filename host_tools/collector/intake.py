@@ -150,6 +150,7 @@ class Collector:
         """The order to send with the acknowledgement of a report that was stored."""
         device, report, at = received.device, received.report, received.received_at
         book = self.store.book
+        book.expire(device, at)
         order = None
         if book.pending(device) is None:
             order = self.orders(device, report, at)

@@ -6,7 +6,7 @@ import enum
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +25,7 @@ class State(enum.Enum):
     REFUSED = "refused"
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"  # by a later order with the same keys, before it was sent
+    EXPIRED = "expired"  # it was not sent in time
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Given:
     """An order that somebody gave, and what became of it.
 
     `before`: what the device's newest report said then. `since`: when `state` was reached, as far as that is known.
+    `until`: when it expires unless it is sent; None for never.
     """
 
     id: int
@@ -43,6 +45,7 @@ class Given:
     before: str
     state: State
     since: datetime | None
+    until: datetime | None
 
 
 class _Waiting(NamedTuple):
@@ -82,22 +85,49 @@ class OrderBook:
             self._insert(device, order, sent_at, None)
             self._put_behind(device, order, waiting)
 
-    def give(self, device: str, order: Order, at: datetime, *, by: str, what: str, why: str, before: str) -> int:
+    def give(
+        self,
+        device: str,
+        order: Order,
+        at: datetime,
+        *,
+        by: str,
+        what: str,
+        why: str,
+        before: str,
+        until: datetime | None = None,
+    ) -> int:
         """Queues the keys of `order`, which gets a counter of its own, behind what waits; returns its id.
 
-        What waits, was not sent, and sets nothing else is superseded. `by`, `what`, `why` and `before`: see Given.
+        What waits, was not sent, and sets nothing else is superseded. `by`, `what`, `why`, `before` and `until`: see
+        Given.
         """
         with self._db.transaction():
+            self.expire(device, at)
             for each in self._waiting(device):
                 if each.sent_at is None and not Order.decode(each.payload).without(order).names():
                     self._drop(device, each, State.SUPERSEDED)
             given = self._db.execute(
-                "INSERT INTO given_order (device, given_at, given_by, what, why, before) VALUES (?, ?, ?, ?, ?, ?)",
-                (device, at.isoformat(), by, what, why, before),
+                "INSERT INTO given_order (device, given_at, given_by, what, why, before, until)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (device, at.isoformat(), by, what, why, before, until and until.astimezone(UTC).isoformat()),
             ).lastrowid
             assert given is not None
             self._insert(device, msgspec.structs.replace(order, counter=self.next_counter(device)), None, given)
         return given
+
+    def expire(self, device: str, at: datetime) -> None:
+        """Drops what waits, was not sent, and has expired."""
+        query = (
+            "SELECT counter, sent_at, payload, given FROM device_order AS o JOIN given_order ON id = given"
+            " WHERE o.device = ? AND sent_at IS NULL AND until <= ?"
+        )
+        asked = device, at.astimezone(UTC).isoformat()
+        if self._db.execute(query, asked).fetchone() is None:
+            return
+        with self._db.transaction():
+            for row in self._db.execute(query, asked).fetchall():
+                self._drop(device, _Waiting(*row), State.EXPIRED)
 
     def send(self, device: str, at: datetime) -> Order | None:
         """The order that goes with an acknowledgement now; None where none waits."""
@@ -148,15 +178,18 @@ class OrderBook:
         )
         return [(datetime.fromisoformat(at), Order.decode(payload)) for at, payload in rows]
 
-    def given(self, devices: Sequence[str] = (), id: int | None = None) -> list[Given]:
-        """The orders that somebody gave, the oldest first: to these devices, or to all."""
+    def given(self, devices: Sequence[str] = (), id: int | None = None, now: datetime | None = None) -> list[Given]:
+        """The orders that somebody gave, the oldest first: to these devices, or to all.
+
+        What has expired since the device reported last is told as expired only with `now`.
+        """
         where: dict[str, object] = {}
         if id is not None:
             where["id = ?"] = id
         if devices:
             where["g.device IN (SELECT value FROM json_each(?))"] = json.dumps([*devices])
         rows = self._db.execute(
-            "SELECT id, g.device, given_at, given_by, what, why, before, ended, sent_at,"
+            "SELECT id, g.device, given_at, given_by, what, why, before, until, ended, sent_at,"
             " (SELECT refused_at FROM refused_order AS r WHERE r.device = g.device AND r.counter = o.counter),"
             " (SELECT received_at FROM report WHERE report.device = g.device AND report.counter >= o.counter"
             " ORDER BY report.counter, life, boot_id, seq LIMIT 1)"
@@ -164,7 +197,7 @@ class OrderBook:
             f" WHERE {' AND '.join(where) or 'TRUE'} ORDER BY id",
             tuple(where.values()),
         )
-        return [_given(*row) for row in rows]
+        return [_given(*row, now=now) for row in rows]
 
     def follow(self, device: str, counter: int) -> None:
         """Gives what waits and was not sent counters above that of a new report, which another collector's order has
@@ -263,19 +296,25 @@ def _given(
     what: str,
     why: str,
     before: str,
+    until: str | None,
     ended: str | None,
     sent_at: str | None,
     refused_at: str | None,
     applied_at: str | None,
+    now: datetime | None,
 ) -> Given:
     state, since = State.WAITING, None
+    last = datetime.fromisoformat(until) if until else None
     if ended:
         state = State(ended)
+        since = until if state is State.EXPIRED else None
     elif refused_at:
         state, since = State.REFUSED, refused_at
     elif applied_at:
         state, since = State.APPLIED, applied_at
     elif sent_at:
         state, since = State.SENT, sent_at
+    elif last and now and last <= now:
+        state, since = State.EXPIRED, until
     when = datetime.fromisoformat(since) if since else None
-    return Given(id, device, datetime.fromisoformat(given_at), given_by, what, why, before, state, when)
+    return Given(id, device, datetime.fromisoformat(given_at), given_by, what, why, before, state, when, last)

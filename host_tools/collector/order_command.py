@@ -6,7 +6,7 @@ import getpass
 import re
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from host_tools.base import files
 from host_tools.base.commands import default_group
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import Column, Listing, out
+from host_tools.base.units import Seconds
 from host_tools.collector.database_file import DB, DbOption, members, opened
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = "give"  # `order WHAT DEVICE` is `order give WHAT DEVICE`
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_TIME = "%Y-%m-%d %H:%M"
 _NAMED = 5  # devices that a message names
 
 app = typer.Typer(
@@ -49,6 +51,9 @@ def give(
     db: DbOption = DB,
     why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, which is kept with the order.")] = "",
     by: Annotated[str, typer.Option(metavar="NAME", help="Who gives it.", show_default="you")] = "",
+    until: Annotated[
+        str, typer.Option(metavar="TIME", help="Expires if not sent by then: 2026-12-31T08:00+08:00, or 6h from now.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be ordered, and order nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, also for several devices.")] = False,
 ) -> None:
@@ -70,6 +75,7 @@ def give(
         named = members(store, [*(devices or ()), *(_listed(file) if file else ())])
         latest = _known(store, named)
         now = datetime.now(UTC)
+        last = _last(until, now) if until else None
         orders: dict[str, Order] = {}
         for device in named:
             about = instructions.About(latest[device], partial(store.as_of, device), now)
@@ -84,9 +90,12 @@ def give(
         with store.at_once():
             for device in named:
                 before = _standing(latest[device])
-                ids[device] = store.book.give(device, orders[device], now, by=who, what=what, why=why, before=before)
+                ids[device] = store.book.give(
+                    device, orders[device], now, by=who, what=what, why=why, before=before, until=last
+                )
+    limit = f" if that comes before {last:{_TIME}} UTC" if last else ""
     for device, given in ids.items():
-        out.print(f"{given}: {escape(what)} for {escape(device)}, with the answer to its next report")
+        out.print(f"{given}: {escape(what)} for {escape(device)}, with the answer to its next report{limit}")
 
 
 @app.command()
@@ -108,9 +117,9 @@ def show(
         str | None, typer.Option("--json", metavar="FILE|-", help="Write the list as JSON; - is standard output.")
     ] = None,
 ) -> None:
-    """List the orders that were given, who gave each and why, and what became of it."""
+    """List the orders that were given, who gave each and why, and what became of it. Times are in UTC."""
     with opened(db) as store:
-        given = store.book.given(devices or ())
+        given = store.book.given(devices or (), now=datetime.now(UTC))
     if json_file:
         files.write_json(json_file, [_as_json(each) for each in given])
     if json_file == "-":
@@ -130,9 +139,8 @@ def show(
         ]
     )
     for each in given:
-        since = f" {each.since:%Y-%m-%d %H:%M}" if each.since else ""
-        by = f"{each.given_at:%Y-%m-%d %H:%M} by {each.given_by}"
-        cells = (str(each.id), each.device, each.what, each.state.value + since, by, each.why, each.before)
+        by = f"{each.given_at:{_TIME}} by {each.given_by}"
+        cells = (str(each.id), each.device, each.what, _state(each), by, each.why, each.before)
         listing.add(*map(escape, cells))
     out.print(listing)
 
@@ -167,6 +175,30 @@ def _listed(file: Path) -> list[str]:
     if not ids:
         raise UsageError("--devices", str(file), "names no device", "write an id in each line")
     return ids
+
+
+def _last(until: str, now: datetime) -> datetime:
+    """The time of --until: as such, or by how long it is from now."""
+    from host_tools.collector import instructions
+
+    try:
+        last = now + timedelta(seconds=Seconds.parse(until))
+    except ValueError:
+        try:
+            last = instructions.moment(until)
+        except ValueError as error:
+            raise UsageError("--until", "", str(error)) from None
+    if last <= now:
+        raise UsageError("--until", "", f'"{until}" is not in the future')
+    return last
+
+
+def _state(order: Given) -> str:
+    from host_tools.collector.order_book import State
+
+    if order.state is State.WAITING and order.until:
+        return f"waiting until {order.until:{_TIME}}"
+    return order.state.value + (f" {order.since:{_TIME}}" if order.since else "")
 
 
 def _user() -> str:
@@ -213,5 +245,6 @@ def _as_json(each: Given) -> dict[str, Any]:
         "given_at": each.given_at.isoformat(),
         "given_by": each.given_by,
         "why": each.why,
+        "until": each.until.isoformat() if each.until else None,
         "before": each.before,
     }

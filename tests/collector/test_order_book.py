@@ -16,10 +16,10 @@ from tests.collector.sealed import DEVICE, sealed
 from tests.collector.test_intake import T0, Device, World
 
 
-def give(world, **keys):
+def give(world, until=None, **keys):
     """Another process gives an order."""
-    book = world.collector.store.book
-    return book.give(DEVICE, Order(counter=1, **keys), world.now, by="Li", what="it", why="so", before="open")
+    book, now = world.collector.store.book, world.now
+    return book.give(DEVICE, Order(counter=1, **keys), now, by="Li", what="it", why="so", before="open", until=until)
 
 
 def states(world):
@@ -240,6 +240,44 @@ def test_a_report_that_is_stored_is_acknowledged_and_its_alarms_are_told_though_
     assert device.taken == [{2: 5}]
 
 
+def test_what_was_not_sent_in_time_is_not_sent(world):
+    device = Device(world)
+    device.reports()
+    until = world.now + timedelta(minutes=1)
+    give(world, limit=1, until=until)
+    give(world, throttle=2, until=until + timedelta(hours=1))
+    give(world, stop=1, until=until)
+    book = world.collector.store.book
+    assert [each.until for each in book.given()] == [until, until + timedelta(hours=1), until]
+    assert states(world) == ["waiting"] * 3
+    known = [each.state.value for each in book.given(now=until)]
+    assert known == ["expired", "waiting", "expired"], "also before the device reports again"
+    world.now = until
+    for _ in range(3):
+        device.reports()
+    assert device.taken == [{3: 2}]
+    assert [(each.state.value, each.since) for each in book.given()][::2] == [("expired", until)] * 2
+    assert states(world)[1] == "applied"
+
+
+def test_what_was_sent_in_time_is_repeated_until_it_is_applied(world):
+    device = Device(world)
+    give(world, limit=1, until=world.now + timedelta(minutes=1))
+    device.reports(answered=False)
+    world.now += timedelta(hours=1)
+    assert [each.state for each in world.collector.store.book.given(now=world.now)] == [State.SENT]
+    device.reports()
+    device.reports()
+    assert device.taken == [{2: 1}]
+    assert states(world) == ["applied"]
+
+
+def test_one_that_has_expired_is_not_superseded(world):
+    give(world, limit=1, until=world.now)
+    give(world, limit=2)
+    assert states(world) == ["expired", "waiting"]
+
+
 STEPS = st.sampled_from(["report", "report lost", "answer lost", "limit", "throttle", "stop", "boot", "late copy"])
 
 
@@ -289,6 +327,17 @@ def test_another_process_gives_and_the_collector_sends(tmp_path):
         device.reports()
         assert [each.state for each in other.book.given()] == [State.APPLIED]
     world.collector.store.close()
+
+
+def test_a_file_of_the_layout_before_takes_orders_for_a_time(tmp_path):
+    path = tmp_path / "reports.sqlite"
+    with closing(Store(path)) as store:
+        store.book.give(DEVICE, Order(counter=1, limit=5), T0, by="", what="", why="", before="")
+        store._db.execute("ALTER TABLE given_order DROP COLUMN until")
+        store._db.execute("PRAGMA user_version = 6")
+    for _ in range(2):
+        with closing(Store(path)) as store:
+            assert [(each.state, each.until) for each in store.book.given()] == [(State.WAITING, None)]
 
 
 def test_the_orders_of_an_earlier_collector_are_kept(tmp_path):

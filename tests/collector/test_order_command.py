@@ -121,11 +121,16 @@ MARKS = test_each_order_in_the_devices_words.pytestmark
         (["carrier-used=1MB@2026-01-01T00:00", DEVICE], "has no zone"),
         (["carrier-used=1MB@2999-01-01T00:00Z", DEVICE], "is in the future"),
         (["carrier-used=1MB@2001-01-01T00:00Z", DEVICE], "no report of the device's present period had arrived"),
-        (["carrier-used=1MB@0001-01-01T00:00+14:00", DEVICE], "no report of the device's present period had arrived"),
+        (["carrier-used=1MB@0001-01-01T00:00+14:00", DEVICE], '"0001-01-01T00:00+14:00" is not a time'),
         (["list", "--db", "a" * 300], "is not there; name the file that `usageguard collector --db` has"),
         (["list", "--db", "new.sqlite"], "--db: new.sqlite: not a collector's; name the file that `usageguard coll"),
         (["list", "--db", "old.sqlite"], "--db: old.sqlite: made by an earlier version; start `usageguard collector`"),
         (["balance=1e999999", DEVICE], '"1e999999" is not a sum'),
+        (["stop", DEVICE, "--until", "noon"], '--until: "noon" is not a time; write it as in "2026-12-31T08:00+08:00"'),
+        (["stop", DEVICE, "--until", "2001-01-01T00:00Z"], '--until: "2001-01-01T00:00Z" is not in the future'),
+        (["stop", DEVICE, "--until", "2999-01-01T00:00"], '--until: "2999-01-01T00:00" has no zone'),
+        (["stop", DEVICE, "--until", "9999-12-31T23:00-14:00"], '--until: "9999-12-31T23:00-14:00" is not a time'),
+        (["stop", DEVICE, "--until", "0s"], '--until: "0s" is not in the future'),
         (["cancel", "9"], "order cancel: 9: there is no such order; see `usageguard order list`"),
         (["cancel", "99999999999999999999"], "should be less than or equal to 9223372036854775807"),
         (["stop", "tracker-\udcff"], r"'tracker-\udcff': is not text in UTF-8; set the terminal's encoding"),
@@ -295,6 +300,7 @@ def test_the_list_says_who_when_why_and_what_stood_before(db, capsys):
         "since": None,
         "given_by": "Li",
         "why": "bill of May",
+        "until": None,
         "before": "open, rated 12,345,678",
     }
     assert (second["device"], second["state"]) == (OTHER, "waiting")
@@ -302,6 +308,23 @@ def test_the_list_says_who_when_why_and_what_stood_before(db, capsys):
     shown = capsys.readouterr().out
     assert "terminated STOPPED_BY_HAND" in shown
     assert DEVICE not in shown
+
+
+@pytest.mark.parametrize("until", ["2h", (datetime.now(UTC) + timedelta(hours=2)).isoformat(timespec="seconds")])
+def test_an_order_for_a_time(db, capsys, until):
+    assert order("stop", DEVICE, "--until", until) == 0
+    assert " with the answer to its next report if that comes before 2" in capsys.readouterr().out
+    with closing(Store(db)) as store:
+        (given,) = store.book.given()
+    assert abs(given.until - datetime.now(UTC) - timedelta(hours=2)) < timedelta(minutes=5)
+    assert order("list") == 0
+    assert f"waiting until {given.until:%Y-%m-%d %H:%M}" in capsys.readouterr().out
+    with closing(Store(db)) as store:
+        store._db.execute("UPDATE given_order SET until = given_at")
+    assert order("list", "--json", "-") == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["state"] == "expired"
+    assert listed["since"] == listed["until"] == given.given_at.isoformat()
 
 
 def test_what_is_under_way_is_not_cancelled(db, capsys):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from host_tools.collector.database import LAYOUT
 from host_tools.collector.order import MAX_COUNTER, Order
 from host_tools.collector.store import Gap, Outcome, Store
 from host_tools.collector.verify import Report
@@ -381,8 +382,9 @@ def test_the_traffic_of_a_period_is_that_of_all_its_boots(store):
 def test_a_later_collectors_database_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "reports.sqlite"
     with closing(sqlite3.connect(path)) as later:
-        later.execute("PRAGMA user_version = 7")
+        later.execute(f"PRAGMA user_version = {LAYOUT + 1}")
     before = path.read_bytes()
-    with pytest.raises(sqlite3.DatabaseError, match="made by a later version: its layout is 7, this one's 6"):
+    said = f"made by a later version: its layout is {LAYOUT + 1}, this one's {LAYOUT}"
+    with pytest.raises(sqlite3.DatabaseError, match=said):
         Store(path)
     assert path.read_bytes() == before
