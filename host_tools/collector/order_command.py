@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _DEFAULT = "give"  # `order WHAT DEVICE` is `order give WHAT DEVICE`
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TIME = "%Y-%m-%d %H:%M"
-_NAMED = 5  # devices that a message names
+_NAMED = 5  # devices or orders that a message names
 
 app = typer.Typer(
     cls=default_group(_DEFAULT),
@@ -152,19 +152,27 @@ def cancel(
     ],
     db: DbOption = DB,
 ) -> None:
-    """Cancel orders that were not sent yet."""
+    """Cancel those of these orders that were not sent yet."""
     from host_tools.collector.order_book import State
 
-    with opened(db) as store:
+    orders: list[Given] = []
+    with opened(db) as store, store.at_once():
         for each in ids:
             order = store.book.cancel(each)
             if order is None:
-                raise UsageError("order cancel", str(each), "there is no such order", "see `usageguard order list`")
-            if order.state is not State.CANCELLED:
-                known = order.state in (State.SENT, State.APPLIED)
-                hint = "give the opposite order, or the value that was in force before" if known else ""
-                raise UsageError("order cancel", str(each), f"{order.what} is {order.state.value} already", hint)
-            out.print(f"{each}: {escape(order.what)} for {escape(order.device)} is cancelled")
+                raise UsageError("order cancel", str(each), "there is no such order", "nothing was cancelled")
+            orders.append(order)
+    late = [order for order in orders if order.state is not State.CANCELLED]
+    for order in orders:
+        if order.state is State.CANCELLED:
+            out.print(f"{order.id}: {escape(order.what)} for {escape(order.device)} is cancelled")
+    if late:
+        what = (
+            f"{late[0].what} is {late[0].state.value}" if len(late) == 1 else f"{len(late):,} orders are sent or ended"
+        )
+        acts = any(order.state in (State.SENT, State.APPLIED) for order in late)
+        hint = "give the opposite order, or the value that was in force before" if acts else ""
+        raise UsageError("order cancel", _some([str(order.id) for order in late]), f"{what} already", hint)
 
 
 def _listed(file: Path) -> list[str]:
@@ -217,8 +225,8 @@ def _known(store: Store, devices: Iterable[str]) -> dict[str, Received]:
     return {device: latest for device, latest in found.items() if latest is not None}
 
 
-def _some(devices: list[str]) -> str:
-    return ", ".join(devices[:_NAMED]) + (", …" if len(devices) > _NAMED else "")
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
 
 
 def _standing(latest: Received) -> str:

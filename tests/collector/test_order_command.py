@@ -131,7 +131,7 @@ MARKS = test_each_order_in_the_devices_words.pytestmark
         (["stop", DEVICE, "--until", "2999-01-01T00:00"], '--until: "2999-01-01T00:00" has no zone'),
         (["stop", DEVICE, "--until", "9999-12-31T23:00-14:00"], '--until: "9999-12-31T23:00-14:00" is not a time'),
         (["stop", DEVICE, "--until", "0s"], '--until: "0s" is not in the future'),
-        (["cancel", "9"], "order cancel: 9: there is no such order; see `usageguard order list`"),
+        (["cancel", "9"], "order cancel: 9: there is no such order; nothing was cancelled"),
         (["cancel", "99999999999999999999"], "should be less than or equal to 9223372036854775807"),
         (["stop", "tracker-\udcff"], r"'tracker-\udcff': is not text in UTF-8; set the terminal's encoding"),
         (
@@ -325,6 +325,25 @@ def test_an_order_for_a_time(db, capsys, until):
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["state"] == "expired"
     assert listed["since"] == listed["until"] == given.given_at.isoformat()
+
+
+def test_one_that_is_under_way_does_not_keep_others_from_being_cancelled(db, capsys):
+    for what in ("limit=5MB", "throttle=4KB", "expiry=plan"):
+        order(what, DEVICE)
+    with closing(Store(db)) as store:
+        store.book.send(DEVICE, THEN)
+    capsys.readouterr()
+    assert order("cancel", "2", "9", "3") == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "usageguard: order cancel: 9: there is no such order; nothing was cancelled\n"
+    assert order("cancel", "1", "2", "3") == 2
+    told = capsys.readouterr()
+    assert [line.split(":")[0] for line in told.out.splitlines()] == ["2", "3"]
+    assert "order cancel: 1: limit=5MB is sent already; give the opp" in told.err
+    assert order("cancel", "1", "2", "3") == 2
+    told = capsys.readouterr()
+    assert [line.split(":")[0] for line in told.out.splitlines()] == ["2", "3"]
 
 
 def test_what_is_under_way_is_not_cancelled(db, capsys):
