@@ -29,20 +29,24 @@ Generic.__init__ MipConnection.__init__ Mip.__init__ Quectel.__init__ Sequans.__
 Usocr.__init__ UsocrConnection.__init__ AheadConnection.__init__ Hal.__init__
 """
 SELDOM = {
-    # A boot of the modem, and what follows when the SIM or the network comes and goes.
+    # Until the modem answers.
+    "usageguard_power": "Cellular._boot Hal.modem_power Hal._supply Hal._switch_axp2101",
+    # What follows, also when the SIM or the network comes and goes.
     "usageguard_modem": """
-Cellular._boot Cellular._bring_up Cellular._check_sim Cellular._check_registration Cellular._gather Cellular._go_offline
-Cellular._go_online Cellular._take_clock Cellular._toggle_radio Hal.modem_power Hal._supply Hal._switch_axp2101
+Cellular._bring_up Cellular._check_sim Cellular._check_registration Cellular._gather Cellular._go_offline
+Cellular._go_online Cellular._take_clock Cellular._toggle_radio
 Quectel._activate Quectel._identify Quectel._read_time Ca._activate Ca._deactivate Ca._identify Ca._read_time
-Cip._activate Cip._open_network Cip._deactivate Cip._identify Cip._read_time Cipstart._activate Cipstart._deactivate
-Cipstart._identify Generic._activate Generic._identify Mip._activate Mip._deactivate Mip._identify Usocr._activate
-Usocr._deactivate Usocr._identify Sequans._deactivate Enforcement._look_at_sim
+Cip._activate Cip._open_network Cip._deactivate Cip._identify Cip._read_time Cipstart._activate Cipstart._take_pushes
+Cipstart._deactivate Cipstart._identify Generic._activate Generic._identify Mip._activate Mip._deactivate Mip._identify
+Usocr._activate Usocr._deactivate Usocr._identify Sequans._deactivate Enforcement._look_at_sim Cip._is_open
+Cip._is_active Ca._is_active Cipstart._is_active Usocr._is_active Mip._is_active Generic._is_active Quectel._is_active
 """,
     # The beginning and the end of a connection.
     "usageguard_connect": """
 Connection.open BufferedConnection._begin BufferedConnection._look_up BufferedConnection._find_address
 BufferedConnection._await BufferedConnection._settle BufferedConnection._see_end BufferedConnection._close
-BufferedConnection._quit_connection QuectelConnection._open QuectelConnection._ask_state QuectelConnection.count_unread
+BufferedConnection._quit_connection AheadConnection._count_total QuectelConnection._open QuectelConnection._ask_state
+QuectelConnection.count_unread
 CaConnection._open CaConnection._ask_state CaConnection.count_unread CipConnection._open CipConnection._ask_state
 CipConnection.count_unread CipstartConnection._open CipstartConnection._ask_state CipstartConnection.count_unread
 MipConnection._open MipConnection._ask_state MipConnection.count_unread MipConnection._quit_connection
@@ -190,6 +194,15 @@ def _freely_defined(statement: ast.stmt) -> Iterator[str]:
             if not any(isinstance(node, ast.Global) for node in ast.walk(statement)):
                 yield name
         case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            if not any(isinstance(node, (ast.Call, ast.List, ast.ListComp)) for node in ast.walk(value)):
+            made = [node for node in ast.walk(value) if isinstance(node, (ast.Call, ast.List, ast.ListComp))]
+            if all(_is_command(node) for node in made) and (not made or isinstance(value, ast.Tuple)):
                 yield name
+
+
+def _is_command(node: ast.AST) -> bool:
+    """Whether it is the text of a modem's command, whose number is put in at each use."""
+    match node:
+        case ast.Call(func=ast.Name(id="bytearray"), args=[ast.Constant(value=bytes())]):
+            return True
+    return False
 

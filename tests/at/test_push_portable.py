@@ -1,8 +1,8 @@
 """Payloads that come unasked, and final results of a family."""
 
-from usageguard.at.channel import FOREVER_MS
-from usageguard.at.digest import FINAL, INFO, OK, PAYLOAD, SEND_FAIL, TIMEOUT, URC
-from usageguard.at.push import PushChannel, PushDigest
+from usageguard.at.channel import FOREVER_MS, Channel
+from usageguard.at.digest import FINAL, INFO, OK, PAYLOAD, PENDING, SEND_FAIL, TIMEOUT, URC
+from usageguard.at.push import PushChannel, PushDigest, pushing
 
 from tests.at.port import Port
 from tests.at.stream import MAX_LINE, take
@@ -49,11 +49,18 @@ def test_a_command_that_begins_inside_an_announcement():
 
 def test_final_results_of_a_family():
     made = digest()
-    made.ends(b"SHUT OK", OK)
-    made.ends(b"0, SEND FAIL", SEND_FAIL)
-    for line, result in ((b"SHUT OK", OK), (b"0, SEND FAIL", SEND_FAIL)):
+    finals = {b"SHUT OK": OK, b"0, SEND FAIL": SEND_FAIL}
+
+    def final(line, length):
+        made.result = finals.get(bytes(line[:length]), PENDING)
+        return made.result != PENDING
+
+    made.final = final
+    for line, result in finals.items():
         made.arm(b"", 0, 0)
         assert take(made, line + b"\r\n", 3, []) == [(FINAL, result, 0)]
+    made.arm(b"", 0, 0)
+    assert take(made, b"SHUT\r\nOK\r\n", 3, []) == [(INFO, True, b"SHUT"), (FINAL, OK, 0)]
     made.disarm()
     assert take(made, b"SHUT OK\r\n", 3, []) == [(URC, None, b"SHUT OK")]
 
@@ -114,6 +121,25 @@ def test_unsolicited_payload_goes_to_its_sink():
     assert (sink.told, bytes(sink.octets[8:])) == ([8, 1, 2], b"xyz"), "without an end of line behind it"
     pump(channel, port, 2000)
     assert sink.told == [8, 1, 2]
+
+
+def test_a_channel_that_begins_to_take_pushes_goes_on_where_it_was():
+    line = b"RDY\r\n+RECEIVE,0,8:\r\nOK\r\nRDY\n\r\nRDY\r\n"
+    for at in range(5, 20):  # after the first line, before the payload
+        port = Port()
+        sink = Sink()
+        plain = Channel(port)
+        plain.on_urc(b"RDY", sink.ready)
+        plain.timeouts = 2
+        port.say(line[:at])
+        pump(plain, port, 1)
+        sink.channel = channel = pushing(port, plain)
+        channel.digest.pushes(b"+RECEIVE,", sink.pushed, 1)
+        port.say(line[at:])
+        pump(channel, port, 2)
+        assert sink.told == ["RDY", 8, "RDY"], at
+        assert bytes(sink.octets) == b"OK\r\nRDY\n"
+        assert channel.timeouts == 2
 
 
 def test_unsolicited_payload_of_nobody():

@@ -38,6 +38,8 @@ _INT_LIMIT = const(99_999_999)  # times ten plus nine is still a small int of 31
 class Digest:
     """One modem's stream. `line[:length]` is the line of the last FINAL, INFO, URC or ECHO event."""
 
+    final = None  # of a family with final results of its own: final(line, length) sets `result` for one
+
     def __init__(self, max_line=512):
         self.max_line = max_line
         self.line = bytearray(max_line + 1)  # a NUL ends it: a prefix never meets older octets
@@ -260,7 +262,7 @@ class Digest:
             elif line.startswith(b"+CMS ERROR:"):  # 3GPP TS 27.005 3.2.5
                 result = CMS_ERROR
             else:
-                return False
+                return self.final is not None and self.final(line, length)
             self.error = int_field(line, length, 0)
         self.result = result
         return True

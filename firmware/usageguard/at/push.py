@@ -1,4 +1,4 @@
-"""Payloads that come unasked, and final results that only some families have."""
+"""Payloads that come unasked."""
 
 from usageguard.at.channel import FOREVER_MS, Channel
 from usageguard.at.digest import URC, Digest, int_field
@@ -12,13 +12,12 @@ _LOST_MS = const(1_000)  # without an octet of such a payload: it lost some on i
 
 
 class PushDigest(Digest):
-    """Adds `pushes` and `ends`. `sink`: whose the payload is that comes unasked, None between payloads."""
+    """Adds `pushes`. `sink`: whose the payload is that comes unasked, None between payloads."""
 
     def __init__(self, max_line=512):
         super().__init__(max_line)
         self.sink = None
-        self._pushes = ()  # (prefix, token, field of the count)
-        self._ends = ()
+        self._pushes = ()  # (prefix, field of the count)
         self._on_line = None  # (prefix, token, field of the count): the payload follows on the line
         self._following = False  # the line may be such a one
 
@@ -30,11 +29,7 @@ class PushDigest(Digest):
             self._begin_line()
         else:
             self.register(prefix, token)
-            self._pushes += ((prefix, token, count),)
-
-    def ends(self, prefix, result):
-        """Lines that start with `prefix` are final results."""
-        self._ends += ((prefix, result),)
+            self._pushes += ((prefix, count),)
 
     def arm(self, expect, prompt, payload_max, count=0, lead=None):
         matched = self._matched if self._following and self._ring.any() else -1  # an announcement is coming in
@@ -90,8 +85,8 @@ class PushDigest(Digest):
             return self._header()
         event = Digest._line(self)
         if event == URC:
-            for _, token, field in self._pushes:
-                if token is self.token:
+            for prefix, field in self._pushes:
+                if self.line.startswith(prefix):
                     count = int_field(self.line, self.length, field)
                     self.payload_left = count if 0 < count <= _MOST else 0
         return event
@@ -107,14 +102,6 @@ class PushDigest(Digest):
         self.payload_left = self._number
         self._led = 0
         return URC
-
-    def _final(self, line, length):
-        for prefix, result in self._ends:
-            if line.startswith(prefix):
-                self.result = result
-                self.error = 0
-                return True
-        return Digest._final(self, line, length)
 
 
 class _Nobody:
@@ -169,3 +156,19 @@ class PushChannel(Channel):
         if digest.payload_left:
             digest.sink = _NOBODY if sink is None else sink
             self._lost_at = ticks_add(self._now, _LOST_MS)
+
+
+def pushing(hal, channel):
+    """A PushChannel that goes on where `channel` is, which must not be busy any more."""
+    made = PushChannel(hal)
+    digest = made.digest
+    _go_on(digest, channel.digest)
+    _go_on(made, channel)
+    made.digest = digest
+    made.on_urc = digest.register
+    return made
+
+
+def _go_on(made, before):
+    for name, value in before.__dict__.items():
+        setattr(made, name, value)

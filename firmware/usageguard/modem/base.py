@@ -94,7 +94,7 @@ class Modem:
         self._deadlines = Deadline(), Deadline(), Deadline(), Deadline(), Deadline()
         self._sim_due, self._registration_due, self._stuck_due, self._retry_due, self._evidence_due = self._deadlines
         self.connections = [self.CONNECTION(self, index) for index in range(CONNECTIONS)]
-        self._tasks = [self._run()] + [connection.task for connection in self.connections]
+        self._tasks = [self._run()] + [connection._run() for connection in self.connections]
         self._turn = 0
         self._holder = None
         channel.on_urc(b"RDY", self._on_ready)
@@ -146,9 +146,7 @@ class Modem:
         self._holder = None
         self.channel.abort()
         self._gone()
-        for connection in self.connections:
-            connection.task = connection._run()
-        self._tasks = [self._run()] + [connection.task for connection in self.connections]
+        self._tasks = [self._run()] + [connection._run() for connection in self.connections]
 
     def next_ms(self, now):
         """Milliseconds until `step` has something to do without input from the modem; 0: now. HOT."""

@@ -4,7 +4,6 @@ Manuals: SIM7000 Series AT Commands V1.06 (AT), Luat LTE AT commands (LUAT).
 """
 
 from usageguard.at.digest import OK, SEND_FAIL, TIMEOUT, int_field, text_field
-from usageguard.at.push import PushChannel, PushDigest
 from usageguard.modem.base import CONNECTIONS
 from usageguard.modem.cellular import Cellular
 from usageguard.modem.cipstart_connection import CipstartConnection
@@ -20,7 +19,7 @@ _CCID = (b"AT+CCID\r", 1_000, b"", 0)
 _ICCID = (b"AT+ICCID\r", 1_000, b"+ICCID:", 0)  # LUAT
 _CCLK = (b"AT+CCLK?\r", 1_000, b"+CCLK:", 0)  # TS 27.007 8.15
 
-# What ends a command, behind the number of a connection or without one (AT 8.2).
+# What ends a command beside 3GPP's results, behind the number of a connection or without one (AT 8.2).
 _FINALS = (
     (b"SEND OK", OK),
     (b"SEND FAIL", SEND_FAIL),
@@ -30,31 +29,7 @@ _FINALS = (
 )
 
 
-class CipstartDigest(PushDigest):
-    """`accepted`: of the data of the last command; -1: not told."""
-
-    def __init__(self, max_line=512):
-        super().__init__(max_line)
-        self.accepted = -1
-
-    def _final(self, line, length):
-        at = 3 if line.find(b", ", 0, 3) == 1 else 0
-        self.accepted = -1
-        for text, result in _FINALS:
-            if line.find(text, at, at + len(text)) == at:
-                self.accepted = int_field(line, length, 1)  # DATA ACCEPT:<n>,<octets>
-                self.result = result
-                self.error = 0
-                return True
-        return PushDigest._final(self, line, length)
-
-
-class CipstartChannel(PushChannel):
-    DIGEST = CipstartDigest
-
-
 class Cipstart(Cellular):
-    CHANNEL = CipstartChannel
     CONNECTION = CipstartConnection
     COUNTER = False
     WINDOW = 16_384  # assumed: the manuals do not say
@@ -70,19 +45,22 @@ class Cipstart(Cellular):
         # A stream's read that gives less than asked for empties the modem's buffer, until shown otherwise.
         self.short_read_drains = True
         self.pushes = False  # the modem hands payload over as it arrives
+        self.accepted = -1  # octets of the data of the last command; -1: not told
+        channel.digest.final = self._on_final
         channel.on_urc(b"NORMAL POWER DOWN", self._on_ready)
         channel.on_urc(b"+PDP: DEACT", self._lose_context)
         channel.on_urc(b"+CIPRXGET: 1", self._on_data)
         channel.on_urc(b"+CDNSGIP:", self._on_name)
         for connection in self.connections:
             channel.on_urc(b"%d, " % connection.index, connection.told)
-        channel.digest.pushes(b"+RECEIVE,", self._on_payload, 1)
+        channel.on_urc(b"+RECEIVE,", self._on_payload)
 
     def _activate(self):
         multi = yield from self.ask(_MULTI)
         yield from self.ask(_QUICK)
         buffer = yield from self.ask(_BUFFER)
-        self.pushes = buffer not in (OK, TIMEOUT)
+        if buffer not in (OK, TIMEOUT) and not self.pushes:
+            self._take_pushes()
         apn = self.config.apn.encode()
         yield from self.ask((b'AT+CSTT="' + apn + b'"\r', 1_000, None, 0))
         shaped = multi == OK and buffer != TIMEOUT  # else no connection could be opened, or be read
@@ -91,6 +69,24 @@ class Cipstart(Cellular):
         yield from self._refused()
         yield from self._deactivate()  # the order begins anew
         return False
+
+    def _resume(self):
+        if self.pushes:
+            for connection in self.connections:
+                if connection.inbox.waits():
+                    connection.inbox.take()
+        Cellular._resume(self)
+
+    def _take_pushes(self):
+        """The modem does not know how to keep payload: what takes it as it comes is loaded now."""
+        from usageguard.at.push import pushing
+        from usageguard.modem.cipstart_inbox import Inbox
+
+        self.channel = pushing(self.hal, self.channel)
+        self.channel.digest.pushes(b"+RECEIVE,", self._on_payload, 1)
+        for connection in self.connections:
+            connection.inbox = Inbox(connection)
+        self.pushes = True
 
     def _deactivate(self):
         for connection in self.connections:
@@ -116,6 +112,17 @@ class Cipstart(Cellular):
         connection = self._connection(line, length, 1)
         if connection:
             connection.readable_hint = True
+
+    def _on_final(self, line, length):
+        at = 3 if line.find(b", ", 0, 3) == 1 else 0
+        for text, result in _FINALS:
+            if line.find(text, at, at + len(text)) == at:
+                digest = self.channel.digest
+                digest.result = result
+                digest.error = 0
+                self.accepted = int_field(line, length, 1)  # DATA ACCEPT:<n>,<octets>
+                return True
+        return False
 
     def _on_payload(self, line, length):
         """+RECEIVE,<n>,<octets>: HOT."""

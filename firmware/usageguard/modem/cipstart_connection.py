@@ -2,18 +2,9 @@
 not know that command (SIM7000 Series AT Commands V1.06 8.2, Luat LTE AT commands)."""
 
 from usageguard.at.digest import CME_ERROR, ERROR, OK, TIMEOUT
-from usageguard.compat import RingIO, const
+from usageguard.compat import const
 from usageguard.modem.buffered import BufferedConnection
-from usageguard.modem.connection import (
-    ECONNRESET,
-    ENETDOWN,
-    ETIMEDOUT,
-    OPEN,
-    OPENING,
-    PEER_CLOSED,
-    RX_OCTETS,
-    drain,
-)
+from usageguard.modem.connection import ENETDOWN, ETIMEDOUT, OPEN, OPENING, PEER_CLOSED
 
 _OPEN_MS = const(165_000)  # AT 8.2.2: 160 s
 _COMMAND_MS = const(5_000)
@@ -30,20 +21,16 @@ _READ = (bytearray(b"AT+CIPRXGET=2,0,1460\r"), _COMMAND_MS, b"+CIPRXGET: 2", 0, 
 _UNREAD = (bytearray(b"AT+CIPRXGET=4,0\r"), _COMMAND_MS, b"+CIPRXGET: 4", 0)
 _STATE = (bytearray(b"AT+CIPSTATUS=0\r"), _COMMAND_MS, b"+CIPSTATUS:", 0)
 _QUIT = (bytearray(b"AT+CIPCLOSE=0\r"), _CLOSE_MS, None, 0)
-_PIECE = bytearray(64)
 
 
 class CipstartConnection(BufferedConnection):
     READ_OCTETS = 1_460
     LOOKUP = b'AT+CDNSGIP="%s"\r'  # AT 8.2.14
-    LATER = RX_OCTETS  # octets of datagrams, with two more for each, that wait for the first one to be taken
 
     def __init__(self, modem, index):
         super().__init__(modem, index)
         self._passed = 0  # octets that the modem has handed over, read or unasked
-        self._later = None  # datagrams that came unasked behind the one in `rx`, each behind its size
-        self._skipped = False  # the datagram that comes finds no room
-        self._deferred = False  # it goes to `_later`
+        self.inbox = None  # of what comes unasked
 
     # Called by the modem's unsolicited codes and by the channel
 
@@ -58,9 +45,9 @@ class CipstartConnection(BufferedConnection):
         elif line.find(b"CLOSED", 3, length) == 3:
             if self.state == OPENING:
                 self.answer = _FAILED
-            elif not self.modem.pushes:
+            elif not self.inbox:
                 self.closed_by_peer()
-            else:
+            else:  # nothing waits in the modem
                 self._peer_closed = True
                 if self.state == OPEN:
                     self.state = PEER_CLOSED
@@ -72,62 +59,18 @@ class CipstartConnection(BufferedConnection):
             return None
         self._passed += octets
         self._count(octets)
-        if not self.tcp:
-            self._deferred = self.rx.any() > 0 or (self._later is not None and self._later.any() > 0)
-            self._skipped = self._deferred and not self._defer(octets)
-        return self
-
-    def _defer(self, octets):
-        """Makes room for a datagram behind the one in `rx`; False if there is none."""
-        later = self._later
-        if later is None or self.LATER - later.any() < octets + 2:
-            return False
-        _PIECE[0] = octets >> 8
-        _PIECE[1] = octets & 255
-        later.write(_PIECE, 0, 2)
-        return True
-
-    def payload(self, buf, at, span):
-        if self._skipped and not self.tcp:
-            return
-        ring = self._later if self._deferred and not self.tcp else self.rx
-        if (ring.write(buf, at, span) or 0) < span:
-            self.fail(ECONNRESET)  # the application reads more slowly than the modem hands over
-
-    def torn(self):
-        """Octets of what was announced did not come."""
-        self.fail(ECONNRESET)
-
-    def _next_datagram(self):
-        """Moves the next one that waits into the empty `rx`. HOT."""
-        later = self._later
-        later.readinto(_PIECE, 2)
-        left = _PIECE[0] << 8 | _PIECE[1]
-        while left:
-            n = later.readinto(_PIECE, min(left, 64))
-            self.rx.write(_PIECE, 0, n)
-            left -= n
+        return self.inbox and self.inbox.sink(octets)
 
     def next_ms(self, now):
-        if self._later is not None and self._later.any() and not self.rx.any() and self.state == OPEN:
+        if self.inbox and self.inbox.waits():
             return 0
         return BufferedConnection.next_ms(self, now)
 
-    def _run(self):
-        base = BufferedConnection._run(self)
-        while True:
-            if self._later is not None and self._later.any() and not self.rx.any() and self.state == OPEN:
-                self._next_datagram()
-            yield next(base)
-
     def _connect(self, host, port):
         self._begin(host, port)
-        self._skipped = self._deferred = False
         self._passed = 0
-        if self.modem.pushes and not self.tcp and self._later is None:
-            self._later = RingIO(self.LATER)
-        if self._later is not None:
-            drain(self._later)
+        if self.inbox:
+            self.inbox.begin()
 
     def _ask(self, command, at):
         """Starts a command with the connection's number at `at`."""
@@ -138,15 +81,16 @@ class CipstartConnection(BufferedConnection):
 
     def _start_send(self):
         modem = self.modem
+        modem.accepted = -1
         self._lay_out(_SEND, 11, self.index, self._segment)
         modem.channel.start(_SEND, None, modem.segment, self._segment)
 
     def _sent(self, result):
-        accepted = self.modem.channel.digest.accepted
+        accepted = self.modem.accepted
         if result == OK and accepted >= 0 and accepted != self._segment:
             result = ERROR  # octets were lost on the way to the modem
         BufferedConnection._sent(self, result)
-        if self.modem.pushes:  # nothing waits in the modem
+        if self.inbox:  # nothing waits in the modem
             self._soon.clear()
             self._late.clear()
 
@@ -207,7 +151,7 @@ class CipstartConnection(BufferedConnection):
 
     def count_unread(self):
         """What waits in the modem; nothing does in one that hands payload over."""
-        if self._opened and self._dirty and not self.modem.pushes:
+        if self._opened and self._dirty and not self.inbox:
             channel = self.modem.channel
             self._ask(_UNREAD, 14)
             yield True

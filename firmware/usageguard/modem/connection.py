@@ -75,7 +75,6 @@ class Connection:
         self._segment = 0  # octets of the shared segment buffer that are this connection's
         self._dirty = False  # the modem has a connection under our id
         self._opened = False
-        self.task = self._run()
 
     def open(self, tcp, host, port):
         """Starts to connect, by TCP or else UDP, to `host` (name or address, ASCII); watch `state`.

@@ -1,0 +1,72 @@
+"""What comes unasked by +RECEIVE, from modems that do not keep payload until it is read; loaded for these alone."""
+
+from usageguard.compat import RingIO
+from usageguard.modem.connection import ECONNRESET, OPEN, RX_OCTETS, drain
+
+_PIECE = bytearray(64)
+
+
+class Inbox:
+    """One connection's: the sink of its payload, and the datagrams that wait behind the one in `rx`."""
+
+    SIZE = RX_OCTETS  # octets of datagrams, with two more for each, that wait for the first one to be taken
+
+    def __init__(self, connection):
+        self._connection = connection
+        self._later = None
+        self._skipped = False  # the datagram that comes finds no room
+        self._deferred = False  # it goes to `_later`
+
+    def begin(self):
+        """The connection is opened."""
+        self._skipped = self._deferred = False
+        if self._later is not None:
+            drain(self._later)
+        elif not self._connection.tcp:
+            self._later = RingIO(self.SIZE)
+
+    def sink(self, octets):
+        """So many octets follow; returns what takes them. HOT."""
+        connection = self._connection
+        if not connection.tcp:
+            self._deferred = connection.rx.any() > 0 or (self._later is not None and self._later.any() > 0)
+            self._skipped = self._deferred and not self._defer(octets)
+        return self
+
+    def _defer(self, octets):
+        """Makes room for a datagram behind the one in `rx`; False if there is none."""
+        later = self._later
+        if later is None or self.SIZE - later.any() < octets + 2:
+            return False
+        _PIECE[0] = octets >> 8
+        _PIECE[1] = octets & 255
+        later.write(_PIECE, 0, 2)
+        return True
+
+    def payload(self, buf, at, span):
+        connection = self._connection
+        if self._skipped and not connection.tcp:
+            return
+        ring = self._later if self._deferred and not connection.tcp else connection.rx
+        if (ring.write(buf, at, span) or 0) < span:
+            connection.fail(ECONNRESET)  # the application reads more slowly than the modem hands over
+
+    def torn(self):
+        """Octets of what was announced did not come."""
+        self._connection.fail(ECONNRESET)
+
+    def waits(self):
+        """Whether a datagram waits, and its place is free. HOT."""
+        connection = self._connection
+        return self._later is not None and self._later.any() and not connection.rx.any() and connection.state == OPEN
+
+    def take(self):
+        """Moves the next one that waits into the empty `rx`. HOT."""
+        later = self._later
+        rx = self._connection.rx
+        later.readinto(_PIECE, 2)
+        left = _PIECE[0] << 8 | _PIECE[1]
+        while left:
+            n = later.readinto(_PIECE, min(left, 64))
+            rx.write(_PIECE, 0, n)
+            left -= n
