@@ -73,6 +73,7 @@ DAY = (THEN.date() - datetime(2000, 1, 1, tzinfo=UTC).date()).days
             {"carrier_used": CarrierUsed(305, 7 << 20, DAY, THEN.hour * 3600 + THEN.minute * 60 + THEN.second, RATED)},
         ),
     ],
+    ids=lambda value: value.partition("@")[0] if isinstance(value, str) else None,  # the same for every worker
 )
 def test_each_order_in_the_devices_words(db, what, keys):
     assert order(what, DEVICE, "--why", "so") == 0
@@ -310,7 +311,9 @@ def test_the_list_says_who_when_why_and_what_stood_before(db, capsys):
     assert DEVICE not in shown
 
 
-@pytest.mark.parametrize("until", ["2h", (datetime.now(UTC) + timedelta(hours=2)).isoformat(timespec="seconds")])
+@pytest.mark.parametrize(
+    "until", ["2h", (datetime.now(UTC) + timedelta(hours=2)).isoformat(timespec="seconds")], ids=["span", "time"]
+)
 def test_an_order_for_a_time(db, capsys, until):
     assert order("stop", DEVICE, "--until", until) == 0
     assert " with the answer to its next report if that comes before 2" in capsys.readouterr().out
