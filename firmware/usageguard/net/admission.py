@@ -177,7 +177,7 @@ class Admission:
             ledger.surplus = self.meter.bound()
             if self.meter.session_round:  # a session that runs on is rounded up in both periods
                 self.meter.begin_session()
-                self._spend(0, max(0, self.meter.pay(self.meter.worst(carried)) - rated))
+                self.owe(max(0, self.meter.pay(self.meter.worst(carried)) - rated))
             ledger.commit()
         except OSError:
             self.broken = True
