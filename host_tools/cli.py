@@ -21,7 +21,7 @@ from rich.text import Text
 
 from host_tools.base import extras, files
 from host_tools.base.errors import UsageError
-from host_tools.base.terminal import OutputLost, Pairs, drop_stdout, err, out, take_stdout
+from host_tools.base.terminal import OutputLost, Pairs, drop, err, out, take_stdout
 from host_tools.collector.device_command import app as device
 from host_tools.collector.order_command import app as order
 from host_tools.planning.command import app as plan
@@ -421,7 +421,7 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
         return status
     except OutputLost as lost:
-        drop_stdout()
+        drop(1)
         return _lost(lost)
     except UsageError as error:
         problem = str(error)
@@ -451,8 +451,10 @@ def _lost(lost: OutputLost) -> int:
 
 
 def _complain(text: str) -> None:
-    with contextlib.suppress(OSError):  # stderr may be closed too
-        print(f"usageguard: {text}", file=sys.stderr)
+    try:
+        print(f"usageguard: {text}", file=sys.stderr, flush=True)
+    except OSError:  # it may be closed, or on a disk that is full
+        drop(2)
 
 
 if __name__ == "__main__":

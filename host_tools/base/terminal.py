@@ -196,8 +196,9 @@ def take_stdout() -> None:
         sys.stdout = Output(stream.detach(), encoding, errors, line_buffering=line_buffering)
 
 
-def drop_stdout() -> None:
-    """Discards unwritten output; otherwise Python would try to write it at exit and print an error."""
+def drop(descriptor: int) -> None:
+    """Discards what is not written to 1, standard output, or 2, standard error; otherwise Python would try to write it
+    at exit, and then exit with a status of its own."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
+    os.dup2(null, descriptor)
     os.close(null)
