@@ -12,8 +12,8 @@ from host_tools.base import paths
 
 BOARD = ("start", "usageguard.hal.esp32")
 """The modules that a board starts with; together with the modem's driver they import everything else."""
-LOADED = ("usageguard.app", "usageguard.hal.esp32", "usageguard.guard.guard")
-"""What `start` imports, before the modem's driver."""
+LOADED = ("usageguard.app", "usageguard.hal.esp32", "usageguard.guard.guard", "usageguard.guard.waits")
+"""What every boot imports, before the modem's driver."""
 VALIDATOR = ("usageguard.config.load", "usageguard.config.limits", "usageguard.config.plan", "usageguard.config.table")
 """Needed only by a device that checks its configuration itself."""
 ELSEWHERE = ("usageguard.cpython",)
@@ -76,6 +76,11 @@ def unneeded(config: Any) -> list[str]:
 def without_parts(board: dict[str, Any]) -> list[str]:
     """The modules for parts that a board with this `board.json` does not have."""
     return [] if "axp2101" in board else ["usageguard.hal.axp2101"]
+
+
+def parts(config: Any) -> list[str]:
+    """The modules that a device with this Config imports at its start for what its plan has."""
+    return sorted(_account_parts(config) & {*_ACCOUNT_PARTS})
 
 
 def _account_parts(config: Any) -> set[str]:

@@ -83,7 +83,8 @@ def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> d
         made = firmware.with_lines(needed)
         made["configuration.mpy"] = bytecode.compiled(plan, "configuration.py", "", lines=True)
     else:
-        release = firmware.released(needed, [*modules.LOADED, *modules.imports(plan), modules.driver(family)])
+        loaded = [*modules.LOADED, *modules.imports(plan), *modules.parts(settings.config), modules.driver(family)]
+        release = firmware.released(needed, loaded)
         made = release.files(_imports(text))
         made["configuration.mpy"] = release.compiled(plan, "configuration.py")
     made["application.mpy"] = application

@@ -23,6 +23,7 @@ BOOTED = [
 # An application that has had an answer, and goes on while the guard's first report is under way.
 SERVING = """
 import socket
+import sys
 
 def main(guard):
     while not guard.modem.online:
@@ -32,8 +33,11 @@ def main(guard):
     held.connect(("broker.example", 1883))
     held.write(b"hello")
     print("answer", held.read(4))
-    for _ in range(40):
+    quiet = 0
+    while quiet < 10:  # until nothing is under way, and what was loaded for it has been let go
         guard.sleep(50)
+        loaded = [name for name in sys.modules if name.startswith("usageguard_")]
+        quiet = 0 if loaded or guard.modem.channel.busy or not guard.outbox.reports_sent else quiet + 1
     print("reports", guard.outbox.reports_sent)
     raise SystemExit
 """

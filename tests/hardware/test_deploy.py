@@ -76,7 +76,7 @@ pace = true
 """
 
 
-PARTS = ("core/account/money", "guard/burst_guard", "modem/messenger")
+PARTS = ("guard/burst_guard", "modem/messenger")
 
 
 def test_a_plan_with_everything_has_all_that_it_needs(workbench):

@@ -91,13 +91,13 @@ class Guard(Enforcement):
         """
         import sys
 
-        from usageguard.guard import waits
+        from usageguard.guard.waits import install
 
         if getattr(self.hal, "in_process", False):
             raise RuntimeError("install() would replace the simulator's own sockets")
         self.bind_sockets()
         sys.modules["socket"] = sys.modules["usocket"] = sockets
-        waits.install(self)
+        install(self)
 
     def bind_sockets(self):
         """Has the sockets that are made from now on use this guard."""
