@@ -69,12 +69,21 @@ class Clock:
         self._claim = None  # the same, by the server's doubtful answers, and the uptime of the first one that said so
         self._claimed_at = 0
         self._synced_at = 0  # uptime of the last server time that was used
-        self._sure = False  # the bound is a time that was used in this boot: the server's, or that of NITZ and NTP
+        self.slack = 0  # seconds by which the time may be later than the bound although that is sure
+        self.sure = False  # the bound is a time that was used in this boot: the server's, or that of NITZ and NTP
         self.source = "none"
         self.trusted = self.jumped = False
         self.doubted = 0
         self.cycle_id = cycle_id
         self._reckon()
+
+    def woke(self, instant, slack, sure, now):
+        """The device has slept deeply: it is this instant, or by up to `slack` seconds later if it was `sure` which one
+        it was before."""
+        self._boot = self._least = instant
+        self.slack = slack
+        self.sure = sure
+        self.recheck(now)
 
     def step(self, now):
         """Carries time on, into the next period if it is due. Allocates nothing but then."""
@@ -88,12 +97,12 @@ class Clock:
         Of a silent period nobody here knows: the first use ends it, and what is used then belongs to the next.
         """
         self._carry(now)
-        return self._sure and not self._silent and self._uptime < self._switch_at - DELAY - TOLERANCE
+        return self.sure and not self._silent and self._uptime < self._switch_at - DELAY - TOLERANCE - self.slack
 
     def next_ms(self, now):
         """Milliseconds, 3 days at the most, until `within_cycle` or `cycle_id` may change by themselves."""
         self._carry(now)
-        left = self._switch_at - DELAY - TOLERANCE - self._uptime
+        left = self._switch_at - DELAY - TOLERANCE - self.slack - self._uptime
         if left <= 0:
             left = max(1, self._switch_at - self._uptime)
         return min(left, _LONGEST) * 1000
@@ -136,7 +145,8 @@ class Clock:
         instant = plus(boot, self._uptime)
         self._boot = boot
         self._claim = None
-        self._sure = True
+        self.slack = 0
+        self.sure = True
         self.jumped = doubtful
         if doubtful and gap(instant, bound) < -TOLERANCE:
             self._least = instant

@@ -31,7 +31,7 @@ class CorroboratedClock(Clock):
         """Whether an NTP server's time could decide something: which period it is, or whether the server is right."""
         if self._claim is not None:
             return True
-        guess = None if self._sure else self.now(now)
+        guess = None if self.sure else self.now(now)
         if guess is None:
             return False
         if self._uptime >= _SHORT or self._cycle_at(guess) != self.cycle_id:
@@ -56,7 +56,7 @@ class CorroboratedClock(Clock):
 
     def _corroborated(self, boot, patient):
         """They have agreed twice; `patient`: for so long that they are believed whatever they say."""
-        if self._sure and not patient:
+        if self.sure and not patient:
             return  # the ticks carry on what was used
         self._guess = boot
         self.source = "corroborated"

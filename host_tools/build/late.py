@@ -27,10 +27,11 @@ BufferedConnection.__init__ Cellular.__init__ Connection.__init__ Modem.__init__
 Ca.__init__ CaConnection.__init__ Cip.__init__ CipConnection.__init__ Cipstart.__init__ CipstartConnection.__init__
 Generic.__init__ MipConnection.__init__ Mip.__init__ Quectel.__init__ Sequans.__init__ SequansConnection.__init__
 Usocr.__init__ UsocrConnection.__init__ AheadConnection.__init__ Hal.__init__
+Clock.woke Probe.woke Admission.woke
 """
 SELDOM = {
     # Until the modem answers.
-    "usageguard_power": "Cellular._boot Hal.modem_power Hal._supply Hal._switch_axp2101",
+    "usageguard_power": "Cellular._boot Hal.deep_sleep Hal.modem_power Hal._supply Hal._switch_axp2101",
     # What follows, also when the SIM or the network comes and goes.
     "usageguard_modem": """
 Cellular._bring_up Cellular._check_sim Cellular._check_registration Cellular._gather Cellular._go_offline
@@ -40,6 +41,7 @@ Cip._activate Cip._open_network Cip._deactivate Cip._identify Cip._read_time Cip
 Cipstart._deactivate Cipstart._identify Generic._activate Generic._identify Mip._activate Mip._deactivate Mip._identify
 Usocr._activate Usocr._deactivate Usocr._identify Sequans._deactivate Enforcement._look_at_sim Cip._is_open
 Cip._is_active Ca._is_active Cipstart._is_active Usocr._is_active Mip._is_active Generic._is_active Quectel._is_active
+Enforcement.served Enforcement.refused Admission._anchor
 """,
     # The beginning and the end of a connection.
     "usageguard_connect": """

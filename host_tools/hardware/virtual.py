@@ -33,7 +33,7 @@ DEVICE_SIDE = Path(__file__).resolve().parent / "device"
 HEAP = f"{160 * 1024 + 2200}w"
 """As in `run.targets.process`, plus 17 KB for `device/`, which on a chip is C code and frozen modules."""
 LEDGER_OCTETS, VFS_OCTETS = 3 * 4096, 2 * 1024 * 1024  # the file system's size in a stock image
-PWRON, HARD, WDT, SOFT = 1, 2, 3, 5
+PWRON, HARD, WDT, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
 MACHINE = "Generic {0} module with {0}"  # what MicroPython calls a board without a definition of its own
 
 _CTRL_C, _CTRL_D = 3, 4
@@ -90,6 +90,7 @@ class VirtualBoard:
         self._before = b""
         self._interruptible = self._raw = self._mute = self._executing = False
         self._bites: float | None = None
+        self._wakes: float | None = None  # when a deep sleep ends
         self._asked: float | None = None  # when Ctrl-C arrived for a program at the raw REPL
         self._calls: SimpleQueue[tuple[Callable[[], None], threading.Event]] = SimpleQueue()
         self._wake, self._waker = os.pipe()
@@ -239,7 +240,7 @@ class VirtualBoard:
             self._process = None
             os.close(self._terminal)
             os.close(self._control)
-        self._bites = self._asked = None
+        self._bites = self._wakes = self._asked = None
         self._interruptible = self._executing = False
         self._input.clear()
 
@@ -296,8 +297,13 @@ class VirtualBoard:
         *lines, self._requests = self._requests.split(b"\n")
         for line in lines:
             word, *rest = line.decode().split()
-            if word in ("reset", "soft"):
+            if word in ("reset", "soft", "sleep"):
                 self._drain()
+            if word == "sleep":
+                self._halt()
+                if int(rest[0]):
+                    self._wakes = time.monotonic() + int(rest[0]) / 1000
+                return None
             if word == "reset":
                 return self._boot(HARD)
             if word == "soft":
@@ -395,7 +401,7 @@ class VirtualBoard:
                 self._output.clear()
             else:
                 poll.register(self._port, select.POLLIN)
-        hurry = closed or self._input or self._output or self._bites is not None
+        hurry = closed or self._input or self._output or self._bites is not None or self._wakes is not None
         ready = dict(poll.poll(_LOOK_S * 1000 if hurry else 1000))
         if self._wake in ready:
             os.read(self._wake, 4096)
@@ -406,6 +412,8 @@ class VirtualBoard:
             return
         if self._bites is not None and time.monotonic() >= self._bites:
             self._boot(WDT)
+        elif self._wakes is not None and time.monotonic() >= self._wakes:
+            self._boot(DEEPSLEEP)
         elif ready.get(self._control, 0) & select.POLLIN:
             self._from_machine()
         elif self._terminal in ready:

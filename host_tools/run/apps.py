@@ -33,6 +33,7 @@ def bench_json(world: World, app: str) -> dict[str, Any]:
         "app": app,
         "manners": scenario.app.manners,
         "pauses": scenario.app.pauses,
+        "modem_asleep": scenario.supply.asleep,
         "elapsed_ms": world.clock.now_us // 1000,
         "traffic": [
             {

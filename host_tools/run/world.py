@@ -16,6 +16,7 @@ from host_tools.collector.verify import BadMacError, MalformedError, Report
 from host_tools.scenario.carrier import schedule
 from host_tools.scenario.file import (
     CollectorClock,
+    DeepSleep,
     Deploy,
     Fault,
     Host,
@@ -95,6 +96,7 @@ class World:
         settle = self.internet.settle if bridged else None
         self.board = board(self.clock, line, self.flash, self.modem, self._rng("board"), self.log, settle)
         self.board.feeds_modem = scenario.supply.modem == "board"
+        self.board.feeds_asleep = scenario.supply.asleep
         self.owner = Owner(
             self.store,
             self.clock.start,
@@ -185,6 +187,9 @@ class World:
                 server.error_s = getattr(fault, "days", 0) * 86_400
                 server.refuses = isinstance(fault, NtpRefusal)
             self.clock.after(int(fault.lasts) * S, self._correct_ntp)
+        elif isinstance(fault, DeepSleep):
+            self.log.add("bench", "sleeps", s=int(fault.lasts))
+            self.board.deep_sleep(int(fault.lasts) * S)
         elif isinstance(fault, HostMoved):
             self.log.add("bench", "host-moved", name=fault.name, ip=self.internet.move_host(fault.name))
         elif isinstance(fault, SimExchange):
@@ -234,8 +239,10 @@ class World:
             except Finished:
                 return
             except PowerLoss as loss:
-                cause = loss.cause
-                clock.run_until(min(self.end_us, clock.now_us + loss.off_us))
+                ended: Exception | None = loss
+                while isinstance(ended, PowerLoss):
+                    cause = ended.cause
+                    ended = board.stay_off(ended, self.end_us)
                 self._wait_for_boot()
                 if clock.now_us >= self.end_us:
                     return

@@ -72,21 +72,23 @@ class App(Table, frozen=True):
     """The application on the device: one that ships by name, or a Python file by path from the scenario's folder.
 
     `manners` are those of "workload": when a request fails, it drops it, tries again at once, or ends with the error.
-    Between requests it `pauses` by `guard.sleep` or, as stock libraries do, by `time.sleep`.
+    Between requests it `pauses` by `guard.sleep` or, as stock libraries do, by `time.sleep`, or sleeps deeply.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)] = "workload"
     manners: Literal["polite", "greedy", "crashing"] = "polite"
-    pauses: Literal["guard", "time"] = "guard"
+    pauses: Literal["guard", "time", "deep-sleep"] = "guard"
 
 
 class Supply(Table, frozen=True):
     """What feeds the modem: the board, which switches it, or the mains that feed both.
 
     `boot_ms` pass between a reset of the board, or the return of its power, and the first line of its program.
+    `asleep`: whether a board feeds its modem while it sleeps deeply.
     """
 
     modem: Literal["board", "mains"] = "board"
+    asleep: bool = True
     boot_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 0
 
 
@@ -118,6 +120,13 @@ class Reset(Table, frozen=True, tag_field="kind", tag="reset"):
 
     at: Seconds
     cause: Literal["watchdog", "hard", "soft"] = "watchdog"
+
+
+class DeepSleep(Table, frozen=True, tag_field="kind", tag="deep_sleep"):
+    """The board sleeps deeply for `lasts`, without the guard's knowledge; a sleep that has begun lasts so long."""
+
+    at: Seconds
+    lasts: Seconds = Seconds(600)
 
 
 class CollectorClock(Table, frozen=True, tag_field="kind", tag="collector_clock"):
@@ -171,7 +180,16 @@ if TYPE_CHECKING:
         at: Seconds
 
     Fault = (
-        PowerCut | Reset | CollectorClock | SimExchange | NtpClock | NtpRefusal | LedgerLost | HostMoved | ModemFault
+        PowerCut
+        | Reset
+        | DeepSleep
+        | CollectorClock
+        | SimExchange
+        | NtpClock
+        | NtpRefusal
+        | LedgerLost
+        | HostMoved
+        | ModemFault
     )
 else:
 
@@ -180,7 +198,7 @@ else:
         return msgspec.defstruct(kind.__name__, [("at", Seconds)], bases=(kind,), frozen=True, kw_only=True,
                                  tag_field="kind", tag=kind.__struct_config__.tag)  # fmt: skip
 
-    _OWN = (PowerCut, Reset, CollectorClock, SimExchange, NtpClock, NtpRefusal, LedgerLost, HostMoved)
+    _OWN = (PowerCut, Reset, DeepSleep, CollectorClock, SimExchange, NtpClock, NtpRefusal, LedgerLost, HostMoved)
     Fault = Union[(*_OWN, *map(_timed, get_args(modem_faults.AnyFault)))]
 
 

@@ -18,10 +18,13 @@ from host_tools.sim.serial import SerialLine
 TICKS_PERIOD = 1 << 30
 UART_BUFFER = 8192
 """Octets the UART driver's receive buffer holds; what arrives beyond it is lost, as on a board."""
+RETAINED = 2048
+"""Octets of the memory that outlives a deep sleep."""
 WAIT_OCTETS = 512
 """Octets of it that come with a wait's reply at the most."""
 
 _HANG_US = 60 * S
+_FOREVER_US = 1 << 60
 
 PWRON, HARD, WDT, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
 CAUSE_NAMES = {PWRON: "power-on", HARD: "hard", WDT: "watchdog", DEEPSLEEP: "deep-sleep", SOFT: "soft"}
@@ -79,12 +82,14 @@ class Board:
         self.clock, self.line, self.flash, self.modem, self.rng, self.log = clock, line, flash, modem, rng, log
         self.settle = settle
         self.unique_id = rng.randbytes(8)
-        self.retained = bytearray(64)
+        self.retained = bytearray(RETAINED)
         self.cause = PWRON
         self.boots = 0
         self.status: dict[str, Any] = {}
         self.on_status: Callable[[dict[str, Any]], None] | None = None
         self.feeds_modem = True  # otherwise the modem hangs on the same mains, and the board cannot switch it
+        self.feeds_asleep = True  # the modem, while the board sleeps deeply
+        self._asleep = False
         self._rx = bytearray()
         self._boot_us = 0
         self._loss: Exception | None = None
@@ -100,7 +105,7 @@ class Board:
         self.cause = cause
         self.line.to_modem.baud = self._baud
         if cause == PWRON:
-            self.retained[:] = self.rng.randbytes(len(self.retained))
+            self.retained[:] = self.rng.randbytes(64) * (RETAINED // 64)
         self._rx.clear()
         self._boot_us = self.clock.now_us
         self._loss = None
@@ -134,8 +139,24 @@ class Board:
         if self._watchdog:
             self._watchdog.cancel()
             self._watchdog = None
-        if not self._dead:
+        if not self._dead or self._asleep:
             self._loss = loss
+
+    def stay_off(self, loss: PowerLoss, end_us: int) -> Exception | None:
+        """Lets the time pass in which the board is off for `loss`, up to `end_us`; what came meanwhile to one that
+        sleeps."""
+        self._loss = None
+        self._asleep = loss.cause == DEEPSLEEP
+        self.clock.run_until(min(end_us, self.clock.now_us + loss.off_us), self._lost)
+        self._asleep = False
+        return self._loss
+
+    def deep_sleep(self, us: int) -> None:
+        """The program goes to sleep, or is sent to: for so long, or with 0 for ever."""
+        if not self.feeds_asleep and self.feeds_modem:
+            self.modem.power(False)
+        self.log.add("device", "deep-sleep", s=us // S)
+        self._stop(PowerLoss(DEEPSLEEP, us or _FOREVER_US))
 
     # What the program asks of the board
 
@@ -234,7 +255,7 @@ class Board:
         return bytes(self.retained[:arg])
 
     def _op_retained_write(self, a: int, arg: int, payload: bytes) -> None:
-        self.retained[: len(payload)] = payload
+        self.retained[:] = payload.ljust(RETAINED, b"\0")
 
     def _op_random(self, a: int, arg: int, payload: bytes) -> bytes:
         return self.rng.randbytes(arg)
@@ -250,6 +271,13 @@ class Board:
     def _op_modem_power(self, a: int, arg: int, payload: bytes) -> None:
         if self.feeds_modem:
             self.modem.power(bool(a))
+
+    def _op_rtc(self, a: int, arg: int, payload: bytes) -> bytes:
+        return struct.pack("<I", self.clock.now_us // S % TICKS_PERIOD)
+
+    def _op_deep_sleep(self, a: int, arg: int, payload: bytes) -> bytes:
+        self.deep_sleep(arg * MS)
+        return b""
 
     def _op_reset(self, a: int, arg: int, payload: bytes) -> bytes:
         self.reset(HARD)
@@ -282,4 +310,6 @@ class Board:
         _op_event,
         _op_status,
         _op_uart_rate,
+        _op_rtc,
+        _op_deep_sleep,
     )

@@ -164,6 +164,20 @@ def _sims(draw: Draw) -> None:
             draw.order(f"{at}s", new_sim_octets=draw.rng.choice((0, 0, 8 * KB)))
 
 
+def _sleeper(draw: Draw) -> None:
+    """The application sleeps deeply between requests, perhaps with a modem that loses its supply then; and something
+    else sends the board to sleep, or cuts its power."""
+    draw.app(manners="polite", pauses="deep-sleep")
+    draw.scenario["supply"] = {"asleep": draw.rng.random() < 0.6}
+    draw.traffic(draw.rng.choice((300, 600, 900)), draw.rng.choice((400, 4_000)))
+    for _ in range(draw.rng.randrange(0, 4)):
+        draw.fault("deep_sleep", lasts=f"{draw.rng.choice((1, 30, 600))}s")
+    for _ in range(draw.rng.randrange(0, 3)):
+        draw.fault("power_cut", off=f"{draw.rng.choice((1, 20, 600))}s")
+    for _ in range(draw.rng.randrange(0, 2)):
+        draw.fault("counter_reset")
+
+
 def _top_up(draw: Draw) -> None:
     """The owner buys more, for this period or from the next one on, and the carrier grants it all the time."""
     own = draw.scenario["plan"]["allowance_octets"]
@@ -302,6 +316,7 @@ FIELD: dict[str, Callable[[Draw], None]] = {
     "top-up": _top_up,
     "redeploy": _redeploy,
     "ntp": _ntp,
+    "sleeper": _sleeper,
 }
 """By the name that `usageguard soak --only` takes. Later ones change what earlier ones have drawn."""
 _PERIODS = ("cutoff", "throttle", "none", "days", "month")

@@ -46,8 +46,10 @@ class BoardRig:
         class Pin:
             IN, OUT = 1, 3
 
-            def __init__(self, number, mode=None, value=None):
+            def __init__(self, number, mode=None, value=None, hold=None):
                 self.number, self.mode = number, mode
+                if hold:
+                    rig.log.append(("hold", number, hold))
                 if mode == Pin.OUT:
                     rig._drive(number, value)
 
@@ -131,9 +133,12 @@ class BoardRig:
 
         return {
             "machine": SimpleNamespace(
-                Pin=Pin, UART=Uart, SoftI2C=SoftI2C, RTC=Rtc, WDT=Wdt, HARD_RESET=2, reset_cause=lambda: rig.cause
+                Pin=Pin, UART=Uart, SoftI2C=SoftI2C, RTC=Rtc, WDT=Wdt, HARD_RESET=2, reset_cause=lambda: rig.cause,
+                deepsleep=lambda ms: rig.log.append(("sleep", ms, None)),
             ),
-            "esp32": SimpleNamespace(Partition=Partition),
+            "esp32": SimpleNamespace(
+                Partition=Partition, gpio_deep_sleep_hold=lambda on: rig.log.append(("hold", "all", on))
+            ),
             "select": SimpleNamespace(POLLIN=1, poll=Poll),
             "time": SimpleNamespace(
                 ticks_ms=lambda: rig.ticks,

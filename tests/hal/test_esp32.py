@@ -148,3 +148,17 @@ def test_one_watchdog_is_fed(monkeypatch):
     hal.watchdog_feed(300_000)
     hal.watchdog_feed(300_000)
     assert (rig.watchdogs, rig.fed) == ([300_000], 2)
+
+
+def test_a_deep_sleep_holds_what_the_modem_needs(monkeypatch):
+    rig, hal = boot(UART | POWER | RESET | {"hold": [[25, 0], [32, 1]]}, monkeypatch)
+    rig.log.clear()
+    hal.deep_sleep(5_000)
+    assert rig.log == [("hold", 12, True), ("hold", 25, True), ("hold", 32, True), ("hold", "all", True),
+                       ("sleep", 5_000, None)]  # fmt: skip
+
+
+def test_a_board_without_such_pins_sleeps(monkeypatch):
+    rig, hal = boot(UART, monkeypatch)
+    hal.deep_sleep(0)
+    assert rig.log[-1] == ("sleep", 0, None)

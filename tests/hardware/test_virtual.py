@@ -9,7 +9,7 @@ import serial
 from mpremote.transport_serial import SerialTransport
 
 from host_tools.base.errors import UsageError
-from host_tools.hardware.virtual import HARD, PWRON, SOFT, WDT, VirtualBoard
+from host_tools.hardware.virtual import DEEPSLEEP, HARD, PWRON, SOFT, WDT, VirtualBoard
 
 pytestmark = pytest.mark.realtime
 
@@ -70,6 +70,9 @@ def test_resets_and_what_survives_them(board):
     repl.run(f"with open('main.py', 'w') as f: f.write({MAIN!r})")
     repl.run("import machine; machine.RTC().memory(b'kept')")
     assert repl.after_reset("import machine; machine.reset()") == [str(HARD), "b'kept'"]
+    started = time.monotonic()
+    assert repl.after_reset("import machine; machine.deepsleep(150)") == [str(DEEPSLEEP), "b'kept'"]
+    assert time.monotonic() - started >= 0.15
     repl.link.exec_raw_no_follow("import machine; machine.WDT(timeout=50)")
     repl.link.read_until(1, b"main.py: ")
     assert repl.link.read_until(1, b"\n").decode().split() == [str(WDT), "b'kept'"]

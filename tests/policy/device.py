@@ -21,7 +21,6 @@ CLASSES = [
     {"name": "report", "rating_group": 1, "reserve": True},
 ]
 REFUSED = 133  # CME error of ESM cause 33, "requested service option not subscribed"
-_DEEP_SLEEP = 4
 _FIGURES = ("used", "ceil", "target", "base", "next_base")
 _FIELDS = ("cycle_id", "reasons", "warned", "floor_day", "floor_second", "lost", "boot_id", "cycle_mark")
 
@@ -74,9 +73,6 @@ class Hal:
     def ticks_ms(self):
         return self._clock.now_us // 1000 & (1 << 30) - 1
 
-    def reset_cause(self):
-        return _DEEP_SLEEP
-
     def retained_write(self, connection):
         pass
 
@@ -100,12 +96,13 @@ class Device(Enforcement):
                 "modem": {"family": "quectel", "apn": "cmiot"},
             }
         )
-        super().__init__(hal, config, Book(hal, stored), 10_240)
+        asleep = SimpleNamespace(resume=lambda ledger: True)  # nothing arrived while it was off
+        super().__init__(hal, config, Book(hal, stored), 10_240, asleep)
         self._clock = clock
         self._utc = utc
         now = hal.ticks_ms()
         books = self.ledger, self.policy, self.account, self.admission
-        self.modem = SimpleNamespace(connections=(), time_reading=0, data_wanted=True, iccid=b"")
+        self.modem = SimpleNamespace(connections=(), time_reading=0, data_wanted=True, iccid=b"", kept=False)
         self.periods = PeriodTracker(hal, config.plan.cycle, *books, self.modem, self.obey, now)
         self._burst_guard = None
         if config.plan.burst:

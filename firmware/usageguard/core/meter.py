@@ -211,11 +211,16 @@ class Meter:
         self.excess = excess
         self._excess_rated = excess_rated
 
-    def lose(self):
-        """Stops using the counter, as after a restart of the modem; charges are kept."""
+    def lose(self, settled=False):
+        """Stops using the counter, as after a restart of the modem; charges are kept. Returns what `anchor` may begin
+        with where all that was sent before had been read, `settled`: the surplus."""
         self.counted = False
-        self.slack += self.excess
+        surplus = surplus_rated = 0
+        if settled:
+            surplus, surplus_rated = self.excess - self._pending, self._excess_rated - self._pending_rated
+        self.slack += self.excess - surplus
         self._forget()
+        return surplus, surplus_rated
 
     def left(self, lost=False):
         """What was to be sent has left the modem; or some of it is `lost`, so that it may never. No effect where the

@@ -22,12 +22,19 @@ class Probe:
     def __init__(self, first_ms, longest_ms, per_day):
         if not 1 <= first_ms <= longest_ms <= DAY_MS or per_day < 1:
             raise ValueError("probe out of range")
-        self._first = self._next = first_ms
+        self._first = self.next_ms = first_ms
         self._longest = longest_ms
         self._gap = 0  # to keep from `_last` on
         self._last = 0  # ticks of the last attempt or success
         self._tries = [0] * per_day  # ticks of attempts: a ring of `_count`, the oldest one at `_oldest`
         self._oldest = self._count = 0
+
+    def woke(self, now, slept_ms, due_ms, next_ms):
+        """The device has slept for so long since the next attempt was due in `due_ms`, and the gap behind it was
+        `next_ms`. The daily budget begins anew."""
+        self._last = now
+        self._gap = max(0, due_ms - slept_ms)
+        self.next_ms = next_ms
 
     def due_ms(self, now):
         """Milliseconds until the next attempt may be made, 0..24 h; 0: now."""
@@ -47,13 +54,13 @@ class Probe:
             self._forget_oldest()
         self._tries[(self._oldest + self._count) % len(self._tries)] = self._last = now
         self._count += 1
-        self._gap = self._next
-        self._next = min(2 * self._gap, self._longest)
+        self._gap = self.next_ms
+        self.next_ms = min(2 * self._gap, self._longest)
 
     def succeeded(self, now):
         """The carrier serves: resets the back-off, but not the daily budget."""
         self._last = now
-        self._gap = self._next = self._first
+        self._gap = self.next_ms = self._first
 
     def _forget_oldest(self):
         self._oldest = (self._oldest + 1) % len(self._tries)

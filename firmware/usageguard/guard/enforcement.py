@@ -17,12 +17,14 @@ class Enforcement:
     """Ledger, policy, account and admission of one device, and what follows from them. The modem's driver has it as its
     listener.
 
+    `nap`: a guard.deep_sleep.Nap, if the device has slept.
+
     A subclass sets `modem`, `path` and `outbox`, then calls `_restore`. Its loop looks at `work` (the driver is to be
     stepped again at once), `_urgent` (reports and periods are to be stepped at once) and `_changed` (the status is to
     be published).
     """
 
-    def __init__(self, hal, config, ledger, window):
+    def __init__(self, hal, config, ledger, window, nap=None):
         self.hal = hal
         self.config = config
         self.ledger = ledger
@@ -32,9 +34,10 @@ class Enforcement:
         except (OSError, ValueError):
             self._sound = False
             ledger.begin_anew()
+        self._nap = nap if nap and self._sound and nap.resume(ledger) else None
         self.policy = rules.Policy(config.plan, config.classes, config.enforcement == "observe")
         self.account = Account(config.plan, self.policy, ledger.orders)
-        self.admission = Admission(hal, config, ledger, self.policy, window)
+        self.admission = Admission(hal, config, ledger, self.policy, window, self._nap is not None)
         self.admission.meter.learn(self.account.standing.learned)
         self.work = self._changed = True
         self._urgent = False
@@ -160,5 +163,6 @@ class Enforcement:
         self._refusals = 0
         if self.modem.iccid:
             self._look_at_sim(self.modem.iccid)
-        self.admission.session()
+        if not self.modem.kept or self.admission.meter.session_round:  # it may be another one all the same
+            self.admission.session()
         self.obey(self.policy.apply(rules.CARRIER_SERVES))

@@ -24,6 +24,7 @@ _LOOK_MS = const(200)  # the longest wait after a step with work: an answer of t
 _IDLE_MS = const(1_000)  # nothing to do for so long: whatever was loaded for something has done it
 _FEED_MS = const(60_000)  # between two feedings of the watchdog, but for a wait
 _EDQUOT = const(122)
+_DEEP_SLEEP = const(4)
 
 
 LATE = ()  # modules of a release build, which a step lets go
@@ -44,7 +45,12 @@ class Guard(Enforcement):
         now = hal.ticks_ms()
         driver = driver_of(config.modem.family)
         config.modem.counter = config.modem.counter and driver.COUNTER
-        super().__init__(hal, config, Ledger(hal, _storage(hal), config.plan.lease_max_octets), driver.WINDOW)
+        nap = None
+        if hal.reset_cause() == _DEEP_SLEEP:
+            from usageguard.guard.deep_sleep import recall
+
+            nap = recall(hal)
+        super().__init__(hal, config, Ledger(hal, _storage(hal), config.plan.lease_max_octets), driver.WINDOW, nap)
         ledger, policy, account, admission = self.ledger, self.policy, self.account, self.admission
         self.modem = modem = driver(hal, driver.CHANNEL(hal), config.modem, self)
         self.path = ReportPath(modem, admission, config)
@@ -78,6 +84,10 @@ class Guard(Enforcement):
             from usageguard.upstream.sntp import Sntp
 
             self._sntp = Sntp(hal, modem, admission, config.upstream, self.periods.clock, now)
+        if self._nap:
+            self._way_in = self._nap.restore(self, now)
+            self._nap = None
+        _unload("guard.deep_sleep")
         hal.event("ledger-" + ledger.recovered, ledger.charged_rated, ledger.charged_carried)
         hal.watchdog_feed(_WATCHDOG_MS)
 
@@ -134,6 +144,14 @@ class Guard(Enforcement):
             while ticks_diff(until, self.hal.ticks_ms()) > 0:
                 self.pump(until)
             ms -= step
+
+    def deep_sleep(self, ms=0, modem=True):
+        """Puts the chip into deep sleep for `ms` (0: until a pin wakes it); it then boots, and the guard goes on as if
+        it had not. Does not return. First closes all sockets and sends the report that is due: some seconds, a minute
+        at the most. Without `modem` the modem is switched off, 20 s after the last traffic."""
+        from usageguard.guard.deep_sleep import enter
+
+        enter(self, ms, modem, self._way_in)
 
     def step_now(self):
         """For an application with its own loop: one step; returns the milliseconds in which it wants the next one."""

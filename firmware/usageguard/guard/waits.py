@@ -67,6 +67,11 @@ class Waits:
         else:
             self._real.lightsleep(*ms)
 
+    def deepsleep(self, ms=0):
+        if self._may_step():
+            self._guard.deep_sleep(ms)
+        self._real.deepsleep(ms)
+
     # select.poll()
 
     def ipoll(self, ms=-1, *flags):

@@ -18,7 +18,7 @@ _NEVER_MS = const(268_435_456)
 
 
 class WayIn:
-    """`obey` carries out the policy's actions."""
+    """`obey` carries out the policy's actions. Read only: `tries`."""
 
     def __init__(self, hal, policy, admission, outbox, obey, now):
         self._hal = hal
@@ -28,8 +28,8 @@ class WayIn:
         self._obey = obey
         self._acked = 0  # reports, when the exchange was let through
         self._left = Countdown()
-        self._tries = Probe(_FIRST_MS, _LONGEST_MS, _PER_DAY)
-        self._tries.succeeded(now)
+        self.tries = Probe(_FIRST_MS, _LONGEST_MS, _PER_DAY)
+        self.tries.succeeded(now)
 
     def step(self, now):
         """Begins or ends an attempt if that is due; returns milliseconds until it has to be called again."""
@@ -40,12 +40,12 @@ class WayIn:
                 return left
             self._obey(policy.end_exchange())
         if not policy.deaf():
-            self._tries.succeeded(now)
+            self.tries.succeeded(now)
             return _NEVER_MS
-        due = self._tries.due_ms(now)
+        due = self.tries.due_ms(now)
         if due:
             return due
-        self._tries.tried(now)
+        self.tries.tried(now)
         self._left.start(now, _OPEN_MS)
         self._acked = outbox.reports_acked
         self._hal.event("way-in")

@@ -18,8 +18,8 @@ import os
 import select
 import time
 
+import esp32
 import machine
-from esp32 import Partition
 
 # Octets that the line may bring while nobody reads: 0.7 s at 115,200 baud. One AT+QIRD of 1,500 and an erase fit in.
 _RX_OCTETS = 8192
@@ -53,7 +53,7 @@ class Hal:
         self._poll.ipoll(0)  # the first one allocates what all share
         self._rtc = machine.RTC()
         self._watchdog = None
-        found = Partition.find(Partition.TYPE_DATA, label="ledger")
+        found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="ledger")
         self.flash = found[0] if found else None
         # Bound once: looking a method up allocates, and these run for every octet.
         self.ticks_ms = time.ticks_ms
@@ -133,12 +133,12 @@ class Hal:
         board = self._board
         if board.get("power") is not None:
             active = board["power_active"]
-            machine.Pin(board["power"], machine.Pin.OUT, value=active if on else 1 - active)
+            machine.Pin(board["power"], machine.Pin.OUT, value=active if on else 1 - active, hold=False)
         if board.get("axp2101"):
             self._switch_axp2101(on, *board["axp2101"])
         if on:
             for pin, level in board.get("hold") or ():
-                machine.Pin(pin, machine.Pin.OUT, value=level)
+                machine.Pin(pin, machine.Pin.OUT, value=level, hold=False)  # `deep_sleep` holds it
 
     def _switch_axp2101(self, on, sda, scl, dc3_mv, bldo1_mv):
         from usageguard.hal.axp2101 import switch
@@ -165,6 +165,18 @@ class Hal:
         if board.get("status") is None:
             return None
         return machine.Pin(board["status"], machine.Pin.IN).value() == board["status_active"]
+
+    def rtc_s(self):
+        return time.time() & 0x3FFFFFFF
+
+    def deep_sleep(self, ms):
+        """In the deep sleep of the chip a pin is an input unless it is held, as the modem's supply has to be."""
+        board = self._board
+        for pin, _ in [(board.get("power"), 1)] + list(board.get("hold") or ()):
+            if pin is not None:
+                machine.Pin(pin, hold=True)
+        esp32.gpio_deep_sleep_hold(True)
+        machine.deepsleep(ms)
 
     def reset(self):
         machine.reset()

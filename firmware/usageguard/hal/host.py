@@ -27,6 +27,8 @@ OP_RESET = const(13)  # -> never answered
 OP_EVENT = const(14)  # payload: a 4, b 4, ASCII code, no reply
 OP_STATUS = const(15)  # payload: JSON, no reply
 OP_UART_RATE = const(16)  # baud, 0 for the line's own -> the line's own, 4 octets
+OP_RTC = const(17)  # -> seconds, 4 octets
+OP_DEEP_SLEEP = const(18)  # ms, 0 for no end -> never answered
 
 SECTOR_OCTETS = const(4096)
 _INBOX = const(512)
@@ -204,6 +206,14 @@ class HostHal:
     def modem_power(self, on):
         self._tell(OP_MODEM_POWER, 1 if on else 0, 0, None, 0)
         return ()
+
+    def rtc_s(self):
+        seconds = bytearray(4)
+        self._ask(OP_RTC, 0, 0, None, 0, seconds)
+        return int.from_bytes(seconds, "little")
+
+    def deep_sleep(self, ms):
+        self._ask(OP_DEEP_SLEEP, 0, ms, None, 0, None)
 
     def reset(self):
         self._ask(OP_RESET, 0, 0, None, 0, None)

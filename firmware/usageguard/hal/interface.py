@@ -45,7 +45,8 @@ class Hal:
         raise NotImplementedError
 
     def retained_write(self, buf):
-        """Stores `buf` in that memory. A reset in the middle may leave part of it."""
+        """Stores `buf`, 2048 octets at the most, in place of all that it held. A reset in the middle may leave part of
+        it."""
         raise NotImplementedError
 
     def reset_cause(self):
@@ -72,6 +73,15 @@ class Hal:
     def modem_power(self, on):
         """Returns an iterable that switches the modem on or off as it is iterated over: its items are milliseconds to
         wait before the next item is taken. Empty where one step is enough."""
+        raise NotImplementedError
+
+    def rtc_s(self):
+        """Seconds, modulo 2**30, of the clock that goes on in a deep sleep, some percent too fast or too slow."""
+        raise NotImplementedError
+
+    def deep_sleep(self, ms):
+        """Switches the chip off but for what wakes it: `ms` from now, or with 0 only a pin. It then boots with that
+        reset cause. The modem's supply stays as it is. Does not return."""
         raise NotImplementedError
 
     def reset(self):

@@ -86,6 +86,9 @@ class Machine(_Module):
     def lightsleep(self, ms=_LONGEST_MS):
         self._block(ms)
 
+    def deepsleep(self, ms=0):
+        self._hal.deep_sleep(ms)
+
 
 def install(hal):
     """Replaces `time` and `machine` for whatever is imported from now on."""

@@ -59,6 +59,8 @@ class Modem:
         self.poked = False  # something was asked for since the last step
         self.counter_epoch = 0  # changes when the modem may have lost what it counted
         self.found_on = False  # the modem outlived our last reset, and its data session proves it
+        self.rested = False  # settable: the last reset was a deep sleep, with nothing open but the data session
+        self.kept = False  # that session goes on
         # Evidence, for diagnosis. -1 and b"": not known
         self.sim_state = b""  # what +CPIN said: b"READY", b"SIM PIN", b"NOT INSERTED", ...
         self.sim_error = 0  # the CME code of +CPIN?
@@ -89,10 +91,10 @@ class Modem:
         self._data_was_wanted = False
         self._context_lost = False
         self._context_doubted = False
-        self._counter_wanted = False
+        self.counter_wanted = False
         self._pause = Deadline()
         self._deadlines = Deadline(), Deadline(), Deadline(), Deadline(), Deadline()
-        self._sim_due, self._registration_due, self._stuck_due, self._retry_due, self._evidence_due = self._deadlines
+        self._sim_due, self._registration_due, self._stuck_due, self.retry_due, self._evidence_due = self._deadlines
         self.connections = [self.CONNECTION(self, index) for index in range(CONNECTIONS)]
         self._tasks = [self._run()] + [connection._run() for connection in self.connections]
         self._turn = 0
@@ -195,7 +197,7 @@ class Modem:
 
     def read_counter(self):
         """Asks for a reading of the modem's data counter; it comes through listener.counter()."""
-        self._counter_wanted = True
+        self.counter_wanted = True
         self.poked = True
 
     @property

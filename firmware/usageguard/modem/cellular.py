@@ -94,7 +94,7 @@ class Cellular(Modem):
         raise NotImplementedError
 
     def __init__(self, hal, channel, config, listener):
-        self._tries = Probe(_RETRY_MS, _LONGEST_RETRY_MS, _REFUSALS_A_DAY)
+        self.tries = Probe(_RETRY_MS, _LONGEST_RETRY_MS, _REFUSALS_A_DAY)
         self._stuck_ms = _STUCK_MS
         self._boot_retry_ms = _BOOT_RETRY_MS
         self._pin_tried = False
@@ -156,17 +156,23 @@ class Cellular(Modem):
 
     def _bring_up(self):
         self.channel.echoes = 0
-        for n in (3, 2, 1):  # with the cause of a denied registration, with the cell, with neither: what it takes
-            if (yield from self.ask((b"AT+CEREG=%d\r" % n, 1_000, None, 0))) == OK:
-                break
-        for command in self.SETTINGS:
-            yield from self.ask(command)
-        self.imei = yield from self._info(_CGSN)
-        if self.found_on:
-            # One that starts with its supply answers as well, and shows what its counter had saved. Only a data session
-            # that is still up proves that it has counted through our reset.
-            self.found_on = (yield from self._is_active()) and self.channel.result == OK
-        yield from self._go_offline(ENETDOWN)  # what an earlier life of ours left open
+        # One that starts with its supply answers as well, and shows what its counter had saved. Only a data session
+        # that is still up proves that it has counted through our reset.
+        if self.found_on and self.rested and self.data_wanted:
+            self.kept = (yield from self._is_active()) and self.channel.result == OK
+        if not self.kept:
+            for n in (3, 2, 1):  # with the cause of a denied registration, with the cell, with neither: what it takes
+                if (yield from self.ask((b"AT+CEREG=%d\r" % n, 1_000, None, 0))) == OK:
+                    break
+            for command in self.SETTINGS:
+                yield from self.ask(command)
+            self.imei = yield from self._info(_CGSN)
+            if self.found_on:
+                self.found_on = (yield from self._is_active()) and self.channel.result == OK
+            yield from self._go_offline(ENETDOWN)  # what an earlier life of ours left open
+            if self.rested and not self.found_on:
+                self.counter_epoch += 1
+        self.rested = False
         self.state = NO_SIM
         self._sim_due.set(self.now, 0)
 
@@ -174,7 +180,7 @@ class Cellular(Modem):
         """The modem's connections, its data session and its settings are no more."""
         self.restarts += 1
         self.counter_epoch += 1
-        self.found_on = False
+        self.found_on = self.rested = self.kept = False
         self.registration = -1
         if self.messenger:
             self.messenger.gone()
@@ -189,8 +195,8 @@ class Cellular(Modem):
             now = self.now
             if self._rebooted or self.channel.echoes:
                 raise GoneError
-            if self._retry_due.due(now):
-                self._retry_due.clear()
+            if self.retry_due.due(now):
+                self.retry_due.clear()
             if self.channel.timeouts:
                 yield from self.ask(_AT)
                 for connection in self.connections:  # what the modem told in the meantime may have been lost
@@ -207,16 +213,16 @@ class Cellular(Modem):
                     self._lose_context()
             elif self._context_lost:
                 yield from self._go_offline(ECONNRESET)
-                self._retry_due.set(self.now, _REOPEN_MS)
+                self.retry_due.set(self.now, _REOPEN_MS)
             elif self.online and not self.data_wanted:
                 yield from self._go_offline(ENETDOWN)
-            elif self._counter_wanted:
-                self._counter_wanted = False
+            elif self.counter_wanted:
+                self.counter_wanted = False
                 if self._start_counter():  # not by a generator of its own: that would be an allocation
                     yield True
                     self._answered()
                     self._counter_read()
-            elif self.data_wanted and not self.online and self.registered and not self._retry_due.armed:
+            elif self.data_wanted and not self.online and self.registered and not self.retry_due.armed:
                 yield from self._go_online()
             elif self.messenger and self.messenger.waiting and self.registered:
                 yield from self.messenger.run()
@@ -242,7 +248,7 @@ class Cellular(Modem):
             self.state = SEARCHING
             self.imsi = yield from self._info(_CIMI)
             yield from self._identify()
-            self._counter_wanted = True
+            self.counter_wanted = True
             self._registration_due.set(self.now, 0)
 
     def _check_registration(self):
@@ -285,15 +291,16 @@ class Cellular(Modem):
         yield from self.ask(_RADIO_ON)
 
     def _go_online(self):
-        if (yield from self._activate()):
+        if self.kept or (yield from self._activate()):
             self.online = True
             self.state = ONLINE
             self.cme = 0
-            self._tries.succeeded(self.now)
+            self.tries.succeeded(self.now)
             self.listener.served()
+            self.kept = False
         else:
-            self._tries.tried(self.now)
-            self._retry_due.set(self.now, self._tries.due_ms(self.now))
+            self.tries.tried(self.now)
+            self.retry_due.set(self.now, self.tries.due_ms(self.now))
             self._evidence_due.set(self.now, 0)
             self.listener.refused(self.cme)
 
@@ -329,7 +336,7 @@ class Cellular(Modem):
         yield False
         yield from self._read_time()
         yield False
-        self._counter_wanted = True
+        self.counter_wanted = True
         self._context_doubted = True
         if not self.time_reading:
             self._evidence_due.set(self.now, _FIRST_TIME_MS)

@@ -11,7 +11,6 @@ from usageguard.core.policy import DOUBT_SETTLED, LEDGER_SET, SAVE
 from usageguard.core.ticks import ticks_add, ticks_diff
 
 UNSEEN_UDP = const(512)  # what may arrive on a datagram socket before the device reads it: one answer
-_DEEP_SLEEP = const(4)  # machine.DEEPSLEEP_RESET: entered with all sockets closed
 _POWER_ON = const(1)  # machine.PWRON_RESET: the whole lease was charged
 _ZERO = Octets()
 MOST_CREDIT = const(1 << 24)
@@ -26,6 +25,8 @@ class Admission:
     So much, with headers and acknowledgements, may arrive on a connection before the device reads it. It stays leased
     for each open connection, and is charged when the modem has lost it.
 
+    `asleep`: the device slept until now, and no connection was open.
+
     Read only: `meter`; `used`, the Octets of this period by the plan's rating, without those in doubt; `reserve`, the
     index of the class that may use the reserve; `headroom`, carried octets leased beyond what is spent, for what may
     arrive unasked; `jumps`, readings of the modem's counter with octets in doubt; `doubts`, a net.doubts.Doubts, None
@@ -33,10 +34,11 @@ class Admission:
     admitted then.
 
     `crossed`: usage has passed the policy's next mark, so `judge` is due. `denied`: index of the class that was last
-    not admitted, -1 for none; `take_denied` is due then. `burst`: a core.burst.Burst, where the plan has one; settable.
+    not admitted, -1 for none; `take_denied` is due then. `settled`, to be set: the modem was switched off after a
+    reading that showed all that had been sent. `burst`: a core.burst.Burst, where the plan has one; settable.
     """
 
-    def __init__(self, hal, config, ledger, policy, window):
+    def __init__(self, hal, config, ledger, policy, window, asleep=False):
         self._hal = hal
         self._ledger = ledger
         self._policy = policy
@@ -57,18 +59,18 @@ class Admission:
         self.jumps = 0
         self._window = self._quiet_at = 0  # what was charged since the last reading, and when it may have left
         self._window_octets = max(1024, min(16_384, config.plan.allowance >> 10))
-        self._reading = (Octets(), Octets())  # sent and received
+        self.reading = (Octets(), Octets())  # sent and received
         self._total = Octets()
         self._reading_at = self._shifted_at = 0
         self._epoch = -1
+        self.settled = False
         self._fell = False  # the last reading was lower than the one before
         self._hidden = 0  # octets that may have crossed before a reset of the counter, and be charged later
         self.headroom = self._headroom_rated = 0
         self._closed = self._closed_rated = 0  # the part of it that goes with the next reading
-        cause = hal.reset_cause()
         self._unseen_tcp = window
         # Data may have arrived uncounted in the last reset, where there was any before.
-        self._unseen = ledger.carried.value() and cause not in (_POWER_ON, _DEEP_SLEEP)
+        self._unseen = ledger.carried.value() and not asleep and hal.reset_cause() != _POWER_ON
         self._doubt_found = False
         self.doubts = None
         if ledger.doubt.value():
@@ -76,6 +78,13 @@ class Admission:
         self.rebase()
         if self._unseen and not config.modem.counter:
             self.abandoned(True, 0)
+
+    def woke(self, now, slept_ms):
+        """The device has slept for so long; all else is as before."""
+        self._quiet_at = ticks_add(now, max(0, SHIFT_MS - slept_ms))
+        self._shifted_at = ticks_add(now, -min(SHIFT_MS, slept_ms))
+        self._reading_at = now
+        self.crossed = True
 
     def rebase(self):
         """Takes the period's usage from the ledger: after it was opened or corrected, and when a period began."""
@@ -337,16 +346,18 @@ class Admission:
         total = self._total
         total.set(tx)
         total.add_octets(rx)
-        before_tx, before_rx = self._reading
+        before_tx, before_rx = self.reading
         window = meter.window
         if epoch != self._epoch or not meter.counted:
+            credit = credit_rated = 0
             if meter.counted:
-                meter.lose()
+                credit, credit_rated = meter.lose(self.settled)
+            self.settled = False
             if self._closed:  # the modem restarted before it could be seen
                 meter.slack += self._closed
                 self._spend(self._closed, meter.pay(self._closed_rated))
             self._epoch = epoch
-            self._anchor(total, found_on)
+            self._anchor(total, found_on, credit, credit_rated)
         elif tx.less(before_tx) or rx.less(before_rx):  # reset: the reading is what has crossed since; or it is wrong
             meter.forfeit()  # it will not show what crossed before, so those charges must not offset other traffic
             self._hidden = self.headroom + 1
@@ -368,11 +379,11 @@ class Admission:
         self._reading_at = now
         self._ledger.counter_read(total)
 
-    def _anchor(self, total, found_on):
+    def _anchor(self, total, found_on, credit, credit_rated):
         """Takes the first reading of an epoch. If the modem counted through a reset of the device, it shows how much of
         the lease that was charged for the reset has really crossed."""
         ledger, meter = self._ledger, self.meter
-        credit = credit_rated = doubt = 0
+        doubt = 0
         if found_on and ledger.counter_known and not total.less(ledger.modem_counter):
             grown = total.diff(ledger.modem_counter)
             crossed = min(grown, ledger.lost_carried + COUNTER_SLACK)

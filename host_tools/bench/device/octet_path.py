@@ -145,8 +145,8 @@ class Null(Modem):
 
     def _run(self):
         while True:
-            if self._counter_wanted:
-                self._counter_wanted = False
+            if self.counter_wanted:
+                self.counter_wanted = False
                 self.listener.counter(self.sent, self.received)
             yield False
 

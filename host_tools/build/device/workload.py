@@ -89,7 +89,7 @@ def live(guard, carry):
     """Calls carry(guard, habit) whenever a habit is due; returns when none is left."""
     with open("bench.json") as file:
         bench = json.load(file)
-    natively = bench.get("pauses") == "time"
+    pauses = bench.get("pauses")
     elapsed = Elapsed(guard, bench["elapsed_ms"], bench.get("ticks", 0))
     habits = [Habit(entry, elapsed.seconds()) for entry in bench["traffic"]]
     while habits:
@@ -102,8 +102,10 @@ def live(guard, carry):
             continue
         ahead = habit.due_s - elapsed.seconds()
         if ahead > 0:
-            if natively:
+            if pauses == "time":
                 time.sleep(min(ahead, 86_400))
+            elif pauses == "deep-sleep":
+                guard.deep_sleep(min(ahead, 86_400) * 1000, bench["modem_asleep"])
             else:
                 guard.sleep(min(ahead, 86_400) * 1000)
             continue

@@ -60,6 +60,10 @@ class Partition:
         self._file.write(data)
 
 
+def gpio_deep_sleep_hold(on):
+    """Has no effect: no pin is connected."""
+
+
 def _whole(action, at, buf):
     """Completes `action` in spite of Ctrl-C; in the ESP32 port this is C code, which Ctrl-C does not interrupt."""
     interrupted = False

@@ -45,6 +45,12 @@ def reset():
         time.sleep(1)
 
 
+def deepsleep(ms=0):
+    notify("sleep %d" % ms)
+    while True:
+        time.sleep(1)
+
+
 def soft_reset():
     notify("soft")
     while True:

@@ -49,7 +49,7 @@ class WDT:
 class Pin:
     OUT = 3
 
-    def __init__(self, number, mode, value):
+    def __init__(self, number, mode, value, hold):
         pass
 
     def value(self, level):

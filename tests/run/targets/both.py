@@ -9,7 +9,8 @@ from host_tools.scenario import file as scenario
 # Those that have a test of their own, or that run here would say nothing new.
 ELSEWHERE = {"cutoff-month", "cutoff-short", "demo"}
 QUOTA = {"smoke", "carrier-stop", "carriers-figure", "month-of-the-27th", "rolling-days", "throttle", "warnings",
-         "wrong-clock", "no-collector", "sim-exchange", "counter-in-doubt", "session-rounding"}  # fmt: skip
+         "wrong-clock", "no-collector", "sim-exchange", "counter-in-doubt", "session-rounding",
+         "deep-sleep"}  # fmt: skip
 ACCOUNT = {"arrears", "expiry", "lifecycle", "overage", "pool", "priorities", "stopped-by-hand"}
 
 QUICK = {"smoke", "counter-in-doubt"}

@@ -1,0 +1,306 @@
+"""Deep sleep: a wake goes on in the same books. In this process, with random failures; the scenario is in `both`."""
+
+import contextlib
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from host_tools.run.targets.direct import DirectTarget, sockets
+from host_tools.run.world import IMSI, World
+from host_tools.scenario import file as scenario
+from host_tools.sim.board import DEEPSLEEP, SOFT, WDT
+from host_tools.sim.clock import S
+from host_tools.sim.modem import models
+
+# isort: split
+from usageguard.core.meter import Meter
+
+BASE = """
+title = "sleeps between requests"
+start = 2026-03-10T00:00:00+08:00
+duration = "{duration}"
+modem = "{modem}"
+[plan]
+allowance_octets = "50MB"
+[upstream]
+host = "collector"
+interval_s = "1h"
+[[host]]
+name = "collector"
+kind = "collector"
+[[host]]
+name = "api"
+kind = "responder"
+"""
+BOOT, VALIDITY_TIME = 16, 4
+PERIOD_MS = 600_000
+
+
+def world(duration="1d", modem="quectel-ec200u", seed=1):
+    return World(scenario.loads(BASE.format(duration=duration, modem=modem), "nap.toml"), seed, {})
+
+
+def ask(tx=64, rx=400):
+    """One request; an OSError is the network's."""
+    sock = sockets.socket()
+    try:
+        sock.settimeout(60)
+        sock.connect(("api", 7000))
+        sock.write(b"UG" + tx.to_bytes(2, "big") + rx.to_bytes(4, "big") + bytes(tx - 8))
+        while rx > 0:
+            got = sock.read(min(rx, 512))
+            if not got:
+                break
+            rx -= len(got)
+    finally:
+        sock.close()
+
+
+def nap(world, guard, **given):
+    """Sleeps until the next multiple of ten minutes."""
+    guard.deep_sleep(PERIOD_MS - world.clock.now_us // 1000 % PERIOD_MS, **given)
+
+
+class Sleeper:
+    """A device in `world` that asks once and sleeps again, in each boot."""
+
+    def __init__(self, world, **given):
+        self.world = world
+        self._given = given
+        self.target = DirectTarget(world.scenario.device_config(), self._live)
+        self.guards = []
+
+    def _live(self, guard):
+        self.guards.append(guard)
+        with contextlib.suppress(OSError):
+            ask()
+        nap(self.world, guard, **self._given)
+
+    def run(self):
+        self.world.run(self.target.boot)
+        return self
+
+    @property
+    def carried(self):
+        return self.target.guard.admission.carried_octets()
+
+    @property
+    def ip_octets(self):
+        return self.world.carrier.figures(IMSI)["ip_octets"]
+
+    def reports(self):
+        history = self.world.store.history(self.world.device_id)
+        return Counter(each.report.reporting_reason for each in history)
+
+
+def counted(modem):
+    return models.load(modem).counter is not None
+
+
+@pytest.mark.parametrize(
+    "modem",
+    [
+        pytest.param(name, marks=() if name == "quectel-ec200u" else pytest.mark.proof)
+        for name in models.with_sockets()
+        if counted(name)
+    ],
+)
+def test_a_day_of_wakes_every_ten_minutes_costs_one_report_an_hour_and_two_percent(modem):
+    sleeper = Sleeper(world(modem=modem)).run()
+    assert sleeper.world.board.boots == 144
+    assert sleeper.ip_octets <= sleeper.carried <= sleeper.ip_octets * 1.02
+    assert sleeper.carried - sleeper.ip_octets <= sleeper.target.guard.admission.error_bound_octets()
+    reports = sleeper.reports()
+    assert reports[BOOT] == 1
+    assert reports[VALIDITY_TIME] in (22, 23)
+    assert sleeper.world.store.reports_lost(sleeper.world.device_id) == 0
+    happened = Counter(event["what"] for event in sleeper.world.log.events)
+    assert happened["pdp-up"] == 1, "the data session went on"
+
+
+def test_a_modem_without_a_counter_counts_asleep_what_it_counts_awake():
+    asleep = Sleeper(world("6h", "ml307r")).run()
+
+    def stay(guard):
+        while True:
+            ask()
+            guard.modem.names.forget()  # as a wake has no names
+            guard.sleep(PERIOD_MS - awake.clock.now_us // 1000 % PERIOD_MS)
+
+    awake = world("6h", "ml307r")
+    target = DirectTarget(awake.scenario.device_config(), stay)
+    awake.run(target.boot)
+    over = asleep.carried - asleep.ip_octets
+    over_awake = target.guard.admission.carried_octets() - awake.carrier.figures(IMSI)["ip_octets"]
+    assert 0 <= over <= over_awake * 1.05
+
+
+@pytest.mark.parametrize("modem", ["quectel-ec200u", "sim7600e"])
+def test_a_modem_that_is_switched_off_is_never_counted_too_low(modem):
+    sleeper = Sleeper(world("6h", modem), modem=False).run()
+    happened = Counter(event["what"] for event in sleeper.world.log.events)
+    assert happened["supply-off"] == happened["deep-sleep"] >= 36
+    assert sleeper.ip_octets <= sleeper.carried
+    assert sleeper.carried - sleeper.ip_octets <= sleeper.target.guard.admission.error_bound_octets()
+    assert sleeper.reports()[BOOT] == 1
+
+
+def test_a_report_that_no_path_took_goes_after_the_sleep():
+    """The device sleeps before it is online: its report of the boot is sent in the second life, as the first one's."""
+    early = world("1h")
+    boots = []
+
+    def live(guard):
+        boots.append(guard.ledger.boot_id)
+        if len(boots) == 1:
+            guard.outbox._hold.start(guard.hal.ticks_ms(), 30_000)  # as after a failure
+            nap(early, guard)
+        guard.sleep(1 << 28)
+
+    early.run(DirectTarget(early.scenario.device_config(), live).boot)
+    assert boots == [1, 1]
+    first = early.store.history(early.device_id)[0].report
+    assert (first.reporting_reason, first.boot_id, first.seq) == (BOOT, 1, 0)
+
+
+@pytest.mark.parametrize("cause", [SOFT, WDT, DEEPSLEEP])
+def test_a_record_of_a_sleep_holds_for_one_boot(cause):
+    """After the wake comes a reset that nobody prepared: it reports a boot, and charges what may have arrived."""
+    once = world("1h")
+    boots = []
+
+    def live(guard):
+        boots.append((guard.ledger.boot_id, bool(guard.admission._unseen)))
+        guard.sleep(60_000)
+        if len(boots) == 1:
+            nap(once, guard)
+        if len(boots) == 2:
+            once.clock.after(5 * S, once.board.reset, cause)
+        guard.sleep(1 << 28)
+
+    once.run(DirectTarget(once.scenario.device_config(), live).boot)
+    third = boots[2][0]
+    assert boots == [(1, False), (1, False), (third, True)]
+    assert third > 1
+    history = once.store.history(once.device_id)
+    assert [each.report.boot_id for each in history if each.report.reporting_reason == BOOT] == [1, third]
+
+
+@pytest.mark.parametrize("at", [0, 17, 21, 30, 200])
+def test_a_torn_record_is_a_boot(at):
+    torn = world("1h")
+    boots = []
+
+    def tear():
+        torn.board.retained[at] ^= 1
+
+    def live(guard):
+        boots.append(guard.ledger.boot_id)
+        guard.sleep(60_000)
+        if len(boots) == 1:
+            torn.clock.after(100 * S, tear)
+            nap(torn, guard)
+        guard.sleep(1 << 28)
+
+    torn.run(DirectTarget(torn.scenario.device_config(), live).boot)
+    assert boots == [1, 2]
+
+
+def test_another_program_makes_no_use_of_the_record(monkeypatch):
+    changed = world("1h")
+    boots = []
+    init = Meter.__init__
+
+    def newer(self, rating):
+        init(self, rating)
+        self._new = 0
+
+    def live(guard):
+        boots.append(guard.ledger.boot_id)
+        guard.sleep(60_000)
+        if len(boots) == 1:
+            monkeypatch.setattr(Meter, "__init__", newer)
+            nap(changed, guard)
+        guard.sleep(1 << 28)
+
+    changed.run(DirectTarget(changed.scenario.device_config(), live).boot)
+    happened = [event["what"] for event in changed.log.events if event["who"] == "device"]
+    assert happened.count("sleep-forgotten") == 1
+    assert happened.count("boot") == 3
+    assert boots[0] == 1
+    assert boots[1] > 1
+
+
+LIVES = st.fixed_dictionaries(
+    {
+        "modem": st.sampled_from(models.with_sockets()),
+        "seed": st.integers(0, 1 << 16),
+        "stays": st.booleans(),
+        "faults": st.lists(
+            st.tuples(
+                st.sampled_from(["cut", "cut-mcu", "modem", "counter", "pin", "session"]),
+                st.integers(60, 6 * 3600),
+            ),
+            max_size=8,
+        ),
+    }
+)
+
+
+class Life(Sleeper):
+    """Requests of any size and sleeps of any length, while power, modem and network fail."""
+
+    def __init__(self, life):
+        super().__init__(world("6h", life["modem"], life["seed"]))
+        self.rng = random.Random(life["seed"])
+        self._stays = life["stays"]
+        self.counts = counted(life["modem"])
+        self.statuses = 0
+        self.world.board.on_status = self.check
+        for kind, at in life["faults"]:
+            self.world.clock.at(at * S, self.strike, kind)
+
+    def strike(self, kind):
+        board, modem = self.world.board, self.world.modem
+        if kind == "cut":
+            board.cut_power(self.rng.randrange(1, 600) * S)
+        elif kind == "cut-mcu":
+            board.cut_power(self.rng.randrange(1, 60) * S, modem_too=False)
+        elif kind == "modem":
+            modem.reset()
+        elif kind == "counter":
+            modem.data.counter.octets = [0, 0]
+        elif kind == "pin":
+            board.reset(DEEPSLEEP)  # ends a sleep early; awake, it is one that the guard has not prepared
+        else:
+            self.world.carrier.deactivate(IMSI)
+
+    def _live(self, guard):
+        while self.rng.random() < 0.7:
+            with contextlib.suppress(OSError):
+                ask(self.rng.randrange(8, 3000), self.rng.randrange(0, 9000))
+        guard.deep_sleep(self.rng.randrange(1, 1800) * 1000, modem=self._stays or self.rng.random() < 0.5)
+
+    def check(self, status):
+        self.statuses += 1
+        if self.counts and not status["counted"]:
+            return  # until the first reading after a boot, what came while the device was off is unknown
+        above = status["carried_octets"] - self.ip_octets
+        assert above >= -status["unseen_octets"], f"under-count by {-above} octets"
+        assert above <= status["error_bound_octets"], f"{above} above, bound {status['error_bound_octets']}"
+
+
+@given(LIVES)
+@settings(derandomize=True, max_examples=3, deadline=None)
+def test_what_happens_in_a_few_lives(life):
+    assert Life(life).run().statuses
+
+
+@pytest.mark.proof
+@given(LIVES)
+@settings(derandomize=True, max_examples=20, deadline=None)
+def test_whatever_happens_a_sleeper_counts_enough(life):
+    assert Life(life).run().statuses
