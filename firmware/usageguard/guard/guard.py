@@ -228,7 +228,7 @@ class Guard(Enforcement):
         if left <= 0 or ticks_diff(now, self._fed_at) >= _FEED_MS:
             return 0
         if heard:
-            if not modem.channel.busy:
+            if not modem.channel.busy or not (self._reading or self.admission.reading_ms(now, modem.state == ONLINE)):
                 return 0
             left = min(modem.channel.next_ms(now), left)  # a part of an answer, or of what came beside it
             self._due_at = ticks_add(now, left)
