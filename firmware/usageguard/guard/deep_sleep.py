@@ -88,7 +88,8 @@ def _kept(guard):
     for each in (guard.admission, guard.admission.meter, guard.outbox, guard.outbox._sms):
         if each is not None:
             state = each.__dict__
-            found += [(each, name) for name in sorted(state) if isinstance(state[name], (int, Countdown))]
+            # A bool of MicroPython's is no int.
+            found += [(each, name) for name in sorted(state) if isinstance(state[name], (int, bool, Countdown))]
     return found
 
 

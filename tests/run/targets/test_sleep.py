@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from host_tools.run.run import run_scenario
 from host_tools.run.targets.direct import DirectTarget, sockets
+from host_tools.run.targets.names import SIMULATED
 from host_tools.run.world import IMSI, World
 from host_tools.scenario import file as scenario
 from host_tools.sim.board import DEEPSLEEP, SOFT, WDT
@@ -119,6 +121,16 @@ def test_a_day_of_wakes_every_ten_minutes_costs_one_report_an_hour_and_two_perce
     assert sleeper.world.store.reports_lost(sleeper.world.device_id) == 0
     happened = Counter(event["what"] for event in sleeper.world.log.events)
     assert happened["pdp-up"] == 1, "the data session went on"
+
+
+def test_both_targets_sleep_alike():
+    """The scenario's first hour: what one takes over a sleep the other does too."""
+    text = scenario.find("deep-sleep").read_text("utf-8").replace('"1d"', '"1h"').partition("[expect]")[0]
+    cpython, micropython = (run_scenario(scenario.loads(text, "hour.toml"), name).to_json() for name in SIMULATED)
+    assert cpython["events"] == micropython["events"]
+    device, carrier = micropython["device"], micropython["carrier"]
+    assert device["carried_octets"] == cpython["device"]["carried_octets"]
+    assert 0 <= device["carried_octets"] - carrier["ip_octets"] <= device["error_bound_octets"]
 
 
 def test_a_modem_without_a_counter_counts_asleep_what_it_counts_awake():
