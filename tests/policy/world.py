@@ -31,9 +31,10 @@ PUSH = ["balance", "expiry", "grant", "stop", "billing"]
 
 
 class Reports:
-    """As the collector's store, in a list: what the device reported, and the orders' numbers."""
+    """As the collector's store and its order book, in a list: what the device reported, and the orders' numbers."""
 
     def __init__(self):
+        self.book = self
         self.counter = 0
         self._times = []
         self._reports = []
