@@ -133,12 +133,12 @@ class Hal:
         board = self._board
         if board.get("power") is not None:
             active = board["power_active"]
-            machine.Pin(board["power"], machine.Pin.OUT, value=active if on else 1 - active, hold=False)
+            machine.Pin(board["power"], machine.Pin.OUT, value=active if on else 1 - active, hold=False)  # pyright: ignore[reportCallIssue]
         if board.get("axp2101"):
             self._switch_axp2101(on, *board["axp2101"])
         if on:
             for pin, level in board.get("hold") or ():
-                machine.Pin(pin, machine.Pin.OUT, value=level, hold=False)  # `deep_sleep` holds it
+                machine.Pin(pin, machine.Pin.OUT, value=level, hold=False)  # `deep_sleep` holds it  # pyright: ignore[reportCallIssue]
 
     def _switch_axp2101(self, on, sda, scl, dc3_mv, bldo1_mv):
         from usageguard.hal.axp2101 import switch
@@ -174,8 +174,8 @@ class Hal:
         board = self._board
         for pin, _ in [(board.get("power"), 1)] + list(board.get("hold") or ()):
             if pin is not None:
-                machine.Pin(pin, hold=True)
-        esp32.gpio_deep_sleep_hold(True)
+                machine.Pin(pin, hold=True)  # pyright: ignore[reportCallIssue]
+        esp32.gpio_deep_sleep_hold(True)  # pyright: ignore[reportAttributeAccessIssue]
         machine.deepsleep(ms)
 
     def reset(self):
