@@ -102,6 +102,8 @@ class Terminal:
         self.words = words
         self._lines = queue.SimpleQueue()
         self.seen = []
+        # Tests that a shell has started in the background ignore Ctrl-C, and so would what they start.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from host_tools.cli import main; main()", *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
