@@ -16,8 +16,8 @@ test: $(READY)
 	$(BIN)/pytest -n auto --dist loadfile -m "not realtime and not proof"
 	$(BIN)/pytest -n 3 --dist loadfile -m "realtime and not proof"
 
-# Every scenario on both targets, torture, soak, random lives, a sample of mutants, boards in real time: some 12 minutes
-# on two cores.
+# Every scenario on both targets, torture, soak, random lives, a sample of mutants, boards in real time: some eight
+# minutes on two cores.
 proof: $(MUTANTS)
 	$(BIN)/pytest -n auto --dist worksteal -m "proof and not realtime"
 	$(BIN)/pytest -n 4 --dist worksteal -m "proof and realtime"

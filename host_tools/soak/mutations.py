@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from host_tools.base import paths
-from host_tools.collector import intake, store
+from host_tools.collector import intake, order_book
 
 paths.use_firmware()
 
@@ -198,7 +198,7 @@ def short_message_sent_once() -> contextlib.AbstractContextManager[Any]:
 
 def refused_order_repeated() -> contextlib.AbstractContextManager[Any]:
     """The collector repeats an order that the device has refused, and holds the others back."""
-    return mock.patch.object(store.Store, "_refusals", return_value=())
+    return mock.patch.object(order_book.OrderBook, "refusal", return_value="")
 
 
 def stop_waits_its_turn() -> contextlib.AbstractContextManager[Any]:
