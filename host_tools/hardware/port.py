@@ -183,6 +183,7 @@ class Port:
     def _interrupt(self) -> None:
         try:
             self._link.enter_raw_repl(soft_reset=False, timeout_overall=2)
+            self._link.exec_raw("")  # a Ctrl-C during the start may restart it once more
         except TransportError:  # Ctrl-C arrived during the start, or during an exchange
             self._link.serial.reset_input_buffer()  # pyright: ignore - as in `fileno`
             self._link.enter_raw_repl(soft_reset=False)
