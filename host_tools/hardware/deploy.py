@@ -334,14 +334,24 @@ def _is_error(line: str) -> bool:
     return name.isidentifier() and name.endswith(("Error", "Exception", "Exit", "Interrupt"))
 
 
+def _root(device: Port) -> list[str]:
+    """The names in the board's root folder. A board that was interrupted in its start may lose what is sent to it."""
+    listing = "__import__('os').listdir('/')"
+    device.repl()
+    try:
+        return device.ask(listing)
+    except UsageError:
+        device.repl()
+        return device.ask(listing)
+
+
 @contextlib.contextmanager
 def maintained(device: Port) -> Iterator[None]:
     """Boots the board to its REPL, without the application and the watchdog, and with an empty heap.
 
     If the work done there fails or is interrupted, the board is restarted with the set in force, if it still answers.
     """
-    device.repl()
-    if "slots.py" in device.ask("__import__('os').listdir('/')"):
+    if "slots.py" in _root(device):
         device.run("open('/maintenance', 'w').close()")
         device.restart()
         if not device.reach_repl(MAINTENANCE_S):
