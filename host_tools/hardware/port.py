@@ -37,7 +37,6 @@ _GREETINGS = (MAINTENANCE, BANNER, "raw REPL")
 _CTRL_B = b"\x02"
 _END = b"\x04"  # of a program's output
 _TURN_S = 0.01
-_KNOWN_TURNS = 30  # until a lost port is known to be lost
 _ONCE = 4096  # bytes read at once
 # The answer to the command has to leave the chip before the reset.
 _RESTART = "import machine, time\ntime.sleep_ms(100)\nmachine.reset()"
@@ -153,14 +152,11 @@ class Port:
         return UsageError("--port", self.name, "the board is gone", "check the cable and try again")
 
     def _is_there(self) -> bool:
-        """Whether the port can still be read; mpremote reports a lost port as an unexpected answer too, and perhaps
-        before the system knows."""
-        for _ in range(_KNOWN_TURNS):
-            try:
-                self._link_read()
-            except _LOST:
-                return False
-            time.sleep(_TURN_S)
+        """Whether the port can still be read; mpremote reports a lost port as an unexpected answer too."""
+        try:
+            self._link_read()
+        except _LOST:
+            return False
         return True
 
     def repl(self) -> None:
@@ -183,7 +179,6 @@ class Port:
     def _interrupt(self) -> None:
         try:
             self._link.enter_raw_repl(soft_reset=False, timeout_overall=2)
-            self._link.exec_raw("")  # a Ctrl-C during the start may restart it once more
         except TransportError:  # Ctrl-C arrived during the start, or during an exchange
             self._link.serial.reset_input_buffer()  # pyright: ignore - as in `fileno`
             self._link.enter_raw_repl(soft_reset=False)
