@@ -71,7 +71,9 @@ def show(
 
 @app.command(cls=_Fit)
 def fit(
-    usage: Annotated[Path, typer.Argument(metavar="USAGE", help="CSV (time, octets), or the collector's database")],
+    usage: Annotated[
+        Path, typer.Argument(metavar="USAGE", help="CSV, as a carrier's portal exports it, or the collector's database")
+    ],
     plans: Annotated[list[str], typer.Option("--plans", metavar="FILE...", help="files with a plan each")],
     json_file: JsonOption = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="a picture: .png, .svg or .html")] = None,
@@ -81,6 +83,12 @@ def fit(
     utc_offset_min: Annotated[
         int, typer.Option(min=-720, max=840, help="zone of times and dates without a zone")
     ] = 480,
+    layout: Annotated[
+        str, typer.Option("--format", metavar="PORTAL", help="whose export it is, if its columns do not tell")
+    ] = "",
+    unit: Annotated[str, typer.Option(metavar="UNIT", help="of its amounts: B, KB, MB or GB, by 1024")] = "",
+    rows: Annotated[str, typer.Option(metavar="day|month", help="what a date in it stands for")] = "",
+    dates: Annotated[str, typer.Option(metavar="dmy|mdy", help="the order of day and month in it")] = "",
 ) -> None:
     """Find the plan that suits past usage best: replays it under each plan, with and without the guard."""
     extras.need("plan fit", "report")
@@ -90,13 +98,14 @@ def fit(
     from host_tools.planning.fit import fit as find
     from host_tools.planning.source import load
     from host_tools.planning.table import show_fit
+    from host_tools.platforms.exports.read import Asked
 
     if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".html"):
         raise UsageError("--plot", str(plot), "is not a picture format", "name it .png, .svg or .html")
     if plot is not None:
         files.writable("--plot", plot)
     sources = [load(each) for each in plans]
-    history = histories.load(usage, utc_offset_min)
+    history = histories.load(usage, Asked(layout, unit, rows, dates, utc_offset_min))
 
     def watched(items: Any) -> Any:
         return track(items, "Replaying", console=err, disable=not err.is_terminal, transient=True)

@@ -2,25 +2,21 @@
 
 A history has a curve for each device: octets since its first point, against time, linear between points.
 
-CSV: the first line has the names of the columns: `time` (ISO 8601) or `date`, `octets` or `carried_octets`, optionally
-`packets` and `device`; others are ignored. A row has the octets from its time on: of that day for a date, else up to
-the device's next row. If at least half of a device's rows have the same distance, no row lasts longer than that, so
-that nothing was used in a gap. The last row lasts as long as the usual one, or as the one before it. Times without a
-zone are in the zone that the caller names. Rows may be in any order.
+CSV: as `platforms.exports` reads it. A row has the octets of its day or month, or those up to its end; without either,
+those up to the device's next row. If at least half of a device's rows have the same distance, no such row lasts longer
+than that, so that nothing was used in a gap; the last one lasts as long as the usual one, or as the one before it.
+Octets are spread evenly over the time of a row. Rows may be in any order, and may overlap.
 
 Database: a device's lifetime octets, as reports told them, from the first report that arrived to the last one.
 """
 
 from __future__ import annotations
 
-import csv
 import sqlite3
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from functools import lru_cache
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +26,13 @@ from numpy.typing import NDArray
 from host_tools.base import days, files
 from host_tools.base.errors import UsageError
 from host_tools.base.units import quote
+from host_tools.platforms.exports import read as exports
+from host_tools.platforms.exports.read import MOST_OCTETS, Asked
 
 Ints = NDArray[np.int64]
 
-MOST_OCTETS = 1 << 44  # of a device, 16 TB: so that rated octets fit 64 bits
-_LEAST_PACKET = 20  # octets of an IPv4 header, RFC 791 section 3.1
-_LAST_S = 65_536 * days.DAY_S  # a device's dates end there, in 2179
 _SQLITE = b"SQLite format 3\0"
-_TIMES = ("time", "date")
-_OCTETS = ("octets", "carried_octets")
-_HINT = "name a CSV file with the columns time and octets, or the collector's database"
+_HINT = f"{exports.HINT}, or the collector's database"
 
 
 @dataclass(frozen=True)
@@ -81,162 +74,50 @@ class History:
         return sum(curve.seconds for curve in self.curves)
 
 
-def load(path: Path, utc_offset_min: int = 480) -> History:
-    """Reads a file of either kind. UsageError for bad input."""
+def load(path: Path, asked: Asked) -> History:
+    """Reads a file of either kind; `asked` says of a CSV file what it does not say itself. UsageError for bad input."""
     try:
         with path.open("rb") as file:
             head = file.read(len(_SQLITE))
-        if head == _SQLITE:
-            return _database(path)
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return read_csv(file, path.name, timezone(timedelta(minutes=utc_offset_min)))
-    except UnicodeDecodeError:
-        raise UsageError(path.name, "", "is not UTF-8 text", f"save it as UTF-8, or {_HINT}") from None
     except OSError as error:
         raise files.unreadable(error, str(path), _HINT) from None
+    return _database(path) if head == _SQLITE else from_export(exports.load(path, asked))
 
 
 # --- CSV ---
 
 
-class _Rows:
-    """The rows of a device in the order of the file; a length is 0 for a row that lasts up to the next."""
-
-    def __init__(self) -> None:
-        self.times, self.lengths, self.octets, self.packets, self.lines = (array("q") for _ in range(5))
-
-
-def read_csv(lines: Iterable[str], where: str, zone: timezone) -> History:
-    """`load` for the lines of a CSV file."""
-    reader = csv.reader(lines, strict=True)
-    devices: dict[str, _Rows] = {}
-    try:
-        columns = _columns(next(reader, []), where)
-        for row in reader:
-            if row and any(row):
-                _take(row, reader.line_num, columns, devices, where, zone)
-    except csv.Error as error:
-        raise UsageError(where, f"line {reader.line_num}", f"is not CSV: {error}") from None
-    if not devices:
-        raise UsageError(where, "", "has no rows of usage", _HINT)
-    counted = columns.packets is not None
-    return History(where, [_curve(device, devices[device], where, counted) for device in sorted(devices)])
+def from_export(export: exports.Export) -> History:
+    """The curves of a portal's export. UsageError for rows that make none."""
+    curves = [_curve(device, export.sims[device], export) for device in sorted(export.sims)]
+    return History(export.where, curves, export.notes)
 
 
-@dataclass(frozen=True)
-class _Columns:
-    time: int
-    octets: int
-    octets_name: str
-    packets: int | None
-    device: int | None
-    many: int
-
-
-def _columns(names: list[str], where: str) -> _Columns:
-    if not names:
-        raise UsageError(where, "", "is empty", _HINT)
-    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
-        if len(names) == 1 and sign in names[0]:
-            raise UsageError(where, "line 1", f"its columns are set apart by {name}", "save it with commas")
-    names = [name.strip().lower() for name in names]
-    for name in (*_TIMES, *_OCTETS, "packets", "device"):
-        if names.count(name) > 1:
-            raise UsageError(where, "line 1", f'the column "{name}" is not unique', "keep one of them")
-
-    def one_of(choices: Sequence[str]) -> int:
-        there = [name for name in choices if name in names]
-        if len(there) == 1:
-            return names.index(there[0])
-        both = [f'"{name}"' for name in choices]
-        if there:
-            raise UsageError(where, "line 1", f"there are both columns {' and '.join(both)}", "keep one of them")
-        problem = f"there is no column {' or '.join(both)}"
-        raise UsageError(where, "line 1", problem, "name one of them in the first line")
-
-    def optional(name: str) -> int | None:
-        return names.index(name) if name in names else None
-
-    time, octets = one_of(_TIMES), one_of(_OCTETS)
-    return _Columns(time, octets, names[octets], optional("packets"), optional("device"), len(names))
-
-
-def _take(row: list[str], line: int, columns: _Columns, devices: dict[str, _Rows], where: str, zone: timezone) -> None:
-    if len(row) != columns.many:
-        problem = f"has {len(row)} fields, the first line {columns.many}"
-        raise UsageError(where, f"line {line}", problem, "give each column a value")
-    device = row[columns.device].strip() if columns.device is not None else ""
-    if columns.device is not None and not device:
-        raise UsageError(where, f"line {line}, device", "is empty", "name the device")
-    at, length = _time(row[columns.time].strip(), line, where, zone)
-    rows = devices.get(device)
-    if rows is None:
-        rows = devices[device] = _Rows()
-    rows.times.append(at)
-    rows.lengths.append(length)
-    octets = _count(row[columns.octets], columns.octets_name, line, where)
-    packets = 0 if columns.packets is None else _count(row[columns.packets], "packets", line, where)
-    if packets * _LEAST_PACKET > octets:
-        problem = f"{packets} packets in {octets} octets"
-        raise UsageError(where, f"line {line}, packets", problem, f"a packet has {_LEAST_PACKET} octets or more")
-    rows.octets.append(octets)
-    rows.packets.append(packets)
-    rows.lines.append(line)
-
-
-def _count(text: str, name: str, line: int, where: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        problem = "is empty" if not text.strip() else f"{quote(text)} is not a whole number"
-        raise UsageError(where, f"line {line}, {name}", problem, "give octets, as in 1048576") from None
-    if not 0 <= count <= MOST_OCTETS:
-        problem = f"{count} is negative" if count < 0 else f"{quote(text)} is more than 2^44"
-        raise UsageError(where, f"line {line}, {name}", problem, "give a number from 0 to 2^44")
-    return count
-
-
-def _time(text: str, line: int, where: str, zone: timezone) -> tuple[int, int]:
-    """(second, length): the length is a day for a date, and 0, not known yet, for a time."""
-    try:
-        second, length = _second(text, zone)
-    except (ValueError, OverflowError):
-        hint = "give it as in 2026-03-15 or 2026-03-15T08:00:00+08:00"
-        raise UsageError(where, f"line {line}, time", f"{quote(text)} is not a date or time", hint) from None
-    if not days.DAY_S <= second < _LAST_S:
-        raise UsageError(where, f"line {line}, time", f"{quote(text)} is out of range", "give a time of 2000 to 2178")
-    return second, length
-
-
-@lru_cache(maxsize=65_536)  # a fleet's devices are counted at the same times
-def _second(text: str, zone: timezone) -> tuple[int, int]:
-    at = datetime.fromisoformat(text)
-    length = days.DAY_S if len(text) == len("2026-03-15") else 0
-    return days.seconds(at if at.tzinfo else at.replace(tzinfo=zone)), length
-
-
-def _curve(device: str, rows: _Rows, where: str, counted: bool) -> Curve:
+def _curve(device: str, rows: exports.Rows, export: exports.Export) -> Curve:
     columns = (rows.times, rows.lengths, rows.octets, rows.packets, rows.lines)
     arrays = [np.frombuffer(column, np.int64) for column in columns]
-    order = np.argsort(arrays[0], kind="stable")
+    order = np.lexsort((arrays[1], arrays[0]))
     times, lengths, octets, packets, lines = (column[order] for column in arrays)
-    steps = np.diff(times)
-    if len(steps) and not steps.all():
-        twin = int(np.argmin(steps))
-        of = f" of {quote(device)}" if device else ""
-        problem = f"the time is that of line {lines[twin]}{of}"
-        raise UsageError(where, f"line {lines[twin + 1]}", problem, "give each time once, or add a column device")
     total = int(octets.sum(dtype=object)), int(packets.sum(dtype=object))
     if max(total) > MOST_OCTETS:
         raise UsageError(
-            where, "", "the sum is more than 2^44 octets", "octets are those of each row, not running sums"
+            export.where, "", "the sum is more than 2^44 octets", "octets are those of each row, not running sums"
         )
-    ends = times + np.where(lengths > 0, lengths, _usual(steps, len(times)))
-    if not lengths[-1] and len(steps) == 0:
+    if len(times) > 1:
+        first = np.append(True, (np.diff(times) != 0) | (np.diff(lengths) != 0))
+        begin = np.flatnonzero(first)
+        times, lengths, lines = times[begin], lengths[begin], lines[begin]
+        octets, packets = np.add.reduceat(octets, begin), np.add.reduceat(packets, begin)
+    if not lengths[-1] and len(times) == 1:
         hint = "give two rows or more, or dates"
-        raise UsageError(where, f"line {lines[0]}, time", "a single time has no length", hint)
-    ends[:-1] = np.minimum(ends[:-1], times[1:])
-    return Curve(device, *_points(times, ends, octets, packets if counted else None))
+        raise UsageError(export.where, f"line {lines[0]}, time", "a single time has no length", hint)
+    steps = np.diff(times)
+    ends = times + np.where(lengths > 0, lengths, _usual(steps, len(times)))
+    ends[:-1] = np.where(lengths[:-1] > 0, ends[:-1], np.minimum(ends[:-1], times[1:]))
+    counted = packets if export.has_packets else None
+    if (ends[:-1] > times[1:]).any() or not steps.all():
+        return Curve(device, *_overlapping(times, ends, octets, counted))
+    return Curve(device, *_points(times, ends, octets, counted))
 
 
 def _usual(steps: Ints, rows: int) -> Ints:
@@ -263,6 +144,27 @@ def _points(times: Ints, ends: Ints, octets: Ints, packets: Ints | None) -> tupl
         return sums[keep]
 
     return at[keep], running(octets), None if packets is None else running(packets)
+
+
+def _overlapping(times: Ints, ends: Ints, octets: Ints, packets: Ints | None) -> tuple[Ints, Ints, Ints | None]:
+    """The curve of sessions that overlap: each adds what it has used by then, rounded down until it ends."""
+    at = np.unique(np.concatenate((times, ends)))
+    sessions = list(zip(times.tolist(), ends.tolist(), strict=True))
+
+    def running(counts: Ints) -> Ints:
+        sums, ended, begun = [], 0, 0
+        active: list[tuple[int, int, int]] = []
+        each = counts.tolist()
+        for now in at.tolist():
+            while begun < len(sessions) and sessions[begun][0] < now:
+                active.append((*sessions[begun], each[begun]))
+                begun += 1
+            ended += sum(count for _, end, count in active if end <= now)
+            active = [session for session in active if session[1] > now]
+            sums.append(ended + sum(count * (now - start) // (end - start) for start, end, count in active))
+        return np.array(sums, np.int64)
+
+    return at, running(octets), None if packets is None else running(packets)
 
 
 # --- the collector's database ---

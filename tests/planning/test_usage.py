@@ -10,7 +10,10 @@ import pytest
 from host_tools.base.errors import UsageError
 from host_tools.collector.store import Store
 from host_tools.collector.verify import Report
-from host_tools.planning.usage import load, read_csv
+from host_tools.planning import usage
+from host_tools.planning.usage import from_export
+from host_tools.platforms.exports.read import Asked
+from host_tools.platforms.exports.read import read as read_export
 from tests.collector.sealed import fields
 
 CHINA = timezone(timedelta(hours=8))
@@ -19,7 +22,11 @@ HOUR, DAY = 3_600, 86_400
 
 
 def read(text):
-    return read_csv(text.splitlines(keepends=True), "u.csv", CHINA)
+    return from_export(read_export(text, "u.csv", Asked()))
+
+
+def load(path):
+    return usage.load(path, Asked())
 
 
 def points(curve):
@@ -82,10 +89,10 @@ def test_devices_packets_zones_and_columns_nobody_knows():
         ("date,octets\n2026-02-30,1\n", 'line 2, time: "2026-02-30" is not a date or time'),
         ("date,octets\nyesterday,1\n", 'line 2, time: "yesterday" is not a date or time'),
         ("date,octets\n1999-03-01,1\n", 'line 2, time: "1999-03-01" is out of range'),
-        ("date,octets\n2026-03-01,1\n2026-03-02,1\n2026-03-01,1\n", "line 4: the time is that of line 2"),
+        ("date,octets\n2026-03-01,1\n2026-03-02,1\n2026-03-01,1\n", "line 4: is line 2 once more; remove it"),
         (
             "time,octets,device\n2026-03-01T00:00,1,a\n2026-03-01T00:00,1,a\n",
-            'line 3: the time is that of line 2 of "a"',
+            'line 3: is line 2 once more',
         ),
         ("time,octets\n2026-03-01T00:00,1\n", "line 2, time: a single time has no length"),
         ("date,octets,device\n2026-03-01,1, \n", "line 2, device: is empty"),
@@ -197,5 +204,5 @@ def test_files_that_cannot_be_read(tmp_path):
         load(tmp_path / "none.csv")
     binary = tmp_path / "x.csv"
     binary.write_bytes(b"date,octets\n\xff\xfe,1\n")
-    with pytest.raises(UsageError, match=r"x\.csv: is not UTF-8 text"):
+    with pytest.raises(UsageError, match=r"x\.csv: is neither UTF-8 nor GBK text"):
         load(binary)

@@ -1,0 +1,1 @@
+"""Reads the usage that carriers' portals export as CSV."""
