@@ -41,15 +41,17 @@ class Bundle:
         return written(_Outside(self.package, self._names, {**self._trees, "": tree}, "").visit(tree))
 
     def alias(self, module: str) -> str:
-        """A source that stands for a merged module, for code that imports it by its name."""
-        meant = [(name, _meaning(self._trees, module, name)) for name in bound(self._trees[module])]
+        """A source that stands for a merged module, for code that imports it by its name: without what is private."""
+        public = (name for name in bound(self._trees[module]) if not name.startswith("_"))
+        meant = [(name, _meaning(self._trees, module, name)) for name in public]
         names = [_as(self._names[entity], name) for name, entity in meant if entity and entity in self._names]
         return f"from {self.package} import {', '.join(names)}\n"
 
-
     def names(self, modules: Iterable[str]) -> set[str]:
-        """What those modules define, by its names in the merged one."""
-        return {name for (module, _), name in self._names.items() if module in modules}
+        """What those modules define for others, by its names in the merged one."""
+        return {
+            final for (module, name), final in self._names.items() if module in modules and not name.startswith("_")
+        }
 
 
 def imported(text: str, package: str) -> set[str]:
