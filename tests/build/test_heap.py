@@ -95,16 +95,7 @@ def test_the_set_keeps_no_more_than_its_budget(booted, family):
     within(booted[family], BUDGET["booted"][family])
 
 
-TOO_MUCH = pytest.mark.xfail(strict=True, reason="1.2 to 1.5 KB so far")
-
-
-@pytest.mark.parametrize(
-    "family",
-    [
-        *(name for name in boards.families() if name not in (FIRST, "ca", "cipstart", "usocr")),
-        *(pytest.param(name, marks=TOO_MUCH) for name in ("ca", "cipstart", "usocr")),
-    ],
-)
+@pytest.mark.parametrize("family", [name for name in boards.families() if name != FIRST])
 def test_no_dialect_keeps_much_more_than_another(booted, family):
     print(f"{family}: {booted[family] - booted[FIRST]:+} octets")
     assert booted[family] <= booted[FIRST] + DIALECT_MAX

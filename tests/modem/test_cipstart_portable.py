@@ -53,7 +53,7 @@ def with_answers(*answers):
 
 
 AIR780E = with_answers(
-    (b"AT+CIPRXGET=1", b"\r\nERROR\r\n"),
+    (b"AT+CIPRXGET", b"\r\nERROR\r\n"),
     (b"AT+CCID", b"\r\nERROR\r\n"),
     (b"AT+ICCID", b"\r\n+ICCID: 89860012345678901234\r\n\r\nOK\r\n"),
     (b"AT+CCLK?", b'\r\n+CCLK: "2025/03/04,13:06:07+32"\r\n\r\nOK\r\n'),
@@ -294,6 +294,18 @@ class Uncounted(dialogue.Config):
     counter = False
 
 
+def test_command_that_is_not_answered_ends_no_connection_to_which_payload_is_pushed():
+    connection, port, _ = opened(AIR780E)
+    port.answers = ((b"AT+CIFSR", b""), *AIR780E)
+    connection.modem.doubt_context()
+    run(connection.modem, port, 10_000)
+    assert b"AT+CIFSR" in port.sent()
+    assert connection.state == OPEN
+    port.say(b"\r\n+RECEIVE,0,4:\r\nOK\r\n\r\n")
+    run(connection.modem, port, 50)
+    assert taken(connection) == b"OK\r\n"
+
+
 def test_what_is_on_its_way_at_a_close_is_waited_for():
     for pieces, octets, abandoned in ((1, 100, 0), (200, 16_000, 1)):
         connection, port, listener = opened(AIR780E)
@@ -330,7 +342,7 @@ def test_pushed_datagrams_keep_their_bounds():
     assert listener.octets == sum([len(text) for text in texts])
     for text in texts[:3]:
         assert taken(connection) == text
-        assert connection.next_ms(port.now) == 0 or text == b"three"
+        assert connection.modem.next_ms(port.now) == 0 or text == b"three"
         run(connection.modem, port, 5)
     assert connection.rx.any() == 0, "there was no room for the last one"
     assert connection.state == OPEN

@@ -120,6 +120,7 @@ _NOBODY = _Nobody()
 class PushChannel(Channel):
     """A handler registered with `digest.pushes` returns the sink of its payload, or None, and finds the payload's size
     in `digest.payload_left`. The sink gets payload(buf, at, span) as a command's, and torn() if octets were lost.
+    `inboxes`, which can be set, have kept payload: once one waits(), take() is called.
     """
 
     DIGEST = PushDigest
@@ -127,6 +128,7 @@ class PushChannel(Channel):
     def __init__(self, hal, max_line=512):
         super().__init__(hal, max_line)
         self._lost_at = 0
+        self.inboxes = ()
 
     def abort(self):
         self.digest.sink = None
@@ -137,9 +139,15 @@ class PushChannel(Channel):
         digest = self.digest
         if digest.sink is not None and ticks_diff(now, self._lost_at) >= 0:
             digest.resync()
+        for inbox in self.inboxes:
+            if inbox.waits():
+                inbox.take()
         return heard
 
     def next_ms(self, now):
+        for inbox in self.inboxes:
+            if inbox.waits():
+                return 0
         digest = self.digest
         ms = FOREVER_MS if digest.sink is not None and not self.busy else Channel.next_ms(self, now)
         return ms if digest.sink is None else min(ms, max(ticks_diff(self._lost_at, now), 0))

@@ -19,7 +19,12 @@ _DOWN = (b"AT+CNACT=0,0\r", _UP_MS, None, 0)
 _STATES = (b"AT+CNACT?\r", 5_000, None, 0)  # a line for each index, taken as an unsolicited one
 _CCID = (b"AT+CCID\r", 1_000, b"", 0)
 _CNII = (b"AT+CNII=0\r", 1_000, b"+CNII:", 0)
-_CCLK = (b"AT+CCLK?\r", 1_000, b"+CCLK:", 0)  # TS 27.007 8.15
+_A = const(65)  # letters
+_D = const(68)
+_O = const(79)
+_R = const(82)
+_S = const(83)
+_T = const(84)
 
 
 class Ca(Cellular):
@@ -41,14 +46,10 @@ class Ca(Cellular):
         self._sent = Octets()
         self._received = Octets()
         channel.on_urc(b"NORMAL POWER DOWN", self._on_ready)
-        channel.on_urc(b"+APP PDP: 0,ACTIVE", self._on_up)
-        channel.on_urc(b"+APP PDP: 0,DEACTIVE", self._on_down)
-        channel.on_urc(b"+CNACT:", self._on_session)
+        channel.on_urc(b"+APP PDP: 0,", self._on_session)
+        channel.on_urc(b"+CNACT:", self._on_state)
         channel.on_urc(b"+CDNSGIP:", self._on_name)
-        channel.on_urc(b"+CAOPEN:", self._on_open)
-        channel.on_urc(b"+CADATAIND:", self._on_data)
-        channel.on_urc(b"+CASTATE:", self._on_state)
-        channel.on_urc(b"+CARECV:", self._on_unread)
+        channel.on_urc(b"+CA", self._on_socket)
 
     def _activate(self):
         apn = self.config.apn.encode()
@@ -113,22 +114,15 @@ class Ca(Cellular):
         ):
             self.listener.counter(self._sent, self._received)
 
-    def _read_time(self):
-        self._take_clock((yield from self._info(_CCLK)))
-
-    def _tell(self, up):
-        self._up = up
+    def _on_session(self, line, length):
+        """+APP PDP: 0,ACTIVE or +APP PDP: 0,DEACTIVE"""
+        self._up = 1 if line[12] == _A else 0
         if self._awaited:
             self._pause.set(self.now, 0)
+        if not self._up:
+            self._lose_context()
 
-    def _on_up(self, line, length):
-        self._tell(1)
-
-    def _on_down(self, line, length):
-        self._tell(0)
-        self._lose_context()
-
-    def _on_session(self, line, length):
+    def _on_state(self, line, length):
         """+CNACT: <index>,<state>,<address>"""
         if int_field(line, length, 0) == 0:
             self._up = int_field(line, length, 1)
@@ -137,27 +131,18 @@ class Ca(Cellular):
         """+CDNSGIP: 1,<name>,<address>[,<address>], or 0,<error>"""
         self.name_found(text_field(line, length, 2) if int_field(line, length, 0) == 1 else b"")
 
-    def _connection(self, line, length):
-        """The connection that a line names; None where it names none."""
+    def _on_socket(self, line, length):
+        """+CADATAIND: <cid>; +CAOPEN: <cid>,<result>; +CASTATE: <cid>,<state>; +CARECV: <cid>,<octets waiting>. HOT"""
         index = int_field(line, length, 0) - FIRST_ID
-        return self.connections[index] if 0 <= index < CONNECTIONS else None
-
-    def _on_open(self, line, length):
-        connection = self._connection(line, length)
-        if connection:
-            connection.answer = int_field(line, length, 1)
-
-    def _on_data(self, line, length):
-        connection = self._connection(line, length)
-        if connection:
-            connection.readable_hint = True
-
-    def _on_state(self, line, length):
-        connection = self._connection(line, length)
-        if connection:
-            connection.told_state(int_field(line, length, 1))
-
-    def _on_unread(self, line, length):
-        connection = self._connection(line, length)
-        if connection:
-            connection.unread = int_field(line, length, 1)
+        if 0 <= index < CONNECTIONS:
+            connection = self.connections[index]
+            kind = line[3]
+            number = int_field(line, length, 1)
+            if kind == _D:
+                connection.readable_hint = True
+            elif kind == _O:
+                connection.answer = number
+            elif kind == _R:
+                connection.unread = number
+            elif kind == _S and line[4] == _T:
+                connection.told_state(number)

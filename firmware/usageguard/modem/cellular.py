@@ -47,6 +47,7 @@ _CSQ = (b"AT+CSQ\r", 1_000, b"+CSQ:", 0)  # 8.5
 _CESQ = (b"AT+CESQ\r", 1_000, b"+CESQ:", 0)  # 8.69
 _CGSN = (b"AT+CGSN\r", 1_000, b"", 0)  # 5.4
 _CIMI = (b"AT+CIMI\r", 1_000, b"", 0)  # 5.6
+_CCLK = (b"AT+CCLK?\r", 1_000, b"+CCLK:", 0)  # 8.15
 _RADIO_OFF = (b"AT+CFUN=0\r", 15_000, None, 0)  # 8.2
 _RADIO_ON = (b"AT+CFUN=1\r", 15_000, None, 0)
 
@@ -90,8 +91,8 @@ class Cellular(Modem):
         raise NotImplementedError
 
     def _read_time(self):
-        """One call of _network_time(), if the network told the time."""
-        raise NotImplementedError
+        """One call of _network_time(), if the network told the time. Here from a clock that shows the zone's time."""
+        self._take_clock((yield from self._info(_CCLK)))
 
     def __init__(self, hal, channel, config, listener):
         self.tries = Probe(_RETRY_MS, _LONGEST_RETRY_MS, _REFUSALS_A_DAY)

@@ -15,8 +15,6 @@ _POLL_MS = const(15_000)
 _NETWORK = (b"AT+NETOPEN?\r", 5_000, b"+NETOPEN:", 0)
 _LAST_PDN = const(171)  # TS 27.007 9.2.2: the last PDN connection of an LTE device cannot be given up alone
 _CAUSES = const(101)  # the least CME error that is a cause of the network's
-_FIRST_PORT = const(49_152)  # RFC 6335 6
-_PORTS = const(16_384)
 _C = const(67)  # letters
 _E = const(69)
 _O = const(79)
@@ -104,19 +102,9 @@ class Cip(Cellular):
     def _identify(self):
         self.iccid = yield from self._info((b"AT+CICCID\r", 1_000, b"+ICCID:", 0))
 
-    def _start_counter(self):
-        return False
-
-    def _counter_read(self):
-        pass
-
     def _read_time(self):
         text = yield from self._info((b"AT+CCLK?\r", 1_000, b"+CCLK:", 0))  # TS 27.007 8.15
         self._take_clock(text + self._zone if len(text) == _CLOCK else text)
-
-    def free_port(self):
-        """A port for datagrams, hardly one of before: nothing comes that was meant for an earlier connection."""
-        return _FIRST_PORT + self.now % _PORTS
 
     # Unsolicited codes
 

@@ -23,6 +23,8 @@ _ECONNABORTED = const(103)
 _IN_USE = const(9)
 _TIMED_OUT = const(10)
 _UNKNOWN = const(12)
+_FIRST_PORT = const(49_152)  # RFC 6335 6
+_PORTS = const(16_384)
 # One command is under way at a time: the connections share these, and each puts its number in. A datagram's has the
 # address behind the length.
 _SEND = (bytearray(b"AT+CIPSEND=0,1460\r") + bytearray(25), _COMMAND_MS, None, 0x3E)
@@ -137,7 +139,8 @@ class CipConnection(BufferedConnection):
         if self.tcp:
             text = b'AT+CIPOPEN=%d,"TCP","%s",%d\r' % (self.index, self._address.encode(), self._port)
         else:
-            text = b'AT+CIPOPEN=%d,"UDP",,,%d\r' % (self.index, modem.free_port())
+            port = _FIRST_PORT + modem.now % _PORTS  # hardly one of before: nothing comes that was meant for another
+            text = b'AT+CIPOPEN=%d,"UDP",,,%d\r' % (self.index, port)
             self._tail = b',"%s",%d\r' % (self._address.encode(), self._port)
         answer = _UNKNOWN
         for _ in range(_TRIES):

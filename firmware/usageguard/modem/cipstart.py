@@ -17,16 +17,10 @@ _BEGIN = (b"AT+CIICR\r", 85_000, None, 0)  # AT 8.2.11
 _ADDRESS = (b"AT+CIFSR;E0\r", 5_000, b"", 0)
 _CCID = (b"AT+CCID\r", 1_000, b"", 0)
 _ICCID = (b"AT+ICCID\r", 1_000, b"+ICCID:", 0)  # LUAT
-_CCLK = (b"AT+CCLK?\r", 1_000, b"+CCLK:", 0)  # TS 27.007 8.15
 
 # What ends a command beside 3GPP's results, behind the number of a connection or without one (AT 8.2).
-_FINALS = (
-    (b"SEND OK", OK),
-    (b"SEND FAIL", SEND_FAIL),
-    (b"CLOSE OK", OK),
-    (b"SHUT OK", OK),
-    (b"DATA ACCEPT", OK),
-)
+_FAILED = b"SEND FAIL"
+_FINALS = (b"SEND OK", _FAILED, b"CLOSE OK", b"SHUT OK", b"DATA ACCEPT")
 
 
 class Cipstart(Cellular):
@@ -70,22 +64,11 @@ class Cipstart(Cellular):
         yield from self._deactivate()  # the order begins anew
         return False
 
-    def _resume(self):
-        if self.pushes:
-            for connection in self.connections:
-                if connection.inbox.waits():
-                    connection.inbox.take()
-        Cellular._resume(self)
-
     def _take_pushes(self):
         """The modem does not know how to keep payload: what takes it as it comes is loaded now."""
-        from usageguard.at.push import pushing
-        from usageguard.modem.cipstart_inbox import Inbox
+        from usageguard.modem.inbox import take_pushes
 
-        self.channel = pushing(self.hal, self.channel)
-        self.channel.digest.pushes(b"+RECEIVE,", self._on_payload, 1)
-        for connection in self.connections:
-            connection.inbox = Inbox(connection)
+        take_pushes(self).pushes(b"+RECEIVE,", self._on_payload, 1)
         self.pushes = True
 
     def _deactivate(self):
@@ -98,9 +81,6 @@ class Cipstart(Cellular):
 
     def _identify(self):
         self.iccid = (yield from self._info(_CCID)) or (yield from self._info(_ICCID))
-
-    def _read_time(self):
-        self._take_clock((yield from self._info(_CCLK)))
 
     def _connection(self, line, length, field):
         """The connection whose number a line gives; None where it names none."""
@@ -115,10 +95,10 @@ class Cipstart(Cellular):
 
     def _on_final(self, line, length):
         at = 3 if line.find(b", ", 0, 3) == 1 else 0
-        for text, result in _FINALS:
+        for text in _FINALS:
             if line.find(text, at, at + len(text)) == at:
                 digest = self.channel.digest
-                digest.result = result
+                digest.result = SEND_FAIL if text is _FAILED else OK
                 digest.error = 0
                 self.accepted = int_field(line, length, 1)  # DATA ACCEPT:<n>,<octets>
                 return True

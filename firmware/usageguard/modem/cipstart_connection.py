@@ -61,11 +61,6 @@ class CipstartConnection(BufferedConnection):
         self._count(octets)
         return self.inbox and self.inbox.sink(octets)
 
-    def next_ms(self, now):
-        if self.inbox and self.inbox.waits():
-            return 0
-        return BufferedConnection.next_ms(self, now)
-
     def _connect(self, host, port):
         self._begin(host, port)
         self._passed = 0

@@ -12,7 +12,6 @@ _UP = (b"AT+CGACT=1,1\r", _CONTEXT_MS, None, 0)  # 10.1.10
 _DOWN = (b"AT+CGACT=0,1\r", _CONTEXT_MS, None, 0)
 _STATES = (b"AT+CGACT?\r", 5_000, None, 0)  # a line for each context, taken as an unsolicited one
 _EF_ICCID = (b"AT+CRSM=176,12258,0,0,10\r", 5_000, b"+CRSM:", 0)  # 8.18: READ BINARY of EF ICCID (TS 31.102)
-_CCLK = (b"AT+CCLK?\r", 1_000, b"+CCLK:", 0)  # 8.15
 
 
 class Generic(Cellular):
@@ -57,12 +56,6 @@ class Generic(Cellular):
             swapped.append(digits[i])
             swapped.append(digits[i - 1])
         self.iccid = bytes(swapped).replace(b"F", b"")
-
-    def _start_counter(self):
-        return False
-
-    def _read_time(self):
-        self._take_clock((yield from self._info(_CCLK)))
 
     def _on_context(self, line, length):
         """+CGACT: <cid>,<state>"""

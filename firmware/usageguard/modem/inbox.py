@@ -1,9 +1,21 @@
-"""What comes unasked by +RECEIVE, from modems that do not keep payload until it is read; loaded for these alone."""
+"""Payload that comes unasked, from modems that do not keep it until it is read; loaded for these alone."""
 
+from usageguard.at.digest import CME_ERROR, ERROR
+from usageguard.at.push import pushing
 from usageguard.compat import RingIO
 from usageguard.modem.connection import ECONNRESET, OPEN, RX_OCTETS, drain
 
 _PIECE = bytearray(64)
+
+
+def take_pushes(modem):
+    """From now on the modem's connections have an `inbox`; returns the digest, which has to be told what announces."""
+    modem.channel = channel = pushing(modem.hal, modem.channel)
+    for connection in modem.connections:
+        connection.inbox = Inbox(connection)
+        connection.EMPTY = (ERROR, CME_ERROR)  # a read, for what may have got lost, finds nothing in such a modem
+    channel.inboxes = [connection.inbox for connection in modem.connections]
+    return channel.digest
 
 
 class Inbox:

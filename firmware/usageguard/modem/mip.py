@@ -16,7 +16,6 @@ _ASKS = const(10)  # whether the session is up, every 2 s
 _ASK_MS = const(2_000)
 _IMEI = (b"AT+CGSN=1\r", 1_000, b"+CGSN:", 0)  # TS 27.007 5.4; without =1 some answer with their serial number
 _MCCID = (b"AT+MCCID\r", 1_000, b"+MCCID:", 0)
-_CCLK = (b"AT+CCLK?\r", 1_000, b"+CCLK:", 0)  # TS 27.007 8.15
 _NAME_S = const(3_600)  # for which the modem itself keeps an address (TCP 3.16, "cached"); it tells no TTL
 _PDP_LOST = const(3)
 _OPEN = const(79)  # "O", the fifth octet of +MIPOPEN
@@ -74,9 +73,6 @@ class Mip(Cellular):
     def _identify(self):
         self.imei = yield from self._info(_IMEI)
         self.iccid = yield from self._info(_MCCID)
-
-    def _read_time(self):
-        self._take_clock((yield from self._info(_CCLK)))
 
     def _on_session(self, line, length):
         """+MIPCALL: <cid>,<state>[,<address>]"""

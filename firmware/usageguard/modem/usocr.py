@@ -15,7 +15,6 @@ _UP_MS = const(150_000)
 _POLL_MS = const(5_000)
 _CONTEXT_UP = (b"AT+CGACT=1,1\r", _UP_MS, None, 0)  # TS 27.007 10.1.10: says why the network refuses it
 _CONTEXT_DOWN = (b"AT+CGACT=0,1\r", _UP_MS, None, 0)
-_CCLK = (b"AT+CCLK?\r", 1_000, b"+CCLK:", 0)  # TS 27.007 8.15
 _IPV4 = (b"AT+UPSD=0,0,0\r", 1_000, None, 0)  # profile 0 of the internal stack has the context's type, and
 _MAPPED = (b"AT+UPSD=0,100,1\r", 1_000, None, 0)  # runs over <cid> 1
 _UP = (b"AT+UPSDA=0,3\r", _UP_MS, None, 0)
@@ -23,6 +22,8 @@ _DOWN = (b"AT+UPSDA=0,4\r", _UP_MS, None, 0)
 _STATE = (b"AT+UPSND=0,8\r", 5_000, b"+UPSND:", 0)
 _CCID = (b"AT+CCID\r", 1_000, b"+CCID:", 0)
 _UGCNTRD = (b"AT+UGCNTRD\r", 1_000, None, 0)  # a line for each context, taken as unsolicited ones
+_L = const(76)  # letters
+_R = const(82)
 
 
 class Usocr(Cellular):
@@ -47,9 +48,7 @@ class Usocr(Cellular):
         self._received = Octets()
         channel.on_urc(b"+UUPSDA:", self._on_up)
         channel.on_urc(b"+UUPSDD:", self._lose_context)
-        channel.on_urc(b"+UUSORD:", self._on_data)
-        channel.on_urc(b"+UUSORF:", self._on_data)
-        channel.on_urc(b"+UUSOCL:", self._on_closed)
+        channel.on_urc(b"+UUSO", self._on_socket)
         channel.on_urc(b"+UDNSRN:", self._on_name)
         channel.on_urc(b"+UGCNTRD:", self._on_counter)
 
@@ -90,9 +89,6 @@ class Usocr(Cellular):
     def _identify(self):
         self.iccid = yield from self._info(_CCID)
 
-    def _read_time(self):
-        self._take_clock((yield from self._info(_CCLK)))
-
     def _start_counter(self):
         self._counted = False
         if self.config.counter:
@@ -132,12 +128,11 @@ class Usocr(Cellular):
                 return connection
         return None
 
-    def _on_data(self, line, length):
+    def _on_socket(self, line, length):
+        """+UUSORD: <socket>,<octets>, of datagrams +UUSORF; +UUSOCL: <socket>. HOT."""
         connection = self._holder_of(int_field(line, length, 0))
         if connection:
-            connection.readable_hint = True
-
-    def _on_closed(self, line, length):
-        connection = self._holder_of(int_field(line, length, 0))
-        if connection:
-            connection.closed_by_peer()
+            if line[5] == _R:
+                connection.readable_hint = True
+            elif line[6] == _L:
+                connection.closed_by_peer()
