@@ -47,6 +47,7 @@ class Context:
         self.bearer: Bearer | None = None
         self.stack: IpStack | None = None
         self.dns = ""
+        self.bridge: Callable[[Packet], None] | None = None  # takes the packets of a context that a data call has
         self.lost_ports: set[int] = set()  # whose packets a middlebox swallows, for faults
 
     @property
@@ -59,7 +60,7 @@ class Context:
         self.stack = IpStack(
             self._clock,
             bearer.ip,
-            self._emit,
+            self.send,
             receive_buffer=sockets.receive_octets,
             send_buffer=sockets.send_octets,
             mss=sockets.mtu - 40,
@@ -74,7 +75,8 @@ class Context:
             self.stack.drop()
         self.bearer = self.stack = None
 
-    def _emit(self, packet: Packet) -> None:
+    def send(self, packet: Packet) -> None:
+        """A packet of the device; one without a bearer, or beyond the radio's reach, is gone."""
         bearer = self.bearer
         if bearer is None or not self._radio.reachable:
             return
@@ -89,7 +91,7 @@ class Context:
             return
         self._counter.add(packet, 1)
         if packet.dst[1] not in self.lost_ports:
-            self.stack.deliver(packet)
+            (self.bridge or self.stack.deliver)(packet)
 
 
 class Data(Part):
@@ -248,9 +250,7 @@ class Data(Part):
 
     @command("+CGACT", READ, test="(0,1)", manual="TS 27.007 10.1.10", sim=True)
     def _states(self, args: tuple[str, ...]) -> Reply:
-        return [
-            f"+CGACT: {cid},{int(self.contexts[cid].state == UP)}" for cid in sorted(self.definitions)
-        ] or None
+        return [f"+CGACT: {cid},{int(self.contexts[cid].state == UP)}" for cid in sorted(self.definitions)] or None
 
     @command("+CGACT", WRITE, sim=True)
     def _act(self, args: tuple[str, ...]) -> Reply:

@@ -7,6 +7,7 @@ import random
 from host_tools.sim.carrier import Carrier
 from host_tools.sim.clock import Clock
 from host_tools.sim.events import EventLog
+from host_tools.sim.modem.call import Call
 from host_tools.sim.modem.card import CardReader, SimCard
 from host_tools.sim.modem.card_files import CardFiles
 from host_tools.sim.modem.command import Part
@@ -51,9 +52,10 @@ class SimModem:
         self.card_reader = CardReader(port, card)
         self.radio = Radio(port, self.card_reader, carrier)
         self.data = Data(port, self.card_reader, self.radio, carrier)
+        self.call = Call(port, self.data, rng)
         self.short_messages = ShortMessages(port, self.card_reader, self.radio, carrier)
         self.general = General(port, self.card_reader, self.radio, self)
-        standard = Standard(self.general, self.card_reader, self.radio, self.data, self.short_messages)
+        standard = Standard(self.general, self.card_reader, self.radio, self.data, self.short_messages, self.call)
         self.dialect = DIALECTS[profile.dialect](port, standard, self, rng)
         self._connect()
         self.parts: tuple[Part, ...] = (
@@ -62,6 +64,7 @@ class SimModem:
             CardFiles(port, self.card_reader),
             self.radio,
             self.data,
+            self.call,
             self.short_messages,
             Phone(port, self.card_reader, self.radio, self.short_messages),
             *self.dialect.parts,
@@ -75,8 +78,12 @@ class SimModem:
         self.radio.on_registered = self._registered
         self.radio.on_time = self.general.network_time
         self.radio.on_detach = self.data.release_all
-        self.data.on_down = self.dialect.context_down
+        self.data.on_down = self._context_down
         self.data.on_broken = self.dialect.context_broken
+
+    def _context_down(self, cid: int, forget: bool) -> None:
+        self.dialect.context_down(cid, forget)
+        self.call.context_down(cid)
 
     def _registered(self) -> None:
         self.data.resume()

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from host_tools.sim.modem.call import Call
 from host_tools.sim.modem.card import CardReader
 from host_tools.sim.modem.card_files import CardFiles
 from host_tools.sim.modem.command import Part
@@ -18,7 +19,9 @@ from host_tools.sim.modem.radio import Radio
 from host_tools.sim.modem.short_messages import ShortMessages
 from host_tools.sim.modem.sockets import Sockets
 
-STANDARD_PARTS: tuple[type[Part], ...] = (General, CardReader, CardFiles, Radio, Data, ShortMessages, Phone)
+STANDARD_PARTS: tuple[type[Part], ...] = (
+    General, CardReader, CardFiles, Radio, Data, Call, ShortMessages, Phone,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Standard:
     radio: Radio
     data: Data
     short_messages: ShortMessages
+    call: Call
 
 
 class Dialect:

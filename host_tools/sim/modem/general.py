@@ -73,10 +73,7 @@ class General(Part):
     @command("&V", EXEC, manual="EC2x AT: AT&V")
     def _v(self, args: tuple[str, ...]) -> Reply:
         values = self.port.nvm.values
-        return [
-            f"{name}: {values[name]}"
-            for name in ("&C", "&D", "E", "Q", "V", "X", "S0", "S3", "S4", "S5", "S7")
-        ]
+        return [f"{name}: {values[name]}" for name in ("&C", "&D", "E", "Q", "V", "X", "S0", "S3", "S4", "S5", "S7")]
 
     @command("&K", EXEC, manual="flow control, kept for hosts that send it")
     def _k(self, args: tuple[str, ...]) -> Reply:
@@ -91,18 +88,10 @@ class General(Part):
             self.port.after(self.profile.rate_change_ms, self.port.set_rate, rate)
         return None
 
-    # --- calls, which a data modem without a voice plan does not get through ---
-
-    @command("D", EXEC, manual="V.250 6.3.1")
     @command("A", EXEC, manual="V.250 6.3.5")
-    def _dial(self, args: tuple[str, ...]) -> Reply:
+    def _answer_call(self, args: tuple[str, ...]) -> Reply:
         self.port.finish(None, NO_CARRIER)
         return PENDING
-
-    @command("H", EXEC, manual="V.250 6.3.6")
-    @command("+CHUP", EXEC, test="", manual="TS 27.007 6.5")
-    def _hang_up(self, args: tuple[str, ...]) -> Reply:
-        return None
 
     # --- identity ---
 

@@ -86,6 +86,14 @@ class Sockets(Table, frozen=True):
         return self.count - 1
 
 
+class Ppp(Table, frozen=True):
+    """Data calls."""
+
+    vj: bool = True  # whether it takes Van Jacobson compression of TCP headers
+    # What the host is told when the network ends the session: LCP's end and NO CARRIER, the latter alone, or nothing
+    ending: Literal["terminate", "no-carrier", "silence"] = "terminate"
+
+
 class Sms(Table, frozen=True):
     slots: Count
     send_ms: Ms
@@ -110,6 +118,7 @@ class Profile(Table, frozen=True):
     sockets: Sockets
     sms: Sms
     delay_ms: dict[str, Ms]  # by command name; "*" for the others
+    ppp: Ppp = Ppp()
     counter: Counter | None = None  # of a modem that has one
     quirks: dict[str, Quirk] = {}  # of the dialect; `load` adds the usual values of the others
     ranges: dict[str, str] = {}  # of settings, as the test form prints them, where they differ from the dialect's

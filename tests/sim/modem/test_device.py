@@ -75,7 +75,7 @@ def test_stored_profile_outlives_the_supply(rig):
         ("AT+CMEE=7", "\r\n+CME ERROR: 50\r\n"),
         ("AT+CMEE=1,1", "\r\n+CME ERROR: 50\r\n"),
         ("ATS3?", "\r\n013\r\n\r\nOK\r\n"),
-        ("ATD*99#", "\r\nNO CARRIER\r\n"),
+        ("ATD10086;", "\r\nNO CARRIER\r\n"),
         ("AT+CGSN=1", '\r\n+CGSN: "866425040123458"\r\n\r\nOK\r\n'),
     ],
 )

@@ -43,7 +43,7 @@ class Quectel(Dialect):
         standard.data.keeps_active = quirks["apn_of_active"] == "refused"
         standard.radio.list_gap = str(quirks["cops_gap"])
         standard.radio.access = LTE if quirks["technology"] == "LTE" else EMTC
-        self.sockets = QuectelSockets(port, standard.card_reader, standard.data, rng)
+        self.sockets = QuectelSockets(port, standard.card_reader, standard.data, rng, standard.call.resume)
         files = Files(port)
         self._tls = Tls(port, self.sockets, files, rng)
         self._commands = Commands(port, standard, power)

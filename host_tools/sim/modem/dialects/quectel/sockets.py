@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from host_tools.sim.modem.card import CardReader
-from host_tools.sim.modem.command import command
+from host_tools.sim.modem.command import Handler, command
 from host_tools.sim.modem.data import BROKEN, CONTEXTS, TYPES, UP, Context, Data
 from host_tools.sim.modem.dialects.quectel.options import OPTIONS
 from host_tools.sim.modem.dialects.quectel.socket import (
@@ -43,9 +43,11 @@ class QuectelSockets(Sockets[QuectelSocket]):
 
     settings = (Setting("+QISDE", "(0,1)", "1", "TCP/IP 2.4.18"),)
 
-    def __init__(self, port: Port, card_reader: CardReader, data: Data, rng: random.Random) -> None:
+    def __init__(
+        self, port: Port, card_reader: CardReader, data: Data, rng: random.Random, resume_call: Handler
+    ) -> None:
         super().__init__(port, rng)
-        self._card_reader, self._data = card_reader, data
+        self._card_reader, self._data, self._resume_call = card_reader, data, resume_call
         self.last_error = 0
         self.options = _defaults()
         self._stream: Stream | None = None
@@ -63,9 +65,7 @@ class QuectelSockets(Sockets[QuectelSocket]):
         self.last_error = code
         return SocketError(code)
 
-    def integer(
-        self, args: tuple[str, ...], at: int, low: int, high: int, default: int | None = None
-    ) -> int:
+    def integer(self, args: tuple[str, ...], at: int, low: int, high: int, default: int | None = None) -> int:
         """Parameter `at` as an integer, as of `Port.integer`."""
         try:
             return self.port.integer(args, at, low, high, default)
@@ -443,8 +443,7 @@ class QuectelSockets(Sockets[QuectelSocket]):
     def _online(self, args: tuple[str, ...]) -> Reply:
         stream = self._stream
         if stream is None or stream.socket.state is not State.CONNECTED:
-            self.port.finish(None, NO_CARRIER)
-            return PENDING
+            return self._resume_call(args)
         self._begin_stream(stream.socket)
         return PENDING
 
