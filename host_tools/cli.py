@@ -155,16 +155,20 @@ def collector(
     keys: Annotated[
         Path, typer.Option(metavar="FILE", help="TOML or JSON: device ids with their keys, 64 hexadecimal digits.")
     ],
-    db: Annotated[Path, typer.Option(metavar="FILE", help="The SQLite database. Created if it does not exist.")] = Path(
-        "reports.sqlite"
-    ),
+    db: Annotated[
+        str,
+        typer.Option(metavar="FILE|URL", help="A SQLite file, created if it is not there, or postgresql://USER@HOST/NAME."),
+    ] = "reports.sqlite",
+    keep: Annotated[
+        int, typer.Option(metavar="DAYS", help="Reduce older reports to a figure for each day; 0 for never.", min=0)
+    ] = 0,
     port: Annotated[int, typer.Option(help="The UDP port; 0 picks a free one.", min=0, max=65_535)] = 5683,
     host: Annotated[str, typer.Option(help="The IP address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Receive, verify, store and acknowledge usage reports over CoAP, until Ctrl-C."""
     from host_tools.collector.server import serve
 
-    serve(port, db, keys, host, out)
+    serve(port, db, keys, host, out, keep)
 
 
 @app.command()

@@ -10,6 +10,7 @@ PACKAGE = "usage-guard"
 MODULES = {
     "broker": ("amqtt",),
     "hardware": ("esptool", "littlefs", "mp_image_tool_esp32"),
+    "postgresql": ("psycopg",),
     "report": ("matplotlib", "numpy"),
 }
 """The top-level modules of each extra in `pyproject.toml`."""

@@ -1,167 +1,146 @@
-"""The collector's SQLite file: its tables, and how a file of an earlier collector gets them."""
+"""The connection to the collector's database: a SQLite file, or a PostgreSQL server by its URL.
+
+Both take the same statements, with `?` for a value; what they do not share is in `sqlite`, `postgresql` and `schema`.
+"""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS life (
-    device TEXT NOT NULL,
-    life INTEGER NOT NULL,
-    life_id BLOB,
-    since TEXT NOT NULL,
-    PRIMARY KEY (device, life)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS report (
-    device TEXT NOT NULL,
-    life INTEGER NOT NULL,
-    boot_id INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    received_at TEXT NOT NULL,
-    path TEXT NOT NULL,
-    cycle_id INTEGER NOT NULL,
-    carried_octets INTEGER NOT NULL,
-    rated_octets INTEGER NOT NULL,
-    counter INTEGER NOT NULL,
-    payload BLOB NOT NULL,
-    packets INTEGER,
-    sessions INTEGER,
-    PRIMARY KEY (device, life, boot_id, seq)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS report_counter ON report (device, counter);
-CREATE TABLE IF NOT EXISTS alarm (
-    device TEXT NOT NULL,
-    received_at TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    detail TEXT NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS sim (
-    device TEXT NOT NULL PRIMARY KEY,
-    sim BLOB NOT NULL,
-    since TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS tag (
-    tag TEXT NOT NULL,
-    device TEXT NOT NULL,
-    PRIMARY KEY (tag, device)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS given_order (
-    id INTEGER PRIMARY KEY,
-    device TEXT NOT NULL,
-    given_at TEXT NOT NULL,
-    given_by TEXT NOT NULL,
-    what TEXT NOT NULL,
-    why TEXT NOT NULL,
-    before TEXT NOT NULL,
-    ended TEXT,
-    until TEXT
-) STRICT;
-CREATE INDEX IF NOT EXISTS given_order_device ON given_order (device);
-CREATE TABLE IF NOT EXISTS device_order (
-    device TEXT NOT NULL,
-    counter INTEGER NOT NULL,
-    sent_at TEXT,
-    payload BLOB NOT NULL,
-    given INTEGER,
-    PRIMARY KEY (device, counter)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS device_order_given ON device_order (given);
-CREATE TABLE IF NOT EXISTS refused_order (
-    device TEXT NOT NULL,
-    counter INTEGER NOT NULL,
-    refused_at TEXT NOT NULL,
-    PRIMARY KEY (device, counter)
-) STRICT, WITHOUT ROWID;
-"""
-LAYOUT = 7  # PRAGMA user_version; 0 is a new file, or one without orders
-# Migrations by the layout that they start from; each runs before the schema, on a file that has reports.
-_MIGRATIONS = {
-    0: "ALTER TABLE report ADD COLUMN counter INTEGER NOT NULL DEFAULT 0;",
-    1: "ALTER TABLE report RENAME TO report_1;",
-}
-_WITH_PACKETS = "ALTER TABLE report ADD COLUMN packets INTEGER; ALTER TABLE report ADD COLUMN sessions INTEGER;"
-_WITH_UNTIL = "ALTER TABLE given_order ADD COLUMN until TEXT;"
-_FROM_REPORT_1 = """
-INSERT INTO life SELECT device, 1, NULL, MIN(received_at) FROM report_1 GROUP BY device;
-INSERT INTO report SELECT device, 1, boot_id, seq, received_at, path, cycle_id, carried_octets, rated_octets, counter,
-    payload, NULL, NULL FROM report_1;
-DROP TABLE report_1;
-"""
-_FROM_SENT_ORDER = """
-INSERT INTO device_order SELECT device, counter, sent_at, payload, NULL FROM sent_order;
-DROP TABLE sent_order;
-"""
-
-_SAVEPOINT = "SAVEPOINT part", "RELEASE part", "ROLLBACK TO part"
-BUSY_S = 5.0  # how long a write waits for another program's lock on the file
+Row = tuple[Any, ...]
 
 
-class EarlierLayout(sqlite3.DatabaseError):
-    """The file is an earlier collector's, and is not to be brought up to date."""
+class StoreError(Exception):
+    """The database did not do what it was asked to, and nothing was changed. `hint`: what a person may do about it."""
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(problem)
+        self.hint = hint
 
 
-class Database:
-    """The connection to one file. With `upgrade` it is created if it is not there, and brought up to date if it is of
-    an earlier collector; without, the latter raises EarlierLayout.
+class UnavailableError(StoreError):
+    """It does nothing of the kind now: it is locked, full, broken or cannot be reached."""
 
-    sqlite3.Error: the file is no collector's, or a later one's. Every method may raise it; then nothing was changed.
-    One thread at a time may use it, whichever it is; other processes may use the file meanwhile, and a write waits for
-    them for `busy_s` seconds at the most.
+
+class EarlierLayout(StoreError):
+    """The database is an earlier collector's, and is not to be brought up to date."""
+
+
+class Database(ABC):
+    """One connection. Any method may raise StoreError; then nothing was changed.
+
+    One thread at a time may use it, whichever it is; other processes may use the database meanwhile. All writing is
+    done in a `transaction`, one at a time over all processes.
     """
 
-    def __init__(self, path: str | Path, busy_s: float, upgrade: bool) -> None:
-        self.connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
-        self.execute = self.connection.execute
-        try:
-            self._open(upgrade)
-        except sqlite3.Error:
-            self.close()
-            raise
+    postgresql: bool
+    among: str
+    """A subquery of the texts in one value, that of `listed`."""
+    _depth = 0  # of transactions
 
-    def _open(self, upgrade: bool) -> None:
-        (layout,) = self.execute("PRAGMA user_version").fetchone()
-        if layout > LAYOUT:
-            raise sqlite3.DatabaseError(f"made by a later version: its layout is {layout}, this one's {LAYOUT}")
-        if layout < LAYOUT and not upgrade:
-            raise EarlierLayout if self._has("report") else sqlite3.DatabaseError("not a collector's")
-        # WAL: readers are not blocked by a write. FULL: an acknowledged report survives a power cut.
-        self.execute("PRAGMA journal_mode = WAL")
-        self.execute("PRAGMA synchronous = FULL")
-        if layout == LAYOUT:
-            return
-        with self.transaction():
-            before_lives = self._has("report") and layout < 2
-            steps = [_MIGRATIONS[each] for each in range(layout, 2)] if before_lives else []
-            steps += [_WITH_PACKETS] if 2 <= layout < 5 else []
-            steps += [_WITH_UNTIL] if layout == 6 else []
-            steps += [_SCHEMA, *([_FROM_REPORT_1] if before_lives else [])]
-            steps += [_FROM_SENT_ORDER] if self._has("sent_order") else []
-            for statement in "".join(steps).split(";"):
-                self.execute(statement)
-            self.execute(f"PRAGMA user_version = {LAYOUT}")
+    @abstractmethod
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> list[Row]: ...
 
-    def _has(self, table: str) -> bool:
-        return self.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone() is not None
+    @abstractmethod
+    def _execute_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None: ...
 
-    def close(self) -> None:
-        self.connection.close()
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @abstractmethod
+    def layout(self) -> int:
+        """The layout of its tables; 0 for none, or one that has no number yet."""
+
+    @abstractmethod
+    def has_tables(self) -> bool:
+        """Whether there is a table of a collector's."""
+
+    @abstractmethod
+    def note_layout(self, layout: int) -> None:
+        """Notes the layout beside alembic's own table, for collectors that know no alembic."""
+
+    @abstractmethod
+    def set_up(self) -> None:
+        """How this database is to be written from now on."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Begins a transaction that the caller ends, and waits until no other process is in one. See `transaction`."""
+
+    @property
+    @abstractmethod
+    def _is_open(self) -> bool:
+        """Whether a transaction is to be ended."""
+
+    @property
+    def _is_sound(self) -> bool:
+        """Whether the transaction that is open can go on."""
+        return self._is_open
+
+    @property
+    @abstractmethod
+    def raw(self) -> Any:
+        """The driver's own connection."""
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        """The rows of a statement; none where it has no result."""
+        self._not_lost()
+        return self._execute(statement, values)
+
+    def execute_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        self._not_lost()
+        self._execute_many(statement, rows)
+
+    def _not_lost(self) -> None:
+        """Raises where a transaction has ended by itself: what it has left to do would be done alone."""
+        if self._depth and not self._is_sound:
+            raise UnavailableError("the transaction has ended")
+
+    def first(self, statement: str, values: Sequence[Any] = ()) -> Row | None:
+        rows = self.execute(statement, values)
+        return rows[0] if rows else None
+
+    @staticmethod
+    def listed(texts: Iterable[str]) -> str:
+        """The value for `among`."""
+        return json.dumps([*texts])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is done in the context, or nothing. On disk at its end; inside another one, at that one's end."""
-        # IMMEDIATE takes the write lock first: a transaction that reads and then finds the lock taken fails at once.
-        inside = self.connection.in_transaction
-        begin, end, undo = _SAVEPOINT if inside else ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
-        self.execute(begin)
+        inside = self._depth > 0
+        if inside:
+            self.execute("SAVEPOINT part")
+        else:
+            self.begin()
+        self._depth += 1
         try:
             yield
-            self.execute(end)
+            self.execute("RELEASE SAVEPOINT part" if inside else "COMMIT")
         except BaseException:
-            if self.connection.in_transaction:  # some errors, such as that of a full disk, have ended it
-                self.execute(undo)
-                if inside:
-                    self.execute("RELEASE part")
+            if self._is_open:  # some errors, such as that of a full disk, have ended it
+                for statement in ("ROLLBACK TO SAVEPOINT part", "RELEASE SAVEPOINT part") if inside else ("ROLLBACK",):
+                    self._execute(statement)
             raise
+        finally:
+            self._depth -= 1
+
+
+def is_url(name: str | Path) -> bool:
+    """Whether it names a PostgreSQL server, not a file."""
+    return str(name).startswith(("postgresql://", "postgres://"))
+
+
+def shown(name: str | Path) -> str:
+    """The path, or the URL without what may be secret in it."""
+    if not is_url(name):
+        return str(name)
+    parts = urlsplit(str(name))
+    user, at, host = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"

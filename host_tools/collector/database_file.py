@@ -3,51 +3,44 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from host_tools.base.errors import UsageError
-from host_tools.collector.database import EarlierLayout
+from host_tools.collector.database import EarlierLayout, StoreError, is_url, shown
 
 if TYPE_CHECKING:
     from host_tools.collector.store import Store
 
-DbOption = Annotated[Path, typer.Option(metavar="FILE", help="The collector's SQLite database.")]
-DB = Path("reports.sqlite")
+DbOption = Annotated[
+    str, typer.Option(metavar="FILE|URL", help="The collector's database: a SQLite file, or postgresql://….")
+]
+DB = "reports.sqlite"
 _HINT = "name the file that `usageguard collector --db` has"
-_HINTS = {  # by SQLite's primary result code
-    sqlite3.SQLITE_BUSY: "another program writes to it: try again",
-    sqlite3.SQLITE_FULL: "nothing was changed; make room on its disk",
-    sqlite3.SQLITE_READONLY: "run this as the user who owns it",
-    sqlite3.SQLITE_CANTOPEN: "run this as the user who owns it",
-}
 _AT = "@"
 
 
 @contextmanager
-def opened(db: Path) -> Iterator[Store]:
-    """The store of an existing file. UsageError where it is none, or cannot be used now.
+def opened(db: str) -> Iterator[Store]:
+    """The store of an existing database. UsageError where it is none, or cannot be used now.
 
-    A file of an earlier version is left to the collector, as one of that version may be serving it.
+    One of an earlier version is left to the collector, as one of that version may be serving it.
     """
     from host_tools.collector.store import Store
 
-    if not os.path.isfile(db):  # as against Path.is_file, false also where nobody may look
+    if not is_url(db) and not os.path.isfile(db):  # as against Path.is_file, false also where nobody may look
         raise UsageError("--db", str(db), "is not there", _HINT)
     try:
         with closing(Store(db, upgrade=False)) as store:
             yield store
     except EarlierLayout:
         hint = "start `usageguard collector` with it, which brings it up to date"
-        raise UsageError("--db", str(db), "made by an earlier version", hint) from None
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        raise UsageError("--db", str(db), str(error), _HINTS.get(code, _HINT)) from None
+        raise UsageError("--db", shown(db), "made by an earlier version", hint) from None
+    except StoreError as error:
+        raise UsageError("--db", shown(db), str(error), error.hint or _HINT) from None
     except UnicodeEncodeError as error:  # an argument that the terminal's encoding could not read
         raise UsageError(ascii(error.object), "", "is not text in UTF-8", "set the terminal's encoding") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from aiocoap import ACK, CON, NON, RST, Code, Message
 from aiocoap.error import UnparsableMessage
 from aiocoap.numbers.constants import TransportTuning
 
+from host_tools.collector.database import StoreError, UnavailableError
 from host_tools.collector.order import Order
 from host_tools.collector.sms_payload import user_data
 from host_tools.collector.store import Kept, Outcome, Received, Store
@@ -90,7 +90,7 @@ class Collector:
             return taken
         try:
             kept, acknowledgement = self.keep(taken.received, taken.payload)
-        except sqlite3.Error:
+        except StoreError:
             return self.answer(taken)
         return self.answer(taken, kept, acknowledgement)
 
@@ -121,32 +121,40 @@ class Collector:
         return Exchange(key, request, Received(device, now, "coap", report), payload)
 
     def keep(self, received: Received, payload: bytes) -> tuple[Kept, bytes]:
-        """Stores a verified report; returns the outcome and the acknowledgement. sqlite3.Error: it was not stored."""
+        """Stores a verified report; returns the outcome and the acknowledgement. StoreError: it was not stored."""
         device, report, at = received.device, received.report, received.received_at
         kept = self.store.add(device, report, payload, at, received.path)
         if received.path != "coap":
             return kept, b""
+        order = None
         try:
-            order = self._order(received, kept.outcome is Outcome.NEW)
-        except sqlite3.Error:  # the report is stored, so it is acknowledged; the order goes with another answer
-            order = None
+            if kept.may_have_orders:
+                with self.store.database.transaction():
+                    order = self._order(received, kept)
+        except StoreError:  # the report is stored, so it is acknowledged; the order goes with another answer
+            pass
         return kept, seal_acknowledgement(self._keys[device], device, report, at, order)
 
-    def keep_all(self, exchanges: Sequence[Exchange]) -> list[tuple[Kept, bytes] | sqlite3.Error]:
+    def keep_all(self, exchanges: Sequence[Exchange]) -> list[tuple[Kept, bytes] | StoreError]:
         """`keep` for several at once, which the disk has to write only once: what it returns, or raises, for each."""
-        results: list[tuple[Kept, bytes] | sqlite3.Error] = []
+        results: list[tuple[Kept, bytes] | StoreError] = []
+        has_owner = self.orders is not no_orders  # who is asked with every report, and sees what is stored
         try:
-            with self.store.at_once():
+            with self.store.at_once([] if has_owner else [each.received.device for each in exchanges]):
                 for each in exchanges:
                     try:
                         results.append(self.keep(each.received, each.payload))
-                    except sqlite3.Error as error:
+                    except StoreError as error:
                         results.append(error)
-        except sqlite3.Error as error:
+        except UnavailableError as error:
             return [error] * len(exchanges)
+        except StoreError as error:  # one that was written with others; it is to take none of them with it
+            if len(exchanges) == 1:
+                return [error]
+            return [self.keep_all([each])[0] for each in exchanges]
         return results
 
-    def _order(self, received: Received, new: bool) -> Order | None:
+    def _order(self, received: Received, kept: Kept) -> Order | None:
         """The order to send with the acknowledgement of a report that was stored."""
         device, report, at = received.device, received.report, received.received_at
         book = self.store.book
@@ -154,7 +162,7 @@ class Collector:
         order = None
         if book.pending(device) is None:
             order = self.orders(device, report, at)
-        elif new and self.store.latest(device) == received:
+        elif kept.outcome is Outcome.NEW and self.store.latest(device) == received:
             # The device made this report after the exchanges before it, so it has not applied what is pending.
             order = self.stops(device, report, at)
             if order is None:
@@ -176,7 +184,7 @@ class Collector:
     def sms(self, tpdu: bytes) -> None:
         """Takes the TPDU of a short message, SMS-SUBMIT or SMS-DELIVER.
 
-        Raises MalformedError, BadMacError or sqlite3.Error when nothing was stored.
+        Raises MalformedError, BadMacError or StoreError when nothing was stored.
         """
         try:
             blob = user_data(tpdu)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,7 +56,7 @@ class _Waiting(NamedTuple):
 
 class OrderBook:
     """Orders by (device, counter). One at a time goes to a device: the first that no report shows to be applied or
-    refused, or followed by one that was applied. As with a Store, any method may raise sqlite3.Error."""
+    refused, or followed by one that was applied. As with a Store, any method may raise StoreError."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -107,12 +106,11 @@ class OrderBook:
             for each in self._waiting(device):
                 if each.sent_at is None and not Order.decode(each.payload).without(order).names():
                     self._drop(device, each, State.SUPERSEDED)
-            given = self._db.execute(
+            ((given,),) = self._db.execute(
                 "INSERT INTO given_order (device, given_at, given_by, what, why, before, until)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (device, at.isoformat(), by, what, why, before, until and until.astimezone(UTC).isoformat()),
-            ).lastrowid
-            assert given is not None
+            )
             self._insert(device, msgspec.structs.replace(order, counter=self.next_counter(device)), None, given)
         return given
 
@@ -123,10 +121,10 @@ class OrderBook:
             " WHERE o.device = ? AND sent_at IS NULL AND until <= ?"
         )
         asked = device, at.astimezone(UTC).isoformat()
-        if self._db.execute(query, asked).fetchone() is None:
+        if not self._db.execute(query, asked):
             return
         with self._db.transaction():
-            for row in self._db.execute(query, asked).fetchall():
+            for row in self._db.execute(query, asked):
                 self._drop(device, _Waiting(*row), State.EXPIRED)
 
     def send(self, device: str, at: datetime) -> Order | None:
@@ -185,16 +183,16 @@ class OrderBook:
         """
         where: dict[str, object] = {}
         if id is not None:
-            where["id = ?"] = id
+            where["g.id = ?"] = id
         if devices:
-            where["g.device IN (SELECT value FROM json_each(?))"] = json.dumps([*devices])
+            where[f"g.device IN ({self._db.among})"] = self._db.listed(devices)
         rows = self._db.execute(
-            "SELECT id, g.device, given_at, given_by, what, why, before, until, ended, sent_at,"
+            "SELECT g.id, g.device, given_at, given_by, what, why, before, until, ended, sent_at,"
             " (SELECT refused_at FROM refused_order AS r WHERE r.device = g.device AND r.counter = o.counter),"
             " (SELECT received_at FROM report WHERE report.device = g.device AND report.counter >= o.counter"
             " ORDER BY report.counter, life, boot_id, seq LIMIT 1)"
             " FROM given_order AS g LEFT JOIN device_order AS o ON o.given = g.id"
-            f" WHERE {' AND '.join(where) or 'TRUE'} ORDER BY id",
+            f" WHERE {' AND '.join(where) or 'TRUE'} ORDER BY g.id",
             tuple(where.values()),
         )
         return [_given(*row, now=now) for row in rows]
@@ -221,11 +219,11 @@ class OrderBook:
         if not waiting or waiting[0].sent_at is None:
             return ""
         counter, sent_at, *_ = waiting[0]
-        newest = self._db.execute(
+        newest = self._db.first(
             "SELECT life, boot_id, seq, payload FROM report WHERE device = ? AND received_at <= ?"
             " ORDER BY life DESC, boot_id DESC, seq DESC LIMIT 1",
             (device, sent_at),
-        ).fetchone()
+        )
         before = 0
         if newest:
             *place, payload = newest
@@ -271,10 +269,12 @@ class OrderBook:
         self._db.execute("UPDATE given_order SET ended = ? WHERE id = ?", (ended.value, each.given))
 
     def _applied(self, device: str) -> int:
-        return self._db.execute("SELECT MAX(counter) FROM report WHERE device = ?", (device,)).fetchone()[0] or 0
+        row = self._db.first("SELECT applied FROM newest WHERE device = ?", (device,))
+        return row[0] if row else 0
 
     def _last(self, device: str) -> int:
-        return self._db.execute("SELECT MAX(counter) FROM device_order WHERE device = ?", (device,)).fetchone()[0] or 0
+        ((last,),) = self._db.execute("SELECT MAX(counter) FROM device_order WHERE device = ?", (device,))
+        return last or 0
 
     def _waiting(self, device: str) -> list[_Waiting]:
         """The orders that wait for the device; the first one is sent."""

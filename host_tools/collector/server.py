@@ -9,14 +9,14 @@ import ipaddress
 import os
 import signal
 import socket
-import sqlite3
 import sys
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,6 +24,8 @@ from rich.markup import escape
 from host_tools.base import paths
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import OutputLost, out
+from host_tools.collector import retention
+from host_tools.collector.database import StoreError, is_url, shown
 from host_tools.collector.intake import Collector, Exchange
 from host_tools.collector.keys import HINT, load_keys
 from host_tools.collector.store import Kept, Outcome, Received, Store
@@ -35,6 +37,8 @@ _BUFFER_OCTETS = 1 << 22  # of the socket: what arrives while reports are writte
 _AT_ONCE = 64  # datagrams read before other tasks run
 _MOST_WRITTEN = 100  # reports at once: meanwhile no datagram is read
 _MOST_WAITING = 10_000  # reports waiting for the database; more are refused, and devices send them again
+_REDUCE_S, _REDUCED_S = 0.5, 3600  # between the devices, and after the last one
+_T = TypeVar("_T")
 _DB_HINT = "name a new file, or the database of a collector"
 _NO_SIGNAL = 255  # of <rsrp> and <rsrq>, 3GPP TS 27.007 8.69
 _IP_PKTINFO = 8  # Linux, <linux/in.h>
@@ -63,6 +67,10 @@ class _Front:
             await self._writing
         self._writer.shutdown()
 
+    async def store(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """What `work` returns, or raises, in the thread that uses the store."""
+        return await self._loop.run_in_executor(self._writer, work, *arguments)
+
     def _read(self) -> None:
         for _ in range(_AT_ONCE):
             try:
@@ -85,9 +93,9 @@ class _Front:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WRITTEN))]
             exchanges = [exchange for exchange, _, _ in batch]
-            results = await self._loop.run_in_executor(self._writer, collector.keep_all, exchanges)
+            results = await self.store(collector.keep_all, exchanges)
             for (exchange, remote, source), result in zip(batch, results, strict=True):
-                if isinstance(result, sqlite3.Error):
+                if isinstance(result, StoreError):
                     collector.refusals[f"not stored ({result})"] += 1
                     reply = collector.answer(exchange)
                 else:
@@ -137,17 +145,34 @@ def _source(ancillary: list[Any]) -> list[Any]:
 
 
 @asynccontextmanager
-async def listening(collector: Collector, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
+async def listening(
+    collector: Collector, host: str = "127.0.0.1", port: int = 0, keep: timedelta | None = None
+) -> AsyncIterator[int]:
     """Serves `collector` on UDP while the context is open; yields the port. Raises OSError when it is in use.
 
-    Port 0 picks a free one. While the context is open, only its own thread uses the collector's store and `orders`.
+    Port 0 picks a free one; reports that arrived longer than `keep` ago are reduced to their days. While the context is
+    open, only its own thread uses the collector's store and `orders`.
     """
     with _bound(host, port) as udp:
         front = _Front(collector, udp)
+        tidying = asyncio.create_task(_reduce(front, collector, keep)) if keep else None
         try:
             yield udp.getsockname()[1]
         finally:
+            if tidying:
+                tidying.cancel()
             await front.close()
+
+
+async def _reduce(front: _Front, collector: Collector, keep: timedelta) -> None:
+    """Reduces old reports, a few devices at a time, between which reports are stored."""
+    after = ""
+    while True:
+        try:
+            after = await front.store(retention.reduce, collector.store.database, keep, datetime.now(UTC), after)
+        except StoreError as error:
+            collector.refusals[f"not reduced ({error})"] += 1
+        await asyncio.sleep(_REDUCE_S if after else _REDUCED_S)
 
 
 @contextmanager
@@ -173,7 +198,14 @@ def _alone(db: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def serve(port: int, db: str | Path, keys: str | Path, host: str = "127.0.0.1", console: Console | None = None) -> None:
+def serve(
+    port: int,
+    db: str | Path,
+    keys: str | Path,
+    host: str = "127.0.0.1",
+    console: Console | None = None,
+    keep_days: int = 0,
+) -> None:
     """Runs until Ctrl-C or SIGTERM; prints its address, a line per report, and once a minute a count of refusals.
 
     Raises UsageError for bad input, or when the port or the database is in use.
@@ -185,18 +217,18 @@ def serve(port: int, db: str | Path, keys: str | Path, host: str = "127.0.0.1", 
         ipaddress.ip_address(host)
     except ValueError:
         raise UsageError("--host", "", f'"{host}" is not an IP address', "give one of this machine") from None
-    with _alone(Path(db)):
+    with nullcontext() if is_url(db) else _alone(Path(db)):
         try:
             store = Store(db)
-        except sqlite3.Error as error:
-            raise UsageError(str(db), "", f"is not a database: {error}", _DB_HINT) from None
+        except StoreError as error:
+            raise UsageError(shown(db), "", f"is not a database: {error}", error.hint or _DB_HINT) from None
         try:
-            _run(Collector(store, known), host, port, (console or out).print)
+            _run(Collector(store, known), host, port, (console or out).print, timedelta(days=keep_days))
         finally:
             store.close()
 
 
-def _run(collector: Collector, host: str, port: int, show: Callable[[str], None]) -> None:
+def _run(collector: Collector, host: str, port: int, show: Callable[[str], None], keep: timedelta) -> None:
     stop = asyncio.Event()
     lost: list[OutputLost] = []
 
@@ -214,7 +246,7 @@ def _run(collector: Collector, host: str, port: int, show: Callable[[str], None]
 
     collector.listeners.append(heard)
     try:
-        asyncio.run(_serve(collector, host, port, say, stop))
+        asyncio.run(_serve(collector, host, port, say, stop, keep))
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
             raise UsageError("--host", "", f'"{host}" is not an address of this machine') from None
@@ -226,11 +258,13 @@ def _run(collector: Collector, host: str, port: int, show: Callable[[str], None]
         raise lost[0]
 
 
-async def _serve(collector: Collector, host: str, port: int, say: Callable[[str], None], stop: asyncio.Event) -> None:
+async def _serve(
+    collector: Collector, host: str, port: int, say: Callable[[str], None], stop: asyncio.Event, keep: timedelta
+) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # also when a shell started it with SIGINT ignored
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     printed: Counter[str] = Counter()
-    async with listening(collector, host, port) as bound:
+    async with listening(collector, host, port, keep) as bound:
         say(f"listening on coap://{host}:{bound}/r")
         while not stop.is_set():
             with suppress(TimeoutError):
@@ -253,7 +287,7 @@ def line(received: Received, kept: Kept) -> str:
     cost = f", cost {report.cost_fen:,} fen" if report.cost_fen else ""
     order = f", order {report.counter}" if report.counter else ""
     refused = f", [red]{report.refused} orders refused[/]" if report.refused else ""
-    traffic = "packets {:,}, sessions {:,}".format(*kept.traffic) if kept.traffic else ""
+    traffic = f"packets {report.packets:,}, sessions {report.sessions:,}" if report.packets >= 0 else ""
     details = "".join(f", {part}" for part in (traffic, *evidence(report)) if part)
     mark = "" if kept.outcome is Outcome.NEW else f" [yellow]{kept.outcome.value}[/]"
     return (

@@ -1,23 +1,40 @@
-"""Reports in SQLite. Adding a report twice changes nothing; gaps and contradictions are recorded."""
+"""Reports in a database. Adding a report twice changes nothing; gaps and contradictions are recorded.
+
+For parts that keep something beside the reports, such as what a carrier's platform says of a SIM: `Store.database`
+takes statements, with `transaction` around those that write; their tables are added to `schema`, with a migration. A
+device's figures are `latest`, `as_of` and `days`; what is ordered goes through `book.give`.
+"""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from host_tools.collector.database import BUSY_S, Database
+from host_tools.collector.connect import BUSY_S, connected
 from host_tools.collector.order_book import OrderBook
 from host_tools.collector.tags import Tags
 from host_tools.collector.verify import Report, decode_report
 
 # Figures that never decrease from one (boot_id, seq) to the next.
 _CUMULATIVE = ("cycle_id", "carried_octets", "rated_octets", "counter")
+
+
+_REPORT = (
+    f"INSERT INTO report (device, life, boot_id, seq, received_at, path, {', '.join(_CUMULATIVE)}, payload, packets,"
+    " sessions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_COLUMNS = ("life", "life_id", "boot_id", "seq", *_CUMULATIVE, "applied")
+_NEWEST = (
+    f"INSERT INTO newest (device, {', '.join(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f" ON CONFLICT (device) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS)}"
+)
 
 
 class Outcome(enum.Enum):
@@ -70,12 +87,36 @@ class Alarm:
 class Kept:
     """The outcome of adding a report, and the alarms that it raised. With any outcome the report is on disk.
 
-    `traffic` is that of the period, where a new report tells of it; see `Store.traffic`.
+    `may_have_orders` is false where it is known that no order waits for the device.
     """
 
     outcome: Outcome
     alarms: tuple[Alarm, ...] = ()
-    traffic: tuple[int, int] | None = None
+    may_have_orders: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What a device has reported in a day, by the time when it arrived, UTC: the highest figures of a life."""
+
+    day: date
+    life: int
+    reports: int
+    carried_octets: int
+    rated_octets: int
+
+
+@dataclass(slots=True)
+class _Newest:
+    """The newest report of a device as the database has it, and what decides whether another one just follows it."""
+
+    life: int
+    life_id: bytes | None
+    place: tuple[int, int]
+    figures: tuple[int, ...]
+    applied: int
+    sim: bytes | None
+    has_orders: bool
 
 
 class Store:
@@ -85,17 +126,21 @@ class Store:
     and octets never go back. Lives are numbered from 1 in the order in which they were first heard of; the one with
     the highest number is the present one.
 
-    A file that is not there is created, one of an earlier collector is brought up to date, but not where `upgrade` is
-    false; the default lives in memory. sqlite3.Error: the file is none of these, or a later collector's. Every method
-    may raise it; then nothing was changed. A write waits for `busy_s` seconds at the most while another process has the
-    file locked. One thread at a time may use a store, whichever it is; `life_ids` is for any thread at any time.
+    `name` is a path, or the URL of a PostgreSQL database. What is not there is created, what is an earlier collector's
+    is brought up to date, but not where `upgrade` is false; the default lives in memory. StoreError: it is none of
+    these, or a later collector's. Every method may raise it; then nothing was changed. A write waits for `busy_s`
+    seconds at the most while another process has the database locked. One thread at a time may use a store, whichever
+    it is; `life_ids` is for any thread at any time.
     """
 
-    def __init__(self, path: str | Path = ":memory:", busy_s: float = BUSY_S, upgrade: bool = True) -> None:
-        self._db = Database(path, busy_s, upgrade)
+    def __init__(self, name: str | Path = ":memory:", busy_s: float = BUSY_S, upgrade: bool = True) -> None:
+        self.database = self._db = connected(name, busy_s, upgrade)
         self.book = OrderBook(self._db)
         self.tags = Tags(self._db)
         self._life_ids: dict[str, tuple[bytes, ...]] = {}
+        self._newest: dict[str, _Newest] = {}  # of `at_once`
+        self._rows: list[tuple[Any, ...]] = []  # of `report`, not yet written
+        self._newest_rows: list[tuple[Any, ...]] = []
         for device, life_id in self._db.execute(
             "SELECT device, life_id FROM life WHERE life_id IS NOT NULL ORDER BY device, life"
         ):
@@ -104,9 +149,40 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
-    def at_once(self) -> AbstractContextManager[None]:
-        """What is stored in the context is on disk at its end, and none of it if the end raises sqlite3.Error."""
-        return self._db.transaction()
+    @contextmanager
+    def at_once(self, devices: Iterable[str] = ()) -> Iterator[None]:
+        """What is stored in the context is on disk at its end, and none of it if the end raises StoreError.
+
+        `devices`: those of which reports will be added. Reports that only continue what is known of them are then
+        written together, at the end.
+        """
+        with self._db.transaction():
+            try:
+                self._newest = self._read_newest(devices) if devices else {}
+                yield
+                self._flush()
+            finally:
+                self._newest, self._rows, self._newest_rows = {}, [], []
+
+    def _read_newest(self, devices: Iterable[str]) -> dict[str, _Newest]:
+        rows = self._db.execute(
+            f"SELECT n.device, n.life, n.life_id, boot_id, seq, {', '.join(_CUMULATIVE)}, applied, sim,"
+            " EXISTS (SELECT 1 FROM device_order AS o WHERE o.device = n.device AND o.counter > n.applied AND o.counter"
+            " NOT IN (SELECT r.counter FROM refused_order AS r WHERE r.device = n.device))"
+            f" FROM newest AS n LEFT JOIN sim AS s ON s.device = n.device WHERE n.device IN ({self._db.among})",
+            (self._db.listed(devices),),
+        )
+        return {
+            device: _Newest(life, life_id, (boot_id, seq), tuple(figures), applied, sim, bool(has_orders))
+            for device, life, life_id, boot_id, seq, *figures, applied, sim, has_orders in rows
+        }
+
+    def _flush(self) -> None:
+        if self._rows:
+            with self._db.transaction():
+                self._db.execute_many(_REPORT, self._rows)
+                self._db.execute_many(_NEWEST, self._newest_rows)
+            self._rows, self._newest_rows = [], []
 
     def life_ids(self, device: str) -> tuple[bytes, ...]:
         """The life ids that the device has reported, newest first."""
@@ -116,22 +192,33 @@ class Store:
         others = (known for known in self.life_ids(device) if known != life_id)
         self._life_ids[device] = (life_id, *others)
 
+    def read_life_ids(self, devices: Iterable[str]) -> None:
+        """Looks for life ids of these devices that other collectors have stored."""
+        for device, life_id in self._db.execute(
+            f"SELECT device, life_id FROM life WHERE life_id IS NOT NULL AND device IN ({self._db.among})"
+            " ORDER BY device, life",
+            (self._db.listed(devices),),
+        ):
+            self._remember(device, life_id)
+
     def add(self, device: str, report: Report, payload: bytes, received_at: datetime, path: str) -> Kept:
-        """Stores one verified report; it is on disk when this returns. A second copy changes nothing.
+        """Stores one verified report; it is on disk when this returns, or at the end of `at_once`. A second copy
+        changes nothing.
 
         `report.life_id` is empty where the firmware does not tell it. Then a report whose number is taken by other
         content begins a new life; so it does where two boards claim one life.
         """
         at = received_at.isoformat()
+        if self._follows(device, report, payload, at, path):
+            return Kept(Outcome.NEW, may_have_orders=False)
+        self._flush()
         alarms: list[Alarm] = []
 
         def alarm(kind: str, detail: str) -> None:
             alarms.append(Alarm(device, received_at, kind, detail))
 
         with self._db.transaction():
-            lives = self._db.execute(
-                "SELECT life, life_id FROM life WHERE device = ? ORDER BY life DESC", (device,)
-            ).fetchall()
+            lives = self._db.execute("SELECT life, life_id FROM life WHERE device = ? ORDER BY life DESC", (device,))
             # A firmware that reports no life id may belong to any life.
             mine = [life for life, life_id in lives if not report.life_id or life_id == report.life_id]
             taken = dict(
@@ -140,7 +227,7 @@ class Store:
                     (device, report.boot_id, report.seq),
                 )
             )
-            if any(taken.get(life) == payload for life in mine):
+            if any(taken.get(life) == payload for life in mine) or self._was_removed(device, mine, report):
                 return Kept(Outcome.DUPLICATE)
             life = next((life for life in mine if life not in taken), None)
             if mine and life != mine[0]:
@@ -162,31 +249,77 @@ class Store:
             if detail := self.book.refusal(device, life, report, at):
                 alarm("order_refused", detail)
             self.book.follow(device, report.counter)
-            key = (device, life, report.boot_id, report.seq)
-            figures = tuple(getattr(report, name) for name in _CUMULATIVE)
-            told = (report.packets, report.sessions) if report.packets >= 0 else None
-            self._db.execute(
-                f"INSERT INTO report (device, life, boot_id, seq, received_at, path, {', '.join(_CUMULATIVE)}, payload,"
-                " packets, sessions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*key, at, path, *figures, payload, *(told or (None, None))),
-            )
+            self._db.execute(_REPORT, self._row(device, life, report, payload, at, path))
+            self._note_newest(device, life, report)
             for each in alarms:
-                self._db.execute("INSERT INTO alarm VALUES (?, ?, ?, ?)", (device, at, each.kind, each.detail))
+                self._db.execute(
+                    "INSERT INTO alarm (device, received_at, kind, detail) VALUES (?, ?, ?, ?)",
+                    (device, at, each.kind, each.detail),
+                )
         if report.life_id and report.life_id not in self.life_ids(device):
             self._remember(device, report.life_id)
-        return Kept(Outcome.NEW, tuple(alarms), self.traffic(device, report.cycle_id) if told else None)
+        return Kept(Outcome.NEW, tuple(alarms))
+
+    @staticmethod
+    def _row(device: str, life: int, report: Report, payload: bytes, at: str, path: str) -> tuple[Any, ...]:
+        told = (report.packets, report.sessions) if report.packets >= 0 else (None, None)
+        figures = (report.cycle_id, report.carried_octets, report.rated_octets, report.counter)
+        return (device, life, report.boot_id, report.seq, at, path, *figures, payload, *told)
+
+    def _follows(self, device: str, report: Report, payload: bytes, at: str, path: str) -> bool:
+        """Whether the report only continues what is known of its device, with no order that waits. Then it is stored,
+        with others. Once for each device of `at_once`."""
+        newest = self._newest.pop(device, None)
+        place = report.boot_id, report.seq
+        figures = (report.cycle_id, report.carried_octets, report.rated_octets, report.counter)
+        if (
+            newest is None
+            or newest.has_orders
+            or newest.life_id is None
+            or newest.life_id != report.life_id
+            or place <= newest.place
+            or (report.sim and report.sim != newest.sim)
+            or any(now < before for now, before in zip(figures, newest.figures, strict=True))
+        ):
+            return False
+        self._rows.append(self._row(device, newest.life, report, payload, at, path))
+        applied = max(newest.applied, report.counter)
+        self._newest_rows.append((device, newest.life, newest.life_id, *place, *figures, applied))
+        return True
+
+    def _note_newest(self, device: str, life: int, report: Report) -> None:
+        before = self._db.first("SELECT life, boot_id, seq, applied FROM newest WHERE device = ?", (device,))
+        applied = report.counter if before is None else max(before[3], report.counter)
+        if before is None or (life, report.boot_id, report.seq) > before[:3]:
+            life_ids = self._db.first("SELECT life_id FROM life WHERE device = ? AND life = ?", (device, life))
+            figures = (getattr(report, name) for name in _CUMULATIVE)
+            row = (device, life, *(life_ids or (None,)), report.boot_id, report.seq, *figures, applied)
+            self._db.execute(_NEWEST, row)
+        else:
+            self._db.execute("UPDATE newest SET applied = ? WHERE device = ?", (applied, device))
+
+    def _was_removed(self, device: str, lives: list[int], report: Report) -> bool:
+        """Whether reports of its time were reduced to days: it was among them, or later ones have its figures."""
+        removed = self._db.execute(
+            "SELECT life, below_seq FROM removed WHERE device = ? AND boot_id = ?", (device, report.boot_id)
+        )
+        return any(life in lives and report.seq < below for life, below in removed)
 
     def _sims(self, device: str, sim: bytes, at: datetime) -> Iterator[Alarm]:
         """Notes the SIM that a device reports; the alarms that follow."""
-        before = self._db.execute("SELECT sim FROM sim WHERE device = ?", (device,)).fetchone()
+        before = self._db.first("SELECT sim FROM sim WHERE device = ?", (device,))
         if before == (sim,):
             return
-        self._db.execute("INSERT OR REPLACE INTO sim VALUES (?, ?, ?)", (device, sim, at.isoformat()))
+        self._db.execute(
+            "INSERT INTO sim VALUES (?, ?, ?)"
+            " ON CONFLICT (device) DO UPDATE SET sim = excluded.sim, since = excluded.since",
+            (device, sim, at.isoformat()),
+        )
         if before:
             yield Alarm(device, at, "sim_changed", f"SIM {sim.hex()} after {before[0].hex()}")
         for other, since in self._db.execute(
             "SELECT device, since FROM sim WHERE sim = ? AND device <> ? ORDER BY device", (sim, device)
-        ).fetchall():
+        ):
             yield Alarm(device, at, "sim_elsewhere", f"SIM {sim.hex()} is that of {other} since {since}")
 
     def devices(self) -> list[str]:
@@ -214,11 +347,13 @@ class Store:
 
     def maximum(self, device: str) -> tuple[int, int]:
         """The device's (carried, rated) octets: the highest that it reported in each life, added up."""
-        return self._db.execute(
-            "SELECT IFNULL(SUM(carried), 0), IFNULL(SUM(rated), 0) FROM (SELECT MAX(carried_octets) AS carried,"
-            " MAX(rated_octets) AS rated FROM report WHERE device = ? GROUP BY life)",
+        ((carried, rated),) = self._db.execute(
+            "SELECT CAST(SUM(carried) AS BIGINT), CAST(SUM(rated) AS BIGINT)"
+            " FROM (SELECT MAX(carried_octets) AS carried, MAX(rated_octets) AS rated FROM report WHERE device = ?"
+            " GROUP BY life) AS lives",
             (device,),
-        ).fetchone()
+        )
+        return carried or 0, rated or 0
 
     def traffic(self, device: str, cycle_id: int) -> tuple[int, int] | None:
         """An estimate of the (packets, data sessions) of a period; None where no report has told them.
@@ -226,46 +361,72 @@ class Store:
         A device counts them from each boot on, so the highest of each boot are added up. What a boot had after its last
         full report is not in it.
         """
-        packets, sessions = self._db.execute(
-            "SELECT SUM(packets), SUM(sessions) FROM (SELECT MAX(packets) AS packets, MAX(sessions) AS sessions"
-            " FROM report WHERE device = ? AND cycle_id = ? GROUP BY life, boot_id)",
+        ((packets, sessions),) = self._db.execute(
+            "SELECT CAST(SUM(packets) AS BIGINT), CAST(SUM(sessions) AS BIGINT) FROM (SELECT MAX(packets) AS packets,"
+            " MAX(sessions) AS sessions FROM report WHERE device = ? AND cycle_id = ? GROUP BY life, boot_id) AS boots",
             (device, cycle_id),
-        ).fetchone()
+        )
         return None if packets is None else (packets, sessions)
 
     def reports_received(self, device: str) -> int:
-        return self._db.execute("SELECT COUNT(*) FROM report WHERE device = ?", (device,)).fetchone()[0]
+        ((kept, removed),) = self._db.execute(
+            "SELECT (SELECT COUNT(*) FROM report WHERE device = ?),"
+            " (SELECT CAST(SUM(reports) AS BIGINT) FROM removed WHERE device = ?)",
+            (device, device),
+        )
+        return kept + (removed or 0)
 
     def gaps(self, device: str) -> list[Gap]:
-        """The reports missing within each boot. A loss after the last report of a boot cannot be detected."""
+        """The reports missing within each boot, of the time whose reports are kept. A loss after the last report of a
+        boot cannot be detected."""
+        first = {
+            (life, boot_id): below
+            for life, boot_id, below in self._db.execute(
+                "SELECT life, boot_id, below_seq FROM removed WHERE device = ?", (device,)
+            )
+        }
         missing = []
         last, expected = (0, -1), 0
         rows = self._db.execute(
             "SELECT life, boot_id, seq FROM report WHERE device = ? ORDER BY life, boot_id, seq", (device,)
         )
-        for *boot, seq in rows:
-            if tuple(boot) != last:
-                last, expected = tuple(boot), 0
-            if seq != expected:
-                missing.append(Gap(boot[1], expected, seq - 1, boot[0]))
-            expected = seq + 1
+        for life, boot_id, seq in rows:
+            if (life, boot_id) != last:
+                last = life, boot_id
+                expected = first.get(last, 0)
+            if seq > expected:
+                missing.append(Gap(boot_id, expected, seq - 1, life))
+            expected = max(expected, seq + 1)
         return missing
 
     def reports_lost(self, device: str) -> int:
-        """How many reports `gaps` has."""
-        return self._db.execute(
-            "SELECT IFNULL(SUM(lost), 0) FROM (SELECT MAX(seq) + 1 - COUNT(*) AS lost FROM report WHERE device = ?"
-            " GROUP BY life, boot_id)",
+        """How many reports are missing: those of `gaps`, and of the time before."""
+        ((lost,),) = self._db.execute(
+            "SELECT CAST(SUM(lost) AS BIGINT) FROM (SELECT MAX(seq) + 1 - COUNT(*) - COALESCE((SELECT m.reports"
+            " FROM removed AS m WHERE m.device = r.device AND m.life = r.life AND m.boot_id = r.boot_id), 0) AS lost"
+            " FROM report AS r WHERE device = ? GROUP BY device, life, boot_id) AS boots",
             (device,),
-        ).fetchone()[0]
+        )
+        return lost or 0
+
+    def days(self, device: str) -> list[Day]:
+        """What the device has reported day by day, the oldest first."""
+        rows = self._db.execute(
+            "SELECT day, life, CAST(SUM(reports) AS BIGINT), MAX(carried), MAX(rated) FROM ("
+            "SELECT day, life, reports, carried_octets AS carried, rated_octets AS rated FROM day WHERE device = ?"
+            " UNION ALL SELECT substr(received_at, 1, 10), life, 1, carried_octets, rated_octets FROM report"
+            " WHERE device = ?) AS told GROUP BY day, life ORDER BY day, life",
+            (device, device),
+        )
+        return [Day(date.fromisoformat(day), *figures) for day, *figures in rows]
 
     def lives(self, device: str) -> int:
         """How many lives the device has had."""
-        return self._db.execute("SELECT COUNT(*) FROM life WHERE device = ?", (device,)).fetchone()[0]
+        return self._db.execute("SELECT COUNT(*) FROM life WHERE device = ?", (device,))[0][0]
 
     def alarms(self, device: str) -> list[Alarm]:
         rows = self._db.execute(
-            "SELECT device, received_at, kind, detail FROM alarm WHERE device = ? ORDER BY rowid", (device,)
+            "SELECT device, received_at, kind, detail FROM alarm WHERE device = ? ORDER BY id", (device,)
         )
         return [Alarm(name, datetime.fromisoformat(at), kind, detail) for name, at, kind, detail in rows]
 
@@ -282,11 +443,12 @@ class Store:
 
     def _last_of(self, device: str, life: int) -> tuple[int, int, int]:
         """(boot_id, seq, carried octets) of the last report that the device made in a life."""
-        return self._db.execute(
+        ((boot_id, seq, carried_octets),) = self._db.execute(
             "SELECT boot_id, seq, carried_octets FROM report WHERE device = ? AND life = ?"
             " ORDER BY boot_id DESC, seq DESC LIMIT 1",
             (device, life),
-        ).fetchone()
+        )
+        return boot_id, seq, carried_octets
 
     def _continues(self, device: str, present: tuple[int, bytes | None], report: Report) -> bool:
         """Whether a report with an unknown life id belongs to the present life.
@@ -308,12 +470,12 @@ class Store:
         """Describes each cumulative figure that is below the report before it, or above the report after it."""
         here = (report.boot_id, report.seq)
         columns = f"SELECT boot_id, seq, {', '.join(_CUMULATIVE)} FROM report WHERE device = ? AND life = ?"
-        before = self._db.execute(
+        before = self._db.first(
             f"{columns} AND (boot_id, seq) < (?, ?) ORDER BY boot_id DESC, seq DESC LIMIT 1", (device, life, *here)
-        ).fetchone()
-        behind = self._db.execute(
+        )
+        behind = self._db.first(
             f"{columns} AND (boot_id, seq) > (?, ?) ORDER BY boot_id, seq LIMIT 1", (device, life, *here)
-        ).fetchone()
+        )
         mine = (*here, *(getattr(report, name) for name in _CUMULATIVE))
         for earlier, later in ((before, mine), (mine, behind)):
             if earlier is None or later is None:

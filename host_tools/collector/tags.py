@@ -8,7 +8,7 @@ from host_tools.collector.database import Database
 
 
 class Tags:
-    """As with a Store, any method may raise sqlite3.Error."""
+    """As with a Store, any method may raise StoreError."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -16,7 +16,7 @@ class Tags:
     def add(self, tag: str, devices: Iterable[str]) -> None:
         with self._db.transaction():
             for device in devices:
-                self._db.execute("INSERT OR IGNORE INTO tag VALUES (?, ?)", (tag, device))
+                self._db.execute("INSERT INTO tag VALUES (?, ?) ON CONFLICT DO NOTHING", (tag, device))
 
     def remove(self, tag: str, devices: Iterable[str]) -> None:
         with self._db.transaction():

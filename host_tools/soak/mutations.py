@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from host_tools.base import paths
-from host_tools.collector import intake, order_book
+from host_tools.collector import intake, order_book, store
 
 paths.use_firmware()
 
@@ -204,7 +204,8 @@ def refused_order_repeated() -> contextlib.AbstractContextManager[Any]:
 def stop_waits_its_turn() -> contextlib.AbstractContextManager[Any]:
     """A stop goes behind the orders that wait."""
     order = intake.Collector._order
-    return mock.patch.object(intake.Collector, "_order", lambda self, received, new: order(self, received, False))
+    copy = store.Kept(store.Outcome.DUPLICATE)
+    return mock.patch.object(intake.Collector, "_order", lambda self, received, kept: order(self, received, copy))
 
 
 def path_never_renewed() -> contextlib.AbstractContextManager[Any]:

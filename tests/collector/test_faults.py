@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 import pytest
 from aiocoap import CON, POST, Code, Message
 
+from host_tools.collector.database import StoreError
 from host_tools.collector.intake import Collector
 from host_tools.collector.server import listening
 from host_tools.collector.store import Store
@@ -133,7 +134,7 @@ def test_a_slow_commit_delays_nobody_else(path):
 def test_a_full_database_keeps_what_it_acknowledged(path):
     with closing(Store(path)) as store, serving(store) as (device, other):
         assert ask(device, sealed(seq=0), 1) == (1, Code.CHANGED)
-        (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+        (pages,) = store._db.first("PRAGMA page_count")
         store._db.execute(f"PRAGMA max_page_count = {pages}")
         acknowledged = [0]
         for seq in range(1, 100):
@@ -182,7 +183,7 @@ def test_a_report_that_cannot_be_stored_takes_no_other_with_it(path):
         )
         collector = Collector(store, KEYS)
         first, second, third = collector.keep_all(exchanges(collector, 0, 1, 2))
-        assert isinstance(second, sqlite3.Error)
+        assert isinstance(second, StoreError)
         assert [kept.outcome.value for kept, _ in (first, third)] == ["new", "new"]
     assert kept(path) == [0, 2]
 
@@ -196,7 +197,7 @@ def test_what_the_disk_did_not_take_is_acknowledged_to_nobody(path):
         store._db.execute("CREATE TEMP TRIGGER fails AFTER INSERT ON report BEGIN INSERT INTO late VALUES (1); END")
         collector = Collector(store, KEYS)
         results = collector.keep_all(exchanges(collector, 0, 1))
-        assert all(isinstance(each, sqlite3.Error) for each in results)
+        assert all(isinstance(each, StoreError) for each in results)
         store._db.execute("DROP TRIGGER fails")
         again = collector.keep_all(exchanges(collector, 2))
         assert again[0][0].outcome.value == "new", "nothing is left of what failed"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from host_tools.collector.order import Allowance, Order
 from host_tools.collector.order_book import State
 from host_tools.collector.store import Outcome, Store
+from tests.collector.layouts import seventh
 from tests.collector.sealed import DEVICE, sealed
 from tests.collector.test_intake import T0, Device, World
 
@@ -331,10 +332,13 @@ def test_another_process_gives_and_the_collector_sends(tmp_path):
 
 def test_a_file_of_the_layout_before_takes_orders_for_a_time(tmp_path):
     path = tmp_path / "reports.sqlite"
-    with closing(Store(path)) as store:
-        store.book.give(DEVICE, Order(counter=1, limit=5), T0, by="", what="", why="", before="")
-        store._db.execute("ALTER TABLE given_order DROP COLUMN until")
-        store._db.execute("PRAGMA user_version = 6")
+    seventh(path)
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute("ALTER TABLE given_order DROP COLUMN until")
+        old.execute("PRAGMA user_version = 6")
+        old.execute("INSERT INTO given_order VALUES (1, ?, ?, '', '', '', '', NULL)", (DEVICE, T0.isoformat()))
+        payload = Order(counter=1, limit=5).encode()
+        old.execute("INSERT INTO device_order VALUES (?, 1, NULL, ?, 1)", (DEVICE, payload))
     for _ in range(2):
         with closing(Store(path)) as store:
             assert [(each.state, each.until) for each in store.book.given()] == [(State.WAITING, None)]
@@ -343,7 +347,7 @@ def test_a_file_of_the_layout_before_takes_orders_for_a_time(tmp_path):
 def test_the_orders_of_an_earlier_collector_are_kept(tmp_path):
     path = tmp_path / "reports.sqlite"
     order = Order(counter=1, limit=5)
-    Store(path).close()
+    seventh(path)
     with closing(sqlite3.connect(path)) as old, old:
         old.executescript(
             "DROP TABLE device_order; DROP TABLE given_order; PRAGMA user_version = 5;"

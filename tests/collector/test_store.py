@@ -6,23 +6,34 @@ from datetime import UTC, datetime, timedelta
 
 import cbor2
 import pytest
-from hypothesis import given, settings
+from alembic.script import ScriptDirectory
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from host_tools.collector.database import LAYOUT
+from host_tools.collector.database import StoreError, is_url
+from host_tools.collector.migrations.run import configuration, upgrade
 from host_tools.collector.order import MAX_COUNTER, Order
+from host_tools.collector.postgresql import PostgresqlDatabase
+from host_tools.collector.retention import reduce
+from host_tools.collector.schema import LAYOUT
+from host_tools.collector.sqlite import SqliteDatabase
 from host_tools.collector.store import Gap, Outcome, Store
 from host_tools.collector.verify import Report
+from tests.collector.layouts import seventh
 from tests.collector.sealed import DEVICE, LIFE, WITHOUT_ORDERS, fields, full
 
 T0 = datetime(2025, 6, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def store():
-    with_memory = Store()
-    yield with_memory
-    with_memory.close()
+def empty(store):
+    """The store without anything in it, for another example."""
+    for table in ("life", "report", "newest", "alarm", "sim"):
+        store.database.execute(f"DELETE FROM {table}")
+    store._life_ids.clear()
+    return store
+
+
+SAME_STORE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def add(store, boot_id, seq, octets=0, cycle_id=305, device=DEVICE, at=T0, **more):
@@ -71,9 +82,10 @@ def test_gaps(store):
     assert store.reports_lost(DEVICE) == 5
 
 
+@SAME_STORE
 @given(st.sets(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1), st.randoms())
-def test_gaps_against_counting(keys, rng):
-    store = Store()
+def test_gaps_against_counting(store, keys, rng):
+    empty(store)
     arrival = sorted(keys)
     rng.shuffle(arrival)
     for boot_id, seq in arrival:
@@ -82,12 +94,12 @@ def test_gaps_against_counting(keys, rng):
     last = dict(sorted(keys))
     assert missing == {(b, s) for b, top in last.items() for s in range(top)} - keys
     assert store.reports_lost(DEVICE) == len(missing)
-    store.close()
 
 
+@SAME_STORE
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=20), st.randoms())
-def test_growing_usage_never_alarms_in_any_order(steps, rng):
-    store = Store()
+def test_growing_usage_never_alarms_in_any_order(store, steps, rng):
+    empty(store)
     octets, reports = 0, []
     for seq, step in enumerate(steps):
         octets += step
@@ -97,7 +109,6 @@ def test_growing_usage_never_alarms_in_any_order(steps, rng):
         add(store, 1, seq, octets)
     assert store.alarms(DEVICE) == []
     assert store.latest(DEVICE).report.carried_octets == sum(steps)
-    store.close()
 
 
 @pytest.mark.parametrize(
@@ -195,11 +206,11 @@ def test_boards_that_claim_one_life_are_both_kept(store):
     assert kinds(store).count("sequence_reused") >= 1
 
 
-@settings(deadline=None)
+@SAME_STORE
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), max_size=30))
-def test_whatever_comes_is_kept_once(reports):
+def test_whatever_comes_is_kept_once(store, reports):
     """Lives 1 and 2 with ids, 0 without; any number with any content, in any order."""
-    store = Store()
+    empty(store)
     came = set()
     for life, boot_id, seq, octets in reports:
         report = (bytes([0, 0, 0, life]) if life else b"", boot_id, seq, octets)
@@ -209,14 +220,14 @@ def test_whatever_comes_is_kept_once(reports):
     assert store.reports_received(DEVICE) == len(came)
     kept = {(r.report.boot_id, r.report.seq, r.report.carried_octets) for r in store.history(DEVICE)}
     assert kept == {report[1:] for report in came}
-    store.close()
 
 
-def test_what_is_not_written_whole_is_not_written(store):
+def test_what_is_not_written_whole_is_not_written():
     """A statement that fails and rolls nothing back itself."""
+    store = Store()
     add(store, 1, 0, 100, life_id=LIFE)
     store._db.execute("CREATE TEMP TRIGGER fails BEFORE INSERT ON report BEGIN SELECT RAISE(FAIL, 'no'); END")
-    with pytest.raises(sqlite3.Error, match="no"):
+    with pytest.raises(StoreError, match="no"):
         add(store, 1, 0, 7, life_id=NEXT_LIFE)
     assert (store.lives(DEVICE), store.life_ids(DEVICE), store.alarms(DEVICE)) == (1, (LIFE,), [])
     store._db.execute("DROP TRIGGER fails")
@@ -224,21 +235,19 @@ def test_what_is_not_written_whole_is_not_written(store):
     assert kinds(store) == ["new_life"]
 
 
-def test_lives_outlive_the_collector(tmp_path):
-    path = tmp_path / "reports.sqlite"
-    with closing(Store(path)) as first:
+def test_lives_outlive_the_collector(database):
+    with closing(Store(database)) as first:
         add(first, 1, 0, life_id=LIFE)
         add(first, 1, 0, life_id=NEXT_LIFE)
-    with closing(Store(path)) as again:
+    with closing(Store(database)) as again:
         assert again.life_ids(DEVICE) == (NEXT_LIFE, LIFE)
 
 
-def test_on_disk(tmp_path):
-    path = tmp_path / "reports.sqlite"
-    first = Store(path)
+def test_on_disk(database):
+    first = Store(database)
     add(first, 1, 0, (1 << 54) - 1, crash_code=-1)
     first.close()
-    again = Store(path)
+    again = Store(database)
     assert add(again, 1, 0, (1 << 54) - 1, crash_code=-1) is Outcome.DUPLICATE
     assert again.latest(DEVICE).report.carried_octets == (1 << 54) - 1
     assert again.latest(DEVICE).report.crash_code == -1
@@ -285,12 +294,11 @@ def test_counters_come_to_an_end(store):
         store.book.next_counter(DEVICE)
 
 
-def test_an_order_outlives_the_collector(tmp_path):
-    path = tmp_path / "reports.sqlite"
+def test_an_order_outlives_the_collector(database):
     order = Order(counter=1, limit=5)
-    with closing(Store(path)) as first:
+    with closing(Store(database)) as first:
         first.book.add(DEVICE, order, T0)
-    with closing(Store(path)) as again:
+    with closing(Store(database)) as again:
         assert again.book.pending(DEVICE) == order
 
 
@@ -347,13 +355,13 @@ PRAGMA user_version = 4;
 
 def test_a_database_without_packets_is_brought_up_to_date(tmp_path):
     path = tmp_path / "reports.sqlite"
-    with closing(Store(path)) as store:
-        add(store, 3, 0, life_id=LIFE)
+    seventh(path)
     payload = cbor2.dumps(fields(version=2, seq=1))
     with closing(sqlite3.connect(path)) as old, old:
         old.executescript(BEFORE_PACKETS)
         row = (DEVICE, 1, 3, 1, T0.isoformat(), "coap", 305, 7, 7, 0, payload)
         old.execute(f"INSERT INTO report VALUES ({', '.join('?' * len(row))})", row)
+        old.execute("INSERT INTO life VALUES (?, 1, ?, ?)", (DEVICE, LIFE, T0.isoformat()))
     for seq in (2, 3):
         with closing(Store(path)) as store:
             assert told(store, 3, seq, packets=70 * seq).outcome is Outcome.NEW
@@ -370,13 +378,17 @@ def told(store, boot_id, seq, **more):
 def test_the_traffic_of_a_period_is_that_of_all_its_boots(store):
     assert add(store, 1, 0, life_id=LIFE) is Outcome.NEW
     assert store.traffic(DEVICE, 305) is None
-    assert told(store, 1, 2, packets=500, sessions=2).traffic == (500, 2)
-    assert told(store, 1, 1, packets=20, sessions=1).traffic == (500, 2), "an earlier one that came later"
-    assert told(store, 2, 0, packets=0, sessions=1).traffic == (500, 3)
-    assert told(store, 2, 5, packets=900, sessions=4).traffic == (1400, 6)
-    assert told(store, 2, 6, packets=30, sessions=0, cycle_id=336).traffic == (30, 0), "of the next period"
-    assert told(store, 2, 6, packets=30, sessions=0, cycle_id=336).traffic is None, "a second copy"
-    assert told(store, 1, 0, packets=5, sessions=1, life_id=b"next").traffic == (1405, 7)
+
+    def traffic(boot_id, seq, cycle_id=305, **more):
+        told(store, boot_id, seq, cycle_id=cycle_id, **more)
+        return store.traffic(DEVICE, cycle_id)
+
+    assert traffic(1, 2, packets=500, sessions=2) == (500, 2)
+    assert traffic(1, 1, packets=20, sessions=1) == (500, 2), "an earlier one that came later"
+    assert traffic(2, 0, packets=0, sessions=1) == (500, 3)
+    assert traffic(2, 5, packets=900, sessions=4) == (1400, 6)
+    assert traffic(2, 6, packets=30, sessions=0, cycle_id=336) == (30, 0), "of the next period"
+    assert traffic(1, 0, packets=5, sessions=1, life_id=b"next") == (1405, 7)
 
 
 def test_a_later_collectors_database_is_refused_and_left_alone(tmp_path):
@@ -385,6 +397,130 @@ def test_a_later_collectors_database_is_refused_and_left_alone(tmp_path):
         later.execute(f"PRAGMA user_version = {LAYOUT + 1}")
     before = path.read_bytes()
     said = f"made by a later version: its layout is {LAYOUT + 1}, this one's {LAYOUT}"
-    with pytest.raises(sqlite3.DatabaseError, match=said):
+    with pytest.raises(StoreError, match=said):
         Store(path)
     assert path.read_bytes() == before
+
+
+def shape(database):
+    """Tables with their columns and the indexes, as the database describes them."""
+    if not database.postgresql:
+        squeezed = database.execute(
+            "SELECT name, REPLACE(REPLACE(sql, char(10), ''), ' ', '') FROM sqlite_schema"
+            " WHERE sql IS NOT NULL AND name <> 'alembic_version' ORDER BY name"
+        )
+        return [(name, sql.replace('"', "")) for name, sql in squeezed]
+    columns = (
+        "SELECT table_name, ordinal_position, column_name, data_type, is_nullable, collation_name, is_identity"
+        " FROM information_schema.columns WHERE table_schema = current_schema() AND table_name <> 'alembic_version'"
+        " ORDER BY 1, 2"
+    )
+    indexes = (
+        "SELECT tablename, REPLACE(REPLACE(indexdef, 'alarm_8', 'alarm'), current_schema() || '.', '') FROM pg_indexes"
+        " WHERE schemaname = current_schema() AND tablename <> 'alembic_version' ORDER BY 1, 2"
+    )
+    return database.execute(columns), database.execute(indexes)
+
+
+def test_migrations_lead_to_the_tables_that_a_new_database_gets(new_database):
+    with closing(Store(new_database())) as made, closing(bare(new_database())) as old:
+        upgrade(old, "7")
+        row = (DEVICE, 1, 3, 1, T0.isoformat(), "coap", 305, 7, 8, 2, b"", None, None)
+        old.execute("INSERT INTO life VALUES (?, 1, ?, ?)", (DEVICE, LIFE, T0.isoformat()))
+        for each in (row, (DEVICE, 1, 3, 0, T0.isoformat(), "coap", 305, 1, 2, 5, b"", None, None)):
+            old.execute(f"INSERT INTO report VALUES ({', '.join('?' * len(each))})", each)
+        old.execute("INSERT INTO alarm VALUES (?, ?, 'new_life', '')", (DEVICE, T0.isoformat()))
+        upgrade(old)
+        assert shape(old) == shape(made.database)
+        assert old.layout() == made.database.layout() == LAYOUT
+        assert old.execute("SELECT * FROM newest") == [(DEVICE, 1, LIFE, 3, 1, 305, 7, 8, 2, 5)]
+        assert old.execute("SELECT id, device FROM alarm") == [(1, DEVICE)]
+
+
+def bare(name):
+    return PostgresqlDatabase(name, 1) if is_url(name) else SqliteDatabase(name, 1)
+
+
+def test_a_migration_that_fails_leaves_everything_as_it_was(new_database):
+    name = new_database()
+    with closing(bare(name)) as old:
+        upgrade(old, "7")
+        old.execute("CREATE TABLE removed (taken INTEGER)")
+        before = shape(old)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="removed"):
+            Store(name)
+        with closing(bare(name)) as old:
+            assert shape(old) == before
+
+
+def test_the_layout_is_that_of_the_last_revision():
+    assert ScriptDirectory.from_config(configuration()).get_current_head() == str(LAYOUT)
+
+
+@SAME_STORE
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b"]), st.integers(0, 1), st.integers(0, 3), st.integers(0, 3), st.integers(0, 2),
+            st.integers(0, 3), st.integers(0, 1), st.booleans(),
+        ),
+        max_size=40,
+    )
+)  # fmt: skip
+def test_reports_that_are_written_together_are_stored_as_one_by_one(store, reports):
+    """Against a store that adds each report alone. The last figure: whether what came so far is written."""
+    alone, together = Store(), empty(store)
+    outcomes = [], []
+
+    def add_to(each, kept, report):
+        device, life, boot_id, seq, octets, counter, sim, _ = report
+        values = full(boot_id=boot_id, seq=seq, carried_octets=octets, counter=counter, life_id=bytes([life] * 4))
+        values[19] = bytes([sim] * 4)
+        found = each.add(device, Report(*values), cbor2.dumps(values), T0, "coap")
+        kept.append((found.outcome, [(alarm.kind, alarm.detail) for alarm in found.alarms]))
+
+    batches = [[]]
+    for report in reports:
+        batches[-1].append(report)
+        if report[-1]:
+            batches.append([])
+        add_to(alone, outcomes[0], report)
+    for batch in batches:
+        with together.at_once(sorted({report[0] for report in batch})):
+            for report in batch:
+                add_to(together, outcomes[1], report)
+    assert outcomes[0] == outcomes[1]
+    for device in "ab":
+        assert alone.history(device) == together.history(device)
+        assert alone.life_ids(device) == together.life_ids(device)
+    query = "SELECT * FROM newest ORDER BY device"
+    assert alone.database.execute(query) == together.database.execute(query)
+    alone.close()
+
+
+def test_old_reports_are_reduced_to_their_days(store):
+    day = timedelta(days=1)
+    for number in range(10):
+        for seq in (2 * number, 2 * number + 1):
+            add(store, 1, seq + (number > 3), 100 * seq, at=T0 + number * day, life_id=LIFE)
+    add(store, 2, 0, 5000, at=T0 + 10 * day, cycle_id=336, life_id=LIFE)
+    told = (
+        store.days(DEVICE), store.reports_received(DEVICE), store.reports_lost(DEVICE), store.maximum(DEVICE),
+        store.latest(DEVICE), store.gaps(DEVICE),
+    )  # fmt: skip
+    assert [each.reports for each in told[0]] == [2] * 10 + [1]
+    assert told[5] == [Gap(1, 8, 8)]
+    for keep in (9, 8, 3, 0):
+        after = reduce(store.database, keep * day, T0 + 11 * day)
+        assert after == DEVICE
+        assert reduce(store.database, keep * day, T0 + 11 * day, after) == ""
+        assert told[:5] == (
+            store.days(DEVICE), store.reports_received(DEVICE), store.reports_lost(DEVICE), store.maximum(DEVICE),
+            store.latest(DEVICE),
+        )  # fmt: skip
+    assert [received.report.seq for received in store.history(DEVICE)] == [20, 0], "the last of each boot"
+    assert store.gaps(DEVICE) == [], "those of the time whose reports are kept"
+    assert add(store, 1, 4, 400, at=T0 + 20 * day, life_id=LIFE) is Outcome.DUPLICATE, "it was counted"
+    assert store.reports_received(DEVICE) == told[1]
+    assert add(store, 2, 1, 5000, cycle_id=336, at=T0 + 20 * day, life_id=LIFE) is Outcome.NEW
