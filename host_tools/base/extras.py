@@ -10,6 +10,7 @@ PACKAGE = "usage-guard"
 MODULES = {
     "broker": ("amqtt",),
     "hardware": ("esptool", "littlefs", "mp_image_tool_esp32"),
+    "platforms": ("aiohttp",),
     "postgresql": ("psycopg",),
     "report": ("matplotlib", "numpy"),
 }

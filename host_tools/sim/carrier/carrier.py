@@ -163,6 +163,16 @@ class Carrier:
         if bearer is not None:
             bearer.deactivate()
 
+    def pool_figures(self, name: str) -> tuple[int, int]:
+        """(allowance, octets left) of the pool's present cycle, as the platform shows them."""
+        pool = self._pool(name)
+        return pool.allowance_octets, pool.shown_remaining()
+
+    def pool_of(self, imsi: str) -> str | None:
+        """The name of the SIM's pool."""
+        pool = self._sim(imsi).pool
+        return pool.name if pool else None
+
     def stops(self, imsi: str) -> list[str]:
         """The stops in force, sorted by name."""
         return sorted(self._sim(imsi).stops)
