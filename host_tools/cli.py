@@ -244,6 +244,34 @@ def torture(
     raise typer.Exit(HELD if held else FAILED)
 
 
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Figures, or groups of them by how their names begin.")
+    ] = None,
+    json_file: JsonOption = None,
+    table: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Put the table between the marks in this Markdown file.")
+    ] = None,
+) -> None:
+    """Measure what the guard costs, against its goals and beside other ways.
+
+    Exit status 1: a figure is worse than its goal, or than what is held where the goal is not reached.
+    """
+    from host_tools.bench import command
+
+    for option, given in (("--json", json_file), ("--table", table)):
+        if given and given != "-":
+            files.writable(option, Path(given))
+    before = files.text(table, "name a file that has the marks", "--table") if table else ""
+    results = command.run(names or [], err if json_file == "-" else out, err)
+    if json_file:
+        files.write_json(json_file, [result.to_json() for result in results])
+    if table:
+        table.write_text(command.document(before, results), "utf-8")
+    raise typer.Exit(HELD if all(result.holds for result in results) else FAILED)
+
+
 BoardOption = Annotated[str, typer.Option(help="The name of a board (see `usageguard boards`), or a folder.")]
 PortOption = Annotated[
     str, typer.Option(help="A serial port, a socket:// or rfc2217:// URL, or serial:NUMBER for a USB serial number.")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from host_tools.run.targets.direct import DirectTarget, sockets
 from host_tools.run.world import World
 from host_tools.scenario import file as scenario
-from host_tools.sim.clock import S
+from host_tools.sim.clock import MS, Clock, S
 from host_tools.sim.modem import models
-from host_tools.sim.serial import BITS_PER_OCTET
+from host_tools.sim.serial import BITS_PER_OCTET, Direction, SerialLine
 
 OCTETS = 1_000_000
 BAUD = 921_600
@@ -42,9 +41,54 @@ class _Done(Exception):
     pass
 
 
-def shares(modem: str, reply_ms: int = REPLY_MS, baud: int = BAUD, counter: bool = True) -> dict[str, float]:
-    """"up" and "down": payload by what the line could carry in the time, for a `modem` that answers each command after
-    `reply_ms`."""
+@dataclass(frozen=True)
+class Share:
+    """Payload by what the line could carry in the time: `of_line`; and `bound`, the same without the time in which
+    modem and line waited for the driver, but for the pauses that the modem's manual asks for."""
+
+    of_line: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """Milliseconds that a manual asks for: behind a final result, and between a prompt and the data."""
+
+    result_ms: int = 0
+    prompt_ms: int = 0
+
+
+MANUALS = {"sara-r5": Pauses(20, 50)}  # SARA-R5 AT commands manual 2.2.5.1, and AT+USOWR
+
+
+class Idle:
+    """Counts how long the line is silent, with nothing under way in the modem, before the host writes."""
+
+    def __init__(self, clock: Clock, line: SerialLine, pauses: Pauses) -> None:
+        self.us = 0
+        self._pauses = pauses
+        self._clock = clock
+        self._quiet_at = 0
+        self._watch(line.to_host, False)
+        self._watch(line.to_modem, True)
+
+    def _watch(self, direction: Direction, from_host: bool) -> None:
+        write = direction.write
+
+        def watched(data: bytes) -> None:
+            now = self._clock.now_us
+            if from_host:
+                pause_ms = self._pauses.result_ms if data.startswith(b"AT") else self._pauses.prompt_ms
+                self.us += max(0, now - self._quiet_at - pause_ms * MS)
+            write(data)
+            on_line = len(data) * BITS_PER_OCTET * S // direction.baud
+            self._quiet_at = max(self._quiet_at, now) + on_line
+
+        direction.write = watched
+
+
+def shares(modem: str, reply_ms: int = REPLY_MS, baud: int = BAUD, counter: bool = True) -> dict[str, Share]:
+    """ "up" and "down", for a `modem` that answers each command after `reply_ms`."""
     with tempfile.TemporaryDirectory() as folder:
         profile = Path(folder, f"{modem}.toml")
         text = _DELAYS.sub(f'[delay_ms]\n"*" = {reply_ms}\n', (PROFILES / profile.name).read_text("utf-8"))
@@ -52,14 +96,15 @@ def shares(modem: str, reply_ms: int = REPLY_MS, baud: int = BAUD, counter: bool
         text = _TEXT.format(modem=profile, baud=baud, counter=str(counter).lower())
         world = World(scenario.loads(text, "line"), 1, {})
         config = world.device_config()
-    found: dict[str, float] = {}
+    idle = Idle(world.clock, world.board.line, MANUALS.get(modem, Pauses()))
+    found: dict[str, Share] = {}
 
     def app(guard: object) -> None:
         sock = sockets.socket()
         sock.connect(("api", 80))
         for name, ask, reply in (("up", _MOST, 0), ("down", _REQUEST, OCTETS)):
             rounds = OCTETS // ask if not reply else 1
-            begun = world.clock.now_us
+            begun, idled = world.clock.now_us, idle.us
             for _ in range(rounds):
                 sock.write(b"UG" + ask.to_bytes(2, "big") + reply.to_bytes(4, "big"))
                 sock.write(bytes(ask - _REQUEST))
@@ -67,8 +112,9 @@ def shares(modem: str, reply_ms: int = REPLY_MS, baud: int = BAUD, counter: bool
             left = reply
             while left:
                 left -= sock.readinto(buffer) or 0
-            octets = reply or rounds * ask
-            found[name] = octets * BITS_PER_OCTET * S / baud / (world.clock.now_us - begun)
+            payload_us = (reply or rounds * ask) * BITS_PER_OCTET * S / baud
+            taken_us = world.clock.now_us - begun
+            found[name] = Share(payload_us / taken_us, payload_us / (taken_us - (idle.us - idled)))
         raise _Done
 
     try:
@@ -76,13 +122,3 @@ def shares(modem: str, reply_ms: int = REPLY_MS, baud: int = BAUD, counter: bool
     except _Done:
         return found
     raise RuntimeError("the device's hour was over first")
-
-
-def main() -> None:
-    for modem in sys.argv[1:] or ["quectel-ec200u"]:
-        for way, share in shares(modem).items():
-            print(json.dumps({"modem": modem, "way": way, "share": round(share, 3)}))
-
-
-if __name__ == "__main__":
-    main()

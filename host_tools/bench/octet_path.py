@@ -1,5 +1,4 @@
-"""The path of an octet, in instructions of the MicroPython VM: what metering adds, what an idle step costs, what
-digesting costs beside two other ways.
+"""The path of an octet, in instructions of the MicroPython VM.
 
 Instructions are counted by valgrind, so a figure does not depend on how busy this computer is.
 """
@@ -7,45 +6,32 @@ Instructions are counted by valgrind, so a figure does not depend on how busy th
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from host_tools.base.errors import UsageError
-from host_tools.build import device_config
+from host_tools.build import bytecode, device_config
 from host_tools.build.image import Image
+from host_tools.build.libraries import library
 from host_tools.build.micropython import micropython
 
 DEVICE_SIDE = Path(__file__).parent / "device"
 HEAP = "4M"
 """Room enough that no garbage is collected within a measurement of the path."""
 ROUNDS = 50, 550
+STREAM_ROUNDS = 5, 25
+"""Where a round is the same each time: a stream that is taken apart."""
+STREAMS = ("lines", "payload")
 _COUNTED = re.compile(r"I\s+refs:\s+([\d,]+)")
 _CONFIG = {
     "device": device_config.STAND_IN,
     "modem": {"family": "quectel", "apn": "cmiot"},
     "plan": {"allowance_octets": 1 << 34, "rating": {"per_packet_octets": 54, "margin_permille": 70}},
 }
-
-
-@dataclass(frozen=True)
-class Figure:
-    """`goal` is the most that `value` may be, or with `least` the least."""
-
-    name: str
-    value: float
-    unit: str
-    goal: float
-    least: bool = False
-
-    @property
-    def met(self) -> bool:
-        return self.value >= self.goal if self.least else self.value <= self.goal
 
 
 class Counter:
@@ -57,7 +43,7 @@ class Counter:
 
     def instructions(self, case: str) -> float:
         """Those of one round: the difference between many rounds and few, so that what comes before does not count."""
-        few, many = ROUNDS
+        few, many = STREAM_ROUNDS if case.endswith(STREAMS) else ROUNDS
         return (self._total(case, many) - self._total(case, few)) / (many - few)
 
     def _total(self, case: str, rounds: int) -> int:
@@ -73,38 +59,30 @@ class Counter:
         return int(found[1].replace(",", ""))
 
 
+class Release(Image):
+    """An image with the firmware's numbers written where their names stood and without line numbers, as on a device."""
+
+    def __init__(self) -> None:
+        super().__init__(mpy=True)
+        self.add_tree(DEVICE_SIDE, "")
+        self.add_libraries([library("umqtt.simple")])
+        self.write_json("config.json", _CONFIG)
+
+    def add(self, source: Path, name: str) -> None:
+        text = source.read_bytes()
+
+        def made() -> bytes:
+            return bytecode.assembled(bytecode.folded(text, name, str(source)).decode(), name)
+
+        target = (self.lib / name).with_suffix(".mpy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(bytecode.cached((b"folded", name.encode(), text), made))
+
+
 @contextlib.contextmanager
 def counter() -> Iterator[Counter]:
     """UsageError where there is no valgrind."""
     if not shutil.which("valgrind"):
         raise UsageError("valgrind", "", "is not installed", "install it to count instructions")
-    with Image(mpy=True) as image:
-        image.add_tree(DEVICE_SIDE, "")
-        image.write_json("config.json", _CONFIG)
+    with Release() as image:
         yield Counter(image.root, image.lib)
-
-
-def figures(count: Counter) -> Iterator[Figure]:
-    """All figures, each as soon as it is there."""
-    for driver, goal in (("null", 5.0), ("quectel", 3.0)):
-        for direction in ("send", "receive"):
-            metered = count.instructions(f"{direction} {driver} metered")
-            bare = count.instructions(f"{direction} {driver} bare")
-            yield Figure(f"metering, {direction}, {driver}", 100 * (metered - bare) / metered, "%", goal)
-            if (direction, driver) == ("send", "null"):
-                idle = count.instructions("idle null metered")
-                yield Figure("idle step of a send", 100 * idle / metered, "%", 10.0)
-    lines = count.instructions("readline lines") / count.instructions("digest lines")
-    yield Figure("digesting lines, beside readline", lines, "times as fast", 1.0, least=True)
-    payload = count.instructions("octet payload") / count.instructions("digest payload")
-    yield Figure("digesting payload, beside octet by octet", payload, "times as fast", 10.0, least=True)
-
-
-def main() -> None:
-    with counter() as count:
-        for figure in figures(count):
-            print(json.dumps({**figure.__dict__, "met": figure.met}))
-
-
-if __name__ == "__main__":
-    main()

@@ -66,24 +66,28 @@ def month(store: Store, nor: Nor, octets: int, lease_max: int, most_records: int
     return log.writes
 
 
-def measure(plan: str) -> list[Wear]:
-    """The wear of both backends under one plan."""
-    octets = PLANS[plan]
+def log_of(plan: str) -> Wear:
+    """The wear of the ledger's partition under one plan."""
     with fast():
         raw, nor = RawStore(), Nor(BLOCKS["log"])
         raw.prepare(nor)
-        records = month(raw, nor, octets, LEASE_MAX[plan])
-        worst = max(nor.sector_erases)
-        rows = [_row("log", plan, records, nor.erases, worst)]
+        records = month(raw, nor, PLANS[plan], LEASE_MAX[plan])
+        return _row("log", plan, records, nor.erases, max(nor.sector_erases))
+
+
+def measure(plan: str) -> list[Wear]:
+    """The wear of both backends under one plan."""
+    log = log_of(plan)
+    with fast():
         files, nor = FileStore(), Nor(BLOCKS["file"])
         files.prepare(nor)
         before = nor.erases
-        done = month(files, nor, octets, LEASE_MAX[plan], SAMPLE_RECORDS * 2) / 2  # each record is written to two files
-        erases = round((nor.erases - before) * records / done)
+        # Each record is written to two files.
+        done = month(files, nor, PLANS[plan], LEASE_MAX[plan], SAMPLE_RECORDS * 2) / 2
+        erases = round((nor.erases - before) * log.records / done)
         # littlefs allocates data blocks in turn, but metadata pairs stay in place until block_cycles.
-        share = max(nor.sector_erases) * records / done
-        rows.append(_row("file", plan, records, erases, max(share, erases / BLOCKS["file"])))
-    return rows
+        share = max(nor.sector_erases) * log.records / done
+        return [log, _row("file", plan, log.records, erases, max(share, erases / BLOCKS["file"]))]
 
 
 def _row(backend: str, plan: str, records: int, erases: int, worst: float) -> Wear:

@@ -10,7 +10,7 @@ from usageguard.modem.cellular import Cellular
 from usageguard.modem.usocr_connection import SOCKETS, UsocrConnection
 
 _PAUSE_MS = const(20)  # AT 2.2.5.1: the least in which it tells what has waited for the result
-_PROMPT_MS = const(60)  # between @ and the data: 50 at least (AT: AT+USOWR)
+_PROMPT_MS = const(51)  # between @ and the data: 50 at least (AT: AT+USOWR), which end within a tick
 _UP_MS = const(150_000)
 _POLL_MS = const(5_000)
 _CONTEXT_UP = (b"AT+CGACT=1,1\r", _UP_MS, None, 0)  # TS 27.007 10.1.10: says why the network refuses it

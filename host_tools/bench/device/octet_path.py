@@ -153,7 +153,8 @@ class Null(Modem):
 
 _OK = b"\r\nOK\r\n"
 _QUECTEL = (
-    (b"\x00", b"\r\nSEND OK\r\n"),
+    (b"\x00", b"\r\nSEND OK\r\n"),  # the data of the cases, and a message of umqtt
+    (b"0", b"\r\nSEND OK\r\n"),
     (b"AT+QISEND", b"\r\n> "),
     (b"AT+QIRD=1,0", b"\r\n+QIRD: 0,0,0\r\n" + _OK),
     (b"AT+QIRD", b"\r\n+QIRD: %d\r\n" % PAYLOAD + _DATA + b"\r\n" + _OK),
@@ -204,13 +205,17 @@ def _ignore(traffic_class, tcp, n, spare):
     pass
 
 
+def _unmeter(guard):
+    guard.admission.transfer, guard.admission.received = _admit, _ignore
+
+
 def _path(direction, driver, metered, n):
     guard = _guard(driver)
     sock = _opened(guard)
     connection = sock._connection
     hal = guard.hal
     if not metered:
-        guard.admission.transfer, guard.admission.received = _admit, _ignore
+        _unmeter(guard)
     if direction == "send":
         return _send(guard, hal, sock, connection, n)
     if direction == "receive":
@@ -245,6 +250,38 @@ def _idle(guard, hal, n):
     guard.step(hal.ticks_ms())
     for _ in range(n):
         guard.step(hal.ticks_ms())
+
+
+class _Sink:
+    """A socket that takes all at once."""
+
+    def write(self, data, n=-1):
+        return len(data) if n < 0 else n
+
+
+_READING = b"t" * 100
+
+
+def _publish(driver, metered, n):
+    """A message of umqtt, on the guard's sockets or without the guard, by `driver` "alone"."""
+    from umqtt.simple import MQTTClient
+
+    client = MQTTClient("tracker-001", "broker.example")
+    if driver == "alone":
+        client.sock = _Sink()
+        for _ in range(n):
+            client.publish(b"fleet/tracker-001", _READING)
+        return
+    guard = _guard(driver)
+    client.sock = _opened(guard)
+    connection, now = client.sock._connection, guard.hal.ticks_ms
+    if not metered:
+        _unmeter(guard)
+    for _ in range(n):
+        client.publish(b"fleet/tracker-001", _READING)
+        guard.step(now())
+        while connection.tx_busy:
+            guard.step(now())
 
 
 # Digesting, and the same by what drivers usually do: lines of a stream's `readline`, and octet by octet
@@ -324,12 +361,14 @@ _STYLES = {"digest": _digest, "readline": _by_readline, "octet": _by_octet}
 
 
 def main(case, n):
-    """`case`: send, receive or idle, then null or quectel, then metered or bare; or digest, readline or octet, then
-    lines or payload."""
+    """`case`: send, receive, idle or publish, then null or quectel, then metered or bare; or publish alone; or digest,
+    readline or octet, then lines or payload."""
     kind = case.split()
     if kind[0] in _STYLES:
         lines = kind[1] == "lines"
         stream, expect, payload = (_LINES, b"+CSQ:", 0) if lines else (_PAYLOAD, b"+QIRD:", 1460)
         _STYLES[kind[0]](stream, expect, payload, n)
+    elif kind[0] == "publish":
+        _publish(kind[1], kind[-1] == "metered", n)
     else:
         _path(kind[0], kind[1], kind[2] == "metered", n)
