@@ -20,6 +20,7 @@ from host_tools.scenario.file import (
     Deploy,
     Fault,
     Host,
+    HostGone,
     HostMoved,
     LedgerLost,
     NtpClock,
@@ -192,6 +193,9 @@ class World:
             self.board.deep_sleep(int(fault.lasts) * S)
         elif isinstance(fault, HostMoved):
             self.log.add("bench", "host-moved", name=fault.name, ip=self.internet.move_host(fault.name))
+        elif isinstance(fault, HostGone):
+            self.log.add("bench", "host-gone", name=fault.name)
+            self.internet.remove_host(fault.name)
         elif isinstance(fault, SimExchange):
             self.log.add("bench", "sim-exchange", sim=fault.sim)
             card = self.modem.card_reader.card

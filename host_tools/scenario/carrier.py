@@ -101,7 +101,7 @@ class Carrier(Table, frozen=True):
 
     allowance_octets: Octets | None = None
     enforcement: Literal["cutoff", "overage", "throttle", "none"] | None = None  # on_exhaustion
-    stop_cause: Literal[8, 33] = 33
+    stop_cause: Literal[0, 8, 33] = 33
     cycle_start_day: Annotated[int, msgspec.Meta(ge=1, le=31)] | None = None
     cycle_days: Annotated[int, msgspec.Meta(ge=0, le=3_660)] | None = None
     activated: date | None = None
@@ -120,6 +120,7 @@ class Carrier(Table, frozen=True):
     throttle: Throttle | None = None
     pool: Pool | None = None
     apn: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] = "cmiot"
+    serves_apn: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] | None = None
 
 
 Fault = tuple[str, str, str]
@@ -246,7 +247,19 @@ class Refuse(_Action, frozen=True, tag="refuse"):
         platform.refuse(imsi, self.cause)
 
 
-Action = Stop | Resume | Recharge | Renew | SlowDown | Unthrottle | TopUpPool | SetCap | Deactivate | Refuse
+class RefuseSessions(_Action, frozen=True, tag="refuse_sessions"):
+    """The network rejects data sessions with this ESM cause from now on; 0 ends that."""
+
+    cause: Annotated[int, msgspec.Meta(ge=0, le=255)]
+
+    def do(self, platform: carrier.Carrier, imsi: str) -> None:
+        platform.refuse_sessions(imsi, self.cause)
+
+
+Action = (
+    Stop | Resume | Recharge | Renew | SlowDown | Unthrottle | TopUpPool | SetCap | Deactivate | Refuse
+    | RefuseSessions
+)  # fmt: skip
 
 
 class _Plan(Table, frozen=True):
@@ -345,11 +358,13 @@ class CarrierConfig:
         except ValueError as error:
             raise self._wrong(where, error) from None
         self._pool = given.pool
+        self._apn = given.serves_apn or ""
         self._where = where
 
     def build(self, clock: Clock, internet: Internet, log: EventLog, imsi: str) -> carrier.Carrier:
         """A carrier with the one SIM in service. UsageError for dates that do not fit the time of the start."""
         built = carrier.Carrier(clock, internet, self.rating, self.enforcement, log)
+        built.apn = self._apn
         try:
             if self._pool is not None:
                 others = [

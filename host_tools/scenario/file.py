@@ -174,6 +174,13 @@ class HostMoved(Table, frozen=True, tag_field="kind", tag="host_moved"):
     name: Name
 
 
+class HostGone(Table, frozen=True, tag_field="kind", tag="host_gone"):
+    """The host `name` is no more: its name has no address, and its old address leads nowhere."""
+
+    at: Seconds
+    name: Name
+
+
 if TYPE_CHECKING:
 
     class ModemFault(modem_faults.Fault, frozen=True):
@@ -189,6 +196,7 @@ if TYPE_CHECKING:
         | NtpRefusal
         | LedgerLost
         | HostMoved
+        | HostGone
         | ModemFault
     )
 else:
@@ -198,7 +206,8 @@ else:
         return msgspec.defstruct(kind.__name__, [("at", Seconds)], bases=(kind,), frozen=True, kw_only=True,
                                  tag_field="kind", tag=kind.__struct_config__.tag)  # fmt: skip
 
-    _OWN = (PowerCut, Reset, DeepSleep, CollectorClock, SimExchange, NtpClock, NtpRefusal, LedgerLost, HostMoved)
+    _OWN = (PowerCut, Reset, DeepSleep, CollectorClock, SimExchange, NtpClock, NtpRefusal, LedgerLost, HostMoved,
+            HostGone)  # fmt: skip
     Fault = Union[(*_OWN, *map(_timed, get_args(modem_faults.AnyFault)))]
 
 

@@ -227,7 +227,7 @@ BAD = [
     ('kind = "power_cut"', 'kind = "meteor"', 'fault #1, kind: "meteor" is not known here; there are power_cut, '),
     ('kind = "power_cut"', 'kind = "powercut"', 'fault #1, kind: "powercut" is not known here; did you mean "power_'),
     ('kind = "power_cut"', 'kind = "reset"\noff = "1s"', "fault #1, off: no such field; there are at, cause"),
-    ('kind = "power_cut"', 'kind = "hang"\nms = 5', "fault #1, ms: no such field; there are at"),
+    ('kind = "power_cut"', 'kind = "reboot"\nms = 5', "fault #1, ms: no such field; there are at"),
     ('kind = "power_cut"', 'kind = "slow"', "fault #1, ms: is missing; give one"),
     ('kind = "power_cut"', 'kind = "signal"\nrsrp_dbm = 5', "fault #1, rsrp_dbm: 5 is out of range; give -44 or less"),
     ('kind = "reset"\nat = "7h"', 'kind = "hang"', 'fault #2, at: is missing; give the time after the start'),
@@ -268,7 +268,7 @@ def test_what_is_wrong_is_one_line_with_file_and_field(old, new, message):
     assert line.startswith("bad.toml: "), line
     assert message in line
     assert "\n" not in line
-    assert len(line) < 500
+    assert len(line) < 600
 
 
 def test_broken_toml_names_its_line():

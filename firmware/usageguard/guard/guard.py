@@ -176,6 +176,14 @@ class Guard(Enforcement):
         self._urgent = True
         self.hal.event("app-crash", code, self.outbox.app_restarts)
 
+    def diagnose(self, ask=True):
+        """Why the device is offline: a list of diagnose.causes.Verdict, the first cause in front; empty where nothing
+        is wrong. Looks at the radio first, and sends up to three datagrams where there is a data session, some 400
+        octets: that takes two and a half minutes at the most. Without `ask` it judges by what is known, at once."""
+        from usageguard.diagnose.ask import diagnose
+
+        return diagnose(self, ask)
+
     def activate(self):
         """Declares the SIM's first use: its silent period ends, its billing begins."""
         self.periods.first_use(self.hal.ticks_ms())

@@ -334,6 +334,8 @@ class Cellular(Modem):
             self.rsrp = channel.number(5)
         yield False
         yield from self.ask(_CEREG)
+        if self.registration == 3 and not self.reject_cause:  # models that have no AT+CEREG=3 tell it here
+            yield from self._refused()
         yield False
         yield from self._read_time()
         yield False

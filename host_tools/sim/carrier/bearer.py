@@ -35,6 +35,7 @@ class Bearer:
         self.dns = DNS_SERVER
         self.active = True
         self._cut = False
+        self.barred = False  # nothing passes but questions to the carrier's own name server
         self._internet = internet
         self._charge = charge
         self._released = released
@@ -84,10 +85,14 @@ class Bearer:
             self._deactivated()
 
     def _uplink(self, packet: Packet) -> None:
+        if self.barred and packet.dst[0] != self.dns:
+            return
         self._charge(packet.length)
         if not self._cut:
             self._internet.send(packet)
 
     def _downlink(self, packet: Packet) -> None:
+        if self.barred and packet.src[0] != self.dns:
+            return
         self._charge(packet.length)
         self._deliver(packet)

@@ -11,7 +11,7 @@ from host_tools.sim.carrier import stops
 from host_tools.sim.carrier.bearer import Bearer
 from host_tools.sim.carrier.plan import Enforcement, Rating, SimPlan, VirtualMembers
 from host_tools.sim.carrier.pool import Pool
-from host_tools.sim.carrier.stops import CANCELLED, MANUAL, REQUEST_REJECTED, STOP_REASONS
+from host_tools.sim.carrier.stops import CANCELLED, MANUAL, REQUEST_REJECTED, STOP_REASONS, UNKNOWN_APN
 from host_tools.sim.carrier.subscription import BILLING, Subscription
 from host_tools.sim.clock import Clock
 from host_tools.sim.events import EventLog
@@ -55,6 +55,7 @@ class Carrier:
         self.rating = rating
         self.enforcement = enforcement
         self.log = log
+        self.apn = ""  # the only one that is served; "" for any
         self.on_sms: Callable[[str, bytes], None] | None = None  # (IMSI, SMS-SUBMIT TPDU), 3GPP TS 23.040
         self.sms: list[tuple[int, str, bytes]] = []  # (virtual us, IMSI, TPDU)
         self._subscriptions: dict[str, Subscription] = {}
@@ -88,8 +89,10 @@ class Carrier:
         sim = self._subscriptions.get(imsi)
         return IMSI_UNKNOWN if sim is None or CANCELLED.code in sim.stops else sim.refusal
 
-    def activate(self, imsi: str, deliver: Callable[[Packet], None], deactivated: Callable[[], None]) -> Bearer | int:
-        """A bearer, or the ESM cause of the rejection.
+    def activate(
+        self, imsi: str, deliver: Callable[[Packet], None], deactivated: Callable[[], None], apn: str = ""
+    ) -> Bearer | int:
+        """A bearer to the network `apn`, or the ESM cause of the rejection.
 
         `deliver(packet)` gets the packets to the device; `deactivated()` is called when the network ends the bearer.
         A bearer that is still open (its modem lost power) is closed first, without that call.
@@ -97,7 +100,11 @@ class Carrier:
         sim = self._subscriptions.get(imsi)
         if sim is None or sim.refusal or CANCELLED.code in sim.stops:
             return REQUEST_REJECTED
-        if sim.stops:
+        if self.apn and apn.lower() != self.apn.lower():
+            return UNKNOWN_APN
+        if sim.session_refusal:
+            return sim.session_refusal
+        if sim.stops and self.enforcement.stop_cause:
             return self.enforcement.stop_cause
         self._activations += 1
         n = self._activations  # a new address each time, so that packets still on the way to an old one are lost
@@ -154,6 +161,13 @@ class Carrier:
         """Rejects registration with this EMM cause from now on (0 = accept) and deactivates the bearer."""
         sim = self._sim(imsi)
         sim.refusal = cause
+        if cause and sim.bearer is not None:
+            sim.bearer.deactivate()
+
+    def refuse_sessions(self, imsi: str, cause: int) -> None:
+        """Rejects data sessions with this ESM cause from now on (0 = accept) and deactivates the bearer."""
+        sim = self._sim(imsi)
+        sim.session_refusal = cause
         if cause and sim.bearer is not None:
             sim.bearer.deactivate()
 

@@ -15,7 +15,7 @@ from host_tools.sim.carrier.cycles import (
     add_months,
     zone,
 )
-from host_tools.sim.carrier.stops import NOT_SUBSCRIBED, OPERATOR_DETERMINED_BARRING
+from host_tools.sim.carrier.stops import NOT_SUBSCRIBED, OPERATOR_DETERMINED_BARRING, SOFT
 from host_tools.sim.network.packet import MTU
 
 KINDS = ("cutoff", "overage", "throttle", "none")
@@ -93,9 +93,9 @@ class Enforcement:
 
     "cutoff" stops data until the next cycle, "overage" bills further usage by `tiers`, "throttle" limits the SIM to
     `rate_octets_s` until the next cycle, "none" only counts, also in a pool and in a test period. A stopped SIM's
-    activation is rejected with ESM cause `stop_cause`: 33 (not subscribed) or 8 (barred). `tiers` are also the
-    tariff of a test period that is charged. A throttled bearer passes a burst of `burst_octets` and queues up to
-    `queue_octets`, each way.
+    activation is rejected with ESM cause `stop_cause`: 33 (not subscribed) or 8 (barred). With 0 it is accepted, and
+    only the carrier's own name server answers. `tiers` are also the tariff of a test period that is charged. A
+    throttled bearer passes a burst of `burst_octets` and queues up to `queue_octets`, each way.
     """
 
     kind: str = "cutoff"
@@ -108,8 +108,8 @@ class Enforcement:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"enforcement {self.kind!r} is unknown; use one of {', '.join(KINDS)}")
-        if self.stop_cause not in (OPERATOR_DETERMINED_BARRING, NOT_SUBSCRIBED):
-            raise ValueError(f"stop_cause {self.stop_cause} is neither 8 nor 33")
+        if self.stop_cause not in (SOFT, OPERATOR_DETERMINED_BARRING, NOT_SUBSCRIBED):
+            raise ValueError(f"stop_cause {self.stop_cause} is neither 0, 8 nor 33")
         check_tiers(self.tiers)
         if self.kind == "overage" and not self.tiers:
             raise ValueError("overage needs tiers")

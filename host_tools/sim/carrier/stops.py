@@ -6,7 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 # ESM causes of a rejected activation, 3GPP TS 24.301 table 9.9.4.4.1
+SOFT = 0  # none: a stopped SIM gets a session, and nothing passes in it
 OPERATOR_DETERMINED_BARRING = 8
+UNKNOWN_APN = 27
 REQUEST_REJECTED = 31
 NOT_SUBSCRIBED = 33
 

@@ -24,6 +24,7 @@ from host_tools.sim.carrier.stops import (
     NEXT_PHASE,
     POOL_EXHAUSTED,
     RENEWAL,
+    SOFT,
     STOP_REASONS,
     TEST_EXHAUSTED,
 )
@@ -61,6 +62,7 @@ class Subscription:
         self.account = Account(clock, rating, plan.zone)
         self.stops: set[str] = set()
         self.refusal = 0  # EMM cause with which registration is rejected; 0 = accepted
+        self.session_refusal = 0  # ESM cause with which data sessions are rejected; 0 = accepted
         self.denied_octets = 0  # carried although the policy denied them, over all cycles
         self.bearer: Bearer | None = None
         self.cap_octets = plan.allowance_octets  # of the present cycle; without a pool the plan's allowance
@@ -215,6 +217,7 @@ class Subscription:
             deactivated=deactivated,
         )
         self.bearer.set_rate(self.rate_limit)
+        self.bearer.barred = bool(self.stops)
         return self.bearer
 
     def charge(self, octets: int) -> None:
@@ -396,7 +399,10 @@ class Subscription:
         self._mark_stopped(reason)
         self.log("stopped", reason=reason, billed_octets=self.account.cycle.billed_octets)
         if self.bearer is not None:
-            self.bearer.deactivate()
+            if self.enforcement.stop_cause == SOFT:
+                self.bearer.barred = True
+            else:
+                self.bearer.deactivate()
 
     def lift_by(self, event: str) -> None:
         """Lifts the stops that this event ends, and no others."""
@@ -417,6 +423,8 @@ class Subscription:
     def _lift(self, reason: str) -> None:
         if reason in self.stops:
             self.stops.discard(reason)
+            if self.bearer is not None:
+                self.bearer.barred = bool(self.stops)
             self.log("restored", reason=reason)
 
     def _mark_stopped(self, reason: str) -> None:

@@ -84,6 +84,12 @@ class CardReader(Part):
         else:
             self.on_removed()
 
+    def lock_with(self, pin: str) -> None:
+        """Gives the card a PIN, and has it asked for."""
+        self.card.pin = pin
+        self._unlocked = False
+        self.announce()
+
     @property
     def lock(self) -> str:
         card = self.card

@@ -138,7 +138,8 @@ class Data(Part):
             return 30
         if any(other.state == UP for other in self.contexts.values()):
             return 134
-        answer = self._carrier.activate(self._card.imsi, context.deliver, lambda: self._lost(context))
+        apn = self.definitions.get(cid, Definition()).apn
+        answer = self._carrier.activate(self._card.imsi, context.deliver, lambda: self._lost(context), apn)
         if isinstance(answer, int):
             code = _ESM_TO_CME.get(answer, 100 + answer)
             self.port.last_error = code

@@ -225,10 +225,13 @@ class Reboot(Fault, frozen=True, kw_only=True, tag="reboot"):
 
 
 class Hang(Fault, frozen=True, kw_only=True, tag="hang"):
-    """Says and does nothing until power-cycled."""
+    """Says and does nothing until power-cycled; `for_good`: afterwards too."""
+
+    for_good: bool = False
 
     def strike(self, modem: Target) -> None:
         modem.port.hung = True
+        modem.port.dead = self.for_good
 
 
 class BrownOut(Fault, frozen=True, kw_only=True, tag="brown_out"):
@@ -295,6 +298,19 @@ class NoCoverage(Fault, frozen=True, kw_only=True, tag="no_coverage"):
             modem.clock.after(self.ms * MS, modem.radio.cover, True)
 
 
+class OperatorGone(Fault, frozen=True, kw_only=True, tag="operator_gone"):
+    """Only other operators are on the air, for `ms`, or for good when 0. The SIM may use those of `roaming`, by their
+    numbers, where the device selects one."""
+
+    roaming: tuple[str, ...] = ()
+    ms: Ms = 0
+
+    def strike(self, modem: Target) -> None:
+        modem.radio.leave_home(self.roaming)
+        if self.ms:
+            modem.clock.after(self.ms * MS, modem.radio.come_home)
+
+
 class StuckRegistration(Fault, frozen=True, kw_only=True, tag="stuck_registration"):
     """No registration comes to an end any more, until struck again with `on` false."""
 
@@ -346,10 +362,21 @@ class SimFaulty(Fault, frozen=True, kw_only=True, tag="sim_faulty"):
             modem.radio.detach()
 
 
+class SimLocked(Fault, frozen=True, kw_only=True, tag="sim_locked"):
+    """The card wants a PIN, as one that was moved from a phone."""
+
+    pin: str = "1234"
+
+    def strike(self, modem: Target) -> None:
+        modem.card_reader.lock_with(self.pin)
+        modem.radio.detach()
+
+
 AnyFault = (
     Slow | Unanswered | ResponseLost | Answer | HangOn | RebootOn | UrcBefore | UrcInside | StallInside
     | SendFail | UrcLost | UrcSplit | Urc | Garbage | Reboot | Hang | BrownOut | EchoOn | HalfOpen | DeadSession
-    | CounterJump | CounterReset | NoCoverage | StuckRegistration | Signal | NetworkTime | SimOut | SimFaulty
+    | CounterJump | CounterReset | NoCoverage | OperatorGone | StuckRegistration | Signal | NetworkTime | SimOut
+    | SimFaulty | SimLocked
 )  # fmt: skip
 """What a scenario's `[[fault]]` may hold, for `msgspec.convert`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from host_tools.sim.carrier import Carrier
@@ -53,6 +53,8 @@ class Radio(Part):
         self.function = 1
         self.covered = True
         self.stuck = False  # a registration that never ends, for faults
+        self._roaming: frozenset[str] | None = None  # networks that serve the SIM where its own is not; None: it is
+        self._selected = ""  # the network that was selected by its number, for roaming
         self.rsrp_dbm, self.rsrq_db, self.sinr_db = radio.rsrp_dbm, radio.rsrq_db, radio.sinr_db
         self.zone = 32  # quarter hours of the network's time, UTC+8
         self.time_error = timedelta()  # what the network's time is wrong by
@@ -68,6 +70,7 @@ class Radio(Part):
         self.function = 1
         self.stat, self.cause = IDLE, 0
         self._cops_mode = self._cops_format = 0
+        self._selected = ""
 
     def stop(self) -> None:
         self.stat = IDLE
@@ -99,7 +102,7 @@ class Radio(Part):
     def _register(self, attempt: int) -> None:
         if attempt != self._attempt or self.registered:
             return
-        if not self.covered or self.stuck:
+        if not self.covered or self.stuck or (self._roaming is not None and self._selected not in self._roaming):
             return
         cause = self._carrier.register(self._card.imsi)
         if cause:
@@ -107,7 +110,7 @@ class Radio(Part):
             self._become(DENIED, cause)
             self.port.after(self.profile.radio.retry_ms, self._register, attempt)
             return
-        self._become(HOME)
+        self._become(HOME if self._roaming is None else ROAMING)
         self.on_registered()
         self.tell_time()
 
@@ -137,6 +140,18 @@ class Radio(Part):
         if not covered and self.registered:
             self._become(SEARCHING)
         elif covered and self.stat == SEARCHING:
+            self.search()
+
+    def leave_home(self, roaming: Iterable[str]) -> None:
+        """The card's own network goes off the air; others stay, and serve the SIM where they are in `roaming`."""
+        self._roaming = frozenset(roaming)
+        self.detach()
+        self.search()
+
+    def come_home(self) -> None:
+        """The card's own network is back on the air."""
+        self._roaming = None
+        if self.stat == SEARCHING:
             self.search()
 
     def _become(self, stat: int, cause: int = 0) -> None:
@@ -236,9 +251,10 @@ class Radio(Part):
         if not self.registered:
             return f"+COPS: {self._cops_mode}"
         card = self._card
-        name = (card.operator, card.operator.replace("CHINA MOBILE", "CMCC"), card.operator_id)[
-            self._cops_format
-        ]
+        names = card.operator, card.operator.replace("CHINA MOBILE", "CMCC"), card.operator_id
+        if self.stat == ROAMING:
+            names = next((each[1:4] for each in _OTHER_NETWORKS if each[3] == self._selected), (self._selected,) * 3)
+        name = names[self._cops_format]
         return f'+COPS: {self._cops_mode},{self._cops_format},"{name}",{self.access}'
 
     @command("+COPS", WRITE)
@@ -256,7 +272,8 @@ class Radio(Part):
             return None
         wanted = args[2] if len(args) > 2 else ""
         card = self._card
-        if mode in (1, 4) and wanted not in (card.operator, card.operator_id, "CMCC") and mode == 1:
+        self._selected = wanted if mode in (1, 4) and wanted in (self._roaming or ()) else ""
+        if mode == 1 and not self._selected and wanted not in (card.operator, card.operator_id, "CMCC"):
             raise CmeError(30)
         self._cops_mode = mode
         if self.registered:

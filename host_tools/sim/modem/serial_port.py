@@ -64,6 +64,7 @@ class SerialPort:
         self.clock, self.line, self.profile, self.log = clock, line, profile, log
         self.open = False
         self.hung = False  # writes and does nothing until the next `stop`
+        self.dead = False  # and from then on again
         self.baud = line.to_modem.baud
         self.last_error = 0
         self.nvm = Nvm((), {})
@@ -104,7 +105,7 @@ class SerialPort:
 
     def stop(self) -> None:
         """Ends everything under way."""
-        self.open = self.hung = False
+        self.open, self.hung = False, self.dead
         self._generation += 1
         self._running = ()
         self._interceptor.forget_running()

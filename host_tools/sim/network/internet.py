@@ -11,7 +11,8 @@ from host_tools.sim.clock import MS, Clock
 from host_tools.sim.network import dns
 from host_tools.sim.network.packet import UDP, Packet, udp
 
-DNS_SERVER = "198.51.100.53"  # TEST-NET-2, RFC 5737
+DNS_SERVER = "198.51.100.53"  # the carrier's; TEST-NET-2, RFC 5737
+PUBLIC_DNS_SERVER = "223.5.5.5"
 HOST_NETWORK = "203.0.113"  # TEST-NET-3
 
 
@@ -47,6 +48,7 @@ class Internet:
         self._hosts: dict[str, Host] = {}  # by address
         self._addresses = itertools.count(1)
         self.attach(DNS_SERVER, self._answer_name)
+        self.attach(PUBLIC_DNS_SERVER, self._answer_name)
 
     def add_host(self, name: str, host: Host, ip: str | None = None) -> str:
         """Connects `host` under `name` and gives its address; without `ip` the next free one is taken."""
@@ -62,9 +64,13 @@ class Internet:
 
     def move_host(self, name: str) -> str:
         """Gives the host `name` another address, which it returns. The old one leads nowhere; connections are gone."""
+        return self.add_host(name, self.remove_host(name))
+
+    def remove_host(self, name: str) -> Host:
+        """Takes the host `name`, which it returns, off the network; its name has no address any more."""
         host = self._hosts.pop(self.names[name.lower()])
         self.detach(self.names.pop(name.lower()))
-        return self.add_host(name, host)
+        return host
 
     def _free_address(self) -> str:
         return f"{HOST_NETWORK}.{next(self._addresses)}"

@@ -342,7 +342,7 @@ def test_stop_comes_a_lag_after_the_packet_that_exhausts(sizes, allowance, lag_s
     [
         (lambda: Rating(permille=-1), "permille -1 is negative"),
         (lambda: Enforcement("hope"), "use one of cutoff, overage, throttle, none"),
-        (lambda: Enforcement(stop_cause=29), "neither 8 nor 33"),
+        (lambda: Enforcement(stop_cause=29), "neither 0, 8 nor 33"),
         (lambda: SimPlan(0), "allowance_octets 0"),
         (lambda: SimPlan(1, 32), "1..31"),
         (lambda: World().carrier.add_sim(IMSI, SimPlan(1)), "exists already"),
@@ -364,3 +364,40 @@ def test_latency_is_the_only_time_a_packet_takes():
     world.clock.run_until(10 * MS)
     assert len(world.got) == 1
     assert world.clock.utc() == datetime(2025, 3, 9, 16, tzinfo=UTC) + timedelta(milliseconds=10)
+
+
+def test_in_a_soft_stop_a_session_is_given_and_only_the_carriers_name_server_answers():
+    world = World(stop_cause=0)
+    world.activate()
+    world.up(1000)
+    world.carrier.stop(IMSI)
+    assert world.deactivations == 0
+    for _ in range(2):  # also in a session that was given afterwards
+        world.up(1000)
+        world.down(1000)
+        assert world.got == []
+        assert world.figures()["ip_octets"] == 1000
+        assert isinstance(world.activate(), Bearer)
+    world.bearer.send(udp((world.bearer.ip, 5), (DNS_SERVER, 53), dns.encode_query(3, "iot.example")))
+    world.run(1)
+    assert len(world.got) == 1
+    world.carrier.resume(IMSI)
+    world.down(500)
+    assert len(world.got) == 2
+
+
+def test_only_the_apn_that_it_serves():
+    world = World()
+    world.carrier.apn = "cmnet"
+    assert world.activate() == 27
+    assert isinstance(world.carrier.activate(IMSI, world.got.append, world.deactivated, "CMNET"), Bearer)
+
+
+def test_sessions_are_refused_and_registration_is_not():
+    world = World()
+    world.activate()
+    world.carrier.refuse_sessions(IMSI, 26)
+    assert world.deactivations == 1
+    assert (world.activate(), world.carrier.register(IMSI)) == (26, 0)
+    world.carrier.refuse_sessions(IMSI, 0)
+    assert isinstance(world.activate(), Bearer)

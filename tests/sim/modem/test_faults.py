@@ -153,3 +153,23 @@ def test_at_once(rig):
 def test_a_wrong_fault_is_named(rig, fault, problem):
     with pytest.raises(ValueError, match=problem):
         rig.modem.faults.inject(fault)
+
+
+def test_a_modem_that_hangs_for_good(rig):
+    inject(rig, "hang", for_good=True)
+    for _ in range(2):
+        rig.write(b"AT\r")
+        assert rig.run(5) == ""
+        rig.modem.power(False)
+        rig.modem.power(True)
+        rig.modem.power_key()
+        rig.run(20)
+
+
+def test_a_card_that_wants_a_pin(rig):
+    inject(rig, "sim_locked", pin="4321")
+    assert "\r\n+CPIN: SIM PIN\r\n" in rig.run(1)
+    assert rig.send("AT+CIMI") == "\r\n+CME ERROR: 11\r\n"
+    rig.send("AT+CPIN=4321")
+    rig.run(20)
+    assert rig.send("AT+CEREG?") == "\r\n+CEREG: 0,1\r\n\r\nOK\r\n"

@@ -155,3 +155,22 @@ def test_radio_technology_and_power_saving(rig):
     assert rig.send("AT+CPSMS?") == '\r\n+CPSMS: 1,,,"00100001","00000101"\r\n\r\nOK\r\n'
     assert rig.send("AT+CPSMS=2") == "\r\nOK\r\n"
     assert rig.send("AT+CPSMS?") == unset
+
+
+def test_only_others_cells_and_a_network_that_serves_the_sim(rig):
+    rig.send("AT+CEREG=1")
+    rig.modem.faults.inject({"kind": "operator_gone", "roaming": ["46001"]})
+    assert rig.run(600) == "\r\n+CEREG: 0\r\n\r\n+CEREG: 2\r\n"
+    assert rig.send("AT+CSQ") == "\r\n+CSQ: 24,99\r\n\r\nOK\r\n", "cells are heard"
+    rig.send('AT+COPS=1,2,"46011"')
+    assert "+CEREG: 1" not in rig.run(20), "not one of those"
+    assert rig.send('AT+COPS=4,2,"46001"') + rig.run(20) == "\r\n+CEREG: 5\r\n\r\nOK\r\n"
+    assert rig.send("AT+COPS?") == '\r\n+COPS: 4,2,"46001",7\r\n\r\nOK\r\n'
+
+
+def test_the_operator_comes_back(rig):
+    rig.modem.faults.inject({"kind": "operator_gone", "ms": 60_000})
+    rig.run(59)
+    assert rig.send("AT+CEREG?") == "\r\n+CEREG: 0,2\r\n\r\nOK\r\n"
+    rig.run(20)
+    assert rig.send("AT+CEREG?") == "\r\n+CEREG: 0,1\r\n\r\nOK\r\n"

@@ -1,0 +1,1 @@
+"""Why a device is offline. Loaded when that is asked."""
