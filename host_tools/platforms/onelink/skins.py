@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from host_tools.platforms.interface import BadCredentials, NoAnswer
 from host_tools.platforms.onelink import functions, meaning
@@ -89,6 +89,19 @@ class V5:
 
     async def close(self) -> None:
         await self._http.close()
+
+    async def token(self) -> Secret:
+        """The token in use."""
+        return await self._get()
+
+    async def get(self, path: str, parameters: Mapping[str, str]) -> Answer:
+        """`send` as a GET with a query, which older clients use. Its address has the token in it."""
+        token = await self._get()
+        await self._pace.turn()
+        query = urlencode({"transid": self._transaction(), "token": token.reveal(), **parameters})
+        status, content = await self._http.send("GET", f"{self._url}/ec/{path}?{query}", None, {})
+        answer = _envelope(parsed(status, content), "status", "message", "result")
+        return Answer(answer.code, self._clean(answer.message), answer.result)
 
     async def _get(self, refused: Secret | None = None) -> Secret:
         """The token in use. `refused` was one, and is replaced, unless another call has done so meanwhile."""
