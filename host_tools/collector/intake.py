@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
-from aiocoap import ACK, CON, NON, RST, Code, Message
+from aiocoap import CON, NON, RST, Code, Message
 from aiocoap.error import UnparsableMessage
 from aiocoap.numbers.constants import TransportTuning
 
@@ -19,6 +21,18 @@ from host_tools.collector.verify import BadMacError, MalformedError, Report, ope
 
 RESOURCE = ("r",)
 _REMEMBER = timedelta(seconds=TransportTuning().EXCHANGE_LIFETIME)
+_MOST_REMEMBERED = 20_000  # answers; one that is asked for again later is made anew, by what is stored
+
+_LOOK_AGAIN, _MOST_LOOKED = timedelta(seconds=1), 1000
+
+# CoAP (RFC 7252 3). What devices send is a CON POST with one option, the path, before the payload.
+_CON_MASK, _CON_BITS = 0xF0, 0x40
+_POST = int(Code.POST)
+_TOKEN_MASK = 0x0F
+_HEAD_OCTETS, _LONGEST_HEAD = 4, 12
+_PATH_AND_MARKER = b"\xb1r\xff"
+_ACK_BITS, _NON_BITS = 0x60, 0x50
+_MARKER = b"\xff"
 
 # Kinds of refusal that `Collector.refusals` counts.
 NOT_COAP = "not CoAP requests"
@@ -35,14 +49,31 @@ def no_orders(device: str, report: Report, now: datetime) -> Order | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+class Asked(NamedTuple):
+    """What an answer repeats of its request."""
+
+    confirmable: bool
+    message_id: int
+    token: bytes
+
+
+@dataclass(slots=True)
 class Exchange:
-    """A request with a verified report; it is answered after the report was stored."""
+    """A request with a report; it is answered after the report was stored.
+
+    `received` is None where the MAC is valid of no life that is known here: another collector may have stored it.
+    `payload` is the whole message then.
+    """
 
     key: tuple[Hashable, bytes]
-    request: Message
-    received: Received
+    asked: Asked
+    device: str
+    received: Received | None
     payload: bytes
+
+
+Result = tuple[Kept, bytes] | StoreError | MalformedError | BadMacError
+"""Of an exchange: what became of the report and its acknowledgement, or why there is none."""
 
 
 class Collector:
@@ -77,6 +108,8 @@ class Collector:
         # Oldest first; None while the report is being stored.
         self._answered: dict[tuple[Hashable, bytes], tuple[datetime, bytes | None]] = {}
         self._message_id = 0
+        self._looked: set[str] = set()
+        self._looking_since = datetime.min.replace(tzinfo=UTC)
 
     @property
     def rejected(self) -> int:
@@ -89,13 +122,68 @@ class Collector:
         if not isinstance(taken, Exchange):
             return taken
         try:
-            kept, acknowledgement = self.keep(taken.received, taken.payload)
-        except StoreError:
-            return self.answer(taken)
-        return self.answer(taken, kept, acknowledgement)
+            self._look_again([taken])
+            result: Result = self.keep(taken.received, taken.payload) if taken.received else BadMacError(taken.device)
+        except StoreError as error:
+            result = error
+        return self.answer(taken, result)
 
     def receive(self, datagram: bytes, remote: Hashable) -> bytes | Exchange | None:
         """The answer to the datagram, None for no answer, or an Exchange if a report has to be stored first."""
+        request = _usual(datagram) or self._unusual(datagram)
+        if not isinstance(request, tuple):
+            return request
+        asked, blob = request
+        now = self._now()
+        while self._answered:
+            oldest = next(iter(self._answered))
+            if len(self._answered) <= _MOST_REMEMBERED and now - self._answered[oldest][0] < _REMEMBER:
+                break
+            del self._answered[oldest]
+        key = (remote, datagram)
+        if key in self._answered:
+            return self._answered[key][1]
+        if isinstance(blob, Code):
+            return self._remember(key, asked, blob)
+        try:
+            device, report, payload = self._open(blob)
+        except MalformedError:
+            return self._remember(key, asked, Code.BAD_REQUEST)
+        except BadMacError as error:
+            if not self._may_look_again(error.device, now):
+                self.refusals[BAD_MAC] += 1
+                return self._remember(key, asked, Code.UNAUTHORIZED)
+            self._answered[key] = now, None
+            return Exchange(key, asked, error.device, None, blob)
+        self._answered[key] = now, None
+        return Exchange(key, asked, device, Received(device, now, "coap", report), payload)
+
+    def _may_look_again(self, device: str, now: datetime) -> bool:
+        """Whether the database is to be asked for lives of a device, known or not. For each one once in a second: who
+        has no key makes no work with it. A file has one collector, which knows what is in it."""
+        if not self.store.database.postgresql:
+            return False
+        if now - self._looking_since >= _LOOK_AGAIN:
+            self._looking_since = now
+            self._looked.clear()
+        if device in self._looked or len(self._looked) >= _MOST_LOOKED:
+            return False
+        self._looked.add(device)
+        return True
+
+    def _look_again(self, exchanges: Sequence[Exchange]) -> None:
+        """Opens the reports whose lives were not known, where they are now."""
+        doubtful = [each for each in exchanges if each.received is None]
+        if not doubtful:
+            return
+        self.store.read_life_ids([each.device for each in doubtful])
+        for each in doubtful:
+            with contextlib.suppress(BadMacError):
+                device, report, payload = open_report(each.payload, self._keys, self.store.life_ids)
+                each.received, each.payload = Received(device, self._now(), "coap", report), payload
+
+    def _unusual(self, datagram: bytes) -> bytes | tuple[Asked, bytes | Code] | None:
+        """What a datagram asks for that is not as devices make it; else its answer, or None."""
         try:
             request = Message.decode(datagram)
         except (UnparsableMessage, ValueError):  # ValueError: an unknown code or option
@@ -107,18 +195,12 @@ class Collector:
         if request.mtype not in (CON, NON) or not is_request:
             self.refusals[NOT_COAP] += 1
             return None
-        now = self._now()
-        while self._answered and now - next(iter(self._answered.values()))[0] >= _REMEMBER:
-            del self._answered[next(iter(self._answered))]
-        key = (remote, datagram)
-        if key in self._answered:
-            return self._answered[key][1]
-        found = self._report(request)
-        if isinstance(found, Code):
-            return self._remember(key, request, Message(code=found))
-        self._answered[key] = now, None
-        device, report, payload = found
-        return Exchange(key, request, Received(device, now, "coap", report), payload)
+        assert request.mid is not None
+        asked = Asked(request.mtype is CON, request.mid, request.token)
+        if request.opt.uri_path != RESOURCE or request.code is not Code.POST:
+            self.refusals[NOT_FOUND] += 1
+            return asked, Code.NOT_FOUND if request.opt.uri_path != RESOURCE else Code.METHOD_NOT_ALLOWED
+        return asked, request.payload
 
     def keep(self, received: Received, payload: bytes) -> tuple[Kept, bytes]:
         """Stores a verified report; returns the outcome and the acknowledgement. StoreError: it was not stored."""
@@ -135,15 +217,17 @@ class Collector:
             pass
         return kept, seal_acknowledgement(self._keys[device], device, report, at, order)
 
-    def keep_all(self, exchanges: Sequence[Exchange]) -> list[tuple[Kept, bytes] | StoreError]:
+    def keep_all(self, exchanges: Sequence[Exchange]) -> list[Result]:
         """`keep` for several at once, which the disk has to write only once: what it returns, or raises, for each."""
-        results: list[tuple[Kept, bytes] | StoreError] = []
+        results: list[Result] = []
         has_owner = self.orders is not no_orders  # who is asked with every report, and sees what is stored
         try:
-            with self.store.at_once([] if has_owner else [each.received.device for each in exchanges]):
+            self._look_again(exchanges)
+            with self.store.at_once([] if has_owner else [each.device for each in exchanges]):
                 for each in exchanges:
                     try:
-                        results.append(self.keep(each.received, each.payload))
+                        known = each.received
+                        results.append(self.keep(known, each.payload) if known else BadMacError(each.device))
                     except StoreError as error:
                         results.append(error)
         except UnavailableError as error:
@@ -172,14 +256,18 @@ class Collector:
         book.add(device, order, at)  # stored before it is sent, so that it is repeated unchanged
         return order
 
-    def answer(self, exchange: Exchange, kept: Kept | None = None, acknowledgement: bytes = b"") -> bytes:
-        """The answer to the exchange's request. Without `kept` it is 5.03, and the device may repeat the request."""
-        if kept is None:
+    def answer(self, exchange: Exchange, result: Result) -> bytes:
+        """The answer to the exchange's request. After a StoreError it is 5.03: the device may repeat the request."""
+        if isinstance(result, StoreError):
             self._answered.pop(exchange.key, None)
-            return self._reply(exchange.request, Message(code=Code.SERVICE_UNAVAILABLE))
+            return self._reply(exchange.asked, Code.SERVICE_UNAVAILABLE)
+        if isinstance(result, ValueError) or exchange.received is None:
+            self.refusals[BAD_MAC] += 1
+            return self._remember(exchange.key, exchange.asked, Code.UNAUTHORIZED)
+        kept, acknowledgement = result
         for listener in self.listeners:
             listener(exchange.received, kept)
-        return self._remember(exchange.key, exchange.request, Message(code=Code.CHANGED, payload=acknowledgement))
+        return self._remember(exchange.key, exchange.asked, Code.CHANGED, acknowledgement)
 
     def sms(self, tpdu: bytes) -> None:
         """Takes the TPDU of a short message, SMS-SUBMIT or SMS-DELIVER.
@@ -195,26 +283,19 @@ class Collector:
 
     def sms_user_data(self, octets: bytes) -> None:
         """Takes the user data of a short message, for gateways that deliver no TPDU. Raises as `sms` does."""
-        device, report, payload = self._open(octets)
+        try:
+            device, report, payload = self._open(octets)
+        except BadMacError as error:
+            self.store.read_life_ids([error.device])
+            try:
+                device, report, payload = self._open(octets)
+            except BadMacError:
+                self.refusals[BAD_MAC] += 1
+                raise
         received = Received(device, self._now(), "sms", report)
         kept, _ = self.keep(received, payload)
         for listener in self.listeners:
             listener(received, kept)
-
-    def _report(self, request: Message) -> Code | tuple[str, Report, bytes]:
-        """The report in a request, or the response code that refuses the request."""
-        if request.opt.uri_path != RESOURCE:
-            self.refusals[NOT_FOUND] += 1
-            return Code.NOT_FOUND
-        if request.code is not Code.POST:
-            self.refusals[NOT_FOUND] += 1
-            return Code.METHOD_NOT_ALLOWED
-        try:
-            return self._open(request.payload)
-        except MalformedError:
-            return Code.BAD_REQUEST
-        except BadMacError:
-            return Code.UNAUTHORIZED
 
     def _open(self, blob: bytes) -> tuple[str, Report, bytes]:
         try:
@@ -222,22 +303,30 @@ class Collector:
         except MalformedError:
             self.refusals[NOT_REPORTS] += 1
             raise
-        except BadMacError:
-            self.refusals[BAD_MAC] += 1
-            raise
 
-    def _remember(self, key: tuple[Hashable, bytes], request: Message, response: Message) -> bytes:
+    def _remember(self, key: tuple[Hashable, bytes], asked: Asked, code: Code, payload: bytes = b"") -> bytes:
         """Encodes the response and stores it as the answer to repetitions of the request."""
-        reply = self._reply(request, response)
+        reply = self._reply(asked, code, payload)
         at = self._answered[key][0] if key in self._answered else self._now()
         self._answered[key] = at, reply
         return reply
 
-    def _reply(self, request: Message, response: Message) -> bytes:
-        response.token = request.token
-        if request.mtype is CON:
-            response.mtype, response.mid = ACK, request.mid
+    def _reply(self, asked: Asked, code: Code, payload: bytes = b"") -> bytes:
+        if asked.confirmable:
+            bits, message_id = _ACK_BITS, asked.message_id
         else:
             self._message_id = (self._message_id + 1) & 0xFFFF
-            response.mtype, response.mid = NON, self._message_id
-        return response.encode()
+            bits, message_id = _NON_BITS, self._message_id
+        head = bytes((bits | len(asked.token), code, message_id >> 8, message_id & 0xFF))
+        return head + asked.token + (_MARKER + payload if payload else b"")
+
+
+def _usual(datagram: bytes) -> tuple[Asked, bytes] | None:
+    """The report in a datagram of the kind that devices send; None for another one, which a CoAP library is to read."""
+    if len(datagram) < _HEAD_OCTETS or datagram[0] & _CON_MASK != _CON_BITS or datagram[1] != _POST:
+        return None
+    token_end = _HEAD_OCTETS + (datagram[0] & _TOKEN_MASK)
+    start = token_end + len(_PATH_AND_MARKER)
+    if token_end > _LONGEST_HEAD or datagram[token_end:start] != _PATH_AND_MARKER or len(datagram) == start:
+        return None
+    return Asked(True, int.from_bytes(datagram[2:4], "big"), datagram[_HEAD_OCTETS:token_end]), datagram[start:]

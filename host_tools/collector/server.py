@@ -25,7 +25,7 @@ from host_tools.base import paths
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import OutputLost, out
 from host_tools.collector import retention
-from host_tools.collector.database import StoreError, is_url, shown
+from host_tools.collector.database import StoreError, UnavailableError, is_url, shown
 from host_tools.collector.intake import Collector, Exchange
 from host_tools.collector.keys import HINT, load_keys
 from host_tools.collector.store import Kept, Outcome, Received, Store
@@ -35,8 +35,9 @@ _SUMMARY_S = 60
 _MOST_OCTETS = 2048  # of a datagram; a report has at most 175
 _BUFFER_OCTETS = 1 << 22  # of the socket: what arrives while reports are written waits there
 _AT_ONCE = 64  # datagrams read before other tasks run
-_MOST_WRITTEN = 100  # reports at once: meanwhile no datagram is read
+_MOST_WRITTEN = 500  # reports at once: meanwhile few datagrams are read
 _MOST_WAITING = 10_000  # reports waiting for the database; more are refused, and devices send them again
+_OVERLOADED = UnavailableError("too many reports wait")
 _REDUCE_S, _REDUCED_S = 0.5, 3600  # between the devices, and after the last one
 _T = TypeVar("_T")
 _DB_HINT = "name a new file, or the database of a collector"
@@ -82,7 +83,7 @@ class _Front:
             if not isinstance(taken, Exchange):
                 self._send(taken, remote, source)
             elif len(self._waiting) >= _MOST_WAITING:
-                self._send(self._collector.answer(taken), remote, source)
+                self._send(self._collector.answer(taken, _OVERLOADED), remote, source)
             else:
                 self._waiting.append((taken, remote, source))
                 if not self._writing or self._writing.done():
@@ -97,10 +98,7 @@ class _Front:
             for (exchange, remote, source), result in zip(batch, results, strict=True):
                 if isinstance(result, StoreError):
                     collector.refusals[f"not stored ({result})"] += 1
-                    reply = collector.answer(exchange)
-                else:
-                    reply = collector.answer(exchange, *result)
-                self._send(reply, remote, source)
+                self._send(collector.answer(exchange, result), remote, source)
 
     def _send(self, reply: bytes | None, remote: Any, source: list[Any]) -> None:
         if reply is not None:

@@ -1,24 +1,31 @@
-"""Opens reports and seals acknowledgements with cbor2 and cwt, independently of the firmware's own code."""
+"""Opens reports and seals acknowledgements, independently of the firmware's own code.
+
+Of COSE there is one structure with one algorithm in them, made of a few octets around a MAC of the standard library: a
+library for all of COSE takes longer for it than all else that is done with a report.
+"""
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from functools import lru_cache
+from typing import Annotated, Literal
 
 import cbor2
 import msgspec
-from cbor2 import CBORTag
-from cwt import COSE, COSEKey, VerifyError
-from cwt.cose_key_interface import COSEKeyInterface
 
 from host_tools.base import days
 from host_tools.collector.order import Order
 
 _ALG, _KID = 1, 4  # header parameters (RFC 9052 3.1)
 _HMAC_256_64 = 4  # RFC 9053 3.1
-_PROTECTED = {_ALG: _HMAC_256_64}
-_MAC0_TAG = 17  # cwt reads and writes tagged messages; reports and acknowledgements are untagged
+_PROTECTED = cbor2.dumps({_ALG: _HMAC_256_64})
+_TAG_OCTETS = 8
+# An untagged COSE_Mac0 up to the unprotected headers, which end with the key id; and the MAC_structure (RFC 9052 6.3).
+_HEAD = b"\x84" + cbor2.dumps(_PROTECTED) + b"\xa1" + cbor2.dumps(_KID)
+_ACKNOWLEDGES = b"\x84" + cbor2.dumps(_PROTECTED) + b"\xa0"
+_STRUCTURE = b"\x84" + cbor2.dumps("MAC0") + cbor2.dumps(_PROTECTED)
 FIELDS_WITHOUT_ORDERS = 15
 """Fields in a report of a firmware without orders; the three fields after them default to 0."""
 FIELDS_WITHOUT_LIFE = 18
@@ -42,7 +49,11 @@ class MalformedError(ValueError):
 
 
 class BadMacError(ValueError):
-    """The report has no valid MAC of a known device; answered with 4.01."""
+    """The report has no valid MAC of a known device; answered with 4.01. `device`: which it claims to be of."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__(f"no valid MAC of {device}")
+        self.device = device
 
 
 class Report(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
@@ -99,23 +110,20 @@ def open_report(
     `lives` gives the life ids that a device has told, the newest first: without them a routine report has no valid
     MAC. Raises MalformedError or BadMacError. The payload is decoded only after its MAC was verified.
     """
-    message = _untagged_mac0(blob)
-    protected, unprotected, payload, _ = message
-    if protected != cbor2.dumps(_PROTECTED) or unprotected.keys() != {_KID}:
-        raise MalformedError("the headers are not those of a report")
-    kid = unprotected[_KID]
+    kid, payload, tag = _parts(blob)
     try:
         device = kid.decode("ascii")
     except UnicodeDecodeError:
         raise MalformedError("the key id is not a device id") from None
     # An unknown device is verified with a key of zeros, so the time does not show which devices are known.
-    key = COSEKey.from_symmetric_key(keys.get(device, bytes(32)), alg=_HMAC_256_64, kid=kid)
-    for life_id in (b"", *lives(device)[:_LIVES]):
+    key = keys.get(device, bytes(32))
+    known = lives(device)[:_LIVES]
+    for life_id in (*known[:1], b"", *known[1:]):  # the likeliest first
         external_aad = b"R" + life_id + kid if life_id else b"U" + kid
-        if _is_valid(message, key, external_aad) and device in keys:
+        if hmac.compare_digest(tag, _mac(key, external_aad, payload)) and device in keys:
             break
     else:
-        raise BadMacError(f"no valid MAC of {device}")
+        raise BadMacError(device)
     report = decode_report(payload)
     if life_id:
         if report.version < _VERSION_OF_LIVES or report.life_id:
@@ -148,32 +156,43 @@ def seal_acknowledgement(key: bytes, device: str, report: Report, now: datetime,
     """
     answers = b"A" + report.life_id if report.life_id else b"D"
     nonce = report.boot_id.to_bytes(4, "big") + report.seq.to_bytes(4, "big")
-    payload = cbor2.dumps([1, *days.instant(now), *(order.fields() if order else ())], canonical=True)
-    message: Any = COSE.new().encode_and_mac(
-        payload,
-        COSEKey.from_symmetric_key(key, alg=_HMAC_256_64),
-        _PROTECTED,
-        external_aad=answers + device.encode("ascii") + nonce,
-        out="cbor2/CBORTag",
-    )
-    return cbor2.dumps(message.value)
+    instant = days.instant(now)
+    payload = cbor2.dumps([1, *instant, *order.fields()], canonical=True) if order else _time(*instant)
+    tag = _mac(key, answers + device.encode("ascii") + nonce, payload)
+    return _ACKNOWLEDGES + _octets(payload) + _octets(tag)
 
 
-def _is_valid(message: tuple[Any, ...], key: COSEKeyInterface, external_aad: bytes) -> bool:
-    """Whether the tag of an untagged COSE_Mac0 is that of `key`; cwt compares in constant time."""
-    try:
-        COSE.new().decode(CBORTag(_MAC0_TAG, list(message)), key, external_aad=external_aad)
-    except VerifyError:
-        return False
-    return True
+@lru_cache(maxsize=8)
+def _time(day: int, second: int) -> bytes:
+    """An acknowledgement of nothing but the time; in a second there are many."""
+    return cbor2.dumps([1, day, second])
 
 
-def _untagged_mac0(blob: bytes) -> tuple[bytes, dict[int, bytes], bytes, bytes]:
+def _octets(octets: bytes) -> bytes:
+    """A byte string in CBOR; with cbor2 it takes most of the time that a report takes."""
+    length = len(octets)
+    if length < 24:
+        return bytes((0x40 + length,)) + octets
+    return b"\x58" + bytes((length,)) + octets if length < 256 else cbor2.dumps(octets)
+
+
+def _mac(key: bytes, external_aad: bytes, payload: bytes) -> bytes:
+    """HMAC 256/64 of a COSE_Mac0."""
+    structure = _STRUCTURE + _octets(external_aad) + _octets(payload)
+    return hmac.digest(key, structure, "sha256")[:_TAG_OCTETS]
+
+
+def _parts(blob: bytes) -> tuple[bytes, bytes, bytes]:
+    """The key id, the payload and the tag of an untagged COSE_Mac0 with the headers of a report."""
     try:
         message = cbor2.loads(blob)
-        # Exactly one encoding is accepted, so a message has no bytes that the MAC does not cover.
-        if cbor2.dumps(message) != blob:
-            raise MalformedError("not in its shortest form, or followed by more bytes")
-        return msgspec.convert(message, tuple[bytes, dict[int, bytes], bytes, bytes])
+        protected, unprotected, payload, tag = msgspec.convert(message, tuple[bytes, dict[int, bytes], bytes, bytes])
     except (cbor2.CBORError, msgspec.ValidationError) as error:
         raise MalformedError(f"not a COSE_Mac0: {error}") from None
+    if protected != _PROTECTED or unprotected.keys() != {_KID}:
+        raise MalformedError("the headers are not those of a report")
+    kid = unprotected[_KID]
+    # Exactly one encoding is accepted, so a message has no bytes that the MAC does not cover.
+    if blob != _HEAD + _octets(kid) + _octets(payload) + _octets(tag):
+        raise MalformedError("not in its shortest form, or followed by more bytes")
+    return kid, payload, tag

@@ -1,5 +1,6 @@
 """The collector's core, as the simulated network calls it: a datagram in, a datagram out."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import cbor2
@@ -8,7 +9,8 @@ from aiocoap import ACK, CON, GET, NON, POST, RST, Code, Message
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from host_tools.collector.intake import Collector
+from host_tools.collector import intake
+from host_tools.collector.intake import BAD_MAC, Asked, Collector, _usual
 from host_tools.collector.order import Order
 from host_tools.collector.store import Outcome, Store
 from host_tools.collector.verify import BadMacError, MalformedError
@@ -37,6 +39,14 @@ class World:
         request = Message(code=code, payload=blob, uri_path=path, _mtype=kind, _mid=mid, _token=token)
         reply = self.collector.coap(request.encode(), remote)
         return reply and Message.decode(reply)
+
+
+def post(blob, mid):
+    return Message(code=POST, payload=blob, uri_path=("r",), _mtype=CON, _mid=mid, _token=b"ab").encode()
+
+
+def code(reply):
+    return Message.decode(reply).code
 
 
 @pytest.fixture
@@ -376,3 +386,47 @@ def test_a_short_message_is_not_answered_and_takes_no_order(world):
     world.collector.sms_user_data(sealed())
     assert world.asked == []
     assert world.collector.store.book.sent(DEVICE) == []
+
+
+@given(st.binary(max_size=8), st.binary(min_size=1, max_size=90), st.integers(0, 0xFFFF))
+def test_the_usual_request_is_read_and_answered_as_a_coap_library_does(token, payload, mid):
+    datagram = Message(code=POST, payload=payload, uri_path=("r",), _mtype=CON, _mid=mid, _token=token).encode()
+    assert _usual(datagram) == (Asked(True, mid, token), payload)
+    reply = World().collector._reply(Asked(True, mid, token), Code.CHANGED, payload)
+    assert reply == Message(code=Code.CHANGED, payload=payload, _mtype=ACK, _mid=mid, _token=token).encode()
+
+
+@given(st.binary(max_size=24), st.binary(max_size=12), st.booleans())
+def test_what_is_taken_for_usual_is_so(head, tail, with_path):
+    datagram = head + (b"\xb1r\xff" if with_path else b"") + tail
+    if usual := _usual(datagram):
+        request = Message.decode(datagram)
+        assert (request.code, request.mtype, request.opt.uri_path) == (POST, CON, ("r",))
+        assert ((True, request.mid, request.token), request.payload) == usual
+
+
+def test_a_life_that_another_collector_was_told_is_looked_up(postgresql_server):
+    url = postgresql_server.new()
+    with closing(Store(url)) as one, closing(Store(url)) as other:
+        here, there = Collector(one, KEYS), Collector(other, KEYS)
+        assert code(there.coap(post(routine(), 1))) is Code.UNAUTHORIZED, "nobody knows it"
+        here.coap(post(sealed(life_id=LIFE), 2))
+        there._looked.clear()
+        forged = there.receive(post(routine(key=bytes(32), seq=1), 3), "elsewhere")
+        (refused,) = there.keep_all([forged])
+        assert code(there.answer(forged, refused)) is Code.UNAUTHORIZED
+        assert code(there.coap(post(routine(seq=1), 4))) is Code.CHANGED
+        assert there.refusals == {BAD_MAC: 2}
+        for mid in range(5, 9):
+            there.receive(post(routine(key=bytes(32), seq=1), mid), "elsewhere")
+        assert there.refusals == {BAD_MAC: 6}, "they make no more work"
+        assert one.reports_received(DEVICE) == 2
+
+
+def test_answers_are_forgotten_when_there_are_too_many(world, monkeypatch):
+    monkeypatch.setattr(intake, "_MOST_REMEMBERED", 3)
+    for mid in range(50):
+        world.ask(sealed(seq=mid), mid=mid)
+    assert len(world.collector._answered) <= 4
+    assert world.ask(sealed(seq=0), mid=0).code is Code.CHANGED
+    assert world.heard[-1] is Outcome.DUPLICATE

@@ -30,7 +30,7 @@ CPU_S = {"own": 90, "more": 400, "soak": 400}
 LIVES = range(101, 201)
 """Seeds of the soak's runs."""
 WARM = (
-    "aiocoap", "cbor2", "cryptography", "cwt", "hypothesis.strategies", "littlefs", "msgspec", "pytest",
+    "aiocoap", "cbor2", "cryptography", "hypothesis.strategies", "littlefs", "msgspec", "pytest",
     "rich.progress", "scapy.packet", "tomli_w", "typer", "xml.etree.ElementTree",
 )  # fmt: skip
 _context = multiprocessing.get_context("fork")
