@@ -8,8 +8,8 @@ charging the period before, and says so (`source`), until that much time has pas
 The server's clock can be wrong too: its host has lost its battery, or has no NTP. An answer is doubtful
 
 - after the first one of a boot, if it contradicts the ticks since the last answer that was used;
-- before that, if it is earlier than the bound or the period that is charged, or later than the network's time by more
-  than a wrong time zone explains.
+- before that, if it is earlier than the bound or the period that is charged, or further from the network's time than a
+  wrong time zone explains.
 
 A doubtful answer is used only if NITZ or NTP confirms it, or the server repeats it for `PATIENCE`. If the bound then
 turns out to have been too late, the bound and the period go back, and `store.reopen` keeps what was used.
@@ -166,7 +166,7 @@ class Clock:
             return True
         if self.cycle_id > SILENT and gap(instant, self._cycle.bounds(self.cycle_id)[0]) < -TOLERANCE:
             return True
-        return any(other and gap(boot, other) > ZONES for other in self._network)
+        return any(other and abs(gap(boot, other)) > ZONES for other in self._network)
 
     def _confirmed(self, boot):
         """Whether NITZ or NTP confirms a doubtful server time, or the server has repeated it for long enough."""

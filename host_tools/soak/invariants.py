@@ -257,6 +257,7 @@ class Checker:
             if what == "stopped":
                 present = cycle_id(self._labels()[-1])
                 own = event["reason"] not in QUOTA_STOPS or present in self._corrected | self._forgotten
+                own = own or bool(self._replanned() and self._corrected)
                 # What asks upstream pays a whole block each time, whatever is left.
                 own = own or (self._probed_in == present and self.carrier.session_round_octets > 0)
                 own = own or self._blind
@@ -359,8 +360,9 @@ class Checker:
     def _apply(self, status: dict[str, Any]) -> None:
         """Records the effect of the orders that the device has applied by this status, and of a new period."""
         counter = status["counter"]
-        if self._last and status["cycle"] != self._last["cycle"]:
-            self._bought = self._bought_next
+        was = self._last.get("cycle", status["cycle"])
+        if status["cycle"] > was or (status["cycle"] < was and not self._replanned()):
+            self._bought = self._bought_next  # what was bought for a period outlives another plan in it
         if counter <= self._applied:
             return
         for sent_at, order in self._orders():
@@ -542,8 +544,8 @@ class Checker:
         "THROTTLED_BY_HAND": (lambda w, s: True, 0),  # checked by "by-hand"
         "STOPPED_BY_HAND": (lambda w, s: True, 0),
         "ARREARS": (lambda w, s: w._spent(s), 60),
-        "EXPIRED": (lambda w, s: bool(s["expires_day"]) and w._local_day() >= s["expires_day"], 60),
-        "CANCELLED": (lambda w, s: bool(s["expires_day"]) and w._local_day() >= s["expires_day"], 60),
+        "EXPIRED": (lambda w, s: w._expired(s), 60),
+        "CANCELLED": (lambda w, s: w._expired(s), 60),
         "POOL_EXHAUSTED": (lambda w, s: s["rated_octets"] + w._least >= s["granted_octets"], 60),
         "GRANT_EXPIRED": (lambda w, s: w._lapsed(s), 60),
         "SILENT_PERIOD": (lambda w, s: s["phase"] == "silent" or w._silence_is_near(), 60),
@@ -585,7 +587,8 @@ class Checker:
             self._passage = (boot, carried, sent)
         else:
             _, then, before = self._passage
-            most = UNDER_WAY_OCTETS + (sent - before + 1) * REPORT_OCTETS
+            replies = 2 if self._slowed else 1  # that of a request which was given up still comes
+            most = replies * UNDER_WAY_OCTETS + (sent - before + 1) * REPORT_OCTETS
             self._check("passage", carried - then <= most, f"{carried - then} octets passed a stop, {most} at the most")
 
     # --- delays ---
@@ -604,6 +607,10 @@ class Checker:
         """Whether the network's clock has been wrong as well, so that nothing contradicts the collector's."""
         network = any(isinstance(each, faults.NetworkTime) for each in self.world.scenario.faults)
         return network and self._clock_was_wrong()
+
+    def _expired(self, status: dict[str, Any]) -> bool:
+        expires_day = status["expires_day"]
+        return bool(expires_day) and (self._local_day() >= expires_day or self._all_clocks_were_wrong())
 
     def _clock_was_wrong(self) -> bool:
         """Whether the collector's clock has been wrong: it may take two days until the device believes it again."""
@@ -635,6 +642,7 @@ class Checker:
             since_s = max(self._deaf_s, self._disturbed_s, self._stopped_s, self._begun_s)
             if since_s - self._deaf_s < 3 * HOUR_S:  # attempts are further apart later
                 delay, online_s = WAY_IN_S, since_s
+                delay *= 2 if self.world.scenario.network.loss_permille > 100 else 1
         if self.now_s - online_s <= delay:
             return
         newest = max((order.counter for _, order in self._orders()), default=0)

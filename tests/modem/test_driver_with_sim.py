@@ -240,7 +240,7 @@ def test_guard_takes_the_session_down(make):
     rig = make().online()
     connection = rig.connect()
     rig.modem.data_wanted = False
-    rig.run(5)
+    rig.run(8)  # without a counter it waits for what still arrives
     assert (rig.modem.state, rig.modem.online) == (REGISTERED, False)
     assert (connection.state, connection.errno) == (FAILED, ENETDOWN)
     assert rig.carrier.activate(IMSI, print, print), "no bearer of ours is left"

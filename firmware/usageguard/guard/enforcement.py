@@ -155,6 +155,8 @@ class Enforcement:
         """The data session was refused, with a CME error. One that does not mean a stop counts when it comes again."""
         self.hal.event("refused", cause)
         self._refusals += 1
+        if self.account.standing.sim and self.modem.iccid:  # also before it is served
+            self._look_at_sim(self.modem.iccid)
         if cause in _STOP_CAUSES or self._refusals > 1:
             self.obey(self.policy.apply(rules.CARRIER_REFUSED))
 

@@ -29,6 +29,7 @@ _REGISTRATION_MS = const(20_000)
 # Not registered for so long: CFUN=0, 10 s, CFUN=1, the advised recovery of a SIM that was reactivated.
 _STUCK_MS = const(180_000)
 _RADIO_OFF_MS = const(10_000)
+_ENDING_MS = const(60_000)  # connections that are slow to end hold a stop up for no longer
 _REOPEN_MS = const(1_000)  # after the network ended the session: why shows only when we try again
 _RETRY_MS = const(30_000)
 _LONGEST_RETRY_MS = const(3_600_000)
@@ -216,6 +217,8 @@ class Cellular(Modem):
                 yield from self._go_offline(ECONNRESET)
                 self.retry_due.set(self.now, _REOPEN_MS)
             elif self.online and not self.data_wanted:
+                if not self.config.counter:
+                    yield from self._end_connections()
                 yield from self._go_offline(ENETDOWN)
             elif self.counter_wanted:
                 self.counter_wanted = False
@@ -260,6 +263,8 @@ class Cellular(Modem):
             self._registration_due.clear()
             self._stuck_due.clear()
             self._stuck_ms = _STUCK_MS
+            if not self.time_reading:  # before the server's time comes, which it may contradict
+                yield from self._read_time()
             self._evidence_due.set(self.now, 0)
             self.state = ONLINE if self.online else REGISTERED
         else:
@@ -310,6 +315,17 @@ class Cellular(Modem):
         from usageguard.modem.refusal import explain
 
         yield from explain(self)
+
+    def _end_connections(self):
+        """Waits until the modem has ended each of them: what still arrives is seen, or charged, before that."""
+        for connection in self.connections:
+            connection.fail(ENETDOWN)
+        self._pause.set(self.now, _ENDING_MS)
+        while any(connection._dirty for connection in self.connections) and not self._pause.due(self.now):
+            if self._rebooted:
+                raise GoneError
+            yield False
+        self._pause.clear()
 
     def _go_offline(self, errno):
         self.online = False
