@@ -361,6 +361,37 @@ def monitor(
 
 
 @app.command()
+def diagnose(
+    device: Annotated[
+        str | None, typer.Argument(metavar="DEVICE", help="By its newest report in a collector's database.")
+    ] = None,
+    db: Annotated[str, typer.Option(metavar="FILE|URL", help="The collector's database.")] = "reports.sqlite",
+    status: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="By the last status that `monitor --json` has written.")
+    ] = None,
+    port: Annotated[
+        str | None, typer.Option(help="By the status that the board prints; waits for it, an hour at the most.")
+    ] = None,
+    restart: Annotated[bool, typer.Option(help="Reset the board first, and give it three minutes.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The device's configuration: its plan ranks a carrier's stops.")
+    ] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Say why a device is offline: causes, evidence, remedies, and what its own attempts cost.
+
+    Exit status 1: there is a cause.
+    """
+    from host_tools.diagnosis import command
+
+    source = command.source(device, db, status, port, restart)
+    found = command.run(source, config, err if json_file == "-" else out)
+    if json_file:
+        files.write_json(json_file, found)
+    raise typer.Exit(FAILED if found["verdicts"] else HELD)
+
+
+@app.command()
 def record(
     port: PortOption,
     to: Annotated[Path, typer.Option("--out", metavar="FILE", help="The profile to write, a .toml file.")],

@@ -11,7 +11,7 @@ def status(config, ledger, policy, account, admission, periods, modem, outbox):
     """Figures of the present period, in octets; those of the last complete one are in `closed` (None before)."""
     plan, standing, used = config.plan, account.standing, admission.used
     throttle = account.throttle()
-    return {
+    shown = {
         "cycle": ledger.cycle_id,
         "carried_octets": admission.carried_octets(),
         "rated_octets": used.value(),
@@ -47,7 +47,13 @@ def status(config, ledger, policy, account, admission, periods, modem, outbox):
         "octets_per_report": outbox.octets_per_report(),
         "heap_octets": live_octets(),
         "closed": periods.closed,
+        "report_refused": outbox.refused,
+        "modem_restarts": modem.restarts,
+        "sim_state": str(modem.sim_state, "ascii"),
     }
+    for name in ("sim_error", "registration", "reject_cause", "cme", "signal", "rsrp"):
+        shown[name] = getattr(modem, name)
+    return shown
 
 
 def live_octets():
