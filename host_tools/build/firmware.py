@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+import functools
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
 
 from host_tools.base import paths
 from host_tools.build import bundle, bytecode, late, modules
+from host_tools.build.names import Names, frequent_first, shortened
 
 PACKAGE = "usageguard"
 
@@ -22,49 +25,83 @@ def with_lines(names: Iterable[str]) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Release:
-    """A release of the firmware's modules `names`; `roots` and what these import is loaded by every boot."""
+    """A release of the firmware's modules `names`; `roots` and what these import is loaded by every boot.
+
+    What it is used with, such as an application, may import the modules `imported` by their names, and finds what is
+    named in `kept`.
+    """
 
     names: tuple[str, ...]
     roots: tuple[str, ...]
+    imported: tuple[str, ...]
+    kept: tuple[str, ...]
 
-    def files(self, imported: Iterable[str]) -> dict[str, bytes]:
-        """The bytecode by path in the set, for an application that imports those modules, among others."""
-        key = b"release", msgspec.json.encode((self.names, self.roots, sorted({*imported} & {*self.names})))
-        made = bytecode.cached(key, lambda: msgspec.msgpack.encode(self._made(imported)))
-        return msgspec.msgpack.decode(made, type=dict[str, bytes])
+    def files(self) -> dict[str, bytes]:
+        """The bytecode by path in the set."""
+        return msgspec.msgpack.decode(self._cached([], self._compiled), type=dict[str, bytes])
 
     def compiled(self, text: bytes, name: str) -> bytes:
         """The bytecode of a source that imports from the firmware."""
-        key = b"adapted", msgspec.json.encode((self.names, self.roots)), name.encode(), text
-        return bytecode.cached(key, lambda: self._adapted(self._bundle(), text, name))
+        return self._cached([name, text.decode()], lambda: self._beside(text, name))
 
-    def _made(self, imported: Iterable[str]) -> dict[str, bytes]:
-        merged = self._bundle()
+    def _cached(self, what: list[str], make: Callable[[], bytes]) -> bytes:
+        return bytecode.cached([msgspec.json.encode([self.names, self.roots, self.imported, self.kept, what])], make)
+
+    def _compiled(self) -> bytes:
+        made = {_compiled(place): self._assembled(text, place) for place, text in self._texts.items()}
+        return msgspec.msgpack.encode(made)
+
+    def _beside(self, text: bytes, name: str) -> bytes:
+        return self._assembled(self._bundle.adapted(bytecode.folded(text, name, name)), name)
+
+    def _assembled(self, text: str, place: str) -> bytes:
+        return bytecode.assembled(frequent_first(self._short.applied(text)), place)
+
+    @functools.cached_property
+    def _texts(self) -> dict[str, str]:
+        """The sources by path in the set."""
+        merged = self._bundle
         texts = {}
         for name, place, text in _sources(self.names):
             if name not in merged.members:
-                texts[place] = merged.adapted(bytecode.folded(text, place, place, short=True))
-            elif name in imported or name == self.roots[-1]:
+                texts[place] = merged.adapted(bytecode.folded(text, place, place))
+            elif name in self.imported or name == self.roots[-1]:
                 texts[place] = merged.alias(name)
         kept = merged.names(self.roots).union(*(bundle.imported(text, PACKAGE) for text in texts.values()))
         texts[f"{PACKAGE}/__init__.py"], seldom = late.parted(merged.text, kept, PACKAGE)
-        texts |= {f"{name}.py": text for name, text in seldom.items()}
-        return {_compiled(place): bytecode.assembled(text, place) for place, text in texts.items()}
+        return texts | {f"{name}.py": text for name, text in seldom.items()}
 
+    @functools.cached_property
+    def _short(self) -> Names:
+        drivers = [name.rpartition(".")[2].capitalize() for name in self.roots]  # Guard finds them by the family's name
+        return shortened(self._texts, PACKAGE, self._bundle.text, [*self.kept, *_of_root_files(), *drivers])
+
+    @functools.cached_property
     def _bundle(self) -> bundle.Bundle:
         sources = {
-            name: bytecode.folded(text, place, place, short=True)
+            name: bytecode.folded(text, place, place)
             for name, place, text in _sources(self.names)
             if name.startswith(PACKAGE + ".")
         }
         return bundle.bundled(sources, self.roots, PACKAGE)
 
-    def _adapted(self, merged: bundle.Bundle, text: bytes, place: str) -> bytes:
-        return bytecode.assembled(merged.adapted(bytecode.folded(text, place, place, short=True)), place)
+
+@functools.cache
+def _of_root_files() -> set[str]:
+    """The identifiers of the files in the root, which start a set of any version."""
+    return set().union(*(identifiers((paths.firmware() / name).read_bytes()) for name in ("slots.py", "main.py")))
 
 
-def released(names: Iterable[str], roots: Iterable[str]) -> Release:
-    return Release(tuple(sorted(names)), tuple(roots))
+def identifiers(text: bytes) -> set[str]:
+    """What may be a name in a source, which need not be Python's: MicroPython is another language in places."""
+    return {*re.findall(r"[^\W\d]\w*", text.decode())}
+
+
+def released(
+    names: Iterable[str], roots: Iterable[str], imported: Iterable[str] = (), kept: Iterable[str] = ()
+) -> Release:
+    names = sorted(names)
+    return Release(tuple(names), tuple(roots), tuple(sorted({*imported} & {*names})), tuple(sorted({*kept})))
 
 
 def _sources(names: Iterable[str]) -> Iterable[tuple[str, str, bytes]]:

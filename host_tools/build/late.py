@@ -207,4 +207,3 @@ def _is_command(node: ast.AST) -> bool:
         case ast.Call(func=ast.Name(id="bytearray"), args=[ast.Constant(value=bytes())]):
             return True
     return False
-

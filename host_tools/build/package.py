@@ -84,8 +84,8 @@ def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> d
         made["configuration.mpy"] = bytecode.compiled(plan, "configuration.py", "", lines=True)
     else:
         loaded = [*modules.LOADED, *modules.imports(plan), *modules.parts(settings.config), modules.driver(family)]
-        release = firmware.released(needed, loaded)
-        made = release.files(_imports(text))
+        release = firmware.released(needed, loaded, _imports(text), firmware.identifiers(text))
+        made = release.files()
         made["configuration.mpy"] = release.compiled(plan, "configuration.py")
     made["application.mpy"] = application
     made["board.json"] = json.dumps(board.device_json(), separators=(",", ":")).encode("ascii")

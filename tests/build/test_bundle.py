@@ -142,8 +142,3 @@ def test_docstrings_go_and_swaps_make_no_tuple():
     text = merged(SOURCES, "box.store")[0].text
     assert "another" not in text
     assert "swapped[0], swapped[1] = swapped[1], swapped[0]\n" in text
-
-
-def test_what_functions_use_most_comes_first():
-    first = merged(SOURCES, "box.store")[0].text.splitlines()[1].split(".")
-    assert {"stamp", "swapped"} <= set(first[1:8])

@@ -10,7 +10,7 @@ import pytest
 from host_tools.base import paths
 from host_tools.build import late
 
-TEXT = '''
+TEXT = """
 import math
 LATE = ()
 _ONCE = (1, 2)
@@ -51,7 +51,7 @@ class Machine(Base):
 
     def often(self):
         return list(self.steps(2)) + list(self.steps(1, 10))
-'''
+"""
 
 
 @pytest.fixture

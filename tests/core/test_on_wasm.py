@@ -7,7 +7,6 @@ The VM is MicroPython's WebAssembly build, from npm; skipped where that cannot b
 import pytest
 
 from host_tools.build import bytecode, firmware, modules
-from host_tools.build.image import Image
 from host_tools.hardware import boards
 from tests.core.wasm import board
 from tests.core.wasm import package as wasm
@@ -17,14 +16,6 @@ HELPERS = ("tests/at/port.py", "tests/at/stream.py", "tests/modem/dialogue.py", 
 NO_LITTLEFS = "tests/store/test_filelog_portable.py"  # this build has none
 FILES = sorted({path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/test_*_portable.py")} - {NO_LITTLEFS})
 SLOW = {"tests/store/test_ring_portable.py"}
-# They look at private attributes, which have other names in a release.
-PRIVATE = {
-    "tests/core/test_account_portable.py",
-    "tests/core/test_burst_portable.py",
-    "tests/store/test_ledger_portable.py",
-    "tests/store/test_ring_portable.py",
-    "tests/upstream/test_outbox_portable.py",
-}
 
 
 @pytest.fixture(scope="module")
@@ -33,21 +24,12 @@ def vm():
 
 
 @pytest.fixture(scope="module")
-def compiled():
-    """From a 64-bit compiler, each module by itself, with its line numbers and private names."""
-    with Image(mpy=True) as image:
-        yield {
-            f"/lib/{file.relative_to(image.lib).as_posix()}": str(file)
-            for file in sorted((image.lib / "usageguard").rglob("*.mpy"))
-        }
-
-
-@pytest.fixture(scope="module")
 def released(tmp_path_factory):
     """As a board gets it, but with all modules, and with one in the place of each that was merged."""
     drivers = [modules.driver(family) for family in boards.families()]
     names = modules.reached([*modules.BOARD, *drivers, *modules.VALIDATOR], modules.ELSEWHERE)
-    files = firmware.released(names, [*modules.LOADED, *drivers]).files(names)
+    asked_for = set().union(*(firmware.identifiers((ROOT / name).read_bytes()) for name in (*FILES, *HELPERS)))
+    files = firmware.released(names, [*modules.LOADED, *drivers], names, asked_for).files()
     folder = tmp_path_factory.mktemp("released")
     for i, content in enumerate(files.values()):
         (folder / str(i)).write_bytes(content)
@@ -71,9 +53,8 @@ def run_tests(vm, files, name):
 
 
 @pytest.mark.parametrize("file", [pytest.param(f, marks=pytest.mark.proof if f in SLOW else ()) for f in FILES])
-def test_on_wasm(vm, request, folded, file):
-    files = request.getfixturevalue("compiled" if file in PRIVATE else "released")
-    done = run_tests(vm, files | folded, file)
+def test_on_wasm(vm, released, folded, file):
+    done = run_tests(vm, released | folded, file)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -21,9 +21,10 @@ class Released(image.Image):
         driver = modules.driver("quectel")
         roots = ["usageguard.app", "usageguard.guard.guard", driver]
         names = modules.reached([*roots, *HOST, *modules.VALIDATOR], modules.ELSEWHERE)
-        release = firmware.released(names, roots)
+        kept = set().union(*(firmware.identifiers(file.read_bytes()) for file in image.DEVICE_SIDE.glob("*.py")))
+        release = firmware.released(names, roots, kept=kept)
         shutil.rmtree(self.lib / "usageguard")
-        made = dict(release.files([]))
+        made = release.files()
         for file in image.DEVICE_SIDE.glob("*.py"):
             made[file.with_suffix(".mpy").name] = release.compiled(file.read_bytes(), file.name)
         for name, content in made.items():
