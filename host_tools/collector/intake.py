@@ -17,7 +17,15 @@ from host_tools.collector.database import StoreError, UnavailableError
 from host_tools.collector.order import Order
 from host_tools.collector.sms_payload import user_data
 from host_tools.collector.store import Kept, Outcome, Received, Store
-from host_tools.collector.verify import BadMacError, MalformedError, Report, open_report, seal_acknowledgement
+from host_tools.collector.verify import (
+    BadMacError,
+    MalformedError,
+    Report,
+    is_brief,
+    open_brief,
+    open_report,
+    seal_acknowledgement,
+)
 
 RESOURCE = ("r",)
 _REMEMBER = timedelta(seconds=TransportTuning().EXCHANGE_LIFETIME)
@@ -70,6 +78,7 @@ class Exchange:
     device: str
     received: Received | None
     payload: bytes
+    brief: bool
 
 
 Result = tuple[Kept, bytes] | StoreError | MalformedError | BadMacError
@@ -123,7 +132,7 @@ class Collector:
             return taken
         try:
             self._look_again([taken])
-            result: Result = self.keep(taken.received, taken.payload) if taken.received else BadMacError(taken.device)
+            result = self._kept(taken)
         except StoreError as error:
             result = error
         return self.answer(taken, result)
@@ -154,14 +163,14 @@ class Collector:
                 self.refusals[BAD_MAC] += 1
                 return self._remember(key, asked, Code.UNAUTHORIZED)
             self._answered[key] = now, None
-            return Exchange(key, asked, error.device, None, blob)
+            return Exchange(key, asked, error.device, None, blob, is_brief(blob))
         self._answered[key] = now, None
-        return Exchange(key, asked, device, Received(device, now, "coap", report), payload)
+        return Exchange(key, asked, device, Received(device, now, "coap", report), payload, is_brief(blob))
 
     def _may_look_again(self, device: str, now: datetime) -> bool:
         """Whether the database is to be asked for lives of a device, known or not. For each one once in a second: who
         has no key makes no work with it. A file has one collector, which knows what is in it."""
-        if not self.store.database.postgresql:
+        if not device or not self.store.database.postgresql:
             return False
         if now - self._looking_since >= _LOOK_AGAIN:
             self._looking_since = now
@@ -176,10 +185,11 @@ class Collector:
         doubtful = [each for each in exchanges if each.received is None]
         if not doubtful:
             return
-        self.store.read_life_ids([each.device for each in doubtful])
+        self.store.read_life_ids([each.device for each in doubtful if not each.brief])
+        self.store.read_latest([each.device for each in doubtful if each.brief])
         for each in doubtful:
             with contextlib.suppress(BadMacError):
-                device, report, payload = open_report(each.payload, self._keys, self.store.life_ids)
+                device, report, payload = self._verified(each.payload)
                 each.received, each.payload = Received(device, self._now(), "coap", report), payload
 
     def _unusual(self, datagram: bytes) -> bytes | tuple[Asked, bytes | Code] | None:
@@ -202,8 +212,14 @@ class Collector:
             return asked, Code.NOT_FOUND if request.opt.uri_path != RESOURCE else Code.METHOD_NOT_ALLOWED
         return asked, request.payload
 
-    def keep(self, received: Received, payload: bytes) -> tuple[Kept, bytes]:
-        """Stores a verified report; returns the outcome and the acknowledgement. StoreError: it was not stored."""
+    def _kept(self, exchange: Exchange) -> Result:
+        if exchange.received is None:
+            return BadMacError(exchange.device)
+        return self.keep(exchange.received, exchange.payload, exchange.brief)
+
+    def keep(self, received: Received, payload: bytes, brief: bool = False) -> tuple[Kept, bytes]:
+        """Stores a verified report; returns the outcome and the acknowledgement, which is empty where the report was
+        `brief` and there is no order. StoreError: it was not stored."""
         device, report, at = received.device, received.report, received.received_at
         kept = self.store.add(device, report, payload, at, received.path)
         if received.path != "coap":
@@ -215,7 +231,7 @@ class Collector:
                     order = self._order(received, kept)
         except StoreError:  # the report is stored, so it is acknowledged; the order goes with another answer
             pass
-        return kept, seal_acknowledgement(self._keys[device], device, report, at, order)
+        return kept, seal_acknowledgement(self._keys[device], device, report, at, order, brief)
 
     def keep_all(self, exchanges: Sequence[Exchange]) -> list[Result]:
         """`keep` for several at once, which the disk has to write only once: what it returns, or raises, for each."""
@@ -226,8 +242,7 @@ class Collector:
             with self.store.at_once([] if has_owner else [each.device for each in exchanges]):
                 for each in exchanges:
                     try:
-                        known = each.received
-                        results.append(self.keep(known, each.payload) if known else BadMacError(each.device))
+                        results.append(self._kept(each))
                     except StoreError as error:
                         results.append(error)
         except UnavailableError as error:
@@ -299,10 +314,15 @@ class Collector:
 
     def _open(self, blob: bytes) -> tuple[str, Report, bytes]:
         try:
-            return open_report(blob, self._keys, self.store.life_ids)
+            return self._verified(blob)
         except MalformedError:
             self.refusals[NOT_REPORTS] += 1
             raise
+
+    def _verified(self, blob: bytes) -> tuple[str, Report, bytes]:
+        if is_brief(blob):
+            return open_brief(blob, self._keys, self.store.latest_of_life)
+        return open_report(blob, self._keys, self.store.life_ids)
 
     def _remember(self, key: tuple[Hashable, bytes], asked: Asked, code: Code, payload: bytes = b"") -> bytes:
         """Encodes the response and stores it as the answer to repetitions of the request."""

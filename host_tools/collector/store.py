@@ -8,7 +8,7 @@ device's figures are `latest`, `as_of` and `days`; what is ordered goes through 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -130,7 +130,7 @@ class Store:
     is brought up to date, but not where `upgrade` is false; the default lives in memory. StoreError: it is none of
     these, or a later collector's. Every method may raise it; then nothing was changed. A write waits for `busy_s`
     seconds at the most while another process has the database locked. One thread at a time may use a store, whichever
-    it is; `life_ids` is for any thread at any time.
+    it is; `life_ids` and `latest_of_life` are for any thread at any time.
     """
 
     def __init__(self, name: str | Path = ":memory:", busy_s: float = BUSY_S, upgrade: bool = True) -> None:
@@ -145,6 +145,8 @@ class Store:
             "SELECT device, life_id FROM life WHERE life_id IS NOT NULL ORDER BY device, life"
         ):
             self._remember(device, life_id)
+        self._latest: dict[bytes, dict[str, tuple[int, int, bytes]]] = {}
+        self._read_latest("", ())
 
     def close(self) -> None:
         self._db.close()
@@ -188,6 +190,17 @@ class Store:
         """The life ids that the device has reported, newest first."""
         return self._life_ids.get(device, ())
 
+    def latest_of_life(self, life_id: bytes) -> Mapping[str, Report]:
+        """By device, the report with the highest (boot_id, seq) of a life that has this id, as far as it was stored
+        here since the start, or was the device's newest one then or for `read_latest`."""
+        return {device: decode_report(payload) for device, (*_, payload) in self._latest.get(life_id, {}).items()}
+
+    def _follow(self, device: str, life_id: bytes, *report: Any) -> None:
+        """`report`: its boot_id, seq and payload."""
+        devices = self._latest.get(life_id, {})
+        if life_id and (device not in devices or devices[device] < report):
+            self._latest[life_id] = devices | {device: report}  # another thread may be reading the former one
+
     def _remember(self, device: str, life_id: bytes) -> None:
         others = (known for known in self.life_ids(device) if known != life_id)
         self._life_ids[device] = (life_id, *others)
@@ -201,6 +214,19 @@ class Store:
         ):
             self._remember(device, life_id)
 
+    def read_latest(self, devices: Iterable[str]) -> None:
+        """Looks for the newest reports of these devices, which other collectors may have stored."""
+        self._read_latest(f"AND n.device IN ({self._db.among})", (self._db.listed(devices),))
+
+    def _read_latest(self, where: str, values: Sequence[Any]) -> None:
+        for row in self._db.execute(
+            "SELECT r.device, n.life_id, r.boot_id, r.seq, r.payload FROM newest AS n JOIN report AS r ON r.device ="
+            " n.device AND r.life = n.life AND r.boot_id = n.boot_id AND r.seq = n.seq"
+            f" WHERE n.life_id IS NOT NULL {where}",
+            values,
+        ):
+            self._follow(*row)
+
     def add(self, device: str, report: Report, payload: bytes, received_at: datetime, path: str) -> Kept:
         """Stores one verified report; it is on disk when this returns, or at the end of `at_once`. A second copy
         changes nothing.
@@ -210,6 +236,7 @@ class Store:
         """
         at = received_at.isoformat()
         if self._follows(device, report, payload, at, path):
+            self._follow(device, report.life_id, report.boot_id, report.seq, payload)
             return Kept(Outcome.NEW, may_have_orders=False)
         self._flush()
         alarms: list[Alarm] = []
@@ -258,6 +285,7 @@ class Store:
                 )
         if report.life_id and report.life_id not in self.life_ids(device):
             self._remember(device, report.life_id)
+        self._follow(device, report.life_id, report.boot_id, report.seq, payload)
         return Kept(Outcome.NEW, tuple(alarms))
 
     @staticmethod

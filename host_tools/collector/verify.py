@@ -7,6 +7,7 @@ library for all of COSE takes longer for it than all else that is done with a re
 from __future__ import annotations
 
 import hmac
+import io
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -35,6 +36,10 @@ _FIELDS = {1: (FIELDS_WITHOUT_ORDERS, FIELDS_WITHOUT_LIFE), 2: (18, 19, 20), 3: 
 _LIFE_ID_OCTETS = 4
 _SIM_OCTETS = 4
 _LIVES = 8  # how many of a device's newest life ids are tried; each costs a MAC
+_BRIEF = ("seq", "carried_octets", "rated_octets", "error_bound_octets")
+"""Fields in a brief report, the octets from the period's start on; the device has made it for VALIDITY_TIME."""
+_VALIDITY_TIME = 4
+_NOT_IN_STATE = {*_BRIEF, "reporting_reason"}
 
 U8 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 8)]
 U16 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
@@ -134,6 +139,47 @@ def open_report(
     return device, report, payload
 
 
+def is_brief(blob: bytes) -> bool:
+    """Whether the octets would be a brief report: they begin with an unsigned integer, and not with an array."""
+    return blob[:1] < b"\x20"
+
+
+def open_brief(
+    blob: bytes, keys: Mapping[str, bytes], latest: Callable[[bytes], Mapping[str, Report]]
+) -> tuple[str, Report, bytes]:
+    """Verifies a brief report; returns the device id, the whole report and its encoding as a routine one.
+
+    `latest` gives, for a life id, the newest report of each device that has told it: what a brief report leaves out is
+    as it was there, which the MAC proves. Raises MalformedError or BadMacError; the latter has no device where the life
+    is not known.
+    """
+    payload, life_id = blob[: -_LIFE_ID_OCTETS - _TAG_OCTETS], blob[-_LIFE_ID_OCTETS - _TAG_OCTETS : -_TAG_OCTETS]
+    tag = blob[-_TAG_OCTETS:]
+    stream = io.BytesIO(payload)
+    try:
+        items = [cbor2.load(stream) for _ in _BRIEF]
+        told = dict(zip(_BRIEF, msgspec.convert(items, list[Octets]), strict=True))
+    except (cbor2.CBORError, msgspec.ValidationError) as error:
+        raise MalformedError(f"not a brief report: {error}") from None
+    if b"".join(map(cbor2.dumps, items)) != payload:
+        raise MalformedError("not in its shortest form, or followed by more bytes")
+    device = ""
+    for device, before in latest(life_id).items():
+        kid = device.encode("ascii")
+        known = before.__struct_fields__[:FIELDS_WITHOUT_LIFE]
+        state = cbor2.dumps([getattr(before, name) for name in known if name not in _NOT_IN_STATE])
+        key = keys.get(device, bytes(32))
+        if hmac.compare_digest(tag, _mac(key, b"B" + life_id + kid + state, payload)) and device in keys:
+            break
+    else:
+        raise BadMacError(device)
+    told["carried_octets"] += before.carried_base
+    told["rated_octets"] += before.rated_base
+    values = msgspec.structs.asdict(before) | told | {"reporting_reason": _VALIDITY_TIME}
+    routine = cbor2.dumps([values[name] for name in known])
+    return device, msgspec.structs.replace(decode_report(routine), life_id=life_id), routine
+
+
 def decode_report(payload: bytes) -> Report:
     """Decodes a report from its CBOR array. Raises MalformedError when it is not a report."""
     try:
@@ -149,16 +195,22 @@ def decode_report(payload: bytes) -> Report:
     return report
 
 
-def seal_acknowledgement(key: bytes, device: str, report: Report, now: datetime, order: Order | None = None) -> bytes:
-    """Encodes the acknowledgement of one report: the server's time, and the order if there is one.
+def seal_acknowledgement(
+    key: bytes, device: str, report: Report, now: datetime, order: Order | None = None, brief: bool = False
+) -> bytes:
+    """Encodes the acknowledgement of one report: the server's time, and the order if there is one. That of a `brief`
+    report without an order is its MAC alone.
 
     Its MAC is valid for this report only.
     """
     answers = b"A" + report.life_id if report.life_id else b"D"
     nonce = report.boot_id.to_bytes(4, "big") + report.seq.to_bytes(4, "big")
     instant = days.instant(now)
+    aad = answers + device.encode("ascii") + nonce
+    if brief and order is None:
+        return _mac(key, aad, b"")
     payload = cbor2.dumps([1, *instant, *order.fields()], canonical=True) if order else _time(*instant)
-    tag = _mac(key, answers + device.encode("ascii") + nonce, payload)
+    tag = _mac(key, aad, payload)
     return _ACKNOWLEDGES + _octets(payload) + _octets(tag)
 
 

@@ -14,7 +14,7 @@ from host_tools.collector.intake import BAD_MAC, Asked, Collector, _usual
 from host_tools.collector.order import Order
 from host_tools.collector.store import Outcome, Store
 from host_tools.collector.verify import BadMacError, MalformedError
-from tests.collector.sealed import DEVICE, KEYS, LIFE, routine, sealed
+from tests.collector.sealed import DEVICE, KEYS, LIFE, brief, full, routine, sealed
 from tests.collector.test_sms_payload import deliver, submit
 
 T0 = datetime(2025, 6, 1, 12, 0, 0, tzinfo=UTC)
@@ -108,6 +108,28 @@ def test_a_routine_report_of_a_life_nobody_told_is_refused_until_it_is_told(worl
     assert world.ask(sealed(life_id=LIFE), mid=2).code is Code.CHANGED
     assert world.ask(routine(seq=1), mid=3).code is Code.CHANGED
     assert [received.report.life_id for received in world.collector.store.history(DEVICE)] == [LIFE, LIFE]
+
+
+def test_a_brief_report_is_kept_whole_and_acknowledged_by_a_mac_alone(world, tmp_path):
+    world.collector.store = Store(tmp_path / "reports.sqlite")
+    whole = cbor2.dumps(
+        full(cycle_id=306, warned=5, carried_base=40, rated_base=50, carried_octets=60, rated_octets=60)
+    )
+    assert world.ask(brief(cbor2.loads(whole)), mid=1).code is Code.UNAUTHORIZED
+    assert world.ask(sealed(payload=whole), mid=2).code is Code.CHANGED
+    assert len(world.ask(brief(cbor2.loads(whole)), mid=3).payload) == 8
+    world.collector.store.close()
+    world.collector.store = Store(tmp_path / "reports.sqlite")
+    world.wanted = 7
+    answer = cbor2.loads(world.ask(brief(cbor2.loads(whole), seq=10), mid=4).payload)
+    assert len(cbor2.loads(answer[2])) == 5, "with an order there is a time as well"
+    history = [received.report for received in world.collector.store.history(DEVICE)]
+    assert [report.seq for report in history] == [0, 9, 10]
+    assert {(report.cycle_id, report.warned, report.life_id) for report in history} == {(306, 5, LIFE)}
+    assert (history[1].carried_octets, history[1].rated_octets, history[1].reporting_reason) == (5_040, 6_050, 4)
+    assert world.ask(brief(cbor2.loads(whole)), mid=5).code is Code.CHANGED
+    assert world.heard[-1] is Outcome.DUPLICATE
+    assert world.collector.store.alarms(DEVICE) == []
 
 
 def test_a_report_that_is_not_kept_is_not_acknowledged_and_may_come_again(world):

@@ -1,9 +1,11 @@
 """What is taken for a report, and what its acknowledgement says to the device alone."""
 
 import hmac
+import struct
 from datetime import UTC, datetime, timedelta, timezone
 
 import cbor2
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,8 @@ from host_tools.collector.verify import (
     MalformedError,
     Report,
     decode_report,
+    is_brief,
+    open_brief,
     open_report,
     seal_acknowledgement,
 )
@@ -29,6 +33,7 @@ from tests.collector.sealed import (
     LIFE,
     SIM,
     WITHOUT_ORDERS,
+    brief,
     fields,
     full,
     routine,
@@ -208,6 +213,71 @@ def test_what_is_no_routine_report(blob, error):
         open_report(blob, KEYS, lives)
 
 
+def latest(life_id):
+    return {"tracker-002": Report(*full()), DEVICE: Report(*full(counter=7))} if life_id == LIFE else {}
+
+
+def test_a_brief_report_is_a_routine_one_in_the_state_of_the_newest():
+    blob = brief(full(counter=7))
+    device, report, payload = open_brief(blob, KEYS, latest)
+    base = FIELDS["carried_base"], FIELDS["rated_base"]
+    told = {"seq": 9, "carried_octets": 5_000 + base[0], "rated_octets": 6_000 + base[1], "error_bound_octets": 700}
+    assert (device, report.life_id) == (DEVICE, LIFE)
+    assert cbor2.loads(payload) == list((FIELDS | {"version": 3, "counter": 7, "reporting_reason": 4} | told).values())
+    assert decode_report(payload) == msgspec.structs.replace(report, life_id=b"")
+    assert is_brief(blob)
+    assert not any(map(is_brief, (sealed(), routine(), sealed(payload=cbor2.dumps(full())))))
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        brief(full()),
+        brief(full(counter=7), life_id=b"BBBB"),
+        brief(full(counter=7), key=bytes(32)),
+        brief(full(counter=7), device="tracker-002"),
+        brief(full(counter=7, boot_id=4)),
+        brief(full(counter=7))[:-1] + b"x",
+    ],
+    ids=["another state", "life nobody told", "key", "other device's key", "another boot", "tag"],
+)
+def test_a_brief_report_in_another_state_has_no_valid_mac(blob):
+    with pytest.raises(BadMacError):
+        open_brief(blob, KEYS, latest)
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        b"",
+        brief(full())[4:],
+        b"\x18\x09" + brief(full())[1:],
+        brief(full(), seq=-1),
+        brief(full(), carried_octets=1 << 54),
+        brief(full(), error_bound_octets=b""),
+        brief(full())[:-12] + b"\x00" + brief(full())[-12:],
+    ],
+    ids=["empty", "cut", "not shortest", "negative", "too large", "no integer", "five of them"],
+)
+def test_no_brief_report(blob):
+    with pytest.raises(MalformedError):
+        open_brief(blob, KEYS, latest)
+
+
+def test_a_valid_mac_over_a_brief_report_that_is_none():
+    with pytest.raises(MalformedError):
+        open_brief(brief(full(counter=7), seq=1 << 32), KEYS, latest)
+
+
+@given(st.data())
+def test_any_octet_of_a_brief_report_changed_is_refused(data):
+    blob = bytearray(brief(full(counter=7)))
+    at = data.draw(st.integers(0, len(blob) - 1))
+    blob[at] ^= data.draw(st.integers(1, 255))
+    with pytest.raises((BadMacError, MalformedError)):
+        open_brief(bytes(blob), KEYS, latest)
+
+
 def test_only_the_newest_lives_are_tried():
     many = tuple(bytes([0, 0, 0, n]) for n in range(20))
     open_report(routine(life_id=many[7]), KEYS, lambda device: many)
@@ -235,6 +305,17 @@ def test_acknowledgement(boot_id, seq):
     assert datetime(2000, 1, 1, tzinfo=UTC) + timedelta(days=day, seconds=second) == datetime(
         2025, 5, 31, 23, 30, 5, tzinfo=UTC
     )
+
+
+def test_the_acknowledgement_of_a_brief_report_is_its_mac():
+    report = Report(*fields(boot_id=3, seq=8))
+    at = datetime(2025, 6, 1, tzinfo=UTC)
+    structure = cbor2.dumps(["MAC0", b"\xa1\x01\x04", b"Dtracker-001" + struct.pack(">II", 3, 8), b""])
+    tag = hmac.digest(KEY, structure, "sha256")[:8]
+    assert seal_acknowledgement(KEY, DEVICE, report, at, brief=True) == tag
+    order = Order(counter=1, stop=1)
+    with_order = seal_acknowledgement(KEY, DEVICE, report, at, order)
+    assert seal_acknowledgement(KEY, DEVICE, report, at, order, brief=True) == with_order
 
 
 def test_an_acknowledgement_is_of_one_life():

@@ -1,6 +1,7 @@
 """The firmware's outbox and CoAP client against the collector under aiocoap's server, over loopback UDP."""
 
 import asyncio
+import re
 import socket
 import threading
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from usageguard.upstream.outbox import BOOT
 from host_tools.collector.intake import Collector
 from host_tools.collector.server import listening
 from host_tools.collector.store import Store
+from tests.upstream.test_spec import section
 from tests.upstream.world import DEVICE, KEY, World
 
 PATIENCE_S = 20  # how long a broken collector may hold up the tests
@@ -179,8 +181,7 @@ def assert_sealed(blob, external_aad):
 
 
 def test_octets_of_one_report_on_the_wire(exchange):
-    """The figures of SPEC.md, "CoAP exchange", of a full report and of a routine one, which is as long as in version 2;
-    scapy builds the headers."""
+    """The figures of SPEC.md, "CoAP exchange": a full report, a routine and a brief one; scapy builds the headers."""
     server, device, path = exchange({DEVICE: KEY})
     device.ledger.boot_id = 40
     device.outbox._seq = 499
@@ -197,7 +198,16 @@ def test_octets_of_one_report_on_the_wire(exchange):
     device.policy.warned = 0
     step(device, 30_000)
     receive(device, path.answer())
-    assert device.outbox.reports_acked == 2
+    step(device, 3_600_000)
+    receive(device, path.answer())
+    assert device.outbox.reports_acked == 3
     up, down = ([len(IP() / UDP() / datagram) for datagram in datagrams] for datagrams in (path.sent, path.received))
-    assert (up, down) == ([134, 111], [59, 59])
+    assert (up, down) == ([134, 111, 67], [59, 59, 43])
+    table = section("CoAP exchange")
+    said = [int(n) for n in re.findall(r"^\| (?:\w+ )?(?:report|acknowledgement) \|.* (\d+) \|$", table, re.MULTILINE)]
+    assert said == [up[2], down[2], up[1], down[1]]
+    assert [int(n) for n in re.findall(r"\*\*(\d+)\*\*", table)] == [up[2] + down[2], up[1] + down[1]]
+    assert f"A\nfull report takes {up[0] - up[1]} more than a routine one" in table
+    month = 31 * (23 * (up[2] + down[2]) + up[0] + down[0])
+    assert f"with a full one each day: {month / 1000:.0f} KB" in table
     server.__exit__()

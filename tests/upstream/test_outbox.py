@@ -1,5 +1,7 @@
 """What is reported, when, and over which path: against the real collector, in virtual time."""
 
+import hmac
+import struct
 from itertools import pairwise
 
 import cbor2
@@ -64,7 +66,8 @@ def test_acknowledgement_tells_the_time():
     day = 9283  # 2025-06-01, days since 2000-01-01
     assert world.times[0][:2] == (day, 0)
     assert world.times[-1][0] == day + 1
-    assert len(world.times) == 25
+    assert len(world.times) == 2, "with the full reports"
+    assert world.outbox.reports_acked == 25
 
 
 def test_interval():
@@ -598,15 +601,108 @@ def test_a_report_is_full_once_a_day_and_a_short_message_never_too_long(world):
 def test_reports_are_full_until_one_is_acknowledged_and_again_when_one_failed(world):
     """A collector that has lost its database cannot verify a routine report: what is refused is told in full."""
 
-    def kinds():
-        return [
-            "life" if len(cbor2.loads(cbor2.loads(datagram[9:])[2])) > 18 else "" for _, datagram in world.path.sent
-        ]
-
     world.run(2 * HOUR)
-    assert kinds() == ["life", "", ""]
+    assert kinds(world) == ["full", "brief", "brief"]
     world.store = world.collector.store = Store()
     world.run(2 * HOUR)
     assert world.outbox.refused == 0
-    assert kinds()[3:] == ["", "life", ""]
+    assert kinds(world)[3:] == ["brief", "full", "brief"]
     assert [report.life_id for report in world.reports()] == 2 * [b"life"]
+
+
+def kinds(world):
+    """Of the reports sent over CoAP, by what their datagrams look like."""
+    found = []
+    for _, datagram in world.path.sent:
+        blob = datagram[9:]
+        fields = blob[0] >= 0x80 and len(cbor2.loads(cbor2.loads(blob)[2]))
+        found.append({False: "brief", 18: "routine", 28: "full"}[fields])
+    return found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: vars(w.policy).update(level=SHED, reasons=1),
+        lambda w: setattr(w.policy, "warned", 1),
+        lambda w: setattr(w.ledger, "cycle_id", 306),
+        lambda w: setattr(w.ledger, "rated_base", Octets(7)),
+        lambda w: setattr(w.ledger, "carried_base", Octets(7)),
+        lambda w: setattr(w.outbox, "app_restarts", 3),
+        lambda w: setattr(w.outbox, "_crash_code", -1),
+        lambda w: setattr(w.account.standing, "counter", 1),
+        lambda w: setattr(w.account, "refused", 3),
+        lambda w: setattr(w.account, "cost_fen", lambda used: 29),
+        lambda w: w.outbox.ask(w.ticks()),
+    ],
+)
+def test_a_report_is_brief_while_only_the_counts_change(world, change):
+    world.account.cost_fen = lambda used: 0
+    world.spend(70_000)
+    world.run(HOUR)
+    change(world)
+    world.run(HOUR)
+    world.spend(70_000)
+    world.run(2 * HOUR)
+    sent = kinds(world)
+    assert (sent[:2], sent[2], set(sent[3:])) == (["full", "brief"], "routine", {"brief"})
+    newest = world.reports()[-1]
+    assert (newest.carried_octets, newest.rated_octets, newest.error_bound_octets) == (140_000, 140_000, 65_536)
+    assert (newest.verdict, newest.warned, newest.cycle_id) == (
+        *(world.policy.level, world.policy.warned),
+        world.ledger.cycle_id,
+    )
+    assert (newest.rated_base, newest.app_restarts) == (world.ledger.rated_base.value(), world.outbox.app_restarts)
+    assert world.store.alarms(DEVICE) == []
+    assert world.outbox.refused == 0
+
+
+def test_after_a_report_that_nobody_acknowledged_none_is_brief(world):
+    """The collector may have kept it, and with it another state."""
+    world.run(HOUR)
+    stop(world)
+    world.run(1)
+    world.path.up = True
+    vars(world.policy).update(level=OPEN, reasons=0)
+    world.run(2 * HOUR)
+    assert len(world.path.messages) == 1
+    assert kinds(world) == ["full", "brief", "routine", "brief"]
+    assert world.outbox.refused == 0
+
+
+def test_a_day_of_hourly_reports_brings_one_time_and_empty_acknowledgements(world):
+    answers = []
+    coap = world.collector.coap
+    world.collector.coap = lambda datagram: answers.append(coap(datagram)) or answers[-1]
+    world.run(DAY)
+    assert sorted(map(len, answers)) == 23 * [4 + 2 + 1 + 8] + [29], "header, token, marker, MAC; one with the time"
+
+
+@pytest.mark.parametrize("lie", ["tag", "other report", "other life", "a report's", "seven octets", "none"])
+def test_an_empty_acknowledgement_is_the_collectors_own(lie):
+    """Nobody on the path can make a device believe that its report was taken."""
+    world = World()
+    world.path.requests = False
+    world.run(100)
+    datagram = world.path.sent[0][1]
+    life, seq = (b"lifd" if lie == "other life" else b"life"), (1 if lie == "other report" else 0)
+    aad = (b"U" if lie == "a report's" else b"A" + life) + b"tracker-001" + struct.pack(">II", 1, seq)
+    right = tag(KEY, aad)
+    forged = {"tag": tag(bytes(32), aad), "seven octets": right[:7], "none": b""}.get(lie, right)
+
+    def answer(octets):
+        reply = bytes([0x62, 0x44]) + datagram[2:6] + (b"\xff" + octets if octets else b"")
+        world.outbox.receive(world.ticks(), reply, len(reply))
+        return world.outbox.reports_acked
+
+    assert answer(forged) == 0
+    world.outbox._coap.begin(world.ticks(), b"")
+    datagram = bytes(world.outbox._coap.out)
+    assert answer(tag(KEY, b"Alifetracker-001" + struct.pack(">II", 1, 0))) == 1, "the right one is believed"
+    assert world.times == []
+
+
+def tag(key, aad):
+    """Of an empty payload, by the standard library: HMAC 256/64 over the MAC_structure of RFC 9052 section 6.3."""
+    structure = cbor2.dumps(["MAC0", b"\xa1\x01\x04", aad, b""])
+    return hmac.digest(key, structure, "sha256")[:8]

@@ -1,8 +1,8 @@
 from usageguard.core import cbor
-from usageguard.core.mac import mac0_open, mac0_seal
+from usageguard.core.mac import mac0_open, mac0_seal, mac0_tag
 from usageguard.core.octets import Octets
 from usageguard.modem.messenger import SENT
-from usageguard.upstream.outbox import BOOT, FINAL, VALIDITY_TIME, Outbox
+from usageguard.upstream.outbox import APPLICATION_CRASH, BOOT, FINAL, Outbox
 
 from tests.portable import without_heap
 
@@ -96,8 +96,19 @@ def test_report_and_acknowledgement():
     assert times == [(9000, 60, 70)], times
     assert box.due_ms(70) == 3600000 - 70, box.due_ms(70)
     box.step(3600000)
-    assert report(path.sent[1][9:])[14] == VALIDITY_TIME
-    assert report(path.sent[1][9:])[2] == 1, "the next sequence number"
+    brief = path.sent[1][9:]
+    period = cbor.encode((1 << 34) - 4)
+    told = b"\x01" + period + period + b"\x19\x10\x00"
+    assert brief[:-12] == told, "the next sequence number, what the period used, and the error bound"
+    state = cbor.encode([3, 7, 305, 9, 9, 0, 0, 0, 0, -3, 21, 2, 16])
+    assert brief[-12:] == b"life" + mac0_tag(KEY, b"Blifedev" + state, told)
+    empty = mac0_tag(KEY, b"Alifedev" + bytes([0, 0, 0, 7, 0, 0, 0, 1]), b"")
+    reply = b"\x62\x44" + path.sent[1][2:6] + b"\xff" + empty
+    box.receive(3600100, reply, len(reply))
+    assert (box.reports_acked, len(times)) == (2, 1)
+    box.crashed(5)
+    box.step(7200100)
+    assert report(path.sent[2][9:])[13:15] == [5, APPLICATION_CRASH]
 
 
 def test_an_order():

@@ -6,11 +6,12 @@ payload of 24..255 octets, and 2 + k more for a key id of k < 24.
 
 from hashlib import sha256
 
+from usageguard.compat import const
 from usageguard.core import cbor
 
 _PROTECTED = b"\xa1\x01\x04"  # {1: 4}, alg: HMAC 256/64
 _KID = 4
-_TAG_OCTETS = 8
+TAG_OCTETS = const(8)
 _BLOCK_OCTETS = 64  # of SHA-256
 
 
@@ -21,14 +22,26 @@ def hmac_sha256(key, message):
     return sha256(bytes(octet ^ 0x5C for octet in key) + inner).digest()
 
 
-def _tag(key, aad, payload):
-    return hmac_sha256(key, cbor.encode(["MAC0", _PROTECTED, aad, payload]))[:_TAG_OCTETS]
+def mac0_tag(key, aad, payload):
+    """The tag alone, for a message whose other parts the receiver knows."""
+    return hmac_sha256(key, cbor.encode(["MAC0", _PROTECTED, aad, payload]))[:TAG_OCTETS]
+
+
+def mac0_check(key, aad, payload, tag):
+    """ValueError if `tag` is not that of `payload` under `key` and `aad`."""
+    if len(tag) != TAG_OCTETS:
+        raise ValueError("MAC: of another length")
+    difference = 0  # in constant time: the loop has no early end
+    for i, octet in enumerate(mac0_tag(key, aad, payload)):
+        difference |= octet ^ tag[i]
+    if difference:
+        raise ValueError("MAC: does not match")
 
 
 def mac0_seal(key, aad, payload, kid=None):
     """The COSE_Mac0 of `payload` (bytes), bound to `aad` and, where given, naming the key by `kid`."""
     unprotected = {} if kid is None else {_KID: kid}
-    return cbor.encode([_PROTECTED, unprotected, payload, _tag(key, aad, payload)])
+    return cbor.encode([_PROTECTED, unprotected, payload, mac0_tag(key, aad, payload)])
 
 
 def mac0_open(key, aad, blob):
@@ -44,12 +57,7 @@ def mac0_open(key, aad, blob):
         or unprotected
         or type(payload) is not bytes
         or type(tag) is not bytes
-        or len(tag) != _TAG_OCTETS
     ):
         raise ValueError("MAC: not a COSE_Mac0")
-    difference = 0  # in constant time: the loop has no early end
-    for i, octet in enumerate(_tag(key, aad, payload)):
-        difference |= octet ^ tag[i]
-    if difference:
-        raise ValueError("MAC: does not match")
+    mac0_check(key, aad, payload, tag)
     return payload

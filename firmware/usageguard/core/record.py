@@ -9,6 +9,7 @@ from usageguard.core.cycle import DAY_SECONDS
 
 _REPORT = 3  # version of the layout
 _ACK = 1
+_MOVING = (2, 4, 5, 8, 14)  # the fields of a report that a brief one tells, or implies: reporting_reason
 
 
 def encode_report(*fields, life_id=b"", sim=b"", details=()):
@@ -21,8 +22,7 @@ def encode_report(*fields, life_id=b"", sim=b"", details=()):
     `level`, `reasons` and `warned` are those of Policy, `reporting_reason` of TS 32.299 section 7.2.175, `counter` of
     the last order that was applied, `refused` the number of those refused.
     """
-    *others, refused, cost_fen = fields
-    items = [_REPORT] + others + [min(refused, 0xFFFF), min(cost_fen, 0xFFFFFFFF)]
+    items = _items(fields)
     if life_id:
         items += [life_id, sim]
     most = 0xFFFFFFFF
@@ -30,6 +30,23 @@ def encode_report(*fields, life_id=b"", sim=b"", details=()):
         items.append(max(-1, min(n, most)))
         most = 0xFFFF
     return cbor.encode(items)
+
+
+def _items(fields):
+    *others, refused, cost_fen = fields
+    return [_REPORT] + others + [min(refused, 0xFFFF), min(cost_fen, 0xFFFFFFFF)]
+
+
+def encode_state(*fields):
+    """The octets of what a brief report, made of the same `fields` as a report, does not tell."""
+    items = _items(fields)
+    return cbor.encode([items[i] for i in range(len(items)) if i not in _MOVING])
+
+
+def encode_brief(*fields):
+    """The octets of a brief report: seq, the period's carried and rated octets, and their error bound."""
+    seq, carried, rated, bound = fields[1], fields[3] - fields[5], fields[4] - fields[6], fields[7]
+    return b"".join([cbor.encode(n) for n in (seq, carried, rated, bound)])
 
 
 def decode_ack(octets):

@@ -5,10 +5,11 @@ here is a reason to report, not a queue of reports. The reason stays until a rep
 """
 
 import struct
+from hashlib import sha256
 
 from usageguard.compat import const
-from usageguard.core.mac import mac0_open, mac0_seal
-from usageguard.core.record import decode_ack, encode_report
+from usageguard.core.mac import TAG_OCTETS, mac0_check, mac0_open, mac0_seal, mac0_tag
+from usageguard.core.record import decode_ack, encode_brief, encode_report, encode_state
 from usageguard.core.ticks import Countdown
 from usageguard.upstream.coap import REPLY, SEND, WAIT, Coap
 
@@ -24,6 +25,8 @@ APPLICATION_CRASH = const(17)
 # The weakest first: of several that wait the strongest is named; the state shows the others.
 _RANKS = (VALIDITY_TIME, RATING_CONDITION_CHANGE, BOOT, APPLICATION_CRASH, THRESHOLD, QUOTA_EXHAUSTED, FINAL)
 _NONE = const(-1)
+_UNTOLD = const(0)
+_NO_STATE = const(1)
 _PERIODIC = const(0)
 _CHANGED = const(1)
 _BOOTED = const(2)
@@ -80,7 +83,8 @@ class Outbox:
         self._path = path
         self._coap = Coap(hal.random, _MAX_OCTETS)
         self._seq = 0  # of the next report; (boot_id, seq) never comes twice in the ledger's life
-        self._is_known = False  # the collector has acknowledged this life's id, and nothing has failed since
+        # A digest of the state in the last report; _NO_STATE: the next one tells it; _UNTOLD: and is full.
+        self._told = _UNTOLD
         self._sim = 0  # the one that was told
         self._details = Countdown()  # until the next full report
         self._sending = _NONE  # rank of the report under way
@@ -192,20 +196,24 @@ class Outbox:
             return
         ledger = self._ledger
         answers = b"A" + bytes(ledger.life_id) + self._device + struct.pack(">II", ledger.boot_id, self._seq - 1)
+        day = None
+        counter = 0
         try:
-            day, second, counter, orders = decode_ack(mac0_open(self._key, answers, payload))
+            if len(payload) == TAG_OCTETS:  # an empty one
+                mac0_check(self._key, answers, b"", payload)
+            else:
+                day, second, counter, orders = decode_ack(mac0_open(self._key, answers, payload))
         except ValueError:
             self._failed(now)
             return
         self.reports_acked += 1
-        self._is_known = True
         self._sending = _NONE
         self._path.answered()
         self._backoff_ms = _BACKOFF_MS
         self._hold.start(now, _GAP_MS)
         if self._sms:
             self._sms.acknowledged(now)
-        if self.on_time:
+        if day is not None and self.on_time:
             self.on_time(day, second, now)
         if counter and self.on_order:
             self.on_order(counter, orders, now)
@@ -264,16 +272,19 @@ class Outbox:
             self._hold.start(now, 0)
 
     def _requeue(self):
+        # After a failure the collector may have lost the life, without which it can verify nothing. After a sleep its
+        # time is wanted.
+        self._told = _UNTOLD if self._sending != _NONE else min(self._told, _NO_STATE)
         self._pending = max(self._pending, self._sending)
         self._sending = _NONE
 
     def _begin(self, now):
         sim = self._account.sim
-        full = not self._is_known or sim != self._sim or not self._details.left_ms(now)
+        full = self._told == _UNTOLD or sim != self._sim or not self._details.left_ms(now)
         if full:
             self._sim = sim
             self._details.start(now, _DETAILS_MS)
-        self._coap.begin(now, self._sealed(full, full))
+        self._coap.begin(now, self._sealed(full, full, not full and self._pending == _PERIODIC))
         self._sending = self._pending
         self._pending = _NONE
         self._count_sent(now)
@@ -290,17 +301,17 @@ class Outbox:
             self._path.answered()
         else:
             self._path.renew()
-        self._is_known = False  # the collector may have lost it, or refused what it cannot verify without it
         # Up to half as long again at random, so that the devices of a fleet do not retry at the same time.
         self._hold.start(now, self._backoff_ms + (self._backoff_ms >> 9) * self._random(1)[0])
         self._backoff_ms = min(self._backoff_ms << 1, self._interval_ms)
 
-    def _sealed(self, full, details=False):
+    def _sealed(self, full, details=False, brief=False):
         """The report of the present state. A full one contains the ids of life and SIM; else only its MAC covers the
-        life's. With `details` it is too long for a short message."""
+        life's. With `details` it is too long for a short message. A `brief` one leaves out the state where the report
+        before, which was acknowledged, told the same."""
         ledger, policy, account, admission = self._ledger, self._policy, self._account, self._admission
         life_id = bytes(ledger.life_id)
-        report = encode_report(
+        fields = (
             ledger.boot_id,
             self._seq,
             ledger.cycle_id,
@@ -318,6 +329,17 @@ class Outbox:
             account.standing.counter,
             account.refused,
             account.cost_fen(admission.used),
+        )
+        state = encode_state(*fields)
+        before = self._told
+        self._told = _NO_STATE + 1 + int.from_bytes(sha256(state).digest()[:3], "big")
+        if brief and self._told == before:
+            report = encode_brief(*fields)
+            return report + life_id + mac0_tag(self._key, b"B" + life_id + self._device + state, report)
+        if full and not details:  # a short message, which is not acknowledged
+            self._told = min(before, _NO_STATE)
+        report = encode_report(
+            *fields,
             life_id=life_id if full else b"",
             sim=account.sim.to_bytes(4, "big") if account.sim else b"",
             details=(admission.meter.packets, admission.meter.sessions) + self._path.evidence() if details else (),

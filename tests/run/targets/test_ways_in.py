@@ -100,11 +100,11 @@ def test_an_order_that_the_device_refuses_holds_nothing_up(target, stop, monkeyp
     """The first one has a key that only a later firmware knows."""
     seal = intake.seal_acknowledgement
 
-    def of_a_later_collector(key, device, report, now, order=None):
+    def of_a_later_collector(key, device, report, now, order=None, brief=False):
         if order is not None and order.release:
             fields = order.counter, {99: 1}
             order = SimpleNamespace(fields=lambda: fields)
-        return seal(key, device, report, now, order)
+        return seal(key, device, report, now, order, brief)
 
     monkeypatch.setattr(intake, "seal_acknowledgement", of_a_later_collector)
     result, world = live(target, "5h", ORDERS.format(stop=stop))
