@@ -55,14 +55,19 @@ class Bundle:
 
 def imported(text: str, package: str) -> set[str]:
     """The names that a source takes from the package."""
-    found = set()
-    for node in ast.walk(ast.parse(text)):
+    found, aliases = set(), set()
+    nodes = [*ast.walk(ast.parse(text))]
+    for node in nodes:
         match node:
-            case ast.ImportFrom(module=module, names=aliases) if module == package:
-                found |= {alias.name for alias in aliases}
-            case ast.Attribute(attr=name):
-                found.add(name)
-    return found
+            case ast.ImportFrom(module=module, names=names) if module == package:
+                found |= {alias.name for alias in names}
+            case ast.Import(names=names):
+                aliases |= {alias.asname or alias.name for alias in names if alias.name == package}
+    return found | {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases
+    }
 
 
 def bundled(sources: Mapping[str, bytes], roots: Iterable[str], package: str) -> Bundle:
