@@ -37,9 +37,9 @@ SELDOM = {
 Cellular._bring_up Cellular._check_sim Cellular._check_registration Cellular._gather Cellular._go_offline
 Cellular._go_online Cellular._end_connections Cellular._take_clock Cellular._toggle_radio
 Cellular._read_time Quectel._activate Quectel._identify Quectel._read_time Ca._activate Ca._deactivate Ca._identify
-Cip._activate Cip._open_network Cip._deactivate Cip._identify Cip._read_time Cipstart._activate Cipstart._take_pushes
+Cip._activate Cip._deactivate Cip._identify Cip._read_time Cipstart._activate Cipstart._take_pushes
 Cipstart._deactivate Cipstart._identify Generic._activate Generic._identify Mip._activate Mip._deactivate Mip._identify
-Usocr._activate Usocr._deactivate Usocr._identify Sequans._deactivate Enforcement._look_at_sim Cip._is_open
+Usocr._activate Usocr._deactivate Usocr._identify Sequans._deactivate Enforcement._look_at_sim
 Cip._is_active Ca._is_active Cipstart._is_active Usocr._is_active Mip._is_active Generic._is_active Quectel._is_active
 Enforcement.served Enforcement.refused Admission._anchor
 """,

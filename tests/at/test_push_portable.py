@@ -47,6 +47,16 @@ def test_a_command_that_begins_inside_an_announcement():
         assert events[1:] == [(PAYLOAD, b"OK\r\n+CSQ: 1,9", 0), (INFO, True, b"+CSQ: 1,9"), DONE], (at, events)
 
 
+def test_an_announcement_behind_a_command_whose_answer_has_payload_on_its_line():
+    made = digest()
+    made.pushes(b'+MIPURC: "rtcp"', 1, 2, True)
+    made.arm(b"+MIPRD:", 0, 8, 2, b",")
+    assert take(made, b"\r\n+MIPRD: 0,0,2,ab\r\n\r\nOK\r\n", 7, [])[-1] == DONE
+    made.disarm()
+    events = take(made, b'\r\n+MIPURC: "rtcp",0,4,OK\r\n\r\n', 7, [])
+    assert events == [(URC, 1, b'+MIPURC: "rtcp",0,4,'), (PAYLOAD, b"OK\r\n", 0)], events
+
+
 def test_final_results_of_a_family():
     made = digest()
     finals = {b"SHUT OK": OK, b"0, SEND FAIL": SEND_FAIL}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from usageguard.modem.ca import Ca
 from usageguard.modem.cip import Cip
@@ -15,6 +16,7 @@ from usageguard.modem.usocr import Usocr
 
 from host_tools.sim.modem import models
 from host_tools.sim.modem.dialects import DIALECTS
+from host_tools.sim.modem.models import _HERE as PROFILES
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,19 @@ class Family:
     def commands(self) -> dict[str, str]:
         """The commands of `Dialect.commands`."""
         return DIALECTS[models.load(self.profile).dialect].commands
+
+
+def with_quirk(folder: Path, profile: str, quirk: str, value: bool | str) -> Path:
+    """A file in `folder` with a profile that ships, and one quirk changed."""
+    text = (PROFILES / f"{profile}.toml").read_text("utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith(f"{quirk} = ")]
+    if "[quirks]" not in lines:
+        lines.append("[quirks]")
+    shown = f'"{value}"' if isinstance(value, str) else str(value).lower()
+    lines.insert(lines.index("[quirks]") + 1, f"{quirk} = {shown}")
+    path = folder / f"{profile}-{quirk}-{str(value).lower()}.toml"
+    path.write_text("\n".join(lines))
+    return path
 
 
 # It boots for longer than a command may take, so that this has failed before the boot is heard.

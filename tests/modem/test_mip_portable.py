@@ -53,12 +53,20 @@ def with_answers(*answers):
     return answers + ANSWERS
 
 
+WITHOUT_CACHE = with_answers(
+    (b'AT+MIPOPEN=0,"TCP","203.0.113.1",1883,60,2', b"\r\n+CME ERROR: 50\r\n"),
+    (b'AT+MIPOPEN=0,"UDP","203.0.113.1",1883,60,3', b"\r\n+CME ERROR: 50\r\n"),
+    (b"AT+MIPRD", b"\r\n+CME ERROR: 100\r\n"),
+    (b"AT+MIPSACK=0", b"\r\n+MIPSACK: 10,10,0,500\r\n\r\nOK\r\n"),
+)
+
+
 def online(answers=ANSWERS):
     return dialogue.online(Mip, answers)
 
 
-def opened(tcp=True):
-    return dialogue.opened(Mip, ANSWERS, tcp)
+def opened(tcp=True, answers=ANSWERS):
+    return dialogue.opened(Mip, answers, tcp)
 
 
 def test_bring_up():
@@ -343,6 +351,89 @@ def test_dropped_payload_is_a_counted_loss():
         assert (connection.state, listener.octets) == (state, 1000)
 
 
+def pushed(payload, name=b"rtcp"):
+    return b'\r\n+MIPURC: "%s",0,%d,' % (name, len(payload)) + payload + b"\r\n"
+
+
+def test_payload_comes_unasked_from_a_modem_that_keeps_none():
+    """TCP 3.3: <access_mode> 0."""
+    script = (b"\r\n>", b"\r\nOK\r\n" + pushed(REPLY))
+    check_exchange(opened, script, b"AT+MIPSEND=0,700\r" + REQUEST, given=(True, WITHOUT_CACHE))
+    for kind in (b"TCP", b"UDP"):
+        modem, port, _ = online(WITHOUT_CACHE)
+        modem.connections[0].open(kind == b"TCP", "server.example", 1883)
+        run(modem, port, 500)
+        assert port.sent().endswith(b'AT+MIPOPEN=0,"%s","203.0.113.1",1883,60,0\r' % kind)
+
+
+def test_pushed_datagrams_keep_their_bounds():
+    connection, port, listener = opened(False, WITHOUT_CACHE)
+    texts = (b"one", b"+MIPURC: \"rudp\",0,4,\r\nOK\r\n", b"three")
+    port.say(b"".join([pushed(text, b"rudp") for text in texts]))
+    for text in texts:
+        run(connection.modem, port, 50)
+        assert taken(connection) == text
+    assert listener.octets == sum([len(text) for text in texts])
+
+
+def test_pushed_payload_that_is_lost_is_counted():
+    """What the modem had no room for, what lost octets on the line, what came of a connection that is given up."""
+    for line, tcp, state, octets in (
+        (b'\r\n+MIPURC: "drop",0,800\r\n', True, FAILED, 800),
+        (b'\r\n+MIPURC: "drop",0,800\r\n', False, OPEN, 800),
+        (b'\r\n+MIPURC: "rtcp",0,800,abc', True, FAILED, 800),
+        (b'\r\n+MIPURC: "rtcp",0,800\r\n', True, OPEN, 800),
+        (pushed(bytes(1400)) * 2, True, FAILED, 2800),  # more than there is room for
+        (b'\r\n+MIPURC: "rtcp",1,3,abc\r\n', True, OPEN, 3),
+        (b'\r\n+MIPURC: "rtcp",7,3,abc\r\n', True, OPEN, 0),
+    ):
+        connection, port, listener = opened(tcp, WITHOUT_CACHE)
+        port.answers = WITHOUT_CACHE
+        port.say(line)
+        run(connection.modem, port, 1500)
+        assert (connection.state, listener.octets) == (state, octets), line
+
+
+def test_end_of_a_connection_to_which_payload_is_pushed():
+    connection, port, listener = opened(True, WITHOUT_CACHE)
+    port.answers = WITHOUT_CACHE
+    port.say(pushed(b"end") + b'\r\n+MIPURC: "disconn",0,1\r\n')
+    run(connection.modem, port, 100)
+    assert (connection.state, taken(connection)) == (PEER_CLOSED, b"end")
+    connection.close()
+    run(connection.modem, port, 5000)
+    assert (connection.state, listener.octets) == (FREE, 500), "the modem's total has the rest"
+
+
+def test_command_that_is_not_answered_ends_no_connection_to_which_payload_is_pushed():
+    connection, port, _ = opened(True, WITHOUT_CACHE)
+    port.answers = ((b"AT+MIPCALL?", b""), *WITHOUT_CACHE)
+    connection.modem.doubt_context()
+    run(connection.modem, port, 10_000)
+    assert b"MIPRD" not in port.sent()
+    port.say(pushed(b"more"))
+    run(connection.modem, port, 50)
+    assert (connection.state, taken(connection)) == (OPEN, b"more")
+
+
+def test_connection_with_a_cache_ends_when_the_modem_begins_to_push():
+    """What it would be told of looks as if payload followed."""
+    connection, port, listener = opened()
+    other = connection.modem.connections[1]
+    port.answers = with_answers(
+        (b'AT+MIPOPEN=1,"UDP","203.0.113.1",1883,60,3', b"\r\n+CME ERROR: 50\r\n"),
+        (b"AT+MIPOPEN=1", b"\r\nOK\r\n\r\n+MIPOPEN: 1,0\r\n"),
+        (b"AT+MIPSACK=0", b"\r\n+MIPSACK: 10,10,0,500\r\n\r\nOK\r\n"),
+        (b"AT+MIPRD=0\r", b"\r\n+MIPRD: 0,0\r\n\r\nOK\r\n"),
+    )
+    other.open(False, "server.example", 1883)
+    run(connection.modem, port, 1000)
+    assert (connection.state, connection.errno, other.state) == (FAILED, ECONNRESET, OPEN)
+    assert listener.octets == 500, "what it had is counted"
+    sent = port.sent()
+    assert sent.find(b"AT+MIPCLOSE=0\r") < sent.find(b"60,0\r"), sent
+
+
 def test_peer_closes():
     for reason in (b"1", b"2"):
         connection, port, listener = opened()
@@ -420,6 +511,10 @@ def test_what_arrives_on_a_connection_that_was_given_up_is_counted():
     port.say(b'\r\n+MIPURC: "rtcp",1,700,700\r\n')
     connection.modem.step(port.now)
     assert listener.octets == 700
+
+
+def test_path_of_what_is_pushed_allocates_nothing():
+    check_without_heap(opened, (b"\r\n>", b"\r\nOK\r\n" + pushed(REPLY)), given=(True, WITHOUT_CACHE))
 
 
 def test_path_allocates_nothing():

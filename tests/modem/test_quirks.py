@@ -5,47 +5,24 @@ from dataclasses import replace
 import pytest
 
 from host_tools.sim.modem.dialects import DIALECTS
-from host_tools.sim.modem.models import _HERE as PROFILES
 from host_tools.sim.modem.models import load
-from tests.modem.families import FAMILIES
+from tests.modem.families import FAMILIES, with_quirk
 from tests.modem.rig import IMSI, DriverRig
 from tests.modem.test_driver_with_sim import answer, exchange, request
 
-BEYOND = {("mip", "caches", False)}  # its driver reads from the modem's cache alone
 CASES = [
     (name, quirk, value)
     for name, family in FAMILIES.items()
     if not family.variant
     for quirk, values in DIALECTS[load(family.profile).dialect].quirks.items()
     for value in values
-    if (name, quirk, value) not in BEYOND
 ]
 
 
-def toml(value):
-    return f'"{value}"' if isinstance(value, str) else str(value).lower()
-
-
-@pytest.fixture
-def make(tmp_path):
-    def make(name, quirk, value):
-        """A rig whose modem is the family's with that quirk alone changed."""
-        family = FAMILIES[name]
-        text = (PROFILES / f"{family.profile}.toml").read_text("utf-8")
-        lines = [line for line in text.splitlines() if not line.startswith(f"{quirk} = ")]
-        if "[quirks]" not in lines:
-            lines.append("[quirks]")
-        lines.insert(lines.index("[quirks]") + 1, f"{quirk} = {toml(value)}")
-        path = tmp_path / "quirk.toml"
-        path.write_text("\n".join(lines))
-        return DriverRig(replace(family, profile=str(path)))
-
-    return make
-
-
 @pytest.mark.parametrize(("name", "quirk", "value"), CASES)
-def test_a_driver_lives_with_each_quirk(make, name, quirk, value):
-    rig = make(name, quirk, value).online()
+def test_a_driver_lives_with_each_quirk(tmp_path, name, quirk, value):
+    family = FAMILIES[name]
+    rig = DriverRig(replace(family, profile=str(with_quirk(tmp_path, family.profile, quirk, value)))).online()
     connections = [rig.connect(), rig.connect()]
     for connection in connections:
         for octets in (1, 12, 3000):

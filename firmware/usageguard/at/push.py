@@ -23,7 +23,8 @@ class PushDigest(Digest):
 
     def pushes(self, prefix, token, count, on_line=False):
         """Unsolicited lines that start with `prefix` announce in field `count` the payload that follows them, or with
-        `on_line` that follows the count and a comma on the line itself. Only one prefix may be of that kind."""
+        `on_line` that follows the count and a comma on the line itself. Only one prefix may be of that kind, and it is
+        not looked for while a command runs whose answer has payload on its line."""
         if on_line:
             self._on_line = (prefix, token, count)
             self._begin_line()
@@ -41,6 +42,11 @@ class PushDigest(Digest):
             self._matched = matched
             self._field = field
             self._number = number
+
+    def disarm(self):
+        Digest.disarm(self)
+        if not self._ring.any():
+            self._begin_line()
 
     def resync(self):
         sink = self.sink

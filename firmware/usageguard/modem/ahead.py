@@ -29,11 +29,6 @@ class AheadConnection(BufferedConnection):
             self._doubtful = True
         BufferedConnection._was_read(self, channel)  # on MicroPython super() allocates
 
-    def _count_waiting(self, unread):
-        """`unread` octets wait in the modem."""
-        self._count(unread - self._ahead)
-        self._ahead = unread
-
     def _count_total(self, total, unread):
         """`total` have arrived: with the `unread` ones that wait, or without them, as the manuals do not say."""
         more = total - self._counted

@@ -132,7 +132,8 @@ class CaConnection(AheadConnection):
             channel.start(_UNREAD)
             yield True
             if channel.result == OK:
-                self._count_waiting(self.unread)
+                self._count(self.unread - self._ahead)
+                self._ahead = self.unread
             else:
                 self.modem.listener.abandoned(self, 0)
 

@@ -57,23 +57,21 @@ class Cip(Cellular):
         yield from self.ask((b'AT+CGDCONT=1,"IP","' + self.config.apn.encode() + b'"\r', 1_000, None, 0))
         # The default bearer may be up already, and refuse in words of its own; the cause of a refusal is a CME error.
         yield from self.ask((b"AT+CGACT=1,1\r", 150_000, None, 0))  # TS 27.007 10.1.10
-        if self.channel.error < _CAUSES and (yield from self._open_network()):
-            return True
+        if self.channel.error < _CAUSES:
+            self._network = -1
+            opening = (yield from self.ask((b"AT+NETOPEN\r", 10_000, None, 0))) == OK
+            for _ in range(0, _UP_MS if opening else _POLL_MS, _POLL_MS):
+                if opening:
+                    yield from self._await(_POLL_MS)
+                if self._network < 0 and (yield from self.ask(_NETWORK)) == OK and self.channel.number(0) == 1:
+                    self._network = 0  # +NETOPEN got lost, or it was open already
+                if self._network >= 0:
+                    break
+            if self._network == 0:
+                return True
         yield from self._refused()
         yield from self._deactivate()
         return False
-
-    def _open_network(self):
-        self._network = -1
-        if (yield from self.ask((b"AT+NETOPEN\r", 10_000, None, 0))) != OK:  # also where it is open already
-            return (yield from self._is_open())
-        for _ in range(0, _UP_MS, _POLL_MS):
-            yield from self._await(_POLL_MS)
-            if self._network >= 0:
-                break
-            if (yield from self._is_open()):
-                return True
-        return self._network == 0
 
     def _await(self, ms):
         """Until the modem tells of its network."""
@@ -81,9 +79,6 @@ class Cip(Cellular):
         if self._network < 0:
             yield from self._sleep(ms)
         self._awaited = False
-
-    def _is_open(self):
-        return (yield from self.ask(_NETWORK)) == OK and self.channel.number(0) == 1
 
     def _deactivate(self):
         for connection in self.connections:

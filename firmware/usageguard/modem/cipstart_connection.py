@@ -4,7 +4,7 @@ not know that command (SIM7000 Series AT Commands V1.06 8.2, Luat LTE AT command
 from usageguard.at.digest import CME_ERROR, ERROR, OK, TIMEOUT
 from usageguard.compat import const
 from usageguard.modem.buffered import BufferedConnection
-from usageguard.modem.connection import ENETDOWN, ETIMEDOUT, OPEN, OPENING, PEER_CLOSED
+from usageguard.modem.connection import ENETDOWN, ETIMEDOUT, OPEN, OPENING
 
 _OPEN_MS = const(165_000)  # AT 8.2.2: 160 s
 _COMMAND_MS = const(5_000)
@@ -26,11 +26,11 @@ _QUIT = (bytearray(b"AT+CIPCLOSE=0\r"), _CLOSE_MS, None, 0)
 class CipstartConnection(BufferedConnection):
     READ_OCTETS = 1_460
     LOOKUP = b'AT+CDNSGIP="%s"\r'  # AT 8.2.14
+    inbox = None  # of what comes unasked
 
     def __init__(self, modem, index):
         super().__init__(modem, index)
         self._passed = 0  # octets that the modem has handed over, read or unasked
-        self.inbox = None  # of what comes unasked
 
     # Called by the modem's unsolicited codes and by the channel
 
@@ -45,15 +45,11 @@ class CipstartConnection(BufferedConnection):
         elif line.find(b"CLOSED", 3, length) == 3:
             if self.state == OPENING:
                 self.answer = _FAILED
-            elif not self.inbox:
+            else:
                 self.closed_by_peer()
-            else:  # nothing waits in the modem
-                self._peer_closed = True
-                if self.state == OPEN:
-                    self.state = PEER_CLOSED
 
     def pushed(self, octets):
-        """Payload comes unasked: counted here, also of a connection that is given up. Returns its sink. HOT."""
+        """Payload comes unasked: counted here, also of a connection that is given up. Returns what takes it. HOT."""
         if not self._opened:
             self.modem.listener.received(self, octets)
             return None
@@ -85,9 +81,6 @@ class CipstartConnection(BufferedConnection):
         if result == OK and accepted >= 0 and accepted != self._segment:
             result = ERROR  # octets were lost on the way to the modem
         BufferedConnection._sent(self, result)
-        if self.inbox:  # nothing waits in the modem
-            self._soon.clear()
-            self._late.clear()
 
     def _start_read(self):
         self._lay_out(_READ, 14, self.index, self._asked)

@@ -1,9 +1,10 @@
 """Payload that comes unasked, from modems that do not keep it until it is read; loaded for these alone."""
 
-from usageguard.at.digest import CME_ERROR, ERROR
+from usageguard.at.digest import int_field
 from usageguard.at.push import pushing
 from usageguard.compat import RingIO
-from usageguard.modem.connection import ECONNRESET, OPEN, RX_OCTETS, drain
+from usageguard.modem.base import CONNECTIONS
+from usageguard.modem.connection import ECONNRESET, OPEN, PEER_CLOSED, RX_OCTETS, drain
 
 _PIECE = bytearray(64)
 
@@ -13,9 +14,27 @@ def take_pushes(modem):
     modem.channel = channel = pushing(modem.hal, modem.channel)
     for connection in modem.connections:
         connection.inbox = Inbox(connection)
-        connection.EMPTY = (ERROR, CME_ERROR)  # a read, for what may have got lost, finds nothing in such a modem
+        connection.closed_by_peer = connection.inbox.closed_by_peer
+        connection._room = _no_room
     channel.inboxes = [connection.inbox for connection in modem.connections]
     return channel.digest
+
+
+def announced_in(modem, field):
+    """Handler of lines that have the connection's number in `field`, and its octets in the next."""
+
+    def announced(line, length):
+        index = int_field(line, length, field)
+        if not 0 <= index < CONNECTIONS:
+            return None
+        return modem.connections[index].pushed(int_field(line, length, field + 1))
+
+    return announced
+
+
+def _no_room():
+    """Of a connection from which nothing is read."""
+    return 0
 
 
 class Inbox:
@@ -25,6 +44,7 @@ class Inbox:
 
     def __init__(self, connection):
         self._connection = connection
+        self._note_end = connection.closed_by_peer
         self._later = None
         self._skipped = False  # the datagram that comes finds no room
         self._deferred = False  # it goes to `_later`
@@ -36,6 +56,13 @@ class Inbox:
             drain(self._later)
         elif not self._connection.tcp:
             self._later = RingIO(self.SIZE)
+
+    def closed_by_peer(self):
+        """Nothing waits in the modem."""
+        connection = self._connection
+        self._note_end()
+        if connection.state == OPEN:
+            connection.state = PEER_CLOSED
 
     def sink(self, octets):
         """So many octets follow; returns what takes them. HOT."""

@@ -1,5 +1,5 @@
-"""One connection of a OneMO module that keeps its payload until it is read (OneMO TCP/IP user guide 3.3 to 3.8, 3.15,
-3.20)."""
+"""One connection of a OneMO module. Payload waits until it is read, or comes unasked from a module that does not keep
+it (OneMO TCP/IP user guide 3.3 to 3.8, 3.15, 3.20)."""
 
 from usageguard.at.digest import CME_ERROR, ERROR, OK, TIMEOUT
 from usageguard.compat import const
@@ -22,6 +22,7 @@ _ERRNO = {
     580: 113,  # no such name: EHOSTUNREACH
 }
 _ECONNABORTED = const(103)
+_PARAMETER = const(50)  # to a mode that it does not know
 _UNKNOWN = const(550)
 _TIMED_OUT = const(558)
 _MOST = const(65_535)  # octets that can arrive at once
@@ -47,10 +48,11 @@ class MipConnection(BufferedConnection):
     READ_OCTETS = 2_048
     FULL = (CME_ERROR,)  # 560 as a rule
     LOOKUP = b'AT+MDNSGIP="%s"\r'  # 3.17
+    inbox = None  # of what comes unasked
 
     def __init__(self, modem, index):
         super().__init__(modem, index)
-        self._heard = self._taken = 0  # octets of payload that the modem told of, and that it has handed over
+        self._heard = self._passed = 0  # octets of payload that the modem told of, and that it has handed over
 
     def told(self, line, length, octets):
         """An event of the connection; so many octets have arrived. HOT."""
@@ -61,28 +63,39 @@ class MipConnection(BufferedConnection):
         if kind != _U and 0 < octets <= _MOST:  # of a datagram nobody tells
             self._heard += octets
             if kind == _R:  # drop
-                self._taken += octets
+                self._passed += octets
                 if self.tcp:
                     self.fail(ECONNRESET)
             self._count(self._heard - self._counted)
         self.readable_hint = True
 
+    def pushed(self, octets):
+        """Payload comes unasked: counted here, also of a connection that is given up. Returns what takes it. HOT."""
+        if not self._opened:
+            self.modem.listener.received(self, octets)
+            return None
+        self._passed += octets
+        self._count(self._passed - self._counted)
+        return self.inbox.sink(octets)
+
     def announced(self, octets):
         self._arrived = octets
-        self._taken += octets
-        self._count(self._taken - self._counted)
+        self._passed += octets
+        self._count(self._passed - self._counted)
 
     def _told(self, channel):
         if channel.info_length:
             return channel.number(2)
-        return 0 if not self.tcp or self._heard <= self._taken else -1  # it told of more: the answer was damaged
+        return 0 if not self.tcp or self._heard <= self._passed else -1  # it told of more: the answer was damaged
 
     def next_ms(self, now):
         return min(BufferedConnection.next_ms(self, now), self._open_due.left(now))
 
     def _connect(self, host, port):
         self._begin(host, port)
-        self._heard = self._taken = 0
+        self._heard = self._passed = 0
+        if self.inbox:
+            self.inbox.begin()
 
     def _ask(self, command, at):
         """Starts a command with the connection's number at `at`."""
@@ -128,20 +141,26 @@ class MipConnection(BufferedConnection):
         for command in (_KEEP, _RAW):
             self._ask(command, 21)
             yield True
-        if self.state == OPENING:
+        while self.state == OPENING:
             self._dirty = True
             self.answer = -1
             kind, mode = (b"TCP", 2) if self.tcp else (b"UDP", 3)
+            if self.inbox:
+                mode = 0
             text = b'AT+MIPOPEN=%d,"%s","%s",%d,60,%d\r' % (
                 self.index, kind, self._address.encode(), self._port, mode
             )  # fmt: skip
-            channel.start((text, _COMMAND_MS, None, 0))
+            modem.channel.start((text, _COMMAND_MS, None, 0))
             yield True
-            if channel.result == OK:
+            if modem.channel.result == OK:
                 yield from self._await(_OPEN_MS)
             elif self.answer < 0:
-                self.answer = max(channel.error, 0) or _UNKNOWN
-            self._settle(_ERRNO.get(self.answer, _ECONNABORTED))
+                self.answer = max(modem.channel.error, 0) or _UNKNOWN
+            if self.answer == _PARAMETER and not self.inbox:
+                yield from _give_up_caches(modem)
+                self.inbox.begin()
+            else:
+                self._settle(_ERRNO.get(self.answer, _ECONNABORTED))
         self._open_due.clear()
         modem.opening = None
         modem.poked = True
@@ -169,7 +188,7 @@ class MipConnection(BufferedConnection):
             if channel.result == TIMEOUT:
                 self.modem.listener.abandoned(self, 0)
             elif self.tcp and channel.info_length:
-                self._count(self._taken + channel.number(1) - self._counted)
+                self._count(self._passed + channel.number(1) - self._counted)
 
     def _quit_connection(self):
         """Until +MIPCLOSE tells that it is over: the peer may still send."""
@@ -188,3 +207,16 @@ class MipConnection(BufferedConnection):
             yield False
         self._open_due.clear()
         self._ended()
+
+
+def _give_up_caches(modem):
+    """The modem does not know how to keep payload: what takes it as it comes is loaded now. Connections for which it
+    does keep it end before: what tells of their payload looks as if it carried it."""
+    from usageguard.modem.inbox import announced_in, take_pushes
+
+    for connection in modem.connections:
+        if connection.state != OPENING:
+            connection.fail(ECONNRESET)
+            yield from connection.count_unread()
+            yield from connection._quit_connection()
+    take_pushes(modem).pushes(b'+MIPURC: "r', announced_in(modem, 1), 2, True)

@@ -117,22 +117,18 @@ class Usocr(Cellular):
 
     def close_strays(self):
         """Generator: closes what no connection of ours has."""
+        ours = [connection.socket for connection in self.connections]
         for number in range(SOCKETS):
-            if self._holder_of(number) is None:
+            if number not in ours:
                 self.channel.start((b"AT+USOCL=%d\r" % number, 5_000, None, 0))
                 yield True
 
-    def _holder_of(self, number):
-        for connection in self.connections:
-            if connection.socket == number:
-                return connection
-        return None
-
     def _on_socket(self, line, length):
         """+UUSORD: <socket>,<octets>, of datagrams +UUSORF; +UUSOCL: <socket>. HOT."""
-        connection = self._holder_of(int_field(line, length, 0))
-        if connection:
-            if line[5] == _R:
-                connection.readable_hint = True
-            elif line[6] == _L:
-                connection.closed_by_peer()
+        number = int_field(line, length, 0)
+        for connection in self.connections:
+            if connection.socket == number >= 0:
+                if line[5] == _R:
+                    connection.readable_hint = True
+                elif line[6] == _L:
+                    connection.closed_by_peer()

@@ -18,6 +18,7 @@ from host_tools.sim.network.tcp import CLOSED, TcpConnection
 
 AFTER_OK_MS = 1
 """From a command's OK to an unsolicited result that never comes before it."""
+_PUSH_RETRY_MS = 20
 
 
 class State(Enum):
@@ -69,6 +70,32 @@ class Socket:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+
+
+class Pushes:
+    """Hands payload over unasked, one piece after the other, as fast as the line takes them: the rest keeps the window
+    shut. `push` writes one, and returns its octets on the line; 0 if there is none."""
+
+    def __init__(self, port: Port, push: Callable[[], int]) -> None:
+        self._port, self._push = port, push
+        self._pending = False
+
+    def start(self) -> None:
+        """The modem has booted."""
+        self._pending = False
+
+    def soon(self, ms: int = 0) -> None:
+        """There may be a piece in `ms`."""
+        if not self._pending:
+            self._pending = True
+            self._port.after(ms, self._go_on)
+
+    def _go_on(self) -> None:
+        self._pending = False
+        if self._port.prompting:
+            self.soon(_PUSH_RETRY_MS)
+        elif octets := self._push():
+            self.soon(octets * 10_000 // (self._port.nvm.number("+IPR") or 115_200) + 1)
 
 
 S = TypeVar("S", bound=Socket)

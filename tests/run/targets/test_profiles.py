@@ -7,6 +7,7 @@ from host_tools.run.run import run_scenario
 from host_tools.run.targets.names import SIMULATED
 from host_tools.scenario import file as scenario
 from host_tools.sim.modem import models
+from tests.modem.families import with_quirk
 
 QUICK = {("quectel-ec200u", "cpython")}
 """In every test run; the others are proofs."""
@@ -22,6 +23,17 @@ AT_ONCE = 16_384  # what a surplus may be at a period's end, whatever the period
     ],
 )
 def test_a_cutoff_and_the_next_month(name, target):
+    holds(name, target)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("target", SIMULATED)
+def test_a_cutoff_with_payload_that_comes_unasked(tmp_path, target):
+    """Of a OneMO module that knows no cache; Air780E, which ships, pushes too."""
+    holds(str(with_quirk(tmp_path, "ml307r", "caches", False)), target)
+
+
+def holds(name, target):
     loaded = msgspec.structs.replace(scenario.load("cutoff-short"), modem=name)
     result = run_scenario(loaded, target).to_json()
     carrier, device = result["carrier"], result["device"]

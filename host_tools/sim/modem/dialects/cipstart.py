@@ -18,7 +18,7 @@ from host_tools.sim.modem.nvm import Setting
 from host_tools.sim.modem.parser import EXEC, READ, WRITE
 from host_tools.sim.modem.port import PENDING, Port, Power, Reply
 from host_tools.sim.modem.profile import Quirk
-from host_tools.sim.modem.sockets import AFTER_OK_MS, Failure, Socket, Sockets, State
+from host_tools.sim.modem.sockets import AFTER_OK_MS, Failure, Pushes, Socket, Sockets, State
 from host_tools.sim.network.packet import Address
 
 NOT_ALLOWED = 3
@@ -26,7 +26,6 @@ NOT_ALLOWED = 3
 INITIAL, START, ACTIVE, STATUS, DEACTIVATED = "IP INITIAL", "IP START", "IP GPRSACT", "IP STATUS", "PDP DEACT"
 PROCESSING = "IP PROCESSING"
 _PUSH_OCTETS = 1_460
-_PUSH_RETRY_MS = 20
 
 
 class CipSocket(Socket):
@@ -48,11 +47,13 @@ class CipSockets(Sockets[CipSocket]):
         super().__init__(port, rng)
         self._data, self._card_reader = standard.data, standard.card_reader
         self.state = INITIAL
-        self._multi = self._manual = self._pushing = False
+        self._multi = self._manual = False
+        self._pushes = Pushes(port, self._push)
 
     def start(self) -> None:
         self.state = INITIAL
-        self._multi = self._manual = self._pushing = False
+        self._multi = self._manual = False
+        self._pushes.start()
 
     def _quirk(self, name: str) -> Any:
         return self.profile.quirks[name]
@@ -226,19 +227,14 @@ class CipSockets(Sockets[CipSocket]):
 
     def arrived(self, socket: CipSocket) -> None:
         if not self._manual:
-            self._push_in(0)
+            self._pushes.soon()
         elif not socket.signalled:
             socket.signalled = True
             self.port.urc(f"+CIPRXGET: 1,{socket.number}")
 
-    def _push(self) -> None:
-        """Hands over one piece after the other, as fast as the line takes them: the rest keeps the window shut."""
-        self._pushing = False
+    def _push(self) -> int:
         if self._manual:
-            return
-        if self.port.prompting:
-            self._push_in(_PUSH_RETRY_MS)
-            return
+            return 0
         for socket in list(self.sockets.values()):
             data, _ = self.read(socket, _PUSH_OCTETS)
             if socket.ended and not socket.unread and self.sockets.get(socket.number) is socket:
@@ -246,13 +242,8 @@ class CipSockets(Sockets[CipSocket]):
                 self.port.after(AFTER_OK_MS, self.port.urc, f"{socket.number}, CLOSED")
             if data:
                 self.port.push(f"+RECEIVE,{socket.number},{len(data)}:", data)
-                self._push_in(len(data) * 10_000 // (self.port.nvm.number("+IPR") or 115_200) + 1)
-                return
-
-    def _push_in(self, ms: int) -> None:
-        if not self._pushing:
-            self._pushing = True
-            self.port.after(ms, self._push)
+                return len(data)
+        return 0
 
     @command("+CIPRXGET", READ, test="(0-4),(0-{sockets.last}),(1-{sockets.max_read})", manual="SIM 8.2.26")
     def _is_manual(self, args: tuple[str, ...]) -> Reply:
@@ -269,7 +260,7 @@ class CipSockets(Sockets[CipSocket]):
         mode = self.port.integer(args, 0, 0, 4)
         if mode < 2:
             self._manual = bool(mode)
-            self._push_in(0)
+            self._pushes.soon()
             return None
         if not self._manual:
             raise CmeError(NOT_ALLOWED)

@@ -17,7 +17,7 @@ from host_tools.sim.modem.nvm import Setting
 from host_tools.sim.modem.parser import EXEC, READ, WRITE
 from host_tools.sim.modem.port import Port, Power, Reply
 from host_tools.sim.modem.profile import Quirk
-from host_tools.sim.modem.sockets import AFTER_OK_MS, Failure, Socket, Sockets, State
+from host_tools.sim.modem.sockets import AFTER_OK_MS, Failure, Pushes, Socket, Sockets, State
 
 NORMAL, TRANSPARENT, STREAM_CACHE, PACKET_CACHE = range(4)  # <access_mode>, UG 3.3
 RAW, HEX, ESCAPED = range(3)  # <send_format>, UG 3.1
@@ -25,11 +25,12 @@ NOT_IN_USE, IN_USE, NOT_CONNECTED = 551, 552, 553  # UG 5
 NOT_WRITTEN, NO_SESSION, NO_NAME = 560, 570, 580
 _INLINE_OCTETS = 1_460  # UG 3.5
 _PUSH_OCTETS = 1_460
-_PUSH_RETRY_MS = 20
 
 
 class MipSocket(Socket):
     """One <connect_id>. `told`: octets whose arrival was reported."""
+
+    ended = False  # by the peer, which is told behind the payload that is pushed
 
     def __init__(self, number: int, context: Context, *, tcp: bool, mode: int, local_port: int, host: str) -> None:
         super().__init__(number, context, tcp=tcp, local_port=local_port)
@@ -47,6 +48,7 @@ class MipSockets(Sockets[MipSocket]):
         self._data = standard.data
         self._card_reader = standard.card_reader
         self._options: dict[str, list[tuple[int, ...]]] = {}
+        self._pushes = Pushes(port, self._push)
         self._called = False  # AT+MIPCALL=1, or the modem by itself
         self._booted = False
         self._name_servers_first = 1
@@ -54,6 +56,7 @@ class MipSockets(Sockets[MipSocket]):
     def start(self) -> None:
         self._options = {name: [default] * self.profile.sockets.count for name, (default, _) in _OPTIONS.items()}
         self._called = self._booted = False
+        self._pushes.start()
 
     def _quirk(self, name: str) -> Any:
         return self.profile.quirks[name]
@@ -175,6 +178,8 @@ class MipSockets(Sockets[MipSocket]):
         cached = mode == (STREAM_CACHE if tcp else PACKET_CACHE)
         if (not tcp and kind.upper() != "UDP") or not host or not (cached or mode == NORMAL):
             raise self.port.bad_parameter()
+        if cached and not self._quirk("caches"):
+            raise self.port.bad_parameter()
         context = self._data.contexts[1]
         if context.state != UP or not self._called:
             raise CmeError(NO_SESSION)
@@ -260,7 +265,7 @@ class MipSockets(Sockets[MipSocket]):
         total = socket.read_octets + socket.unread
         fresh, socket.told = total - socket.told, total
         if socket.mode == NORMAL:
-            self._push(socket)
+            self._pushes.soon()
         elif socket.tcp:
             self.port.urc(f'+MIPURC: "rtcp",{socket.number},{fresh},{socket.unread}')
         else:
@@ -269,21 +274,26 @@ class MipSockets(Sockets[MipSocket]):
     def dropped(self, socket: MipSocket, octets: int) -> None:
         self.port.urc(f'+MIPURC: "drop",{socket.number},{octets}')
 
-    def _push(self, socket: MipSocket) -> None:
-        if self.port.prompting:
-            self.port.after(_PUSH_RETRY_MS, self._push, socket)
-            return
-        data, _ = self.read(socket, _PUSH_OCTETS)
-        while data:
-            name = "rtcp" if socket.tcp else "rudp"
-            self.port.push(f'+MIPURC: "{name}",{socket.number},{len(data)}', self._encoded(socket, data), b",")
+    def _push(self) -> int:
+        for socket in list(self.sockets.values()):
+            if socket.mode != NORMAL:
+                continue
             data, _ = self.read(socket, _PUSH_OCTETS)
+            if socket.ended and not socket.unread and self.sockets.get(socket.number) is socket:
+                socket.ended = False
+                self.port.after(AFTER_OK_MS, self._tell_end, socket)
+            if data:
+                name, text = "rtcp" if socket.tcp else "rudp", self._encoded(socket, data)
+                self.port.push(f'+MIPURC: "{name}",{socket.number},{len(data)}', text, b",")
+                return len(text)
+        return 0
 
     def _encoded(self, socket: MipSocket, data: bytes) -> bytes:
         return data.hex().upper().encode() if self._options["encoding"][socket.number][1] == HEX else data
 
     @command("+MIPRD", WRITE, test="(0-{sockets.last}),(0-{sockets.max_read})", manual="UG 3.6")
     def _miprd(self, args: tuple[str, ...]) -> Any:
+        self._need_cache()
         socket = self._socket(args)
         if len(args) == 1:
             return f"+MIPRD: {socket.number},{socket.unread if socket.tcp else len(socket.datagrams)}"
@@ -301,6 +311,7 @@ class MipSockets(Sockets[MipSocket]):
 
     @command("+MIPMODE", WRITE, test="(0-{sockets.last}),(0,2,3)", manual="UG 3.7")
     def _mipmode(self, args: tuple[str, ...]) -> Reply:
+        self._need_cache()
         socket = self._socket(args)
         if len(args) == 1:
             return f"+MIPMODE: {socket.number},{socket.mode}"
@@ -308,13 +319,25 @@ class MipSockets(Sockets[MipSocket]):
         if mode not in (NORMAL, STREAM_CACHE if socket.tcp else PACKET_CACHE):
             raise self.port.bad_parameter()
         socket.mode = mode
-        if mode == NORMAL and socket.unread:
-            self.port.after(AFTER_OK_MS, self._push, socket)
+        if mode == NORMAL:
+            self._pushes.soon(AFTER_OK_MS)
         return None
+
+    def _need_cache(self) -> None:
+        if not self._quirk("caches"):
+            raise CmeError(self.profile.errors.unknown_command)
 
     # --- ending, UG 3.4, 3.8 ---
 
     def peer_closed(self, socket: MipSocket) -> None:
+        if socket.mode == NORMAL and socket.unread:
+            socket.ended = True
+        else:
+            self._tell_end(socket)
+
+    def _tell_end(self, socket: MipSocket) -> None:
+        if self.sockets.get(socket.number) is not socket:
+            return
         reset = socket.connection is not None and not socket.connection.peer_closed
         self.port.urc(f'+MIPURC: "disconn",{socket.number},{2 if reset else 1}')
         if not self._options["autofree"][socket.number][0]:
@@ -432,6 +455,7 @@ class Mip(Dialect):
         "counts_what_was_prompted": (False, True),  # +MIPSEND behind prompted data as well
         "totals_what_was_read": (False, True),  # <received> of AT+MIPSACK
         "closes_what_is_not_open": (False, True),  # with OK
+        "caches": (True, False),  # False: knows no <access_mode> 2 or 3, and pushes all payload
     }
     part_types = (Commands, MipSockets)
     commands: ClassVar[dict[str, str]] = {

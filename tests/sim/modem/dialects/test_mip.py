@@ -128,6 +128,24 @@ def test_normal_mode_pushes(rig):
     assert rig.send("AT+MIPMODE=0,0") + rig.run(1) == f'\r\nOK\r\n\r\n+MIPURC: "rtcp",0,30,{body(30)}\r\n'
 
 
+def test_modem_without_a_cache_pushes():
+    rig = Rig(caches=False)
+    for mode in (2, 3):
+        assert rig.open(mode=mode) == "\r\n+CME ERROR: 50\r\n"
+    rig.open(mode=0)
+    rig.exchange(0, request(rx=3000))
+    assert rig.run(2) == "".join(
+        f'\r\n+MIPURC: "rtcp",0,{len(part)},{part}\r\n'
+        for part in (body(3000)[:1460], body(3000)[1460:2920], body(3000)[2920:])
+    )
+    for command in ("AT+MIPRD=0", "AT+MIPRD=0,10", "AT+MIPMODE=0,2"):
+        assert rig.send(command) == "\r\n+CME ERROR: 100\r\n"
+    assert rig.send("AT+MIPSACK=0") == "\r\n+MIPSACK: 100,100,0,3000\r\n\r\nOK\r\n"
+    rig.internet.add_host("udp.example", UdpHandlerHost(lambda payload, *_: payload.upper()), "203.0.113.50")
+    rig.open(1, "UDP", "udp.example", 5683, 0)
+    assert rig.exchange(1, b"one") + rig.run(1) == '\r\nOK\r\n\r\n+MIPURC: "rudp",1,3,ONE\r\n'
+
+
 def test_data_in_the_command(rig):
     rig.open()
     assert rig.send('AT+MIPSEND=0,5,"hello"') == "\r\n+MIPSEND: 0,5\r\n\r\nOK\r\n"
