@@ -6,7 +6,7 @@ written in SQLite's names for types; `dialect` puts it into PostgreSQL's.
 
 from __future__ import annotations
 
-LAYOUT = 8
+LAYOUT = 9
 """The revision in `migrations` that leads to these tables. SQLite's user_version has it for older collectors."""
 
 SCHEMA = """
@@ -108,6 +108,29 @@ CREATE TABLE refused_order (
     counter INTEGER NOT NULL,
     refused_at TEXT NOT NULL,
     PRIMARY KEY (device, counter)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE carrier_figure (
+    device TEXT NOT NULL,
+    cycle_start TEXT NOT NULL,
+    as_of TEXT NOT NULL,
+    octets INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    given INTEGER,
+    PRIMARY KEY (device, cycle_start, as_of)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE carrier_sim (
+    device TEXT NOT NULL PRIMARY KEY,
+    sim TEXT NOT NULL,
+    life TEXT NOT NULL,
+    data TEXT NOT NULL,
+    stop_reasons TEXT NOT NULL,
+    asked_at TEXT NOT NULL,
+    total_octets INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE carrier_sync (
+    account TEXT NOT NULL PRIMARY KEY,
+    done_at TEXT NOT NULL,
+    problem TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
 

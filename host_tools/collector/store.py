@@ -73,6 +73,8 @@ class Alarm:
     - "usage_went_back": a cumulative figure dips within a life. The causes are the same.
     - "sim_changed": another SIM is in the device than before.
     - "sim_elsewhere": the SIM in the device is the one that another device reported last.
+    - "carrier_stopped": the carrier's platform shows the SIM or its data service as stopped. The causes are its own.
+    - "carrier_stops_first": by its figures the carrier will stop the SIM before the device stops itself.
     - "order_refused": the device refused the order that waited for it, which is then not sent again; or it skipped keys
       of it, for which its plan has no part.
     """

@@ -15,7 +15,7 @@ import msgspec
 from host_tools.base import extras, files, toml
 from host_tools.base.errors import UsageError
 from host_tools.base.toml import Table
-from host_tools.base.units import Seconds
+from host_tools.base.units import Octets, Seconds
 from host_tools.platforms import secret
 from host_tools.platforms.changes import ChangeTimes
 from host_tools.platforms.interface import Platform
@@ -32,6 +32,14 @@ _EXAMPLES = {
 }
 
 
+class Terms(Table, frozen=True):
+    """What the contract says that the carrier adds to the octets that it carries."""
+
+    per_packet_octets: int = 0
+    session_round: Octets = Octets(0)
+    margin_permille: int = 0
+
+
 class Account(Table, frozen=True):
     """`user` is OneLink's appid, the gateway's key id, or Control Center's user. `sims` has the SIM of each device."""
 
@@ -45,6 +53,7 @@ class Account(Table, frozen=True):
     change_interval: Seconds = Seconds(1800)
     calls_per_s: float = msgspec.field(default=5.0)
     budget: int = 2000  # calls of one command
+    rating: Terms = msgspec.field(default_factory=Terms)
     sims: dict[str, str] = {}
 
     def sim(self, name: str) -> str:

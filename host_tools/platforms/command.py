@@ -18,12 +18,14 @@ from host_tools.base import extras, files
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import Column, Listing, Pairs, err, out
 from host_tools.base.units import Seconds, size
+from host_tools.collector.database_file import DB, DbOption, members, opened
 from host_tools.platforms.account import Account
 from host_tools.platforms.account import client as connect
 from host_tools.platforms.account import load as load_account
 
 if TYPE_CHECKING:
     from host_tools.platforms.interface import Outcome, Package, Platform, Problem
+    from host_tools.platforms.reconcile import Reconciled
 
 T = TypeVar("T")
 FAILED = 1
@@ -173,10 +175,7 @@ def resume(
 
 
 def _change(verb: str, sims: list[str], path: Path, data: bool, yes: bool, wait: str) -> None:
-    try:
-        patience = Seconds.parse(wait)
-    except ValueError as error:
-        raise UsageError("--wait", "", str(error)) from None
+    patience = _duration("--wait", wait)
     of = load_account(path)
     numbers = list(dict.fromkeys(of.sim(sim) for sim in sims))
     what = f"{verb} {'the data of ' if data else ''}{len(numbers):,} SIM{'s' * (len(numbers) > 1)}"
@@ -225,6 +224,155 @@ async def _waited(platform: Platform, change: Any, patience: int) -> Outcome:
             return outcome
         await asyncio.sleep(min(waits[0], left))
         waits = waits[1:] or waits
+
+
+@app.command()
+def sync(
+    account: AccountOption = ACCOUNT,
+    db: DbOption = DB,
+    every: Annotated[str, typer.Option(metavar="TIME", help="Again and again, as in 1h, until Ctrl-C.")] = "",
+) -> None:
+    """Bring usage and states into the collector's database, and the carrier's figures to the devices.
+
+    A device whose carrier has counted more gets that figure as an order, with the answer to its next report. Exit
+    status 1 where the platform did not answer everything.
+    """
+    pause = _duration("--every", every, 60) if every else 0
+    while True:
+        complete = _sync_once(account, db)
+        if not pause:
+            break
+        time.sleep(pause)
+    if not complete:
+        raise typer.Exit(FAILED)
+
+
+def _sync_once(path: Path, db: str) -> bool:
+    from host_tools.platforms.sync import Sync
+
+    async def work(of: Account, platform: Platform) -> bool:
+        if not of.sims:
+            raise UsageError(str(path), "sims", "has no SIM", 'write "tracker-001" = "1440000000001"')
+        with opened(db) as store:
+            done = await Sync(path.stem, of.sims, platform, store).run(datetime.now(UTC))
+        out.print(f"{done.figures:,} figures, {done.states:,} states", markup=False)
+        for order in done.orders:
+            out.print(f"ordered for {order}", markup=False)
+        for device, kind, detail in done.alarms:
+            out.print(f"alarm for {device}: {kind}: {detail}", markup=False)
+        for device, problem in done.problems.items():
+            err.print(f"{device}: {problem}", markup=False)
+        if done.problem:
+            err.print(f"not complete: {done.problem}", markup=False)
+        return not done.problem
+
+    return _run(path, work)
+
+
+@app.command()
+def reconcile(
+    devices: Annotated[list[str] | None, typer.Argument(metavar="DEVICE|@TAG…", help="These alone.")] = None,
+    account: AccountOption = ACCOUNT,
+    db: DbOption = DB,
+    json_file: JsonOption = None,
+) -> None:
+    """Compare what devices and carrier have counted, by what `platform sync` has brought: the furthest apart first.
+
+    The contract's additions are the account's `[rating]`. Asks no platform.
+    """
+    from host_tools.platforms.ledger import CarrierLedger
+    from host_tools.platforms.reconcile import Rating, ordered
+    from host_tools.platforms.reconcile import reconcile as compare
+    from host_tools.platforms.sync import facts_of
+
+    of = load_account(account)
+    rating = Rating(of.rating.per_packet_octets, of.rating.session_round, of.rating.margin_permille)
+    found, without = [], []
+    with opened(db) as store:
+        ledger = CarrierLedger(store.database)
+        for device in members(store, devices or of.sims):
+            newest = ledger.newest(device)
+            facts = facts_of(store, newest) if newest else None
+            if facts is None:
+                why = "no report of that period had come by then" if newest else "the carrier has told nothing"
+                without.append((device, why))
+            else:
+                found.append(compare(facts, rating))
+    found = ordered(found)
+    if json_file:
+        files.write_json(json_file, [_reconciled(each) for each in found])
+    if json_file != "-":
+        listing = Listing(
+            [
+                Column("device"),
+                Column("complete up to", least=16),
+                Column("carrier", right=True),
+                Column("device", right=True),
+                Column("difference", right=True),
+                Column("a packet", right=True),
+                Column("may be", least=24),
+                Column("beyond that", right=True),
+            ]
+        )
+        for each in found:
+            facts = each.facts
+            parts = ", ".join(f"{name} {size(octets)}" for name, octets in each.parts.items() if octets)
+            a_packet = f"{each.octets_a_packet:+.1f}" if each.octets_a_packet is not None else ""
+            lost = f"; {facts.lost:,} reports are missing" if facts.lost else ""
+            listing.add(
+                *map(
+                    escape,
+                    (
+                        facts.device,
+                        f"{facts.as_of:%Y-%m-%d %H:%M}",
+                        size(facts.carrier),
+                        f"{size(facts.carried)} ±{size(facts.bound)}",
+                        _signed(each.difference),
+                        a_packet,
+                        parts + lost,
+                        _signed(each.beyond) if each.beyond else "",
+                    ),
+                )
+            )
+        out.print(listing)
+    for device, why in without:
+        err.print(f"{device}: {why}", markup=False)
+
+
+def _signed(octets: int) -> str:
+    return f"{'-' if octets < 0 else '+'}{size(abs(octets))}"
+
+
+def _reconciled(each: Reconciled) -> dict[str, Any]:
+    facts = each.facts
+    return {
+        "device": facts.device,
+        "cycle_start": facts.cycle_start.isoformat(),
+        "as_of": facts.as_of.isoformat(),
+        "carrier_octets": facts.carrier,
+        "carried_octets": facts.carried,
+        "rated_octets": facts.rated,
+        "error_bound_octets": facts.bound,
+        "reported_at": facts.reported_at.isoformat(),
+        "packets": facts.packets,
+        "sessions": facts.sessions,
+        "reports_lost": facts.lost,
+        "difference": each.difference,
+        "may_be": each.parts,
+        "beyond": each.beyond,
+        "octets_a_packet": each.octets_a_packet,
+        "permille": each.permille,
+    }
+
+
+def _duration(option: str, text: str, least: int = 0) -> int:
+    try:
+        seconds = Seconds.parse(text)
+    except ValueError as error:
+        raise UsageError(option, "", str(error)) from None
+    if seconds < least:
+        raise UsageError(option, text, "is too often", f"give {least} s or more")
+    return seconds
 
 
 @app.command()

@@ -79,6 +79,14 @@ class CarrierWorld:
         return OneLink(skin, changes or ChangeTimes(INTERVAL), self.clock.utc, self.sleep, names=names)
 
 
+def served_beside(clock, carrier, imsi):
+    """A client of a platform that is served for one SIM of somebody else's carrier, and the SIM."""
+    world = CarrierWorld.__new__(CarrierWorld)
+    world.clock, world.carrier, world.waited = clock, carrier, []
+    world.api = served.OneLink(carrier, [served.Card(SIMS[0], "89860012345678901234", imsi)], {APPID: PASSWORD})
+    return world.client(), SIMS[0]
+
+
 class Direct:
     """Http without a network: keeps every call with its parameters and its answer."""
 

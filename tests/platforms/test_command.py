@@ -9,19 +9,25 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 
+import cbor2
 import pytest
 
 from host_tools import cli
+from host_tools.base.days import day_number
 from host_tools.base.errors import UsageError
+from host_tools.collector.store import Store
+from host_tools.collector.verify import Report
 from host_tools.platforms import account as accounts
+from host_tools.platforms.interface import Answers, Usage
 from host_tools.platforms.onelink.probe import masked
 from host_tools.platforms.served import world as worlds
 from host_tools.platforms.served.faults import Fault, Faults, Kind
 from host_tools.platforms.served.http import Server
 from host_tools.platforms.served.onelink import FUNCTIONS, Settings
+from tests.collector.sealed import full
 from tests.platforms.carrier_world import APPID, CHINA, MB, PASSWORD, SIMS, CarrierWorld
 
 ONE, TWO, THREE = SIMS
@@ -184,6 +190,42 @@ def test_what_is_wrong_with_an_account(tmp_path, text, words):
     file.write_text(text)
     with pytest.raises(UsageError, match=words):
         accounts.load(file)
+
+
+def test_sync_and_reconcile(account, capsys, monkeypatch, tmp_path):
+    world = at_once()
+    now = datetime.now(UTC)
+    world.clock.start = now - timedelta(microseconds=world.clock.now_us)  # its months are those of this computer
+    monkeypatch.setattr("host_tools.platforms.onelink.adapter.OneLink.usage", told_by(now))
+    db = str(tmp_path / "reports.sqlite")
+    cycle = day_number(now.astimezone(CHINA).date().replace(day=1))
+    with closing(Store(db)) as store:
+        values = full(cycle_id=cycle, carried_octets=MB, rated_octets=MB, packets=1000, error_bound_octets=7)
+        store.add("tracker-001", Report(*values), cbor2.dumps(values), now - timedelta(minutes=2), "coap")
+    with serving(world) as url:
+        file = account(url, "[rating]\nper_packet_octets = 54\n")
+        options = ["--account", file, "--db", db]
+        assert cli.run(["platform", "sync", *options]) == 0
+        told = capsys.readouterr().out
+        assert "1 figures, 1 states" in told
+        assert f"ordered for tracker-001: carrier-used={MB + 60_000}@" in told
+        assert cli.run(["platform", "sync", *options, "--every", "5s"]) == 2
+        assert "too often" in capsys.readouterr().err
+    assert cli.run(["platform", "reconcile", *options, "--json", "-"]) == 0  # without the platform
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["difference"], row["beyond"], row["octets_a_packet"]) == (60_000, 60_000 - 54_000 - 7, 60.0)
+    assert cli.run(["platform", "reconcile", *options]) == 0
+    assert "packets 53 KB" in capsys.readouterr().out
+
+
+def told_by(now):
+    """A platform's figure of a minute ago."""
+
+    async def usage(self, sims, newest=False):
+        start = now.astimezone(CHINA).date().replace(day=1)
+        return Answers({sims[0]: Usage(sims[0], MB + 60_000, start, now - timedelta(minutes=1), "25U03")})
+
+    return usage
 
 
 # --- serve ---

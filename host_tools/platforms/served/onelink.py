@@ -192,13 +192,17 @@ class OneLink:
     def _status(self, news: News, card: Card) -> str:
         """cardStatus in the digits of the SIM's platform."""
         status = news.card_status
-        if status == STOPPED and set(news.stops) == {MANUAL.code} and card.imsi not in self._stopped:
-            status = NORMAL  # its data alone is paused
+        if status == STOPPED and set(news.stops) == {MANUAL.code} and self._is_paused(card):
+            status = NORMAL
         if self._platform == "OneLink-PB":
             return status
         if status in _CT_DIGITS:
             return _CT_DIGITS[status]
         return _TESTABLE_CT if news.phase == "test" else _TO_BE_ACTIVATED_CT
+
+    def _is_paused(self, card: Card) -> bool:
+        """Whether the customer has stopped its data service alone."""
+        return card.imsi in self._paused and card.imsi not in self._stopped
 
     def _heard(self, event: Mapping[str, Any]) -> None:
         """Keeps the history of states when the carrier has changed one."""
@@ -244,7 +248,7 @@ class OneLink:
     def stop_reason(self, parameters: Parameters) -> Result:
         card = self._card(parameters)
         digits = self.carrier.news(card.imsi).stop_reason
-        if card.imsi in self._paused and card.imsi not in self._stopped:
+        if self._is_paused(card):
             digits = f"{digits[:8]}0{digits[9:]}"
         return [{"platformType": self._platform, "stopReason": digits, "shutdownReasonDesc": EMPTY}]
 
@@ -475,7 +479,7 @@ class OneLink:
             raise Failed("12099", "the main plan is out of date")
         if stops & {EXHAUSTED.code, CAPPED.code, POOL_EXHAUSTED.code, TEST_EXHAUSTED.code}:
             raise Failed("12100", "the plan's usage is reached")
-        if card.imsi not in self._stopped:
+        if MANUAL.code not in stops or self._is_paused(card):
             raise Failed("12098" if stops else "12089", "not stopped by the customer")
 
     def _new_job(self) -> Job:

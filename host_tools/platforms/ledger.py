@@ -1,0 +1,149 @@
+"""What a platform has said of the devices' SIMs, in the collector's database beside their reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from host_tools.collector.database import Database
+from host_tools.platforms.interface import State, Usage
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The carrier's figure for a device's cycle up to `as_of`; `given`: the order that took it to the device."""
+
+    device: str
+    cycle_start: date
+    as_of: datetime
+    octets: int
+    source: str
+    given: int | None = None
+
+
+@dataclass(frozen=True)
+class Sim:
+    """The SIM of a device as the platform last described it; `total_octets`: its allowance, None if not known."""
+
+    device: str
+    sim: str
+    life: str
+    data: str
+    stop_reasons: tuple[str, ...]
+    asked_at: datetime
+    total_octets: int | None = None
+
+    @property
+    def told(self) -> tuple[str, str, tuple[str, ...]]:
+        """What the platform said of it."""
+        return self.life, self.data, self.stop_reasons
+
+    @property
+    def runs(self) -> bool:
+        return (self.life, self.data) == ("active", "on")
+
+
+class CarrierLedger:
+    """As with a Store, any method may raise StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, device: str, usage: Usage) -> Figure:
+        """Keeps a figure; a later one for the same moment takes its place."""
+        figure = Figure(device, usage.cycle_start, usage.as_of.astimezone(UTC), usage.carried_octets, usage.source)
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT INTO carrier_figure (device, cycle_start, as_of, octets, source) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (device, cycle_start, as_of) DO UPDATE SET octets = excluded.octets,"
+                " source = excluded.source, given = CASE WHEN carrier_figure.octets = excluded.octets"
+                " THEN carrier_figure.given ELSE NULL END",
+                (device, figure.cycle_start.isoformat(), figure.as_of.isoformat(), figure.octets, figure.source),
+            )
+        return figure
+
+    def figures(self, device: str, cycle_start: date | None = None) -> list[Figure]:
+        """All of a device, or those of a cycle, the oldest first."""
+        rows = self._db.execute(
+            "SELECT device, cycle_start, as_of, octets, source, given FROM carrier_figure WHERE device = ?"
+            " AND (CAST(? AS TEXT) IS NULL OR cycle_start = ?) ORDER BY as_of, cycle_start",
+            (device, cycle_start and cycle_start.isoformat(), cycle_start and cycle_start.isoformat()),
+        )
+        return [
+            Figure(name, date.fromisoformat(start), datetime.fromisoformat(as_of), octets, source, given)
+            for name, start, as_of, octets, source, given in rows
+        ]
+
+    def newest(self, device: str) -> Figure | None:
+        found = self.figures(device)
+        return found[-1] if found else None
+
+    def note_order(self, figure: Figure, given: int) -> None:
+        """The figure has gone into an order."""
+        with self._db.transaction():
+            self._db.execute(
+                "UPDATE carrier_figure SET given = ? WHERE device = ? AND cycle_start = ? AND as_of = ?",
+                (given, figure.device, figure.cycle_start.isoformat(), figure.as_of.isoformat()),
+            )
+
+    def put(self, device: str, state: State, at: datetime) -> None:
+        """Keeps a SIM's state; its allowance stays, unless the device has another SIM now."""
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT INTO carrier_sim (device, sim, life, data, stop_reasons, asked_at) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (device) DO UPDATE SET life = excluded.life, data = excluded.data,"
+                " stop_reasons = excluded.stop_reasons, asked_at = excluded.asked_at, total_octets ="
+                " CASE WHEN carrier_sim.sim = excluded.sim THEN carrier_sim.total_octets ELSE NULL END,"
+                " sim = excluded.sim",
+                (
+                    device,
+                    state.sim,
+                    state.life.value,
+                    state.data.value,
+                    " ".join(state.stop_reasons),
+                    at.astimezone(UTC).isoformat(),
+                ),
+            )
+
+    def put_total(self, device: str, octets: int | None) -> None:
+        """Keeps the allowance of a SIM whose state is known."""
+        with self._db.transaction():
+            self._db.execute("UPDATE carrier_sim SET total_octets = ? WHERE device = ?", (octets, device))
+
+    def sim(self, device: str) -> Sim | None:
+        row = self._db.first(
+            "SELECT device, sim, life, data, stop_reasons, asked_at, total_octets FROM carrier_sim WHERE device = ?",
+            (device,),
+        )
+        if row is None:
+            return None
+        name, sim, life, data, reasons, asked_at, total = row
+        return Sim(name, sim, life, data, tuple(reasons.split()), datetime.fromisoformat(asked_at), total)
+
+    def note_sync(self, account: str, at: datetime, problem: str) -> None:
+        """An account was asked; `problem` is "" where all of it was answered."""
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT INTO carrier_sync (account, done_at, problem) VALUES (?, ?, ?) ON CONFLICT (account)"
+                " DO UPDATE SET done_at = excluded.done_at, problem = excluded.problem",
+                (account, at.astimezone(UTC).isoformat(), problem),
+            )
+
+    def last_sync(self, account: str) -> datetime | None:
+        """When all of an account was last answered."""
+        row = self._db.first("SELECT done_at FROM carrier_sync WHERE account = ? AND problem = ''", (account,))
+        return datetime.fromisoformat(row[0]) if row else None
+
+    def alarm(self, device: str, kind: str, detail: str, at: datetime, since: datetime | None = None) -> bool:
+        """Raises an alarm beside those of reports; with `since`, unless there is one of its kind from then on."""
+        with self._db.transaction():
+            if since is not None and self._db.first(
+                "SELECT 1 FROM alarm WHERE device = ? AND kind = ? AND received_at >= ?",
+                (device, kind, since.astimezone(UTC).isoformat()),
+            ):
+                return False
+            self._db.execute(
+                "INSERT INTO alarm (device, received_at, kind, detail) VALUES (?, ?, ?, ?)",
+                (device, at.astimezone(UTC).isoformat(), kind, detail),
+            )
+        return True
