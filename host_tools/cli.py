@@ -410,6 +410,25 @@ def record(
     record(port, to, transcript or to.with_suffix(".txt"), baud, out, err, reboot=reboot)
 
 
+@app.command()
+def evidence(
+    port: PortOption,
+    to: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")],
+    board: Annotated[
+        bool, typer.Option("--board", help="The port is a board's: its program is stopped, and the board reset after.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="The name that is looked up.")] = "www.10086.cn",
+    baud: Annotated[int, typer.Option(help="The baud rate of the modem's port.")] = 115_200,
+) -> None:
+    """Record what the modem of a device that is offline says, as one masked file to share and to replay.
+
+    Takes two to five minutes, and some 300 bytes if there is a data session. Not yet run on hardware.
+    """
+    from host_tools.hardware.recorder.evidence import evidence as gather
+
+    gather(port, to, baud, host, out, err, board=board)
+
+
 @app.command("virtual-board")
 def virtual_board(
     folder: Annotated[Path, typer.Option("--dir", metavar="DIR", help="The folder for its flash and files.")],

@@ -57,7 +57,10 @@ def serve(
         typer.Option(metavar="'KIND FIELD=VALUE…'", help="Strike with a fault at the start. Can be repeated."),
     ] = None,
     script: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Do what each line says at its time, as in: 30s sim out.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Do what each line says at its time, as in: 30s sim out. A transcript is played."
+        ),
     ] = None,
     log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the dialogue, for `replay` and `play`.")
@@ -70,12 +73,15 @@ def serve(
         return
     from host_tools.sim.modem.models import load
     from host_tools.sim.modem.pty import LinkedPty, parse_relays
-    from host_tools.sim.modem.served import actions
+    from host_tools.sim.modem.served import actions, transcript
     from host_tools.sim.modem.served.control import ControlSocket
     from host_tools.sim.modem.served.modem import BOOT_S, ServedModem
 
     if log is not None:
         files.writable("--log", log)
+    if script is not None and transcript.is_one(script):
+        play(script, link, tcp)
+        return
     steps = actions.script(script) if script is not None else []
     model = load(profile)
     with contextlib.ExitStack() as stack, _told():

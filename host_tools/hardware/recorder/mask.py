@@ -27,6 +27,8 @@ class Mask:
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
+        self.public = {"0.0.0.0", "255.255.255.0"}
+        """Addresses that identify nobody."""
 
     def learn(self, command: str, lines: Iterable[str]) -> None:
         """Takes the identities out of an answer."""
@@ -47,7 +49,7 @@ class Mask:
         """The text without identities, addresses and cells."""
         for secret, shown in sorted(self._known.items(), key=lambda item: -len(item[0])):
             text = text.replace(secret, shown)
-        text = _IPV4.sub(lambda match: match[0] if match[0] in ("0.0.0.0", "255.255.255.0") else "10.0.0.1", text)
+        text = _IPV4.sub(lambda match: match[0] if match[0] in self.public else "10.0.0.1", text)
         text = _IPV6.sub("2001:DB8:0:0:0:0:0:1", text)
         lines = text.split("\n")
         for at, line in enumerate(lines):

@@ -90,8 +90,7 @@ class Recorder:
     def ask(self, command: str, seconds: float = ANSWER_S) -> Answer:
         """Sends a command and takes its answer, without an echo and without lines that nobody asked for."""
         line = self._line
-        while line.read(0.02):
-            pass  # what was said before
+        self._before()
         self._send(f"AT{command}\r".encode())
         begin = line.now()
         heard = bytearray()
@@ -105,6 +104,11 @@ class Recorder:
         answer = Answer(tuple(own or lines), match[1].decode("latin-1") if match else "", ms)
         self.mask.learn(command, answer.lines)
         return answer
+
+    def _before(self) -> None:
+        """Passes over what was said before a command."""
+        while self._line.read(0.02):
+            pass
 
     def _send(self, data: bytes) -> None:
         self.dialogue.append(Entry(self._us(), CLIENT, data))
@@ -203,10 +207,15 @@ class Recorder:
         return next((dialect for dialect, words in MAKERS.items() if any(word in name for word in words)), "")
 
     def masked(self) -> list[Entry]:
-        """The dialogue without what identifies anybody."""
+        """The dialogue without what identifies anybody. A line that came in pieces is one entry."""
+        whole: list[Entry] = []
+        for entry in self.dialogue:
+            if whole and entry.who == MODEM == whole[-1].who and not whole[-1].data.endswith(b"\n"):
+                whole[-1] = whole[-1]._replace(data=whole[-1].data + entry.data)
+            else:
+                whole.append(entry)
         return [
-            entry._replace(data=self.mask.text(entry.data.decode("latin-1")).encode("latin-1"))
-            for entry in self.dialogue
+            entry._replace(data=self.mask.text(entry.data.decode("latin-1")).encode("latin-1")) for entry in whole
         ]
 
     # --- the profile ---

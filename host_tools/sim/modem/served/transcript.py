@@ -56,6 +56,14 @@ def unescape(text: str) -> bytes:
     return text.encode("ascii").decode("unicode_escape").encode("latin-1")
 
 
+def is_one(path: Path) -> bool:
+    """Whether the first entry of a file is one of a client or a modem. UsageError for a file that cannot be read."""
+    lines = files.text(path, "name a script, or a log of `usageguard modem --log`").splitlines()
+    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    match = _ENTRY.fullmatch(first)
+    return match is not None and match[2] != ACTION
+
+
 def read(path: Path) -> Transcript:
     """Reads a transcript. UsageError names the line that is none."""
     about: dict[str, str] = {}
