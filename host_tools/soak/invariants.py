@@ -128,6 +128,7 @@ class Checker:
         self._forgot = 0  # the last order before that
         self._lost = False  # and not accepted yet
         self._bought = self._bought_next = 0  # the allowance by an order, 0 for the plan's
+        self._longest_s = 0.0  # between two reports of a device that is stopped
         self._counted_sim = ""  # the first one that is served
         self._struck_s = self._exchanged_s = float("-inf")  # the modem, by a fault; the SIM
         self._strikes = 0  # of the modem's faults
@@ -633,8 +634,10 @@ class Checker:
             return
         delay = 2 * self._interval_s + 900 + (self._interval_s if self._lossy else 0)
         delay += 3 * self._interval_s if self.world.scenario.network.loss_permille > 100 else 0
+        # As it was when it was longest: less is left of the period while the device waits.
+        self._longest_s = max(self._longest_s, self._spread_s(status)) if status["stopped"] else 0
         if status["stopped"]:
-            delay = max(delay, 2 * self._spread_s(status) + 900)
+            delay = max(delay, 2 * self._longest_s + 900)
         online_s = max(self._disturbed_s, self._offline_s)
         # Attempts are made, and grow rarer, while the carrier stops the SIM as well.
         self._deaf_s = min(self._deaf_s, self.now_s) if DEAF & set(status["reasons"]) else INFINITE
