@@ -110,6 +110,9 @@ def sim(
         str | None, typer.Option(help="The board's name; needed until something was deployed to the board.")
     ] = None,
     modem: Annotated[str | None, typer.Option(help="The modem profile, in place of the scenario's.")] = None,
+    bearer: Annotated[
+        str | None, typer.Option(metavar="at|ppp", help="The device's bearer, in place of the scenario's.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="The random seed, in place of the scenario's.", min=0, max=2**32 - 1)
     ] = None,
@@ -135,7 +138,7 @@ def sim(
         extras.need("--html", "report")
         files.writable("--html", html)
     _check_vm(target)
-    todo = [scenario.load(name, modem) for name in scenarios]  # bad input is reported before the first one runs
+    todo = [scenario.load(name, modem, bearer) for name in scenarios]  # bad input is reported before the first one runs
     say = err if json_file == "-" else out
     runs = []
     for each in todo:

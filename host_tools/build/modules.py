@@ -29,6 +29,10 @@ def _with_ntp(config: Any) -> bool:
     return config.upstream.ntp_host is not None
 
 
+def _with_ppp(config: Any) -> bool:
+    return config.modem.bearer == "ppp"
+
+
 def _with_orders(config: Any) -> bool:
     return config.upstream.host is not None  # orders come with the acknowledgement of a report
 
@@ -43,7 +47,13 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.guard.reserve_pace": _with_orders,
     "usageguard.guard.way_in": _with_orders,
     "usageguard.guard.burst_guard": lambda config: config.plan.burst is not None,
+    "usageguard.hal.esp32_ppp": _with_ppp,
     "usageguard.modem.messenger": _with_sms,
+    "usageguard.modem.ppp": _with_ppp,
+    "usageguard.modem.ppp_connection": _with_ppp,
+    "usageguard.modem.ppp_link": _with_ppp,
+    "usageguard.modem.ppp_names": _with_ppp,
+    "usageguard.net.ppp": _with_ppp,
     "usageguard.guard.order_handler": _with_orders,
     "usageguard.upstream.sms": _with_sms,
     "usageguard.upstream.sntp": _with_ntp,
@@ -59,6 +69,8 @@ _ACCOUNT_PARTS = (
     "usageguard.core.forecast",
 )
 """Modules that core.account.account.Account imports for plans that need them."""
+_PPP = ("usageguard.hal.esp32_ppp", "usageguard.net.ppp")
+"""What the start imports for that bearer."""
 
 
 def driver(family: str) -> str:
@@ -80,7 +92,8 @@ def without_parts(board: dict[str, Any]) -> list[str]:
 
 def parts(config: Any) -> list[str]:
     """The modules that a device with this Config imports at its start for what its plan has."""
-    return sorted(_account_parts(config) & {*_ACCOUNT_PARTS})
+    made = _account_parts(config) & {*_ACCOUNT_PARTS}
+    return sorted(made | {*_PPP}) if _with_ppp(config) else sorted(made)
 
 
 def _account_parts(config: Any) -> set[str]:

@@ -27,7 +27,8 @@ USUAL_MCU: Mcu = "esp32"
 FILE = "board.toml"
 LEAST = (1, 24, 0)  # MicroPython's version, as in `usageguard.hal.esp32`
 NOT_RUN = "Not yet run on hardware, unless marked"
-DRIVEN: tuple[Bearer, ...] = ("at",)
+LEAST_OF_BEARER = {"at": LEAST, "ppp": (1, 26, 0)}  # as in `usageguard.hal.esp32_ppp`
+DRIVEN: tuple[Bearer, ...] = ("at", "ppp")
 """The bearers that the firmware can use."""
 
 Gpio = Annotated[int, msgspec.Meta(ge=0, le=48)]

@@ -27,7 +27,7 @@ from host_tools.base.terminal import err
 from host_tools.base.units import quote
 from host_tools.build import package
 from host_tools.hardware import boards
-from host_tools.hardware.boards import LEAST, Board
+from host_tools.hardware.boards import LEAST, LEAST_OF_BEARER, Board
 from host_tools.hardware.port import Port, Refused
 
 SLOTS = ("a", "b")
@@ -42,13 +42,14 @@ _PIECE = 1536  # bytes sent at once: 2,048 characters of base64
 _OURS = ("import slots", "usageguard")  # a main.py that contains one of these may be replaced
 
 
-def fits(device: Port, files: Mapping[str, bytes]) -> None:
-    """Raises UsageError if the board's MicroPython cannot load `files`."""
+def fits(device: Port, files: Mapping[str, bytes], bearer: str) -> None:
+    """Raises UsageError if the board's MicroPython cannot load `files`, or has no such bearer."""
     version, mpy = device.ask("versions()")
-    if tuple(version[:3]) < LEAST:
+    least = LEAST_OF_BEARER[bearer]
+    if tuple(version[:3]) < least:
         shown = ".".join(map(str, version[:3]))
-        least = ".".join(map(str, LEAST))
-        raise UsageError(device.name, "", f"MicroPython {shown} is too old", f"flash {least} or newer")
+        problem = f"MicroPython {shown} is too old" + (f' for modem.bearer = "{bearer}"' if least > LEAST else "")
+        raise UsageError(device.name, "", problem, f"flash {'.'.join(map(str, least))} or newer")
     compiled = package.mpy_version(files)
     if mpy != compiled:
         problem = f"loads bytecode of version {mpy}, but mpy-cross makes version {compiled}"
@@ -185,7 +186,7 @@ class _Deployment:
         """Raises UsageError if this board cannot run the set."""
         device = self._device
         matches(device, self._board)
-        fits(device, self._files)
+        fits(device, self._files, self._settings.config.modem.bearer)
         has = device.ask("has_secrets()")
         lacking = [name for name in ("id", "key") if name not in has and name not in self._settings.secrets]
         if lacking:

@@ -231,6 +231,7 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
     modem: Annotated[str, msgspec.Meta(min_length=1, max_length=4_096)] = USUAL_MODEM  # a profile
     counter: bool = True  # false: the device reads no counter of the modem's, as with one that has none
     any_sim: bool = False  # the device's modem.any_sim
+    bearer: Literal["at", "ppp"] = "at"  # the device's modem.bearer
     baud: Annotated[int, msgspec.Meta(ge=1_200, le=3_000_000)] = 115_200
     device: dict[str, Any] = {}
     enforcement: str = "enforce"
@@ -295,6 +296,8 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
         }
         if not self.counter:
             config["modem"]["counter"] = False
+        if self.bearer != "at":
+            config["modem"]["bearer"] = self.bearer
         if self.any_sim:
             config["modem"]["any_sim"] = True
         if self.classes:
@@ -336,13 +339,13 @@ def find(name: str) -> Path:
     raise UsageError(name, "", problem, f"name a TOML file or one that ships: {', '.join(shipped())}")
 
 
-def load(name: str | Path, modem: str | None = None) -> Scenario:
-    """Reads and checks a scenario; `modem` replaces its profile. Raises UsageError for bad input."""
+def load(name: str | Path, modem: str | None = None, bearer: str | None = None) -> Scenario:
+    """Reads and checks a scenario; `modem` and `bearer` replace its own. Raises UsageError for bad input."""
     path = find(str(name))
     raw = toml.parse(files.text(path, "name a scenario's TOML file", path.name), path.name)
     if "modem" in raw:
         raw["modem"] = find_modem(raw["modem"], path.parent)
-    scenario = read(raw, path.name, modem)
+    scenario = read(raw, path.name, modem, bearer)
     app = path.parent / scenario.app.name
     if app.suffix == ".py" and app.is_file():
         return msgspec.structs.replace(scenario, app=App(str(app)))
@@ -354,7 +357,7 @@ def loads(text: str, where: str, modem: str | None = None) -> Scenario:
     return read(toml.parse(text, where), where, modem)
 
 
-def read(raw: dict[str, Any], where: str, modem: str | None = None) -> Scenario:
+def read(raw: dict[str, Any], where: str, modem: str | None = None, bearer: str | None = None) -> Scenario:
     """`load` for the tables that a file would have."""
     raw = device_config.normalized(raw, where)
     if isinstance(raw.get("deploy"), list):
@@ -363,6 +366,8 @@ def read(raw: dict[str, Any], where: str, modem: str | None = None) -> Scenario:
         ]
     if modem is not None:
         raw["modem"] = modem
+    if bearer is not None:
+        raw["bearer"] = bearer
     scenario = toml.convert(raw, Scenario, where, _EXAMPLES)
     if not scenario.name:
         scenario = msgspec.structs.replace(scenario, name=where.removesuffix(".toml"))

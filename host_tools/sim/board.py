@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Protocol
 
 from host_tools.sim.clock import MS, Clock, S, Timer
 from host_tools.sim.events import EventLog
+from host_tools.sim.lwip import Lwip
 from host_tools.sim.serial import SerialLine
 
 TICKS_PERIOD = 1 << 30
@@ -95,6 +96,7 @@ class Board:
         self._loss: Exception | None = None
         self._dead = True
         self._watchdog: Timer | None = None
+        self._lwip: Lwip | None = None
         self._baud = line.to_modem.baud
         line.to_host.deliver = self._receive
 
@@ -107,6 +109,9 @@ class Board:
         if cause == PWRON:
             self.retained[:] = self.rng.randbytes(64) * (RETAINED // 64)
         self._rx.clear()
+        if self._lwip is not None:
+            self._lwip.stop()
+            self._lwip = None
         self._boot_us = self.clock.now_us
         self._loss = None
         self._dead = False
@@ -172,7 +177,7 @@ class Board:
         self._rx += data[:room]
 
     def _woken(self) -> bool:
-        return bool(self._rx) or self._lost()
+        return bool(self._rx) or self._lost() or (self._lwip is not None and self._lwip.stirred)
 
     def _lost(self) -> bool:
         return self._loss is not None
@@ -219,8 +224,12 @@ class Board:
         if a:
             self._wait(arg, self._lost)
             return b""
-        if not self._rx:
+        if not self._woken():
             self._wait(arg, self._woken)
+        if self._lwip is not None:
+            self._lwip.stirred = False
+            if self._lwip.streaming:
+                return b""  # what the UART has is for PPP
         return self._op_uart_read(a, WAIT_OCTETS, b"")
 
     def _op_uart_read(self, a: int, arg: int, payload: bytes) -> bytes:
@@ -279,6 +288,14 @@ class Board:
         self.deep_sleep(arg * MS)
         return b""
 
+    def _op_ppp(self, a: int, arg: int, payload: bytes) -> bytes:
+        if self._lwip is None:
+            self._lwip = Lwip(self.clock, self.rng, self.line.to_modem.write, self._take_all)
+        return self._lwip.handle(a, arg, payload)
+
+    def _take_all(self) -> bytes:
+        return self._op_uart_read(0, len(self._rx), b"")
+
     def _op_reset(self, a: int, arg: int, payload: bytes) -> bytes:
         self.reset(HARD)
         return b""
@@ -312,4 +329,5 @@ class Board:
         _op_uart_rate,
         _op_rtc,
         _op_deep_sleep,
+        _op_ppp,
     )

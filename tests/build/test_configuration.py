@@ -96,7 +96,8 @@ def test_another_plan_is_another_module(change):
 
 def parts(**plan):
     """The modules that a plan alone decides on, of those that a device with it never imports."""
-    raw = FULL | {"plan": {"allowance_octets": 30 << 20, "warn_forecast": False, **plan}}
+    plan = {"allowance_octets": 30 << 20, "warn_forecast": False, **plan}
+    raw = FULL | {"plan": plan, "modem": {**FULL["modem"], "bearer": "ppp"}}
     return {name.rpartition(".")[2] for name in modules.unneeded(load(raw))}
 
 
@@ -112,3 +113,19 @@ def parts(**plan):
 )
 def test_a_plan_needs_the_modules_of_its_parts(plan, without):
     assert parts(**plan) == without
+
+
+def test_ppp_is_for_those_whose_bearer_it_is():
+    modems = {bearer: {**FULL["modem"], "bearer": bearer} for bearer in ("at", "ppp")}
+    unneeded = {bearer: modules.unneeded(load(FULL | {"modem": modem})) for bearer, modem in modems.items()}
+    beside = set(unneeded["at"]) - set(unneeded["ppp"])
+    assert beside == {
+        "usageguard.hal.esp32_ppp",
+        "usageguard.modem.ppp",
+        "usageguard.modem.ppp_connection",
+        "usageguard.modem.ppp_link",
+        "usageguard.modem.ppp_names",
+        "usageguard.net.ppp",
+    }
+    reached = modules.reached([*modules.BOARD, modules.driver("quectel")], unneeded["at"])
+    assert not any("ppp" in name for name in reached)

@@ -31,6 +31,7 @@ apn = "cmiot"
 counter = false
 pin = "0000"
 any_sim = true
+bearer = "ppp"
 [plan]
 allowance_octets = 5_368_709_120
 on_exhaustion = "cutoff"
@@ -85,7 +86,14 @@ def test_minimal():
         {"name": "ota", "rating_group": 20, "uses_reserve": False, "shed_permille": 900, "paced": True},
         {"name": "report", "rating_group": 1, "uses_reserve": True, "shed_permille": 1000, "paced": False},
     ]
-    assert vars(config.modem) == {"family": "quectel", "apn": "cmiot", "counter": True, "pin": None, "any_sim": False}
+    assert vars(config.modem) == {
+        "family": "quectel",
+        "apn": "cmiot",
+        "counter": True,
+        "pin": None,
+        "any_sim": False,
+        "bearer": "at",
+    }
     assert vars(config.upstream) == {
         "host": None,
         "port": 5683,
@@ -109,7 +117,14 @@ def test_full_from_toml():
         ("all", 0, False),
         ("report", 7, True),
     ]
-    assert vars(config.modem) == {"family": "quectel", "apn": "cmiot", "counter": False, "pin": "0000", "any_sim": True}
+    assert vars(config.modem) == {
+        "family": "quectel",
+        "apn": "cmiot",
+        "counter": False,
+        "pin": "0000",
+        "any_sim": True,
+        "bearer": "ppp",
+    }
     assert vars(config.upstream) == {
         "host": "collector.example.org",
         "port": 5684,

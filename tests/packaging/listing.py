@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
-SIMULATED = {"usageguard/cpython.py", *(f"usageguard/hal/{name}.py" for name in ("host", "interface", "virtual"))}
+_HOST = ("host", "host_ppp", "interface", "virtual")
+SIMULATED = {"usageguard/cpython.py", *(f"usageguard/hal/{name}.py" for name in _HOST)}
 STARTERS = ("slots.py", "start.py")
 
 

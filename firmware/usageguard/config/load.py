@@ -13,6 +13,7 @@ from usageguard.core.settings import Config, ModemSettings, UpstreamSettings
 
 # The modem's dialects that have a driver: `usageguard.modem.NAME`.
 FAMILIES = ("quectel", "cip", "ca", "mip", "cipstart", "usocr", "sequans", "generic")
+BEARERS = ("at", "ppp")  # the modem's own sockets; lwIP's over a data call
 ENFORCEMENTS = ("enforce", "observe")
 
 CLASSES = (
@@ -73,6 +74,7 @@ def _modem(table):
         table.boolean("counter", True),
         table.text("pin", 4, 8, DIGITS, None),
         table.boolean("any_sim", False),
+        table.choice("bearer", BEARERS, BEARERS[0]),
     )
     table.end()
     return modem

@@ -3,14 +3,15 @@
 
 class ModemSettings:
     """`family` names the driver; `counter`: whether the modem's own data counter is used; `pin` may be None; `any_sim`:
-    whether another SIM is counted on with, and stops nothing."""
+    whether another SIM is counted on with, and stops nothing; `bearer`: "at" for the modem's sockets, or "ppp"."""
 
-    def __init__(self, family, apn, counter, pin, any_sim=False):
+    def __init__(self, family, apn, counter, pin, any_sim=False, bearer="at"):
         self.family = family
         self.apn = apn
         self.counter = counter
         self.pin = pin
         self.any_sim = any_sim
+        self.bearer = bearer
 
 
 class UpstreamSettings:

@@ -44,6 +44,10 @@ class Guard(Enforcement):
     def __init__(self, hal, config):
         now = hal.ticks_ms()
         driver = driver_of(config.modem.family)
+        if config.modem.bearer == "ppp":
+            from usageguard.net.ppp import driver_over
+
+            driver = driver_over(driver)
         config.modem.counter = config.modem.counter and driver.COUNTER
         nap = None
         if hal.reset_cause() == _DEEP_SLEEP:

@@ -178,6 +178,11 @@ class Hal:
         esp32.gpio_deep_sleep_hold(True)  # pyright: ignore[reportAttributeAccessIssue]
         machine.deepsleep(ms)
 
+    def ppp(self):
+        from usageguard.hal.esp32_ppp import Parts
+
+        return Parts(self._uart, self._poll)
+
     def reset(self):
         machine.reset()
 

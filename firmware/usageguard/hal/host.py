@@ -29,6 +29,7 @@ OP_STATUS = const(15)  # payload: JSON, no reply
 OP_UART_RATE = const(16)  # baud, 0 for the line's own -> the line's own, 4 octets
 OP_RTC = const(17)  # -> seconds, 4 octets
 OP_DEEP_SLEEP = const(18)  # ms, 0 for no end -> never answered
+OP_PPP = const(19)  # a: the request of `hal.host_ppp` -> its answer
 
 SECTOR_OCTETS = const(4096)
 _INBOX = const(512)
@@ -214,6 +215,19 @@ class HostHal:
 
     def deep_sleep(self, ms):
         self._ask(OP_DEEP_SLEEP, 0, ms, None, 0, None)
+
+    def ppp(self):
+        from usageguard.hal.host_ppp import Parts
+
+        return Parts(self)
+
+    def _waiting(self):
+        """Octets that the UART has. HOT."""
+        return self._rx_any
+
+    def _request(self, what, arg, payload, n, into):
+        """A request of `hal.host_ppp`; the length of its answer."""
+        return self._ask(OP_PPP, what, arg, payload, n, into)
 
     def reset(self):
         self._ask(OP_RESET, 0, 0, None, 0, None)

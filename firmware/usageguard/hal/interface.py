@@ -84,6 +84,13 @@ class Hal:
         reset cause. The modem's supply stays as it is. Does not return."""
         raise NotImplementedError
 
+    def ppp(self):
+        """lwIP, for PPP as the bearer: `ppp`, a `network.PPP`; `uart`, its stream; the modules `socket` and `select`;
+        `other_route()`, whether there was a default route before; `watch(socket, events)` has `wait` return too when
+        one of the socket's `events` (POLLIN 1, POLLOUT 4) is there, 0: no more. RuntimeError, in one line, where
+        MicroPython has no such PPP."""
+        raise NotImplementedError
+
     def reset(self):
         """Resets the device; does not return."""
         raise NotImplementedError

@@ -36,6 +36,7 @@ class Admission:
     `crossed`: usage has passed the policy's next mark, so `judge` is due. `denied`: index of the class that was last
     not admitted, -1 for none; `take_denied` is due then. `settled`, to be set: the modem was switched off after a
     reading that showed all that had been sent. `burst`: a core.burst.Burst, where the plan has one; settable.
+    `window_octets`, settable: so many charged octets make a reading due.
     """
 
     def __init__(self, hal, config, ledger, policy, window, asleep=False):
@@ -58,7 +59,7 @@ class Admission:
                 self.reserve = i
         self.jumps = 0
         self._window = self._quiet_at = 0  # what was charged since the last reading, and when it may have left
-        self._window_octets = max(1024, min(16_384, config.plan.allowance >> 10))
+        self.window_octets = max(1024, min(16_384, config.plan.allowance >> 10))
         self.reading = (Octets(), Octets())  # sent and received
         self._total = Octets()
         self._reading_at = self._shifted_at = 0
@@ -331,7 +332,7 @@ class Admission:
             if online and ticks_diff(self._quiet_at, now) <= 0:
                 self.meter.left()
             return FOREVER_MS
-        return 0 if window >= self._window_octets else max(0, ticks_diff(self._quiet_at, now))
+        return 0 if window >= self.window_octets else max(0, ticks_diff(self._quiet_at, now))
 
     # HOT but for the first reading of an epoch: traffic makes readings due
 

@@ -186,7 +186,7 @@ class Session:
         resets.sort()
         resets.append([(int(scenario.duration) + _ALONE_S) * 1000, _OVER])
         with _named("--target"), maintained(self._port):
-            fits(self._port, files)
+            fits(self._port, files, scenario.config.modem.bearer)
             bench = {**bench, "resets": resets, "board": self._pins()}
             texts = {"config.json": scenario.device_config(), "bench.json": bench}
             whole = {**files, **{name: json.dumps(value).encode("ascii") for name, value in texts.items()}}

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from host_tools.sim.clock import Clock, S, Timer
+from host_tools.sim.clock import MS, Clock, S, Timer
 
 CONF_REQ, CONF_ACK, CONF_NAK, CONF_REJ = 1, 2, 3, 4
 TERM_REQ, TERM_ACK, CODE_REJ = 5, 6, 7
 
 RESTART_US: Final = 3 * S  # RFC 1661 4.6, as the three below
+LINGER_US: Final = 500 * MS  # RFC 1661 4.4, zrc: "an appropriate value"
 MAX_TERMINATE: Final = 2
 MAX_CONFIGURE: Final = 10
 MAX_FAILURE: Final = 5
@@ -162,9 +163,9 @@ class Control:
         self._arm()
         self.emit(TERM_REQ, self._next_ident())
 
-    def _arm(self) -> None:
+    def _arm(self, us: int = RESTART_US) -> None:
         self._cancel()
-        self._timer = self._clock.after(RESTART_US, self._expire)
+        self._timer = self._clock.after(us, self._expire)
 
     def _cancel(self) -> None:
         if self._timer is not None:
@@ -285,7 +286,7 @@ class Control:
         if was == OPENED:
             self.state = STOPPING
             self._restarts = 0
-            self._arm()  # so that our answer gets there before the line goes
+            self._arm(LINGER_US)  # so that our answer gets there before the line goes
             self.on_down()
         elif was in (ACK_RCVD, ACK_SENT):
             self.state = REQ_SENT

@@ -1,0 +1,241 @@
+"""PPP as the bearer: any family's driver, with lwIP's sockets in place of the modem's.
+
+The modem's line belongs to the AT channel or to PPP. While PPP has it the channel is silent; for a command the driver
+escapes with +++ and comes back with ATO, which takes some three seconds in which no packet passes. So commands wait for
+each other, and the counter is read seldom (net.ppp).
+"""
+
+from usageguard.at.digest import ERROR, OK
+from usageguard.compat import const
+from usageguard.modem.connection import Deadline
+from usageguard.modem.ppp_connection import SCRATCH, PppConnection
+from usageguard.modem.ppp_link import UP, Link
+
+# Whose the line is: up to _FRAMES the AT channel's
+_COMMANDS = const(0)
+_ESCAPING = const(1)
+_FRAMES = const(2)
+_LEAVING = const(3)  # PPP's, and no socket is used
+
+_DIAL_MS = const(150_000)  # as for the activation of a context
+_UP_MS = const(30_000)  # LCP gives up after 10 requests, 3 s apart
+_DOWN_MS = const(1_500)  # LCP's end; the peer's answer takes one round trip
+_FREE_MS = const(8_000)  # the end of one without an answer: two requests, 3 s apart
+_QUIET_MS = const(700)  # a delayed acknowledgement, and what it has the peer send
+_LOUD_MS = const(5_000)
+_GUARD_MS = const(1_050)  # V.250's de facto guard time of 1 s, and what may still be in the UART
+_HUNG_UP_MS = const(300)
+_TRIES = const(2)
+_ESCAPED = (b"", 2_500, None, 0)  # nothing is sent: +++ has no end of line
+_PROBE = (b"AT\r", 1_000, None, 0)
+_RESUME = (b"ATO\r", 10_000, None, 0)  # V.250 6.3.7
+_HANG_UP = (b"ATH\r", 20_000, None, 0)  # V.250 6.3.6
+_DEACTIVATE = (b"AT+CGACT=0,1\r", 150_000, None, 0)  # TS 27.007 10.1.10
+_CONTEXTS = (b"AT+CGACT?\r", 5_000, None, 0)
+
+
+def over(driver):
+    """The class of the family's modem with PPP as its bearer. Its context is number 1, which is dialled."""
+
+    class Ppp(driver):
+        CONNECTION = PppConnection
+        WINDOW = Link.WINDOW
+
+        def __init__(self, hal, channel, config, listener):
+            self.line = _COMMANDS
+            self.sockets = 0  # of connections
+            self.scratch = bytearray(SCRATCH)
+            self.link = Link(hal)
+            self._context_up = False
+            self._gathering = False
+            self._loud = Deadline()
+            self._quiet_at = 0
+            super().__init__(hal, channel, config, listener)
+            channel = self.channel  # the family may have made another
+            self._others_final = channel.digest.final
+            channel.digest.final = self._final
+            channel.on_urc(b"+CGACT:", self._on_context_state)
+            self._talk = channel.pump
+            channel.pump = self._pump
+
+        @property
+        def flowing(self):
+            """Whether sockets may be used. HOT."""
+            return self.line == _FRAMES
+
+        def _pump(self, now):
+            """In place of the channel's: the line is read by whom it belongs to. HOT."""
+            if self.line < _FRAMES:
+                return self._talk(now)
+            return self.link.poll() > 0 or self.sockets > 0
+
+        def _final(self, line, length):
+            """Whether it ends the running command: the results of a call, V.250 table 1."""
+            result = 0
+            if (length == 7 and line.startswith(b"CONNECT")) or line.startswith(b"CONNECT "):
+                result = OK
+            elif length == 10 and line.startswith(b"NO CARRIER"):
+                result = ERROR
+            elif self._others_final is not None:
+                return self._others_final(line, length)
+            if result and self.channel.busy:
+                self.channel.digest.result = result
+                self.channel.digest.error = 0
+                return True
+            return False
+
+        # The line's changes of hands
+
+        def ask(self, command, data=b""):
+            if self.line != _COMMANDS:
+                yield from self._escape()
+            return (yield from super().ask(command, data))
+
+        def _escape(self):
+            """Takes the line for commands, from a call that goes on."""
+            self.line = _LEAVING
+            yield from self._fall_silent()
+            self.link.suspend()
+            self.line = _ESCAPING
+            self.channel.digest.resync()
+            for _ in range(_TRIES):
+                yield from self._sleep(_GUARD_MS)
+                self.hal.uart_write(b"+++", 3)
+                # It may have hung up unheard, and have taken +++ for the beginning of a command.
+                if (yield from super().ask(_ESCAPED)) == OK or (yield from super().ask(_PROBE)) == OK:
+                    break
+            self.line = _COMMANDS
+
+        def _fall_silent(self):
+            """Until nothing has come for a while: what comes in the guard time is lost, and sent again."""
+            self._loud.set(self.now, _LOUD_MS)
+            heard = self.link.octets
+            while not self._loud.due(self.now):
+                yield from self._sleep(_QUIET_MS)
+                if heard == self.link.octets:
+                    return
+                heard = self.link.octets
+
+        def _return(self):
+            """Gives the line back to the call."""
+            if (yield from super().ask(_RESUME)) == OK:
+                self.link.resume()
+                self.line = _FRAMES
+            else:
+                self._lose_context()
+
+        def _serve(self):
+            serving = super()._serve()
+            while True:
+                if self.line == _FRAMES:
+                    if self.link.status() != UP:
+                        self._lose_context()
+                    elif self.counter_wanted and self.config.counter:
+                        yield from self._escape()
+                started = next(serving)
+                if not started and self.line == _COMMANDS and self.online and not self._gathering:
+                    yield from self._return()
+                else:
+                    yield started
+
+        def _gather(self):
+            self._gathering = True
+            yield from super()._gather()
+            self._gathering = False
+
+        # Boot and data session
+
+        def _boot(self, silent):
+            """The call may have outlived our reset: then the modem takes no command."""
+            self.line = _COMMANDS
+            self._gathering = False
+            self.link.suspend()
+            if not silent:
+                yield from self._sleep(_GUARD_MS)
+                self.hal.uart_write(b"+++", 3)
+                yield from self._sleep(_GUARD_MS)
+            yield from super()._boot(silent)
+
+        def _gone(self):
+            self.line = _COMMANDS
+            self.link.suspend()
+            super()._gone()
+
+        def _go_online(self):
+            # While no call has to be left for it
+            if self._evidence_due.due(self.now):
+                yield from self._gather()
+                self._context_doubted = False
+            if self.counter_wanted and self._start_counter():
+                yield True
+                self._answered()
+                self._counter_read()
+            self.counter_wanted = False
+            if self.kept:
+                self.kept = yield from self._dial()
+            yield from super()._go_online()
+
+        def _activate(self):
+            yield from super().ask((b'AT+CGDCONT=1,"IP","' + self.config.apn.encode() + b'"\r', 1_000, None, 0))
+            if (yield from self._dial()):
+                return True
+            yield from self._refused()
+            return False
+
+        def _dial(self):
+            """Whether the call is up, with an address. Dials the context's own number: with another some modems open a
+            second one, which is billed apart."""
+            if not (yield from self._until(Link.idle, _FREE_MS)):
+                self.link.abandon()
+            if (yield from super().ask((b"ATD*99***1#\r", _DIAL_MS, None, 0))) != OK:
+                return False
+            self.line = _LEAVING
+            self.link.connect()
+            if (yield from self._until(Link.settled, _UP_MS)) and self.link.status() == UP:
+                self.line = _FRAMES
+                return True
+            self.hal.event("ppp-failed", self.link.status())
+            yield from self._hang_up()
+            return False
+
+        def _until(self, condition, ms):
+            """Whether it holds within `ms`."""
+            self._loud.set(self.now, ms)
+            while not condition(self.link):
+                if self._loud.due(self.now):
+                    return False
+                yield from self._sleep(20)
+            return True
+
+        def _deactivate(self):
+            yield from self._hang_up()
+            yield from super().ask(_DEACTIVATE)
+
+        def _hang_up(self):
+            """Ends the call; no failure if there is none."""
+            if self.line != _COMMANDS:
+                self.line = _LEAVING
+                self.link.disconnect()
+                ended = yield from self._until(Link.idle, _DOWN_MS)
+                self.link.suspend()
+                self.line = _COMMANDS
+                self.channel.digest.resync()
+                if ended:
+                    yield from self._sleep(_HUNG_UP_MS)
+                else:
+                    yield from self._sleep(_GUARD_MS)
+                    self.hal.uart_write(b"+++", 3)
+                    yield from super().ask(_ESCAPED)
+            yield from super().ask(_HANG_UP)
+            self.link.disconnect()
+
+        def _is_active(self):
+            self._context_up = False
+            return (yield from self.ask(_CONTEXTS)) != OK or self._context_up
+
+        def _on_context_state(self, line, length):
+            """+CGACT: <cid>,<state>"""
+            if line.startswith(b"+CGACT: 1,1"):
+                self._context_up = True
+
+    return Ppp

@@ -1,0 +1,93 @@
+"""MicroPython's `network.PPP` on the modem's UART: when it may have the line, and what it says of itself.
+
+It is lwIP's. Transmitting runs on a thread of lwIP's own and takes the UART directly, so no Python may be in between.
+What arrives is taken from the UART by `poll`: here in each step, and, as `network.PPP` has arranged it, by the UART's
+interrupt while the application computes.
+"""
+
+from usageguard.compat import const
+
+# `network.PPP.status()`: 0 inactive, 1 active, 3 connecting, 4 connected, below 0 an error
+_INACTIVE = const(0)
+UP = const(4)
+FAILED = const(-1)
+
+
+class Link:
+    """One PPP link, over and over again. `octets` counts what it has taken from the line."""
+
+    # TCP receive window of ESP-IDF's lwIP, CONFIG_LWIP_TCP_WND_DEFAULT: what may arrive before it is read.
+    WINDOW = 5_760
+
+    def __init__(self, hal):
+        self._hal = hal
+        self._parts = parts = hal.ppp()
+        self._ppp = parts.ppp
+        self.watch = parts.watch
+        self.octets = 0
+
+    def connect(self):
+        """Begins LCP as the client. `status` must be 0."""
+        if self._parts.other_route():
+            self._hal.event("ppp-takes-default-route")
+        self._ppp.config(stream=self._parts.uart)
+        self._ppp.connect()
+
+    def disconnect(self):
+        """Ends LCP, or forgets what has failed; `status` becomes 0."""
+        if self._ppp.status() != _INACTIVE:
+            self._ppp.disconnect()
+
+    def abandon(self):
+        """After `disconnect`: LCP's peer does not answer, and the modem has hung up."""
+        self._hal.event("ppp-abandoned", self._ppp.status())
+
+    def suspend(self):
+        """Leaves the line: what lwIP transmits is dropped."""
+        self._ppp.config(stream=None)
+
+    def resume(self):
+        self._ppp.config(stream=self._parts.uart)
+
+    def poll(self):
+        """Gives lwIP what the line has brought; how many octets. HOT."""
+        n = self._ppp.poll()
+        if n and n > 0:
+            self.octets = (self.octets + n) & 0x3FFFFFFF
+            return n
+        return 0
+
+    def status(self):
+        """0, UP with an address, FAILED, or anything else while it negotiates. HOT."""
+        status = self._ppp.status()
+        return FAILED if status < 0 else status
+
+    def idle(self):
+        return self._ppp.status() == _INACTIVE
+
+    def settled(self):
+        """Whether it is up with an address, or has failed: lwIP says "connected" after a failed IPCP too."""
+        status = self._ppp.status()
+        return status < 0 or status == _INACTIVE or (status == UP and self.address() != "0.0.0.0")
+
+    def address(self):
+        return self._ppp.ifconfig()[0]
+
+    def dns(self):
+        """The name server's address, "0.0.0.0" for none."""
+        return self._ppp.ifconfig()[3]
+
+    def socket(self, tcp):
+        """A new socket of lwIP's, not blocking."""
+        sockets = self._parts.socket
+        made = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM if tcp else sockets.SOCK_DGRAM)
+        made.setblocking(False)
+        return made
+
+    def ready(self, socket, events):
+        """Which of `events` would not wait now, with POLLERR and POLLHUP."""
+        poll = self._parts.select.poll()
+        poll.register(socket, events)
+        for each in poll.poll(0):
+            return each[1]
+        return 0

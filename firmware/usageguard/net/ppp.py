@@ -1,0 +1,28 @@
+"""The driver of a modem that carries data by PPP, and how often it reads the modem's counter.
+
+No code of ours sees what lwIP adds to the payload: headers and acknowledgements, which the model prices, and what is
+sent again, which only the counter shows. (LCP does not leave the line, and is no IP.) A reading stops all traffic for
+some four seconds. So the next one is due when an eighth of what is left until the next limit or warning has been
+charged: of that eighth, what was sent again is the error.
+"""
+
+from usageguard.compat import const
+from usageguard.modem.ppp import over
+
+_LONGEST = const(4_194_304)  # octets between readings
+
+
+def driver_over(driver):
+    """The class of a family's modem with PPP as its bearer. Its listener has `admission` and `policy`."""
+
+    class Paced(over(driver)):
+        least = 0
+
+        def _counter_read(self):
+            super()._counter_read()
+            admission, policy = self.listener.admission, self.listener.policy
+            self.least = self.least or admission.window_octets
+            left = policy.next_mark.diff(admission.used)
+            admission.window_octets = max(self.least, min(_LONGEST, left >> 3))
+
+    return Paced

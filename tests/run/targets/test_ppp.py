@@ -1,0 +1,210 @@
+"""PPP as the bearer, through modem, network and carrier: it counts, stops, and outlives the end of its session."""
+
+import random
+import struct
+
+import msgspec
+import pytest
+from usageguard.core import policy as rules
+
+from host_tools.run.run import run_scenario
+from host_tools.run.targets.direct import DirectTarget, sockets
+from host_tools.run.targets.names import SIMULATED
+from host_tools.run.world import IMSI, World
+from host_tools.scenario import file as scenario
+from host_tools.sim.clock import S
+from host_tools.sim.modem.data import UP
+
+HOURS = """
+title = "one bearer, one application"
+start = 2026-03-01T00:00:00+08:00
+duration = "{duration}"
+modem = "{modem}"
+bearer = "ppp"
+baud = {baud}
+[plan]
+allowance_octets = "30MB"
+on_exhaustion = "cutoff"
+[upstream]
+host = "collector"
+interval_s = "1h"
+[network]
+latency_ms = {latency_ms}
+[[host]]
+name = "collector"
+kind = "collector"
+[[host]]
+name = "api"
+kind = "responder"
+[[host]]
+name = "sink"
+kind = "sink"
+"""
+
+
+class Device:
+    """A world whose device runs `app(guard)`; what the carrier and the device have counted."""
+
+    def __init__(self, app, *, modem="quectel-ec200u", duration="1h", ending="terminate", baud=115_200, latency_ms=60):
+        text = HOURS.format(modem=modem, duration=duration, baud=baud, latency_ms=latency_ms)
+        self.world = World(scenario.loads(text, "ppp"), 1, {})
+        profile = self.world.modem.profile
+        ppp = msgspec.structs.replace(profile.ppp, ending=ending)
+        self.world.modem.call.profile = msgspec.structs.replace(profile, ppp=ppp)
+        self.target = DirectTarget(self.world.device_config(), app)
+
+    def run(self):
+        self.world.run(self.target.boot)
+
+    @property
+    def carried(self):
+        return self.target.guard.admission.carried_octets()
+
+    @property
+    def bound(self):
+        return self.target.guard.admission.error_bound_octets()
+
+    @property
+    def crossed(self):
+        return self.world.carrier.figures(IMSI)["ip_octets"]
+
+
+def fetch(octets, sent=100):
+    """Asks the responder for so many octets; how many came."""
+    request = struct.pack(">2sHI", b"UG", sent, octets).ljust(sent, b"x")
+    connection = sockets.socket()
+    try:
+        connection.settimeout(120)
+        connection.connect(("api", 7000))
+        connection.write(request)
+        return len(connection.read(octets))
+    finally:
+        connection.close()
+
+
+def asking(done, octets=20_000, pause_ms=60_000):
+    """An application that asks again and again; what came of each goes to `done`."""
+
+    def app(guard):
+        while True:
+            try:
+                done.append(fetch(octets))
+            except OSError as error:
+                done.append(error.errno)
+            guard.sleep(pause_ms)
+
+    return app
+
+
+def test_a_scenario_holds_alike_on_both_targets():
+    loaded = scenario.load("smoke", bearer="ppp")
+    runs = {target: run_scenario(loaded, target).to_json() for target in SIMULATED}
+    for target, result in runs.items():
+        assert result["failures"] == [], target
+        assert result["carrier"]["ip_octets"] <= result["device"]["carried_octets"]
+    cpython, micropython = (runs[target]["events"] for target in SIMULATED)
+    assert cpython == micropython
+    assert any(event["what"] == "call" for event in cpython)
+
+
+@pytest.mark.proof
+def test_the_short_month_with_a_cutoff_is_counted_and_stopped():
+    result = run_scenario(scenario.load("cutoff-short", bearer="ppp"), "micropython").to_json()
+    carrier, device = result["carrier"], result["device"]
+    assert result["failures"] == []
+    assert carrier["ip_octets"] <= device["carried_octets"] <= carrier["ip_octets"] * 1.01
+    assert device["stopped_at"]
+
+
+def test_on_a_stop_the_link_is_down_within_two_seconds():
+    times = []
+
+    def app(guard):
+        assert fetch(3_000) == 3_000
+        guard.obey(guard.policy.apply(rules.LEDGER_FAILED))
+        began = device.world.clock.now_us
+        while device.world.modem.data.contexts[1].state == UP:
+            guard.pump(guard.hal.ticks_ms() + 50)
+        times.append(device.world.clock.now_us - began)
+        with pytest.raises(OSError, match="stopped"):
+            fetch(100)
+        guard.obey(guard.accept_loss())
+        times.append(fetch(3_000))
+
+    device = Device(app, duration="10m")
+    device.run()
+    assert times[0] <= 2 * S
+    assert times[1] == 3_000, "it comes back when data is admitted again"
+    assert device.carried >= device.crossed
+
+
+@pytest.mark.parametrize("ending", ["terminate", "no-carrier", "silence"])
+def test_a_session_that_the_network_ends_comes_back(ending):
+    done = []
+    device = Device(asking(done), ending=ending)
+    clock = device.world.clock
+
+    def kill():
+        bearer = device.world.modem.data.contexts[1].bearer
+        if bearer is not None:
+            bearer.deactivate()
+
+    clock.at(100 * S, kill)
+    clock.at(1_500 * S, kill)
+    device.run()
+    assert done.count(20_000) >= 15
+    assert done[-1] == 20_000
+    assert device.crossed <= device.carried <= device.crossed + device.bound
+
+
+@pytest.mark.proof
+def test_a_session_killed_at_any_instant_loses_no_octet_and_comes_back():
+    """A hundred instants: dialling, LCP, lookups, transfers, escapes from the call, silence."""
+    rng = random.Random(14)
+    for ending in ("terminate", "no-carrier", "silence", "terminate"):
+        done = []
+        device = Device(asking(done, pause_ms=20_000), ending=ending, duration="3h")
+        killed = []
+
+        def kill(device=device, killed=killed):
+            bearer = device.world.modem.data.contexts[1].bearer
+            if bearer is not None:
+                killed.append(device.world.clock.now_us)
+                bearer.deactivate()
+
+        for _ in range(25):
+            device.world.clock.at(rng.randrange(12 * S, 9_600 * S), kill)
+        device.run()
+        assert len(killed) >= 15
+        assert done[-3:] == [20_000] * 3
+        assert device.crossed <= device.carried <= device.crossed + device.bound
+
+
+def send(octets):
+    connection = sockets.socket()
+    connection.connect(("sink", 9))
+    connection.write(random.Random(1).randbytes(octets))
+    connection.close()
+
+
+@pytest.mark.parametrize(("way", "payload", "transfer"), [("to_host", 0.88, fetch), ("to_modem", 0.75, send)])
+def test_a_transfer_keeps_the_line_busy(way, payload, transfer):
+    """A megabyte at 921,600 baud: the line is busy nearly all the time, and carries payload for the most."""
+    octets = 1 << 20
+    carried = []
+    took_us = []
+
+    def app(guard):
+        fetch(100)
+        direction = getattr(device.world.board.line, way)
+        deliver = direction.deliver
+        direction.deliver = lambda data: (carried.append(len(data)), deliver(data))
+        began = device.world.clock.now_us
+        transfer(octets)
+        took_us.append(device.world.clock.now_us - began)
+        direction.deliver = deliver
+
+    device = Device(app, baud=921_600, latency_ms=2, duration="5m")
+    device.run()
+    assert sum(carried) * 10 / 921_600 / (took_us[0] / S) >= 0.9
+    assert octets / sum(carried) >= payload
