@@ -40,6 +40,15 @@ class Terms(Table, frozen=True):
     margin_permille: int = 0
 
 
+class PoolTerms(Table, frozen=True):
+    """How the pool `group` is divided: see grants.Terms. `first_grant` is that of the members' plans."""
+
+    first_grant: Octets
+    valid: Seconds = Seconds(2 * 86_400)
+    silent: Seconds = Seconds(30 * 3600)
+    margin_permille: int = 20
+
+
 class Account(Table, frozen=True):
     """`user` is OneLink's appid, the gateway's key id, or Control Center's user. `sims` has the SIM of each device."""
 
@@ -54,6 +63,7 @@ class Account(Table, frozen=True):
     calls_per_s: float = msgspec.field(default=5.0)
     budget: int = 2000  # calls of one command
     rating: Terms = msgspec.field(default_factory=Terms)
+    pool: PoolTerms | None = None
     sims: dict[str, str] = {}
 
     def sim(self, name: str) -> str:
@@ -73,6 +83,10 @@ def load(path: Path) -> Account:
         raise UsageError(str(path), "url", "is not https", "a password or token would be readable on the way")
     if not 0 < account.calls_per_s <= 100:
         raise UsageError(str(path), "calls_per_s", "is out of range", "give 0.01 to 100")
+    if account.pool is not None and not account.group:
+        raise UsageError(str(path), "pool", "has no group", "write the pool's id as group")
+    if account.pool is not None and not 0 <= account.pool.margin_permille < 1000:
+        raise UsageError(str(path), "pool.margin_permille", "is out of range", "give 0 to 999")
     twice = {sim for sim in account.sims.values() if list(account.sims.values()).count(sim) > 1}
     if twice:
         raise UsageError(str(path), "sims", "two devices have one SIM", "give each its own")

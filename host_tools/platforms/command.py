@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -267,6 +267,41 @@ def _sync_once(path: Path, db: str) -> bool:
         return not done.problem
 
     return _run(path, work)
+
+
+@app.command()
+def share(account: AccountOption = ACCOUNT, db: DbOption = DB) -> None:
+    """Divide what is left of the account's pool among its devices, as grants with the answers to their next reports.
+
+    Run it after `platform sync`, at least twice in the time for which a grant is valid.
+    """
+
+    async def work(of: Account, platform: Platform) -> None:
+        from host_tools.platforms import grants
+
+        if of.pool is None or not of.sims:
+            raise UsageError(str(account), "pool", "is missing", 'write [pool] with first_grant = "1MB", and [sims]')
+        terms = grants.Terms(
+            of.pool.first_grant,
+            timedelta(seconds=of.pool.valid),
+            timedelta(seconds=of.pool.silent),
+            of.pool.margin_permille,
+        )
+        pool = await platform.pool(of.group)
+        now = datetime.now(UTC)
+        start = now.astimezone(timezone(timedelta(hours=8))).date().replace(day=1)
+        with opened(db) as store:
+            try:
+                done = grants.share(store, list(of.sims), pool, terms, start, now)
+            except ValueError as error:
+                raise UsageError("platform share", of.group, str(error)) from None
+        out.print(f"{size(done.committed)} of {size(done.total)} were granted before", markup=False)
+        for device, octets in done.granted.items():
+            out.print(f"ordered for {device}: grant={size(octets)}", markup=False)
+        if done.silent:
+            out.print(f"silent, so not granted anew: {', '.join(done.silent)}", markup=False)
+
+    _run(account, work)
 
 
 @app.command()

@@ -55,8 +55,8 @@ def divide(total: int, others: int, members: Iterable[Member]) -> dict[str, int]
     """The grant of each member that is not silent: octets of the whole cycle. The sum of all that members may use, with
     `others`, which SIMs outside use, never exceeds `total`, unless it does already: then nobody is granted more.
 
-    What is free is filled in from the smallest need up, so that nobody who needs little waits for one who needs much;
-    and nobody is granted more than needed.
+    What is free is filled in from the smallest need up, so that nobody who needs little waits for one who needs much.
+    A member that has more than it needs gives it back only where another lacks something.
     """
     members = list(members)
     committed = {member.name: member.committed for member in members}
@@ -66,13 +66,14 @@ def divide(total: int, others: int, members: Iterable[Member]) -> dict[str, int]
         if not member.silent:
             lacking[member.name] = max(member.used + member.need - committed[member.name], 0)
     more = filled(free, lacking)
-    return {
-        member.name: committed[member.name] + more[member.name]
-        if more[member.name]
-        else min(committed[member.name], member.used + member.need)
-        for member in members
-        if not member.silent
-    }
+    short = sum(lacking.values()) > free
+    grants = {}
+    for member in members:
+        if not member.silent:
+            has = committed[member.name]
+            spare = short and not lacking[member.name]
+            grants[member.name] = member.used + member.need if spare else has + more[member.name]
+    return grants
 
 
 def filled(amount: int, wanted: Mapping[str, int]) -> dict[str, int]:

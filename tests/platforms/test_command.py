@@ -182,6 +182,7 @@ def test_masks_know_what_is_harmless():
         ('platform = "onelink"\nurl = "http://x"\nuser = "u"\n', "url: is not https"),
         ('platform = "onelink"\nurl = "https://x"\nuser = "u"\n[sims]\na = "1"\nb = "1"\n', "two devices have one SIM"),
         ('platform = "onelink"\nurl = "https://x"\nuser = "u"\ncalls_per_s = 0\n', "calls_per_s: is out of range"),
+        ('platform = "onelink"\nurl = "https://x"\nuser = "u"\n[pool]\nfirst_grant = "1MB"\n', "pool: has no group"),
         ('platform = "onelink"\nurl = "https://x"\nuser = "u"\npassword = "p"\n', "password: no such field"),
     ],
 )
@@ -216,6 +217,25 @@ def test_sync_and_reconcile(account, capsys, monkeypatch, tmp_path):
     assert (row["difference"], row["beyond"], row["octets_a_packet"]) == (60_000, 60_000 - 54_000 - 7, 60.0)
     assert cli.run(["platform", "reconcile", *options]) == 0
     assert "packets 53 KB" in capsys.readouterr().out
+
+
+def test_a_pool_is_shared(account, capsys, tmp_path):
+    world = at_once(pool=90 * MB)
+    now = datetime.now(UTC)
+    db = str(tmp_path / "reports.sqlite")
+    cycle = day_number(now.astimezone(CHINA).date().replace(day=1))
+    with closing(Store(db)) as store:
+        values = full(cycle_id=cycle, carried_octets=MB, rated_octets=MB)
+        store.add("tracker-001", Report(*values), cbor2.dumps(values), now, "coap")
+    with serving(world) as url:
+        options = ["--account", account(url, 'group = "7001"\n[pool]\nfirst_grant = "1MB"\n'), "--db", db]
+        assert cli.run(["platform", "share", *options]) == 0
+        assert "ordered for tracker-001: grant=" in capsys.readouterr().out
+        with closing(Store(db)) as store:
+            grant = store.book.pending("tracker-001").grant
+        assert MB <= grant.granted_octets <= 90 * MB * 98 // 100
+        assert cli.run(["platform", "share", "--account", account(url), "--db", db]) == 2
+    assert "pool: is missing" in capsys.readouterr().err
 
 
 def told_by(now):

@@ -45,6 +45,12 @@ def test_a_need_is_met_where_there_is_enough_and_shared_where_not():
     assert divide(300, 150, [member("a"), member("b", need=300)]) == {"a": 75, "b": 75}
 
 
+def test_nobody_gives_back_what_nobody_needs():
+    a = member("a", need=10, offers=[offer(800)])
+    assert divide(1_000, 0, [a, member("b", need=200)]) == {"a": 800, "b": 200}
+    assert divide(1_000, 0, [a, member("b", need=201)]) == {"a": 10, "b": 200}
+
+
 def test_a_lower_grant_frees_nothing_before_it_is_confirmed():
     a = member("a", need=10, offers=[offer(800)])
     assert divide(1_000, 0, [a, member("b", need=500)]) == {"a": 10, "b": 200}

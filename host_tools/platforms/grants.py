@@ -1,0 +1,145 @@
+"""Grants to the members of a pool, from what its platform says is left and what the members report.
+
+The members' plans have `pool.on_silence = "terminate"` or "retry_and_terminate": one that goes on when its grant has
+ended is limited by nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from host_tools.base.days import date_of, day_number
+from host_tools.collector.order import Grant, Order
+from host_tools.collector.store import Received, Store
+from host_tools.platforms.interface import Package
+from host_tools.platforms.ledger import CarrierLedger, Figure
+from host_tools.platforms.reconcile import cycle_begin, cycle_end
+from host_tools.platforms.shares import SKEW, Member, Offer, divide
+
+BY = "platform share"
+_WHOLE_CYCLE = timedelta(days=40)  # longer than any: the first grant of a cycle has no end of its own
+
+
+@dataclass(frozen=True)
+class Terms:
+    """`first_grant_octets`: as the members' plans have it, used in each cycle without being asked for. A grant is valid
+    for `valid`, and a member `silent` for so long gets no new one. `margin_permille` of the pool stay ungranted, for
+    what the carrier counts more than the members."""
+
+    first_grant_octets: int
+    valid: timedelta
+    silent: timedelta
+    margin_permille: int
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What was granted. `total`: what members may have together; `committed`: what they may believe to have now."""
+
+    total: int
+    committed: int
+    granted: dict[str, int]
+    silent: tuple[str, ...]
+
+
+def share(store: Store, devices: list[str], pool: list[Package], terms: Terms, start: date, now: datetime) -> Shared:
+    """Divides the pool of the cycle that began on `start`, and queues a grant for each member whose grant changes or
+    has less than half of its time left. ValueError where the platform does not say what the pool has."""
+    if not pool or any(each.total is None for each in pool):
+        raise ValueError("the platform does not say what the pool has")
+    total = sum(each.total or 0 for each in pool)
+    left = max(total - sum(each.used or 0 for each in pool), 0)
+    latest = {device: store.latest(device) for device in devices}
+    figures = _figures(store, devices, start)
+    members = [_member(store, device, latest[device], figures.get(device), terms, start, now) for device in devices]
+    total = total * (1000 - terms.margin_permille) // 1000
+    others = _others(total - left, figures, start, now)
+    members = [_with_need(each, max(total - others, 0) // len(members), terms, start, now) for each in members]
+    granted = {}
+    for device, octets in divide(total, others, members).items():
+        report = latest[device]
+        if (
+            report is not None
+            and report.report.cycle_id == day_number(start)
+            and _is_due(store, report, octets, terms, now)
+        ):
+            _give(store, report, octets, left, terms, now)
+            granted[device] = octets
+    committed = sum(member.committed for member in members)
+    return Shared(total, committed, granted, tuple(member.name for member in members if member.silent))
+
+
+def _figures(store: Store, devices: list[str], start: date) -> dict[str, Figure]:
+    """The carrier's newest figure of each device's SIM in the cycle."""
+    ledger = CarrierLedger(store.database)
+    found = {device: ledger.figures(device, start) for device in devices}
+    return {device: figures[-1] for device, figures in found.items() if figures}
+
+
+def _others(used: int, figures: Mapping[str, Figure], start: date, now: datetime) -> int:
+    """What SIMs that are no members will have used by the cycle's end, by what they have so far."""
+    so_far = max(used - sum(figure.octets for figure in figures.values()), 0) if figures else 0
+    passed, whole = now - cycle_begin(start), cycle_end(start) - cycle_begin(start)
+    return round(so_far * (whole / passed)) if passed > timedelta(0) else so_far
+
+
+def _member(
+    store: Store,
+    device: str,
+    latest: Received | None,
+    figure: Figure | None,
+    terms: Terms,
+    start: date,
+    now: datetime,
+) -> Member:
+    cycle_id, begin = day_number(start), cycle_begin(start)
+    first = Offer(terms.first_grant_octets, _WHOLE_CYCLE, begin)
+    used, used_at = (figure.octets, figure.as_of) if figure else (0, begin)
+    if latest is None or latest.report.cycle_id != cycle_id:
+        return Member(device, used, used_at, 0, (first,), silent=True)
+    report = latest.report
+    sent = [(at, order) for at, order in store.book.sent(device) if order.grant and order.grant.cycle_id == cycle_id]
+    confirmed = [each for each in sent if each[1].counter <= report.counter][-1:]
+    later = [each for each in sent if each[1].counter > report.counter]
+    offers = [] if confirmed else [first]
+    for at, order in confirmed + later:
+        assert order.grant is not None
+        octets = order.grant.granted_octets if order.grant.pool_octets else 0
+        offers.append(Offer(octets, timedelta(seconds=order.grant.valid_s), max(at, latest.received_at)))
+    if latest.path == "coap":  # a short message may be of any time before
+        used_at = max(used_at, latest.received_at - SKEW)
+    used = max(used, report.cycle_rated_octets)
+    return Member(device, used, used_at, 0, tuple(offers), silent=now - latest.received_at > terms.silent)
+
+
+def _with_need(member: Member, even: int, terms: Terms, start: date, now: datetime) -> Member:
+    """By what it has used so far, for as long as a grant is valid; at least its even share of that time."""
+    begin, end = cycle_begin(start), cycle_end(start)
+    passed = max(now - begin, timedelta(hours=1))
+    ahead = min(terms.valid + terms.silent, max(end - now, timedelta(0)))
+    need = max(round(member.used * (ahead / passed)), round(even * (ahead / (end - begin))))
+    return Member(member.name, member.used, member.used_at, need, member.offers, member.silent)
+
+
+def _is_due(store: Store, latest: Received, octets: int, terms: Terms, now: datetime) -> bool:
+    """Whether the member does not have, or will not have for long, just this grant."""
+    waiting = store.book.pending(latest.device)
+    if waiting is not None and waiting.grant is not None:
+        return waiting.grant.granted_octets != octets
+    cycle_id = latest.report.cycle_id
+    given = [(at, each.grant) for at, each in store.book.sent(latest.device) if each.grant]
+    if not given or given[-1][1].cycle_id != cycle_id or given[-1][1].granted_octets != octets:
+        return True
+    return now - given[-1][0] > terms.valid / 2
+
+
+def _give(store: Store, latest: Received, octets: int, left: int, terms: Terms, now: datetime) -> None:
+    cycle_id = latest.report.cycle_id
+    valid_s = int(terms.valid.total_seconds())
+    order = Order(counter=1, grant=Grant(cycle_id, octets, valid_s, left)).checked()
+    before = f"rated {latest.report.cycle_rated_octets:,} since {date_of(cycle_id)}"
+    what = f"grant={octets}"
+    why = f"{left:,} octets are left of the pool"
+    store.book.give(latest.device, order, now, by=BY, what=what, why=why, before=before)
