@@ -12,7 +12,7 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -118,6 +118,15 @@ def sim(
     ] = None,
     json_file: JsonOption = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as an HTML page.")] = None,
+    devices: Annotated[
+        int | None, typer.Option(help="Run one scenario with so many; fastest with --target cpython.", min=1)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="With --devices: the number of processes.", show_default="cores", min=1)
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="With --devices: run them on this Dask cluster.")
+    ] = None,
 ) -> None:
     """Run scenarios, or list the ones that ship if none is given."""
     from host_tools.run import play
@@ -129,6 +138,11 @@ def sim(
             if given:
                 hint = "use it with --target board:PORT"
                 raise UsageError(option, given, f"cannot be used with --target {target}", hint)
+    for option, given in (("--workers", workers), ("--dask", dask)):
+        if given and not devices:
+            raise UsageError(option, str(given), "is for many devices", "use it with --devices")
+    if devices:
+        _fleet(scenarios or [], devices, target, seed, workers, dask, modem, json_file, html)
     if not scenarios:
         out.print(Pairs([(name, Text(scenario.load(name).title)) for name in scenario.shipped()]))
         return
@@ -153,6 +167,44 @@ def sim(
 
         report.write(html, [report.Part(each, run) for each, run in zip(todo, runs, strict=True)])
     raise typer.Exit(HELD if all(run.passed for run in runs) else FAILED)
+
+
+def _fleet(
+    scenarios: list[str],
+    devices: int,
+    target: str,
+    seed: int | None,
+    workers: int | None,
+    dask: str | None,
+    modem: str | None,
+    json_file: str | None,
+    html: Path | None,
+) -> NoReturn:
+    """`sim --devices`."""
+    from host_tools.run import fleet_command
+    from host_tools.scenario import file as scenario
+
+    if len(scenarios) != 1:
+        raise UsageError("--devices", str(devices), "is for one scenario", "name it")
+    if dask and workers:
+        raise UsageError("--workers", str(workers), "cannot be used with --dask", "leave one of them out")
+    if dask:
+        extras.need("--dask", "dask")
+    if json_file and json_file != "-":
+        files.writable("--json", Path(json_file))
+    if html:
+        extras.need("--html", "report")
+        files.writable("--html", html)
+    _check_vm(target)
+    one = scenario.load(scenarios[0], modem)
+    result = fleet_command.run(one, devices, target, seed, workers, dask, err, err if json_file == "-" else out)
+    if json_file:
+        files.write_json(json_file, result.to_json())
+    if html:
+        from host_tools.report import fleet as report
+
+        report.write(html, one, result.to_json())
+    raise typer.Exit(HELD if result.passed else FAILED)
 
 
 @app.command()

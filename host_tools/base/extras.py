@@ -9,6 +9,7 @@ from host_tools.base.errors import UsageError
 PACKAGE = "usage-guard"
 MODULES = {
     "broker": ("amqtt",),
+    "dask": ("distributed",),
     "hardware": ("esptool", "littlefs", "mp_image_tool_esp32"),
     "platforms": ("aiohttp",),
     "postgresql": ("psycopg",),

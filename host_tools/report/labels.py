@@ -120,9 +120,7 @@ _SENTENCES: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
         f"The modem's counter jumped by {size(e['a'])}; the line can have carried {size(e['b'])}"
     ),
     ("device", "count-doubt"): lambda e: f"{size(e['a'])} counted by the modem are in doubt",
-    ("device", "doubt-settled"): lambda e: (
-        f"Of what was in doubt {size(e['a'])} were used, {size(e['b'])} were not"
-    ),
+    ("device", "doubt-settled"): lambda e: f"Of what was in doubt {size(e['a'])} were used, {size(e['b'])} were not",
     ("carrier", "stopped"): lambda e: (
         f"Carrier stops the data service: {STOPS.get(e['reason'], e['reason'])} at {size(e['billed_octets'])}"
     ),

@@ -35,9 +35,7 @@ class Progress:
         self._used = 0
         self._verdict = "open"
         self._shown = console.is_terminal
-        self._live = Live(
-            console=console, refresh_per_second=12, transient=True, get_renderable=self._picture
-        )
+        self._live = Live(console=console, refresh_per_second=12, transient=True, get_renderable=self._picture)
 
     def __enter__(self) -> Progress:
         if self._shown:

@@ -45,7 +45,11 @@ class Part:
 
 def write(path: str | Path, parts: Sequence[Part]) -> None:
     """Writes the page to `path`. Raises UsageError when the file cannot be written."""
-    text = render(parts)
+    save(path, render(parts))
+
+
+def save(path: str | Path, text: str) -> None:
+    """Writes a page's text to `path`. Raises UsageError when the file cannot be written."""
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
@@ -55,10 +59,13 @@ def write(path: str | Path, parts: Sequence[Part]) -> None:
 def render(parts: Sequence[Part]) -> str:
     """The page as text."""
     title = parts[0].scenario.title if len(parts) == 1 else f"{len(parts)} runs"
+    return filled(title, "\n".join(_Story(part, number).html() for number, part in enumerate(parts, 1)))
+
+
+def filled(title: str, articles: str) -> str:
+    """The template with this title and content."""
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=html.escape(title),
-        parts="\n".join(_Story(part, number).html() for number, part in enumerate(parts, 1)),
-        version=html.escape(version("usage-guard")),
+        title=html.escape(title), parts=articles, version=html.escape(version("usage-guard"))
     )
 
 

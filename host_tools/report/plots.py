@@ -181,6 +181,26 @@ def timeline(
     return _svg(figure, describe)
 
 
+def fleet(billed: Sequence[int], stopped: Sequence[bool], allowance: int, describe: str) -> str:
+    """The chart of what each device was billed, as SVG: sorted, those that were stopped in another colour."""
+    figure, axes = _axes(3.6)
+    order = sorted(range(len(billed)), key=lambda i: (billed[i], i))
+    for was_stopped, colour, label in ((False, "device", "served to the end"), (True, "limit", "stopped")):
+        chosen = [(x, billed[i] / MB) for x, i in enumerate(order) if stopped[i] is was_stopped]
+        if chosen:
+            axes.vlines(
+                *zip(*((x, 0, y) for x, y in chosen), strict=True), color=COLOURS[colour], linewidth=1.6, label=label
+            )
+    axes.axhline(allowance / MB, color=COLOURS["limit"], linewidth=1.4)
+    axes.set_ylim(0, max(allowance, *billed) * 1.1 / MB)
+    axes.set_xlim(-1, len(billed))
+    axes.set_xticks([])
+    axes.set_xlabel("devices, by what they were billed", color=COLOURS["muted"], fontsize=9)
+    axes.set_ylabel("MB billed in the cycle")
+    _legend(axes, -0.1)
+    return _svg(figure, describe)
+
+
 def _legend(axes: Axes, below: float) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(0, below), ncols=3, frameon=False, labelcolor=COLOURS["ink"])
 
@@ -250,13 +270,18 @@ def _by_cycle(points: Sequence[Point]) -> list[Point]:
 
 
 def _frame(height: float, span: Span) -> tuple[Figure, Axes]:
+    figure, axes = _axes(height)
+    axes.set_xlim(_x(span[0]), _x(span[1]))
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=12))
+    axes.xaxis.set_major_formatter(DateFormatter("%-d %b" if span[1] - span[0] > timedelta(days=4) else "%H:%M"))
+    return figure, axes
+
+
+def _axes(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(10.4, height), layout="constrained")
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
-    axes.set_xlim(_x(span[0]), _x(span[1]))
-    axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=12))
-    axes.xaxis.set_major_formatter(DateFormatter("%-d %b" if span[1] - span[0] > timedelta(days=4) else "%H:%M"))
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

@@ -45,7 +45,7 @@ class Recorder:
         self._warned: dict[str, None] = {}
         self._carrier_stops: list[str] = []
         self._refused: dict[int, int] = {}  # boot -> orders refused in it
-        self._sent: set[tuple[int, int]] = set()  # (boot, sequence number) of each report
+        self._sent: dict[int, int] = {}  # boot -> reports sent in it
         world.board.on_status = self._status
         world.log.listeners.append(self._event)
 
@@ -66,7 +66,7 @@ class Recorder:
         self._reasons_seen.update(dict.fromkeys(status["reasons"]))
         self._warned.update(dict.fromkeys(status.get("warned", ())))
         self._refused[status["boot_id"]] = status.get("orders_refused", 0)
-        self._sent.update((status["boot_id"], seq) for seq in range(status["reports_sent"]))
+        self._sent[status["boot_id"]] = max(self._sent.get(status["boot_id"], 0), status["reports_sent"])
         if self._on_progress:
             self._on_progress(world)
 
@@ -84,7 +84,7 @@ class Recorder:
             carrier, figures = self._carrier_then, last
         received = world.store.reports_received(world.device_id)
         simulated = world.board.simulated
-        sent = max(len(self._sent), received)  # the last status may be older than the last report
+        sent = max(sum(self._sent.values()), received)  # the last status may be older than the last report
         return {
             "scenario": world.scenario.name,
             "title": world.scenario.title,

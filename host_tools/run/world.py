@@ -54,18 +54,24 @@ _CAUSES = {name: cause for cause, name in CAUSE_NAMES.items()}
 
 
 class World:
-    """A scenario's world at its start. `services` has the addresses of the servers that its bridges name.
+    """A scenario's world at its start. `services` has the addresses of the servers that its bridges name, `clock` is
+    given where others are to pace it.
 
     `run` runs its device's boots; `close` ends the connections to real servers. `plan` is the one that the device has
     now, `device_config()` the whole configuration; `imsis` are those of all SIMs.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, services: Mapping[str, tuple[str, int]], board: type[Board] = Board
+        self,
+        scenario: Scenario,
+        seed: int,
+        services: Mapping[str, tuple[str, int]],
+        board: type[Board] = Board,
+        clock: Clock | None = None,
     ) -> None:
         self.scenario = scenario
         self.seed = seed
-        self.clock = Clock(scenario.start)
+        self.clock = clock or Clock(scenario.start)
         self.end_us = int(scenario.duration) * S
         self.log = EventLog(self.clock)
         self.plan: dict[str, Any] = scenario.plan

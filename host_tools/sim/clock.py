@@ -44,6 +44,11 @@ class Clock:
     def after(self, delay_us: int, fn: Callable[..., None], *args: Any) -> Timer:
         return self.at(self.now_us + delay_us, fn, *args)
 
+    @property
+    def scheduled(self) -> int:
+        """How many calls were scheduled so far: a measure of the work that a world is."""
+        return self._order
+
     def utc(self) -> datetime:
         return self.start + timedelta(microseconds=self.now_us)
 

@@ -85,10 +85,11 @@ def attempt(manners, request, *given):
                 raise
 
 
-def live(guard, carry):
-    """Calls carry(guard, habit) whenever a habit is due; returns when none is left."""
-    with open("bench.json") as file:
-        bench = json.load(file)
+def live(guard, carry, bench=None):
+    """Calls carry(guard, habit) whenever a habit is due; returns when none is left. `bench` is what bench.json has."""
+    if bench is None:
+        with open("bench.json") as file:
+            bench = json.load(file)
     pauses = bench.get("pauses")
     elapsed = Elapsed(guard, bench["elapsed_ms"], bench.get("ticks", 0))
     habits = [Habit(entry, elapsed.seconds()) for entry in bench["traffic"]]

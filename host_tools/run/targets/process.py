@@ -83,7 +83,6 @@ class DeviceProcess:
                 if self._on_output:
                     self._on_output(_end_of(output))
 
-
     def _place(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> str:
         """Ends a program that computes on, and finds out where it was, from the traceback that it prints then."""
         before = output.seek(0, os.SEEK_END)

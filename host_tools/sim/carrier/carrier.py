@@ -69,9 +69,7 @@ class Carrier:
         if self.enforcement.kind not in ("cutoff", "none"):
             raise ValueError(f"a pool's SIMs are stopped when it is used up: no {self.enforcement.kind!r} there")
         enforced = self.enforcement.kind == "cutoff"
-        self._pools[name] = Pool(
-            self.clock, self.rating, name, allowance_octets, others, enforced, self._add_event
-        )
+        self._pools[name] = Pool(self.clock, self.rating, name, allowance_octets, others, enforced, self._add_event)
 
     def add_sim(self, imsi: str, plan: SimPlan) -> None:
         """Puts a SIM into service; its pool must exist already."""
@@ -252,6 +250,10 @@ class Carrier:
 
     def _add_event(self, what: str, **fields: Any) -> None:
         self.log.add("carrier", what, **fields)
+
+    def pool(self, name: str) -> Pool:
+        """A pool, for those that join it to the same one in other worlds."""
+        return self._pool(name)
 
     def _pool(self, name: str) -> Pool:
         pool = self._pools.get(name)

@@ -54,6 +54,8 @@ class Pool:
         self._each_cycle_octets = allowance_octets
         self._allowance_octets = allowance_octets
         self._in_time_octets = 0
+        self._elsewhere = 0  # members that other worlds simulate
+        self._own_billed = self._own_in_time = 0  # of the members here, in this cycle, since `take_own`
         self._history = self._new_history()
         self._enforced = enforced
         self._log = log
@@ -62,7 +64,7 @@ class Pool:
 
     @property
     def size(self) -> int:
-        return len(self.members) + sum(other.count for other in self._others)
+        return len(self.members) + self._elsewhere + sum(other.count for other in self._others)
 
     @property
     def allowance_octets(self) -> int:
@@ -87,7 +89,28 @@ class Pool:
         self.members.append(member)
 
     def add(self, billed: int, in_time: int) -> None:
-        """Adds usage at the present time; `in_time` of the `billed` octets are not in late records."""
+        """Adds a member's usage at the present time; `in_time` of the `billed` octets are not in late records."""
+        self._own_billed += billed
+        self._own_in_time += in_time
+        self._add(billed, in_time)
+
+    def join_elsewhere(self, count: int) -> None:
+        """Adds `count` SIMs that other worlds simulate."""
+        self._elsewhere += count
+
+    def take_own(self) -> tuple[date, int, int]:
+        """What the members here have used since the last call, for the pool as other worlds have it: the first day of
+        the cycle, and as for `add`."""
+        own = self._first_day, self._own_billed, self._own_in_time
+        self._own_billed = self._own_in_time = 0
+        return own
+
+    def add_elsewhere(self, first_day: date, billed: int, in_time: int) -> None:
+        """Adds what members in another world have used in the cycle; nothing if it is not the present one here."""
+        if first_day == self._first_day and (billed or in_time):
+            self._add(billed, in_time)
+
+    def _add(self, billed: int, in_time: int) -> None:
         before = self._in_time_octets
         self.billed_octets += billed
         self._in_time_octets += in_time
@@ -131,6 +154,7 @@ class Pool:
         self._first_day = cycles.after(self._first_day)
         self.clock.at(self.clock.us_of(midnight(cycles.after(self._first_day), zone)), self._new_cycle)
         self.billed_octets = self._in_time_octets = 0
+        self._own_billed = self._own_in_time = 0
         self._allowance_octets = self._each_cycle_octets
         self._history = self._new_history()
         for member in self.members:
@@ -146,7 +170,7 @@ class Pool:
         )
         self.clock.after(HOUR_US, self._hour)
         if octets:
-            self.add(octets, octets)
+            self._add(octets, octets)
 
     def _new_history(self) -> History:
         return History(self.rating.lag_s * S + (DAY_US if self.rating.daily_figures else 0))
