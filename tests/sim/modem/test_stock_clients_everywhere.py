@@ -1,8 +1,13 @@
-"""Three stock clients with every model that ships: they identify it, find the network, send and receive a message."""
+"""Three stock clients with every model that ships: they identify it, find the network, send and receive a message. A
+fourth with a model of each way to hand payload over."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,22 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning"),
 ]
 PROFILES = models.names()
+OF_SMSTOOLS = ("quectel-ec200u", "ml307r", "gm02s", "sara-r5")
+SMSD = """
+devices = modem
+outgoing = {0}/outgoing
+checked = {0}/checked
+incoming = {0}/incoming
+sent = {0}/sent
+failed = {0}/failed
+logfile = {0}/log
+infofile = {0}/info
+delaytime = 1
+[modem]
+device = {1}
+incoming = yes
+baudrate = 115200
+"""
 
 
 @pytest.fixture
@@ -90,3 +111,26 @@ def test_gammu(lent: Any, name: str, tmp_path: Path) -> None:
     run(*gammu, "sendsms", "TEXT", NUMBER, "-text", "hello from gammu")
     lent.do("skip 5s")
     assert "hello from gammu" in run(*gammu, "getallsms")
+
+
+@pytest.mark.parametrize("name", OF_SMSTOOLS)
+def test_smstools(lent: Any, name: str, tmp_path: Path) -> None:
+    """Debian's smsd: a message to the modem's own number comes back."""
+    smsd = need("smsd", "smstools")
+    for folder in ("outgoing", "checked", "incoming", "sent", "failed"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "smsd.conf").write_text(SMSD.format(tmp_path, lent.path))
+    (tmp_path / "outgoing" / "one").write_text(f"To: {NUMBER.lstrip('+')}\n\nhello from smsd\n")
+    command = [smsd, f"-c{tmp_path}/smsd.conf", f"-p{tmp_path}/pid", "-t"]
+    daemon = subprocess.Popen(command, start_new_session=True)  # it has processes of its own
+    try:
+        until = time.monotonic() + 40
+        while not [*(tmp_path / "incoming").glob("modem.*")] and time.monotonic() < until:
+            time.sleep(0.1)
+    finally:
+        os.killpg(daemon.pid, signal.SIGKILL)
+        daemon.wait(20)
+    (got,) = (tmp_path / "incoming").glob("modem.*")
+    assert got.read_text().endswith("hello from smsd")
+    assert f"IMEI: {load(name).imei}\n" in got.read_text()
+    assert "IMSI: 460001234567890\n" in (tmp_path / "sent" / "one").read_text()
