@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from host_tools.base import paths
-from host_tools.build import bundle, bytecode, late, modules
+from host_tools.build import absent, bundle, bytecode, late, modules
 from host_tools.build.names import Names, frequent_first, shortened
 
 PACKAGE = "usageguard"
@@ -57,6 +57,9 @@ class Release:
     def _assembled(self, text: str, place: str) -> bytes:
         return bytecode.assembled(frequent_first(self._short.applied(text)), place)
 
+    def _folded(self, text: bytes, place: str) -> bytes:
+        return absent.cut(bytecode.folded(text, place, place), PACKAGE, self.names)
+
     @functools.cached_property
     def _texts(self) -> dict[str, str]:
         """The sources by path in the set."""
@@ -64,11 +67,11 @@ class Release:
         texts = {}
         for name, place, text in _sources(self.names):
             if name not in merged.members:
-                texts[place] = merged.adapted(bytecode.folded(text, place, place))
+                texts[place] = merged.adapted(self._folded(text, place))
             elif name in self.imported or name == self.roots[-1]:
                 texts[place] = merged.alias(name)
         kept = merged.names(self.roots).union(*(bundle.imported(text, PACKAGE) for text in texts.values()))
-        texts[f"{PACKAGE}/__init__.py"], seldom = late.parted(merged.text, kept, PACKAGE)
+        texts[f"{PACKAGE}/__init__.py"], seldom = late.parted(merged.text, kept, PACKAGE, texts.values())
         return texts | {f"{name}.py": text for name, text in seldom.items()}
 
     @functools.cached_property
@@ -79,7 +82,7 @@ class Release:
     @functools.cached_property
     def _bundle(self) -> bundle.Bundle:
         sources = {
-            name: bytecode.folded(text, place, place)
+            name: self._folded(text, place)
             for name, place, text in _sources(self.names)
             if name.startswith(PACKAGE + ".")
         }

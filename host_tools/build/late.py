@@ -4,8 +4,9 @@ Two kinds of functions leave the firmware's module, for modules beside it:
 
 - what only a start runs (BOOT): that module puts its functions into their classes when the firmware is loaded, and
   takes them out again in `done()`, which `app.run` calls
-- what runs once in minutes or hours (SELDOM): a method that imports that module and calls the function stays in the
-  class. `Guard.step` lets the modules go when nothing is due; a generator that is under way holds its module
+- what runs once in minutes or hours (SELDOM): the class finds such a method by its name in the module that it then
+  imports. Where that cannot be, a method that imports the module and calls the function stays in the class.
+  `Guard.step` lets the modules go when nothing is due; a generator that is under way holds its module
 
 What only such functions use (other functions, constants) goes with them.
 """
@@ -13,6 +14,8 @@ What only such functions use (other functions, constants) goes with them.
 from __future__ import annotations
 
 import ast
+import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from host_tools.build.bundle import written
@@ -73,19 +76,33 @@ Ledger.new_cycle Guard.activate
 }
 
 
-def parted(text: str, kept: Iterable[str], package: str) -> tuple[str, dict[str, str]]:
+_STAYS = {"_notice", "_raise", "_remember"}
+"""Methods that steps call in which nothing is sent: to find one by its name allocates."""
+_FIND = """
+def find_late(self, name):
+    function = getattr(__import__(getattr(Where, name)), name)
+    return lambda *given: function(self, *given)
+"""
+
+
+def parted(text: str, kept: Iterable[str], package: str, beside: Iterable[str] = ()) -> tuple[str, dict[str, str]]:
     """The merged module `text` of `package` without those functions, and the modules that have them, by name.
 
-    `kept` are names that other modules import from it. Raises ValueError for a function that cannot leave.
+    `kept` are names that other modules import from it, `beside` the sources of those that call its methods. Raises
+    ValueError for a function that cannot leave.
     """
     tree = ast.parse(text)
     groups = {BOOT: _Group(BOOT, AT_BOOT), **{name: _Group(name, listed) for name, listed in SELDOM.items()}}
+    found = _found_by_name(tree, [ast.parse(each) for each in beside], {*" ".join(SELDOM.values()).split()})
     for statement in list(tree.body):
         if isinstance(statement, ast.ClassDef):
             for group in groups.values():
-                group.take_methods(statement)
+                group.take_methods(statement, found)
     _share_out(tree, groups, {*kept})
     names = [name for name in groups if name != BOOT]
+    where = "".join(f"    {method} = {group.name!r}\n" for group in groups.values() for method in group.found)
+    if where:
+        tree.body[:0] = ast.parse(f"class Where:\n{where}{_FIND}").body
     tree.body.append(ast.parse(f"LATE = {tuple(names)!r}").body[0])
     tree.body += ast.parse(f"__import__({BOOT!r})").body  # without a name that holds it
     return written(tree), {name: group.text(tree, package) for name, group in groups.items()}
@@ -99,8 +116,11 @@ class _Group:
         self._listed = {*listed.split()}
         self._methods: dict[str, str] = {}  # names in the module by qualified names
         self.body: list[ast.stmt] = []
+        self.found: list[str] = []
+        """Methods that their classes find by name."""
 
-    def take_methods(self, owner: ast.ClassDef) -> None:
+    def take_methods(self, owner: ast.ClassDef, found: set[str]) -> None:
+        before = len(self.found)
         for at, method in enumerate(owner.body):
             qualified = f"{owner.name}.{getattr(method, 'name', '')}"
             if qualified not in self._listed or not isinstance(method, ast.FunctionDef):
@@ -112,13 +132,19 @@ class _Group:
                 number += 1
                 name = f"{method.name}_{number}"
             self._methods[qualified] = name
-            owner.body[at] = ast.Pass() if self.name == BOOT else self._stub(method, name)
+            if self.name != BOOT and name in found:
+                self.found.append(name)
+                owner.body[at] = ast.Pass()
+            else:
+                owner.body[at] = ast.Pass() if self.name == BOOT else self._stub(method, name)
             moved = ast.FunctionDef(name, method.args, method.body, [], None)
             for node in ast.walk(moved):
                 _name_base(node, owner)
             self.body.append(moved)
             if self.name == BOOT:  # at once: the next one may have the same name, which costs nothing
                 self.body += ast.parse(f"{qualified} = {name}").body
+        if len(self.found) > before and "__getattr__" not in bound(owner):
+            owner.body += ast.parse("__getattr__ = find_late").body
 
     def _stub(self, method: ast.FunctionDef, name: str) -> ast.FunctionDef:
         arguments = ", ".join(argument.arg for argument in method.args.args)
@@ -134,6 +160,31 @@ class _Group:
         if self.name == BOOT:
             text += "def done():\n" + "".join(f"    {qualified} = None\n" for qualified in self._methods)
         return text
+
+
+def _found_by_name(tree: ast.Module, beside: Iterable[ast.Module], late: set[str]) -> set[str]:
+    """The names of those methods `late` that a class may find when it is asked for them: each is in one class only, and
+    only called, by position and on an object. A method as a value would hold its module."""
+    owners: Counter[str] = Counter()
+    used_otherwise: set[str] = set()
+    called: set[int] = set()  # a call comes before what it calls
+    for node in itertools.chain(*map(ast.walk, (tree, *beside))):
+        match node:
+            case ast.ClassDef():
+                owners.update({*bound(node)})
+            case ast.Call(func=ast.Attribute(value=value, attr=name), args=args, keywords=keywords):
+                called.add(id(node.func))
+                by_position = not keywords and not any(isinstance(each, ast.Starred) for each in args)
+                if (
+                    not by_position
+                    or not isinstance(value, (ast.Name, ast.Attribute))
+                    or ast.unparse(value)[0].isupper()
+                ):
+                    used_otherwise.add(name)
+            case ast.Attribute(attr=name) if id(node) not in called:
+                used_otherwise.add(name)
+    names = {each.partition(".")[2] for each in late if each.partition(".")[0] in bound(tree)}
+    return {name for name in names if owners[name] == 1} - used_otherwise - _STAYS
 
 
 def _name_base(node: ast.AST, owner: ast.ClassDef) -> None:

@@ -117,6 +117,71 @@ def test_a_function_that_has_been_let_go_is_loaded_again(parted):
     assert "usageguard_a" not in sys.modules
 
 
+CALLS = """
+LATE = ()
+
+class Clock:
+    def __init__(self):
+        self.listener = self.heard
+
+    def all(self):
+        return self.tell(1), self.heard(2), self.say(n=3), self.told(4), self.spread(*(5, 6)), self.quiet()
+
+    def tell(self, n, more=7):
+        return "tell", n, more
+
+    def heard(self, n):
+        return "heard", n
+
+    def say(self, n):
+        return "say", n
+
+    def told(self, n):
+        return "told", n
+
+    def spread(self, n, more):
+        return "spread", n, more
+
+    def quiet(self):
+        return "quiet"
+
+class Loud(Clock):
+    def told(self, n):
+        return super().told(n), Clock.tell(self, n, 8)
+"""
+
+
+def test_a_class_finds_by_name_what_is_only_called(tmp_path, monkeypatch):
+    methods = "Clock.tell Clock.heard Clock.say Clock.told Clock.spread Clock.quiet Loud.told"
+    monkeypatch.setattr(late, "SELDOM", {"usageguard_a": methods})
+    beside = "def f(clock):\n    return clock.quiet\n"
+    for calls, found in (
+        (CALLS, []),
+        (CALLS.replace("Clock.tell(self, ", "self.tell("), ["tell"]),
+        (CALLS.replace("Clock.tell(self, ", "self.tell(").replace("n=3", "3").replace("*(5, 6)", "5, 6"), None),
+    ):
+        rest, parts = late.parted(calls, (), "merged", [beside])
+        stubs = {node.name for node in ast.walk(ast.parse(rest)) if isinstance(node, ast.FunctionDef)}
+        assert {"heard", "told", "quiet"} <= stubs, "a value, in two classes, a value elsewhere"
+        assert sorted({"tell", "say", "spread"} - stubs) == (["say", "spread", "tell"] if found is None else found)
+        (tmp_path / "merged.py").write_text(rest)
+        for name, text in parts.items():
+            (tmp_path / f"{name}.py").write_text(text)
+        before: dict = {}
+        exec(calls, before)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(tmp_path))
+            patch.setattr(sys, "dont_write_bytecode", True)
+            import merged
+
+            for kind in ("Clock", "Loud"):
+                made = getattr(merged, kind)()
+                assert made.all() == before[kind]().all()
+                assert not hasattr(made, "other")
+        for name in ("merged", *parts):
+            sys.modules.pop(name, None)
+
+
 @pytest.mark.parametrize("change", [("n, by=2", "n, *by"), ("    def steps", "    @staticmethod\n    def steps")])
 def test_what_cannot_be_called_that_way_is_refused(monkeypatch, change):
     monkeypatch.setattr(late, "SELDOM", {"usageguard_a": "Machine.steps"})

@@ -296,7 +296,7 @@ class Uncounted(dialogue.Config):
 
 def test_command_that_is_not_answered_ends_no_connection_to_which_payload_is_pushed():
     connection, port, _ = opened(AIR780E)
-    port.answers = ((b"AT+CIFSR", b""), *AIR780E)
+    port.answers = ((b"AT+CIFSR", b""),) + AIR780E  # noqa: RUF005 - MicroPython unpacks no tuple there
     connection.modem.doubt_context()
     run(connection.modem, port, 10_000)
     assert b"AT+CIFSR" in port.sent()
