@@ -28,10 +28,11 @@ from queue import SimpleQueue
 from host_tools.base.errors import UsageError
 from host_tools.build.micropython import micropython
 from host_tools.hardware import boards
+from host_tools.hardware.lwip import LwipOfABoard
 
 DEVICE_SIDE = Path(__file__).resolve().parent / "device"
-HEAP = f"{160 * 1024 + 2200}w"
-"""As in `run.targets.process`, plus 17 KB for `device/`, which on a chip is C code and frozen modules."""
+HEAP = f"{160 * 1024 + 3000}w"
+"""As in `run.targets.process`, plus 23 KB for `device/`, which on a chip is C code and frozen modules."""
 LEDGER_OCTETS, VFS_OCTETS = 3 * 4096, 2 * 1024 * 1024  # the file system's size in a stock image
 PWRON, HARD, WDT, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
 MACHINE = "Generic {0} module with {0}"  # what MicroPython calls a board without a definition of its own
@@ -82,6 +83,7 @@ class VirtualBoard:
         self.on_cut: Callable[[], None] = self.unplug
         self.octets_in = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._lwip: LwipOfABoard | None = None
         self._port = self._terminal = self._control = -1
         self._input = bytearray()  # from the host while a program runs; the REPL reads it afterwards
         self._output = bytearray()
@@ -240,6 +242,9 @@ class VirtualBoard:
             self._process = None
             os.close(self._terminal)
             os.close(self._control)
+            if self._lwip:
+                self._lwip.close()
+                self._lwip = None
         self._bites = self._wakes = self._asked = None
         self._interruptible = self._executing = False
         self._input.clear()
@@ -255,6 +260,7 @@ class VirtualBoard:
         attributes[3] |= termios.ISIG  # off while the REPL reads, see `_pass_input`
         termios.tcsetattr(inside, termios.TCSANOW, attributes)
         self._control, requests = os.pipe()
+        self._lwip = lwip = LwipOfABoard(self._uart)
         environment = {
             "MICROPYPATH": f"{DEVICE_SIDE}:.frozen",
             "BOARD_FOLDER": str(self._folder.resolve()),
@@ -263,6 +269,7 @@ class VirtualBoard:
             "BOARD_MACHINE": self._machine,
             "BOARD_CAUSE": str(cause),
             "BOARD_CONTROL": str(requests),
+            "BOARD_LWIP": str(lwip.fd),
         }
         if raw or no_main:
             environment["BOARD_NO_MAIN"] = "1"
@@ -274,11 +281,12 @@ class VirtualBoard:
             stdin=inside,
             stdout=inside,
             stderr=inside,
-            pass_fds=[requests],
+            pass_fds=[requests, lwip.fd],
             start_new_session=True,
         )
         os.close(inside)
         os.close(requests)
+        os.close(lwip.fd)
         self.boots += 1
         if raw:
             self._input[:0] = b"\x01"

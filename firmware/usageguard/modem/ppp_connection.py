@@ -41,6 +41,11 @@ class PppConnection(Connection):
         self._due = Deadline()
         self._until = Deadline()
 
+    def told(self, *_):
+        """What a family's driver has for connections of its own kind: the modem has none."""
+
+    arrived = closed_by_peer = taken = told
+
     def next_ms(self, now):
         return self._due.left(now)
 

@@ -9,6 +9,7 @@ import time as _time
 
 import esp32
 import machine
+import network
 
 _UNIT = 128  # bytes; the port uses 32, which would be four times as many calls of this block device in Python
 _PERIOD = 1 << 30
@@ -90,6 +91,7 @@ def _boot():
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.modules["time"] = _Time()
     sys.modules["os"] = _Os()
+    sys.modules["socket"] = network  # lwIP's, not the host's
     machine.notify("up")
     if _run("boot.py") and not no_main:
         _run("main.py")

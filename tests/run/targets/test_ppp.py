@@ -57,12 +57,18 @@ class Device:
         self.world.run(self.target.boot)
 
     @property
+    def admission(self):
+        guard = self.target.guard
+        assert guard is not None
+        return guard.admission
+
+    @property
     def carried(self):
-        return self.target.guard.admission.carried_octets()
+        return self.admission.carried_octets()
 
     @property
     def bound(self):
-        return self.target.guard.admission.error_bound_octets()
+        return self.admission.error_bound_octets()
 
     @property
     def crossed(self):
@@ -77,7 +83,7 @@ def fetch(octets, sent=100):
         connection.settimeout(120)
         connection.connect(("api", 7000))
         connection.write(request)
-        return len(connection.read(octets))
+        return len(connection.read(octets) or b"")
     finally:
         connection.close()
 
