@@ -17,13 +17,21 @@ DEVICE_SIDE = Path(__file__).resolve().parent / "device"
 
 
 class Image:
-    """The files of one device; leaving the context deletes the folder."""
+    """The files of one device; leaving the context deletes the folder.
 
-    def __init__(self, mpy: bool) -> None:
+    `path` is where its modules are found. With `base`, that has the firmware, and must stay.
+    """
+
+    def __init__(self, mpy: bool, base: Image | None = None) -> None:
         self.mpy = mpy
         self._folder = tempfile.TemporaryDirectory(prefix="usage-guard-")
         self.root = Path(self._folder.name)
         self.lib = self.root / "lib"
+        self.path = [self.lib]
+        if base:
+            self.lib.mkdir()
+            self.path += base.path
+            return
         self.add_tree(paths.firmware() / "usageguard", "usageguard")
         self.add_tree(DEVICE_SIDE, "")
 
@@ -32,6 +40,10 @@ class Image:
 
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
+
+    def beside(self) -> Image:
+        """An image with this one's modules, for files of its own."""
+        return Image(self.mpy, self)
 
     def add_tree(self, source: Path, prefix: str) -> None:
         """Installs every module below `source` as `prefix/…`."""

@@ -94,7 +94,8 @@ class Flash:
         if self.before:
             self.before("program", (address, data))
         self.programs += 1
-        self._apply(address, bytes(a & b for a, b in zip(self.read(address, len(data)), data, strict=True)))
+        both = int.from_bytes(self.read(address, len(data)), "little") & int.from_bytes(data, "little")
+        self._apply(address, both.to_bytes(len(data), "little"))
 
     def _apply(self, address: int, after: bytes) -> None:
         """Brings `after` into the cells, or what a power cut lets through of it."""

@@ -18,6 +18,7 @@ from host_tools.scenario.file import MIN_REQUEST, Scenario, Traffic, loads
 from host_tools.sim.clock import S
 from host_tools.soak import write
 from host_tools.soak.invariants import Checker, Violated
+from host_tools.torture.device import fast
 
 CHUNK = 1_400
 NO_STATUS = "crash: the device never reported a status"
@@ -65,7 +66,7 @@ def run_case(scenario: Scenario, target: str = "cpython") -> Outcome:
 
 
 def _run_directly(scenario: Scenario, target: str, checkers: list[Checker]) -> None:
-    with contextlib.closing(World(scenario, scenario.seed, {})) as world:
+    with contextlib.closing(World(scenario, scenario.seed, {})) as world, fast():
         checker = Checker(world)
         checkers.append(checker)
         world.board.on_status = checker.status

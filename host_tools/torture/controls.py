@@ -91,7 +91,7 @@ class OmitsUsageBeyondTheCeiling(Subject):
         self.carried.add(carried_n)
         self._carried.left -= carried_n
         if self._rated.left >= 0 and self._carried.left >= 0:
-            self._retain()
+            self._retain(self._rated.left, self._carried.left)
 
 
 class TwoRecordsForAnOrder(Subject):

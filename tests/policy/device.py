@@ -57,7 +57,7 @@ class Book(Ledger):
         self._kept = {name: getattr(self, name) for name in _FIELDS}, figures, bytes(self.orders), bytes(self.other)
         self._retain()
 
-    def _retain(self):
+    def _retain(self, rated=0, carried=0):
         if hasattr(self, "_kept"):
             self.stored = (*self._kept, [(f.used.hi, f.used.lo) for f in (self._rated, self._carried)])
 

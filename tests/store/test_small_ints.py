@@ -25,7 +25,7 @@ def ledger():
     ledger.boot_id = 2**30 - 1
     ring.record = ledger._record = SmallBuffer(RECORD)
     ring._back = SmallBuffer(RECORD)
-    ledger._slot = SmallBuffer(24)
+    ledger._slot = [Small(0)] * 6
     small(ring, ("_tried", "_at", "_total", "_sectors", "sequence"))
     small(ledger, ("_lease", "_announce", "_announced", "_lease_cap", "boot_id"))
     for figure in (ledger._rated, ledger._carried):

@@ -179,13 +179,18 @@ class Meter:
             self.window += self.carried
             return
         self.window += self.carried
-        self._pending += self.carried
-        self._pending_rated += self.rated
-        self._sent += self._later
-        self._sent_rated += self._later_rated
-        self._sent_payload += self._payload_later
+        if self._later:
+            self._sent += self._later
+            self._sent_rated += self._later_rated
+            self._sent_payload += self._payload_later
         self._crossed_payload += self._payload
-        self._cover()
+        if self.excess == self._pending and self._excess_rated == self._pending_rated:  # no surplus: all is to be spent
+            self.excess = self._pending = self._pending + self.carried
+            self._excess_rated = self._pending_rated = self._pending_rated + self.rated
+        else:
+            self._pending += self.carried
+            self._pending_rated += self.rated
+            self._cover()
 
     def _cover(self):
         short = self._pending - self.excess

@@ -147,12 +147,13 @@ class Policy:
     their limit), `held` (bitmap of classes held by the burst guard), `open` (bitmap of classes that may send),
     `level` (index of the verdict), `next_mark` (Octets at which `cross` is due), `exchange` (see allow_exchange; None
     without).
+
+    `room`: rated octets up to which each class of `open` may send, and `cross` is not due. Whoever spends takes them
+    from it, and calls `past_mark` where they are more.
     """
 
     def __init__(self, plan, classes, observe=False):
-        self.reasons = 0
-        self.warned = 0
-        self.shed = 0
+        self.reasons = self.warned = self.shed = self.room = 0
         self.held = 0
         self.exchange = None
         self.level = OPEN
@@ -182,6 +183,7 @@ class Policy:
         self._limits[SLOW].set(Octets(plan.slow_limit))
         self._find_least()
         self.next_mark.set(_ZERO)
+        self.room = 0
 
     def admits(self, index, used, cost):
         """Whether class `index` may now spend `cost` rated octets, 0..2**29. Allocates nothing."""
@@ -192,9 +194,13 @@ class Policy:
         return hi > 32 or (hi >= -32 and (hi << 24) + limit.lo - used.lo >= cost)
 
     def past_mark(self, used):
-        """Whether `cross` is due. Allocates nothing."""
-        mark = self.next_mark
-        return used.hi > mark.hi or (used.hi == mark.hi and used.lo >= mark.lo)
+        """Whether `cross` is due; finds `room`. Allocates nothing."""
+        nearest = self.next_mark
+        for limit in self._admit:
+            if limit is not None and limit.less(nearest):
+                nearest = limit
+        self.room = max(0, nearest.diff(used))
+        return not used.less(self.next_mark)
 
     def cross(self, used):
         """Compares `used` with every mark and limit; returns actions. Each warning fires once."""
@@ -372,6 +378,7 @@ class Policy:
         self.shed = shed
         self.level = level
         self.open = may_send
+        self.room = 0
         for i, limit in enumerate(self._least):
             if level == TERMINATED:
                 limit = self.exchange

@@ -7,6 +7,8 @@ empty `uart_readinto` cost no round trip. The link is a file descriptor (`FdLink
 call, for property tests).
 """
 
+from array import array
+
 from usageguard.compat import RingIO, const
 from usageguard.core.ticks import ticks_add
 
@@ -185,7 +187,8 @@ class HostHal:
         self._ask(OP_RETAINED_READ, 0, len(buf), None, 0, buf)
 
     def retained_write(self, buf):
-        self._tell(OP_RETAINED_WRITE, 0, 0, buf, len(buf))
+        octets = 4 * len(buf) if isinstance(buf, array) else len(buf)
+        self._tell(OP_RETAINED_WRITE, 0, 0, buf, octets)
 
     def reset_cause(self):
         return self._cause

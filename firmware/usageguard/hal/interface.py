@@ -45,8 +45,8 @@ class Hal:
         raise NotImplementedError
 
     def retained_write(self, buf):
-        """Stores `buf`, 2048 octets at the most, in place of all that it held. A reset in the middle may leave part of
-        it."""
+        """Stores `buf`, octets or an array of 32-bit words, 2048 octets at the most, in place of all that it held. A
+        reset in the middle may leave part of it."""
         raise NotImplementedError
 
     def reset_cause(self):

@@ -95,6 +95,7 @@ class Admission:
         if self.used.less(ledger.doubt):
             ledger.doubt.set(self.used)
         self.used.sub(ledger.doubt)
+        self._policy.room = 0
         self.crossed = True
 
     def carried_octets(self):
@@ -221,29 +222,37 @@ class Admission:
         return self._bucket.wait_ms(now) if self._bucket is not None else 0
 
     def _spend(self, carried, rated):
+        ledger = self._ledger
         try:
-            self._ledger.ensure(rated + self._headroom_rated, carried + self.headroom)
+            ledger.ensure(rated + self._headroom_rated, carried + self.headroom)
         except OSError:
             self.broken = True
         # Behind `ensure`: a record has the surplus of what it counts.
-        self._ledger.surplus = self.meter.excess + self.meter.slack
+        ledger.surplus = self.meter.excess + self.meter.slack
         try:
-            self._ledger.spend(rated, carried)
+            ledger.spend(rated, carried)
         except OSError:  # it is counted all the same
             self.broken = True
         self.used.add(rated)
-        if self._policy.past_mark(self.used):
+        policy = self._policy
+        room = policy.room - rated
+        if room > 0:
+            policy.room = room
+        elif policy.past_mark(self.used):
             self.crossed = True
 
     def _take(self, traffic_class, asked):
         """Charges the last price; False if the class is not admitted, or the ledger failed. Not `asked`: allowed or
         not."""
         meter = self.meter
-        if asked and not self._policy.admits(
-            traffic_class, self.used, meter.due(meter.rated) if meter.session_round else meter.rated
-        ):
-            self.denied = traffic_class
-            return False
+        policy = self._policy
+        if asked:
+            asked = meter.due(meter.rated) if meter.session_round else meter.rated
+            if (asked > policy.room or not policy.open >> traffic_class & 1) and not policy.admits(
+                traffic_class, self.used, asked
+            ):
+                self.denied = traffic_class
+                return False
         if traffic_class != self.reserve:
             self._active = True
             if self._bucket is not None:
@@ -252,7 +261,7 @@ class Admission:
                 self._burst_found = True
         meter.charge()
         self._spend(meter.carried, meter.pay(meter.rated) if meter.session_round else meter.rated)
-        return not self.broken or self._policy.exchange is not None
+        return not self.broken or policy.exchange is not None
 
     def transfer(self, traffic_class, tcp, n):
         """Charges `n` octets of payload before they are sent; False as `_take`."""
@@ -269,6 +278,7 @@ class Admission:
         if rated > _PIECE:
             self._ledger.rated.add_octets(Octets(rated - _PIECE))
             self.used.add_octets(Octets(rated - _PIECE))
+            self._policy.room = 0
             rated = _PIECE
         self._spend(0, rated)
 

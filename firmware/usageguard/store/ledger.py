@@ -9,6 +9,7 @@ Should the newest record rot, the one before must tell how far its ceiling may h
 announces the most that the next one may add, and a larger step is announced first, in a record of its own.
 """
 
+from array import array
 from struct import pack_into, unpack_from
 
 from usageguard.compat import const
@@ -37,6 +38,10 @@ _ALLOWANCES_AT = const(90)
 _RETAINED = const(24)  # the record's sequence, what is left of the two leases; and these three in pairs
 _POWER_ON = const(1)
 _PIECE = const(1 << 28)
+_LO_MAX = const(0xFFFFFF)  # of Octets
+
+
+_stored = Octets()  # what is being packed
 
 
 class _Figure:
@@ -51,7 +56,6 @@ class _Figure:
         self.mark = Octets()  # `used` at the reading of the modem's counter
         self.unsure = Octets()  # charged in this cycle without being known to be used
         self.left = 0  # `ceil` less `used`; below 0 beyond the ceiling
-        self._stored = Octets()
 
     def hold(self):
         """The record with `target` holds. HOT."""
@@ -93,12 +97,12 @@ class _Figure:
         self.base.pack_into(buf, at + 11)
         self.next_base.pack_into(buf, at + 18)
         self.mark.pack_into(buf, at + 25)
-        self._stored.set(self.unsure)
+        _stored.set(self.unsure)
         while surplus > _PIECE:  # of a modem that does not count, it grows for a whole period
-            self._stored.add(_PIECE)
+            _stored.add(_PIECE)
             surplus -= _PIECE
-        self._stored.add(surplus)
-        self._stored.pack_into(buf, at + 32)
+        _stored.add(surplus)
+        _stored.pack_into(buf, at + 32)
 
     def unpack(self, buf, at):
         """Returns the lease that stood when the record was written."""
@@ -165,7 +169,7 @@ class Ledger:
         self._lease = LEASE_MIN  # the next one
         self._announced = LEASE_MIN  # by the newest record: the most that the next may add to a ceiling
         self._announce = LEASE_MIN  # by the record to be written
-        self._slot = bytearray(_RETAINED)
+        self._slot = array("i", (0,) * 6)  # retained memory: storing words is cheaper than packing them
 
     # HOT: from here to "Cold" nothing allocates, but an exception
 
@@ -178,12 +182,22 @@ class Ledger:
     def spend(self, rated_n, carried_n):
         """Counts octets, each 0 <= n < 2**29. Those beyond a ceiling, as of downlink that came unasked, are
         stored at once; OSError if the flash fails: counted they are all the same."""
-        self.rated.add(rated_n)
-        self._rated.left -= rated_n
-        self.carried.add(carried_n)
-        self._carried.left -= carried_n
-        self._retain()
-        if self._rated.left < 0 or self._carried.left < 0:
+        figure = self._rated
+        lo = figure.used.lo + rated_n
+        if rated_n >= 0 and lo <= _LO_MAX:  # most spends: no call
+            figure.used.lo = lo
+        else:
+            figure.used.add(rated_n)
+        rated_n = figure.left = figure.left - rated_n
+        figure = self._carried
+        lo = figure.used.lo + carried_n
+        if carried_n >= 0 and lo <= _LO_MAX:
+            figure.used.lo = lo
+        else:
+            figure.used.add(carried_n)
+        carried_n = figure.left = figure.left - carried_n
+        self._retain(rated_n, carried_n)
+        if rated_n < 0 or carried_n < 0:
             self._extend(0)
 
     def within_cycle(self):
@@ -254,7 +268,9 @@ class Ledger:
         self._rated.hold()
         self._carried.hold()
         self._announced = self._announce
-        self._retain()
+        if self._ring:
+            self._slot[0] = self._ring.sequence
+        self._retain(self._rated.left, self._carried.left)
 
     def _pack(self):
         record = self._record
@@ -279,16 +295,16 @@ class Ledger:
         self._rated.pack(record, _RATED, self.surplus)
         self._carried.pack(record, _CARRIED, self.surplus)
 
-    def _retain(self):
+    def _retain(self, rated, carried):
         """Says in retained memory what is left of the leases; below 0 for what was spent beyond a ceiling."""
         if self._ring:
-            sequence, rated, carried = self._ring.sequence, self._rated.left, self._carried.left
-            pack_into("<iii", self._slot, 0, sequence, rated, carried)
-            sequence ^= rated  # step by step: a function with a larger stack takes it from the heap
-            rated ^= carried
-            carried = sequence ^ rated
-            pack_into("<iii", self._slot, 12, sequence, rated, carried)
-            self._hal.retained_write(self._slot)
+            slot = self._slot
+            slot[1] = rated
+            slot[2] = carried
+            slot[3] = slot[0] ^ rated
+            slot[4] = rated ^ carried
+            slot[5] = carried ^ slot[0]
+            self._hal.retained_write(slot)
 
     # Cold
 
@@ -406,9 +422,10 @@ class Ledger:
         carried_lease = self._carried.unpack(record, _CARRIED)
         # With the sequence of the newest valid record it says as well that no later one was relied upon. A
         # slot that is torn says nothing: the octets it was to tell of may have arrived.
-        self._hal.retained_read(self._slot)
-        sequence, rated, carried = unpack_from("<iii", self._slot)
-        whole = unpack_from("<iii", self._slot, 12) == (sequence ^ rated, rated ^ carried, carried ^ sequence)
+        retained = bytearray(_RETAINED)
+        self._hal.retained_read(retained)
+        sequence, rated, carried = unpack_from("<iii", retained)
+        whole = unpack_from("<iii", retained, 12) == (sequence ^ rated, rated ^ carried, carried ^ sequence)
         if self._hal.reset_cause() != _POWER_ON and whole and sequence == self._ring.sequence:
             self._rated.recover(rated_lease, rated, 0)
             self._carried.recover(carried_lease, carried, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from host_tools.base import paths
 from host_tools.build import device_config, modules
 from host_tools.build.image import Image
 from host_tools.build.micropython import micropython
@@ -48,11 +50,11 @@ class DeviceProcess:
         if target == names.MICROPYTHON:
             self._command = [micropython(), "-X", f"heapsize={HEAP}", "-c", f"{_PACK}; {_MAIN}"]
             self._traceback_signal = signal.SIGINT  # KeyboardInterrupt
-            self._environment["MICROPYPATH"] = f"{image.lib}:.frozen"
+            self._environment["MICROPYPATH"] = ":".join(map(str, (*image.path, ".frozen")))
         else:
             self._command = [sys.executable, "-S", "-B", "-u", "-X", "faulthandler", "-c", _MAIN]
             self._traceback_signal = signal.SIGABRT  # faulthandler prints even what an `except:` would hide
-            self._environment["PYTHONPATH"] = str(image.lib)
+            self._environment["PYTHONPATH"] = os.pathsep.join(map(str, image.path))
 
     def boot(self, board: Board) -> None:
         """One boot, until the board is reset or loses power (raises PowerLoss; the process is killed at once)."""
@@ -116,8 +118,8 @@ class ProcessTarget:
     def run(self, world: World, program: Program, on_start: OnStart | None) -> None:
         """See `Target`."""
         scenario = world.scenario
-        with Image(mpy=self._name == names.MICROPYTHON) as image:
-            image.leave_out(_unneeded(scenario))
+        firmware = _firmware(Image, self._name == names.MICROPYTHON, frozenset(_unneeded(scenario)), paths.firmware())
+        with firmware.beside() as image:
             image.add_libraries(program.libraries)
             if program.source:
                 image.add(program.source, f"{program.module}.py")
@@ -133,6 +135,14 @@ class ProcessTarget:
             if on_start:
                 on_start(world)
             world.run(boot)
+
+
+@functools.lru_cache(maxsize=16)
+def _firmware(kind: type[Image], mpy: bool, without: frozenset[str], sources: Path) -> Image:
+    """The modules of a simulated device, which this process makes once: writing them takes longer than a short run."""
+    image = kind(mpy)
+    image.leave_out(without)
+    return image
 
 
 def _unneeded(scenario: Scenario) -> set[str]:

@@ -41,12 +41,21 @@ def load(name: str) -> Profile:
 
     Raises UsageError for an unknown name, a file that is wrong and a dialect without a simulated modem.
     """
-    path = _HERE / f"{name}.toml"
-    if not path.is_file():
-        path = Path(name)
+    if (_HERE / f"{name}.toml").is_file():
+        return _shipped(name)
+    path = Path(name)
     hint = f"there are {', '.join(names())}; or give a .toml file"
     if not path.exists() and path.suffix != ".toml":
         raise UsageError("modem profile", "", f"{quote(name)} is unknown", hint)
+    return _read(path, hint)
+
+
+@functools.cache
+def _shipped(name: str) -> Profile:
+    return _read(_HERE / f"{name}.toml", "")
+
+
+def _read(path: Path, hint: str) -> Profile:
     profile = toml.convert(toml.parse(files.text(path, hint), str(path)), Profile, str(path), {})
     if profile.dialect not in DIALECTS:
         problem = f"there is no simulated modem for {quote(profile.dialect)}"
