@@ -42,6 +42,7 @@ class Channel:
     """
 
     DIGEST = Digest
+    echoes = overlong = 0
 
     def __init__(self, hal, max_line=512):
         self.digest = self.DIGEST(max_line)
@@ -52,8 +53,6 @@ class Channel:
         self.info = bytearray(max_line + 1)
         self.info_length = 0
         self.timeouts = 0  # in a row; any final result ends the row
-        self.echoes = 0
-        self.overlong = 0
         self._hal = hal
         self.pause_ms = self.prompt_ms = 0
         self._prompted = False

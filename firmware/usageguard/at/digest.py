@@ -32,6 +32,8 @@ _SPACE = const(32)
 _QUOTE = const(34)
 _COMMA = const(44)
 _PLUS = const(43)
+_A = const(65)
+_M = const(77)
 _INT_LIMIT = const(99_999_999)  # times ten plus nine is still a small int of 31 bits
 
 
@@ -69,6 +71,8 @@ class Digest:
         self._skip_space = False
         self._overlong = False
         self._behind_payload = False
+        self._partial = False  # the line began in an earlier window
+        self._follows = False  # lines may have a payload on them
 
     def register(self, prefix, token):
         """Lines that start with `prefix` are unsolicited; the event carries `token`. The first match wins."""
@@ -89,9 +93,10 @@ class Digest:
         self._payload_max = payload_max
         self._count = count
         self._lead = lead
-        self._begin_line()
-        if self._ring.any():
-            self._matched = -1
+        if lead is not None or self._follows:
+            self._begin_line()
+            if self._partial:
+                self._matched = -1
         self.torn = False
 
     def disarm(self):
@@ -112,45 +117,61 @@ class Digest:
 
     def next(self):
         """The next event in the window, NEED when there is none left."""
-        while self._next < self._end:
+        window = self._window
+        stop = self._end
+        while self._next < stop:
             at = self._next
             if self.payload_left:
                 self.at = at
-                self.span = min(self.payload_left, self._end - at)
+                self.span = min(self.payload_left, stop - at)
                 self._next = at + self.span
                 self.payload_left -= self.span
                 self._behind_payload = True
                 return PAYLOAD
             if self._skip_space:
                 self._skip_space = False
-                if self._window[at] == _SPACE:
+                if window[at] == _SPACE:
                     self._next = at + 1
                     continue
-            if self._prompt and self._window[at] == self._prompt and not self._ring.any():
-                self._prompt = 0
-                self._skip_space = True
-                self._next = at + 1
-                return PROMPT
-            end = self._window.find(b"\n", at, self._end)
-            if end == at + 1 and self._window[at] == _CR and not self._behind_payload and not self._ring.any():
-                self._next = end + 1  # nothing between two line ends: every other line of a modem
-                continue
-            stop = self._end if end < 0 else end
-            if self._matched >= 0 and (begun := self._payload_at(self._window, at, stop)):
-                self._collect(at, begun)
-                self._matched = -1
-                return self._line()
-            self._collect(at, stop)
-            if end >= 0:
-                self._next = end + 1
-                event = self._line()
+            if not self._partial:
+                if not self._behind_payload and at + 1 < stop and window.startswith(b"\r\n", at):
+                    at += 2  # nothing between two line ends: every other line of a modem
+                    if at == stop:
+                        self._next = at
+                        break
+                if self._prompt and window[at] == self._prompt:
+                    self._prompt = 0
+                    self._skip_space = True
+                    self._next = at + 1
+                    return PROMPT
+            end = window.find(b"\n", at, stop)
+            if self._matched >= 0:
+                self._next = at  # kept there: another local would take the stack from the heap
+                at = self._payload_at(window, at, stop if end < 0 else end)
+                if at:
+                    self._collect(self._next, at)
+                    self._matched = -1
+                    return self._line()
+                at = self._next
+            if end < 0:
+                self._collect(at, stop)
+                break
+            if self._partial or end - at > self.max_line:
+                self._collect(at, end)
+            elif end > at:
+                self._partial = True
+                self._ring.write(window, at, end - at)
+            self._next = end + 1
+            end = self._line()
+            if self._follows:
                 self._begin_line()
-                if event:
-                    return event
+            if end:
+                return end
         return NEED
 
     def _begin_line(self):
-        self._matched = 0 if self._active and self._expect and self._lead and self._payload_max else -1
+        self._follows = self._active and self._expect and self._lead and self._payload_max
+        self._matched = 0 if self._follows else -1
         self._field = self._number = self._led = 0
 
     def _payload_at(self, window, at, end):
@@ -184,12 +205,13 @@ class Digest:
     def _collect(self, at, end):
         """Takes the window's octets up to `end` as part of the line."""
         self._next = end
-        span = self.max_line - self._ring.any()
-        if end - at > span:
+        span = end - at
+        room = self.max_line - self._ring.any() if self._partial else self.max_line
+        if span > room:
             self._overlong = True
-        else:
-            span = end - at
+            span = room
         if span:
+            self._partial = True
             self._ring.write(self._window, at, span)
 
     def _end_payload(self, length):
@@ -202,9 +224,10 @@ class Digest:
     def _line(self):
         """Classifies the line that has just ended; NEED for an empty one."""
         line = self.line
-        length = self._ring.any()
-        if length:
-            self._ring.readinto(line, length)
+        length = 0
+        if self._partial:
+            self._partial = False
+            length = self._ring.readinto(line, self.max_line)
         if self._overlong:
             self._overlong = False
             self.length = line[0] = 0
@@ -219,10 +242,12 @@ class Digest:
         self.length = length
         if not length:
             return NEED
-        if line.startswith(b"AT"):
+        begins = line[0]
+        if begins == _A and line.startswith(b"AT"):
             return ECHO
         if self._active:
-            if self._final(line, length):
+            # Of those that begin with a plus, only +CME and +CMS are final, and what a family adds.
+            if (begins != _PLUS or line[2] == _M or self.final is not None) and self._final(line, length):
                 return FINAL
             if self._expect and line.startswith(self._expect):
                 return self._inform(line, length)

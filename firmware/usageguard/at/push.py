@@ -33,7 +33,7 @@ class PushDigest(Digest):
             self._pushes += ((prefix, count),)
 
     def arm(self, expect, prompt, payload_max, count=0, lead=None):
-        matched = self._matched if self._following and self._ring.any() else -1  # an announcement is coming in
+        matched = self._matched if self._following and self._partial else -1  # an announcement is coming in
         field = self._field
         number = self._number
         Digest.arm(self, expect, prompt, payload_max, count, lead)
@@ -66,6 +66,7 @@ class PushDigest(Digest):
         Digest._begin_line(self)
         self._following = self._matched < 0 and self._on_line is not None
         if self._following:
+            self._follows = True
             self._matched = 0
 
     def _payload_at(self, window, at, end):
@@ -99,8 +100,8 @@ class PushDigest(Digest):
 
     def _header(self):
         """The payload begins here."""
-        self.length = length = self._ring.any()
-        self._ring.readinto(self.line, length)
+        self._partial = False
+        self.length = length = self._ring.readinto(self.line, self.max_line)
         self.line[length] = 0
         if self._behind_payload:
             self._end_payload(length)
