@@ -28,22 +28,22 @@ def _metering(path: str) -> Measured:
     return Measured(100 * (metered - bare) / metered, {"instructions": metered, "bare driver": bare})
 
 
-@figure("path.send", "% metering", most=3.0, held=11.8)
+@figure("path.send", "% metering", most=3.0, held=9.9)
 def _send() -> Measured:
     return _metering("send quectel")
 
 
-@figure("path.receive", "% metering", most=3.0, held=11.5)
+@figure("path.receive", "% metering", most=3.0, held=10.5)
 def _receive() -> Measured:
     return _metering("receive quectel")
 
 
-@figure("path.send-null", "% metering", most=5.0, held=31.0)
+@figure("path.send-null", "% metering", most=5.0, held=27.6)
 def _send_null() -> Measured:
     return _metering("send null")
 
 
-@figure("path.receive-null", "% metering", most=5.0, held=54.0)
+@figure("path.receive-null", "% metering", most=5.0, held=49.5)
 def _receive_null() -> Measured:
     return _metering("receive null")
 
@@ -62,7 +62,7 @@ def _publish() -> Measured:
     )
 
 
-@figure("path.lines", "x readline", least=1.0, held=0.29)
+@figure("path.lines", "x readline", least=1.0, held=0.475)
 def _lines() -> Measured:
     return _digesting("lines", "readline")
 

@@ -99,15 +99,11 @@ class Channel:
     def pump(self, now):
         """Takes what the UART has, calls who waits for it, and sees to the deadlines; whether there was anything."""
         self._now = now
-        scratch = self._scratch
-        heard = False
-        n = _SCRATCH
-        while n == _SCRATCH:
-            n = self._hal.uart_readinto(scratch, _SCRATCH)
-            if n:
-                heard = True
-                self.digest.feed(scratch, n)
-                self._dispatch()
+        heard = n = self._hal.uart_readinto(self._scratch, _SCRATCH)
+        while n:
+            self.digest.feed(self._scratch, n)
+            self._dispatch()
+            n = self._hal.uart_readinto(self._scratch, _SCRATCH) if n == _SCRATCH else 0
         if self._pausing:
             if ticks_diff(now, self._due) >= 0:
                 self._pausing = False
