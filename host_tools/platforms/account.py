@@ -59,6 +59,8 @@ class Account(Table, frozen=True):
     apn: str = "CMIOT"
     group: str = ""
     offering: str = ""
+    cycle_day: int = 1  # Control Center's; Unicom's is 27
+    utc_offset_min: int = 480
     change_interval: Seconds = Seconds(1800)
     calls_per_s: float = msgspec.field(default=5.0)
     budget: int = 2000  # calls of one command
@@ -83,6 +85,8 @@ def load(path: Path) -> Account:
         raise UsageError(str(path), "url", "is not https", "a password or token would be readable on the way")
     if not 0 < account.calls_per_s <= 100:
         raise UsageError(str(path), "calls_per_s", "is out of range", "give 0.01 to 100")
+    if not 1 <= account.cycle_day <= 31:
+        raise UsageError(str(path), "cycle_day", "is out of range", "give 1 to 31")
     if account.pool is not None and not account.group:
         raise UsageError(str(path), "pool", "has no group", "write the pool's id as group")
     if account.pool is not None and not 0 <= account.pool.margin_permille < 1000:
@@ -126,6 +130,12 @@ def client(account: Account, path: Path) -> Platform:
 
     pace = Pace(account.calls_per_s, account.budget, time.monotonic)
     changes = ChangeTimes(timedelta(seconds=account.change_interval), path.with_suffix(".changes.json"))
+    if account.platform == "control-center":
+        from host_tools.platforms.control_center import ControlCenter
+
+        key = _secret(account, path)
+        terms = {"cycle_day": account.cycle_day, "utc_offset_min": account.utc_offset_min}
+        return ControlCenter(Aiohttp(), account.url, account.user, key, pace, changes, _now, asyncio.sleep, **terms)
     kind = V5 if account.platform == "onelink" else Gateway
     return OneLink(
         kind(Aiohttp(), account.url, account.user, _secret(account, path), pace, _now),

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 
 from host_tools.base.days import date_of, day_number
 from host_tools.collector.order import Grant, Order
+from host_tools.collector.order_book import State
 from host_tools.collector.store import Received, Store
 from host_tools.platforms.interface import Package
 from host_tools.platforms.ledger import CarrierLedger, Figure
@@ -19,6 +20,7 @@ from host_tools.platforms.reconcile import cycle_begin, cycle_end
 from host_tools.platforms.shares import SKEW, Member, Offer, divide
 
 BY = "platform share"
+_GRANT = "grant="
 _WHOLE_CYCLE = timedelta(days=40)  # longer than any: the first grant of a cycle has no end of its own
 
 
@@ -46,7 +48,13 @@ class Shared:
 
 def share(store: Store, devices: list[str], pool: list[Package], terms: Terms, start: date, now: datetime) -> Shared:
     """Divides the pool of the cycle that began on `start`, and queues a grant for each member whose grant changes or
-    has less than half of its time left. ValueError where the platform does not say what the pool has."""
+    has less than half of its time left. Nothing is sent meanwhile. ValueError where the platform does not say what the
+    pool has."""
+    with store.database.transaction():
+        return _share(store, devices, pool, terms, start, now)
+
+
+def _share(store: Store, devices: list[str], pool: list[Package], terms: Terms, start: date, now: datetime) -> Shared:
     if not pool or any(each.total is None for each in pool):
         raise ValueError("the platform does not say what the pool has")
     total = sum(each.total or 0 for each in pool)
@@ -57,6 +65,9 @@ def share(store: Store, devices: list[str], pool: list[Package], terms: Terms, s
     total = total * (1000 - terms.margin_permille) // 1000
     others = _others(total - left, figures, start, now)
     members = [_with_need(each, max(total - others, 0) // len(members), terms, start, now) for each in members]
+    for member in members:
+        if member.silent:
+            _withdraw(store, member.name)
     granted = {}
     for device, octets in divide(total, others, members).items():
         report = latest[device]
@@ -135,11 +146,18 @@ def _is_due(store: Store, latest: Received, octets: int, terms: Terms, now: date
     return now - given[-1][0] > terms.valid / 2
 
 
+def _withdraw(store: Store, device: str) -> None:
+    """Cancels the grant that waits for a member's next report: it is no part of this division."""
+    for given in store.book.given([device]):
+        if given.state is State.WAITING and given.what.startswith(_GRANT):
+            store.book.cancel(given.id)
+
+
 def _give(store: Store, latest: Received, octets: int, left: int, terms: Terms, now: datetime) -> None:
     cycle_id = latest.report.cycle_id
     valid_s = int(terms.valid.total_seconds())
     order = Order(counter=1, grant=Grant(cycle_id, octets, valid_s, left)).checked()
     before = f"rated {latest.report.cycle_rated_octets:,} since {date_of(cycle_id)}"
-    what = f"grant={octets}"
+    what = f"{_GRANT}{octets}"
     why = f"{left:,} octets are left of the pool"
     store.book.give(latest.device, order, now, by=BY, what=what, why=why, before=before)

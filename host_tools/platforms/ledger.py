@@ -23,7 +23,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Sim:
-    """The SIM of a device as the platform last described it; `total_octets`: its allowance, None if not known."""
+    """The SIM of a device as the platform last described it; `total_octets`: its allowance; 0 if the platform
+    does not say, None if it was not asked."""
 
     device: str
     sim: str
@@ -105,8 +106,8 @@ class CarrierLedger:
                 ),
             )
 
-    def put_total(self, device: str, octets: int | None) -> None:
-        """Keeps the allowance of a SIM whose state is known."""
+    def put_total(self, device: str, octets: int) -> None:
+        """Keeps the allowance of a SIM whose state is known, 0 if the platform does not say."""
         with self._db.transaction():
             self._db.execute("UPDATE carrier_sim SET total_octets = ? WHERE device = ?", (octets, device))
 

@@ -55,6 +55,9 @@ def divide(total: int, others: int, members: Iterable[Member]) -> dict[str, int]
     """The grant of each member that is not silent: octets of the whole cycle. The sum of all that members may use, with
     `others`, which SIMs outside use, never exceeds `total`, unless it does already: then nobody is granted more.
 
+    Whatever was granted before and not sent has to be withdrawn, from silent members too: only what is in an Offer, or
+    in this division, may reach a member.
+
     What is free is filled in from the smallest need up, so that nobody who needs little waits for one who needs much.
     A member that has more than it needs gives it back only where another lacks something.
     """

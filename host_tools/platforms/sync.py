@@ -12,7 +12,7 @@ from host_tools.base.errors import UsageError
 from host_tools.collector import instructions
 from host_tools.collector.store import Received, Store
 from host_tools.platforms.interface import Answers, BudgetSpent, Platform, PlatformError, Usage
-from host_tools.platforms.ledger import CarrierLedger, Figure
+from host_tools.platforms.ledger import CarrierLedger, Figure, Sim
 from host_tools.platforms.reconcile import Facts, cycle_begin, stops_first
 
 BY = "platform sync"
@@ -68,14 +68,14 @@ class Sync:
         done.problems |= {self._devices[sim]: problem.message for sim, problem in usage.problems.items()}
 
     async def _states(self, now: datetime, done: Synced) -> None:
-        """SIMs that the platform lists as changed, that did not run when last asked, or that were never asked."""
+        """Asks for SIMs that the platform lists as changed, that were never asked for, or too long ago."""
         last = self.ledger.last_sync(self._name) or now - _FIRST_EVENTS
         changed = {event.sim for event in await self._platform.events((last - timedelta(hours=16)).date())}
         known = {device: self.ledger.sim(device) for device in self._sims}
         wanted = []
         for device, sim in self._sims.items():
             before = known[device]
-            if sim in changed or before is None or not before.runs or before.sim != sim or before.total_octets is None:
+            if sim in changed or before is None or before.sim != sim or self._is_old(before):
                 wanted.append((before is not None and sim not in changed, device, sim))
         for _, device, sim in sorted(wanted):
             answers = await self._platform.state([sim])
@@ -91,7 +91,16 @@ class Sync:
                 detail = f"SIM {state.life}, data {state.data}: {reasons}"
                 self._alarm(device, "carrier_stopped", detail, now, None, done)
             totals = [each.total for each in await self._platform.plan(sim) if each.total]
-            self.ledger.put_total(device, sum(totals) or None)
+            self.ledger.put_total(device, sum(totals))
+
+    def _is_old(self, sim: Sim) -> bool:
+        """Whether a SIM is to be asked for again: until it runs, and once in each cycle for its allowance."""
+        newest = self.ledger.newest(sim.device)
+        return (
+            not sim.runs
+            or sim.total_octets is None
+            or (newest is not None and sim.asked_at < cycle_begin(newest.cycle_start))
+        )
 
     # --- what follows from it ---
 

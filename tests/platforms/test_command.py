@@ -137,6 +137,15 @@ def test_a_refusal_and_an_unsure_stop_are_exit_status_1(account, capsys):
         assert "not known whether it was done" in capsys.readouterr().err
 
 
+def test_an_account_has_the_client_of_its_platform(tmp_path, monkeypatch):
+    monkeypatch.setenv(accounts.SECRET_VARIABLE, "key")
+    file = tmp_path / "platform.toml"
+    clients = {"onelink": "OneLink", "onelink-gateway": "OneLink", "control-center": "Control Center"}
+    for platform, name in clients.items():
+        file.write_text(f'platform = "{platform}"\nurl = "https://x.invalid"\nuser = "u"\n')
+        assert accounts.client(accounts.load(file), file).capabilities.name == name
+
+
 def test_no_secret_is_printed_when_the_platform_refuses_it(account, capsys, monkeypatch):
     monkeypatch.setenv(accounts.SECRET_VARIABLE, "wrong-secret")
     with serving(at_once()) as url:

@@ -74,6 +74,20 @@ def test_a_device_of_another_cycle_is_granted_nothing_and_may_use_its_first_gran
     assert found.granted == {"a": 1_000}
 
 
+def test_a_grant_that_waits_for_a_silent_member_is_withdrawn(store):
+    """Otherwise it would get it with its next report, after another has got the same octets."""
+    now = BEGIN + HOUR
+    for device in "ab":
+        report(store, device, now, 0)
+    share(store, ["a", "b"], pool(100_000, 0), TERMS, START, now)
+    assert store.book.pending("b").grant
+    now += timedelta(hours=31)
+    report(store, "a", now, 0, seq=1)
+    share(store, ["a", "b"], pool(100_000, 0), TERMS, START, now)
+    assert store.book.pending("b") is None
+    assert [each.state.value for each in store.book.given(["b"])] == ["cancelled"]
+
+
 def test_a_platform_that_says_nothing(store):
     with pytest.raises(ValueError, match="does not say"):
         share(store, [], [], TERMS, START, BEGIN)

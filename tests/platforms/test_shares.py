@@ -122,9 +122,12 @@ class Device:
         used, used_at = max(self.figure[0], self.heard[1]), max(self.figure[1], self.heard[2])
         return Member(name, used, used_at, need, offers, silent)
 
-    def order(self, octets):
-        """A new order takes the place of one that was not sent."""
+    def withdraw(self):
+        """Cancels what was not sent."""
         self.orders = [each for each in self.orders if each[0] in self.sent]
+
+    def order(self, octets):
+        self.withdraw()
         self.orders.append((max([self.heard[0], *(counter for counter, _ in self.orders)]) + 1, octets))
 
 
@@ -191,6 +194,9 @@ class PoolMachine(RuleBasedStateMachine):
             device.member(index, need, self.now - device.heard_at > silence * HOUR)
             for index, (device, need) in enumerate(zip(self.devices, needs, strict=True))
         ]
+        for member in members:
+            if member.silent:
+                self.devices[member.name].withdraw()
         for index, octets in divide(TOTAL, 0, members).items():
             self.devices[index].order(octets)
 
@@ -205,4 +211,4 @@ TestPool.settings = settings(max_examples=100, stateful_step_count=40, deadline=
 
 @pytest.mark.proof
 class TestPoolAtLength(PoolMachine.TestCase):
-    settings = settings(max_examples=600, stateful_step_count=60, deadline=None)
+    settings = settings(max_examples=1000, stateful_step_count=50, deadline=None)

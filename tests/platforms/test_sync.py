@@ -140,6 +140,15 @@ def test_what_is_asked_is_as_little_as_possible(store):
     assert world.api.calls == {"25000": 1, "25U03": 1, "23E00": 6}  # two days of three states: none had changed
 
 
+def test_an_allowance_is_asked_for_once_in_a_cycle(store):
+    world = CarrierWorld(start="2026-03-30T09:00:00+08:00")
+    states = []
+    for _ in range(4):
+        states.append(synced(world, store).states)
+        world.run(days=1)
+    assert states == [3, 0, 3, 0]  # the third is April's first
+
+
 def test_a_budget_that_ends_keeps_what_was_answered_and_goes_on_next_time(store):
     world = CarrierWorld()
     world.use(ONE, 2 * MB)
