@@ -16,6 +16,9 @@ class Uart:
     def init(self, **settings):
         self.settings |= settings
 
+    def irq(self, handler, trigger):
+        self.interrupt = handler, trigger
+
 
 class Poll:
     def __init__(self):
@@ -45,12 +48,12 @@ class OldPpp:
         pass
 
 
-def parts(monkeypatch, ppp, wifi=False):
-    station = SimpleNamespace(isconnected=lambda: wifi)
-    network = SimpleNamespace(STA_IF=0, WLAN=lambda which: station)
+def parts(monkeypatch, ppp):
+    network = SimpleNamespace()
     if ppp is not None:
         network.PPP = ppp
     monkeypatch.setitem(sys.modules, "network", network)
+    monkeypatch.setitem(sys.modules, "machine", SimpleNamespace(UART=SimpleNamespace(IRQ_RXIDLE=4096)))
     spec = importlib.util.spec_from_file_location("esp32_ppp", paths.firmware() / "usageguard/hal/esp32_ppp.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -79,7 +82,7 @@ def test_a_socket_is_heard_of_while_it_is_watched(monkeypatch):
     assert poll.of == {}
 
 
-@pytest.mark.parametrize("wifi", [True, False])
-def test_wifi_is_another_route(monkeypatch, wifi):
-    made, _, _ = parts(monkeypatch, Ppp, wifi)
-    assert made.other_route() is wifi
+def test_the_interrupt_is_ours(monkeypatch):
+    made, uart, _ = parts(monkeypatch, Ppp)
+    made.listen("handler")
+    assert uart.interrupt == ("handler", 4096)

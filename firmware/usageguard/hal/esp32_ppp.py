@@ -4,6 +4,7 @@ own take the place of the last two. Loaded for that bearer alone. Not yet run on
 import select
 import socket
 
+import machine
 import network
 
 _TX_OCTETS = 4096  # a whole frame: 1,500 octets, most of which may be escaped, and the one before it
@@ -23,9 +24,9 @@ class Parts:
         self.select = select
         self._poll = poll
 
-    def other_route(self):
-        """Whether Wi-Fi is connected: lwIP gives PPP the default route, and all traffic then goes over the SIM."""
-        return network.WLAN(network.STA_IF).isconnected()
+    def listen(self, handler):
+        """`network.PPP` sets the interrupt itself, each time when it gets the stream: so this comes after that."""
+        self.uart.irq(handler, machine.UART.IRQ_RXIDLE)
 
     def watch(self, socket, events):
         if events:

@@ -36,8 +36,8 @@ class Parts:
         self.uart = hal
         self.socket = self.select = Modules()
 
-    def other_route(self):
-        return False
+    def listen(self, handler):
+        pass
 
     def watch(self, socket, events):
         pass

@@ -86,7 +86,8 @@ class Hal:
 
     def ppp(self):
         """lwIP, for PPP as the bearer: `ppp`, a `network.PPP`; `uart`, its stream; the modules `socket` and `select`;
-        `other_route()`, whether there was a default route before; `watch(socket, events)` has `wait` return too when
+        `listen(handler)` has handler(uart) called when the UART has received something and fallen idle, also while the
+        program computes, until the next `ppp.config(stream=...)`; `watch(socket, events)` has `wait` return too when
         one of the socket's `events` (POLLIN 1, POLLOUT 4) is there, 0: no more. RuntimeError, in one line, where
         MicroPython has no such PPP."""
         raise NotImplementedError

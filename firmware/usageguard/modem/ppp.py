@@ -28,6 +28,8 @@ _HUNG_UP_MS = const(300)
 _TRIES = const(2)
 _ESCAPED = (b"", 2_500, None, 0)  # nothing is sent: +++ has no end of line
 _PROBE = (b"AT\r", 1_000, None, 0)
+# The context's own number: with another some modems open a second one, which is billed apart.
+_DIAL = (b"ATD*99***1#\r", _DIAL_MS, None, 0)  # TS 27.007 10.2.1.1
 _RESUME = (b"ATO\r", 10_000, None, 0)  # V.250 6.3.7
 _HANG_UP = (b"ATH\r", 20_000, None, 0)  # V.250 6.3.6
 _DEACTIVATE = (b"AT+CGACT=0,1\r", 150_000, None, 0)  # TS 27.007 10.1.10
@@ -57,6 +59,18 @@ def over(driver):
             channel.on_urc(b"+CGACT:", self._on_context_state)
             self._talk = channel.pump
             channel.pump = self._pump
+
+        def name_octets(self, host):
+            """A lookup is charged when it is made, as it is our own."""
+            return 0
+
+        def admits_datagram(self, connection, n):
+            """Charges a datagram of `n` octets before it is sent for a connection; whether it may be."""
+            raise NotImplementedError
+
+        def count_datagram(self, connection, n):
+            """Counts one that has arrived for it."""
+            raise NotImplementedError
 
         @property
         def flowing(self):
@@ -171,23 +185,20 @@ def over(driver):
                 self._answered()
                 self._counter_read()
             self.counter_wanted = False
-            if self.kept:
-                self.kept = yield from self._dial()
+            if self.kept:  # and with it the call: LCP begins anew over it
+                self.kept = yield from self._dial(_RESUME)
             yield from super()._go_online()
 
         def _activate(self):
             yield from super().ask((b'AT+CGDCONT=1,"IP","' + self.config.apn.encode() + b'"\r', 1_000, None, 0))
-            if (yield from self._dial()):
+            if (yield from self._dial(_DIAL)):
                 return True
             yield from self._refused()
             return False
 
-        def _dial(self):
-            """Whether the call is up, with an address. Dials the context's own number: with another some modems open a
-            second one, which is billed apart."""
-            if not (yield from self._until(Link.idle, _FREE_MS)):
-                self.link.abandon()
-            if (yield from super().ask((b"ATD*99***1#\r", _DIAL_MS, None, 0))) != OK:
+        def _dial(self, command):
+            """Whether the call is up, with an address."""
+            if not (yield from self._until(Link.idle, _FREE_MS)) or (yield from super().ask(command)) != OK:
                 return False
             self.line = _LEAVING
             self.link.connect()

@@ -1,8 +1,8 @@
 """MicroPython's `network.PPP` on the modem's UART: when it may have the line, and what it says of itself.
 
 It is lwIP's. Transmitting runs on a thread of lwIP's own and takes the UART directly, so no Python may be in between.
-What arrives is taken from the UART by `poll`: here in each step, and, as `network.PPP` has arranged it, by the UART's
-interrupt while the application computes.
+What arrives is taken from the UART by `poll`: in each step, and by the UART's interrupt while the application computes.
+It takes the default route: a Wi-Fi connection beside it would get no traffic but that of its own network.
 """
 
 from usageguard.compat import const
@@ -20,27 +20,22 @@ class Link:
     WINDOW = 5_760
 
     def __init__(self, hal):
-        self._hal = hal
         self._parts = parts = hal.ppp()
         self._ppp = parts.ppp
         self.watch = parts.watch
+        self._heard = self._input  # bound once
         self.octets = 0
 
     def connect(self):
         """Begins LCP as the client. `status` must be 0."""
-        if self._parts.other_route():
-            self._hal.event("ppp-takes-default-route")
         self._ppp.config(stream=self._parts.uart)
         self._ppp.connect()
+        self._parts.listen(self._heard)
 
     def disconnect(self):
         """Ends LCP, or forgets what has failed; `status` becomes 0."""
         if self._ppp.status() != _INACTIVE:
             self._ppp.disconnect()
-
-    def abandon(self):
-        """After `disconnect`: LCP's peer does not answer, and the modem has hung up."""
-        self._hal.event("ppp-abandoned", self._ppp.status())
 
     def suspend(self):
         """Leaves the line: what lwIP transmits is dropped."""
@@ -48,6 +43,10 @@ class Link:
 
     def resume(self):
         self._ppp.config(stream=self._parts.uart)
+        self._parts.listen(self._heard)
+
+    def _input(self, uart):
+        self.poll()
 
     def poll(self):
         """Gives lwIP what the line has brought; how many octets. HOT."""

@@ -67,19 +67,23 @@ def look_up(connection, host):
         ident = modem.hal.random(2)
         asked = question(host, ident[0] << 8 | ident[1])
         socket.connect((modem.link.dns(), _PORT))
-        for attempt in range(_TRIES):
-            if attempt:  # the price has one
-                modem.listener.abandoned(connection, len(asked))
+        for _ in range(_TRIES):
+            while not modem.flowing and connection.state == OPENING:
+                yield from connection.pause(_POLL_MS)
+            if not modem.admits_datagram(connection, len(asked)):
+                break
             socket.write(asked)
             due = Deadline()
             due.set(modem.now, _LOOKUP_MS)
             while connection.state == OPENING and not due.due(modem.now):
                 got = bytearray(_OCTETS)
                 n = socket.readinto(got)
-                found = answer(got[:n], asked) if n else None
-                if found:
-                    modem.name_found((found[0] or "").encode(), found[1])
-                    return found[0]
+                if n:
+                    modem.count_datagram(connection, n)
+                    found = answer(got[:n], asked)
+                    if found:
+                        names.answered(found[0], found[1], modem.now)
+                        return found[0]
                 yield from connection.pause(_POLL_MS)
             if connection.state != OPENING:
                 break

@@ -9,7 +9,8 @@ charged: of that eighth, what was sent again is the error.
 from usageguard.compat import const
 from usageguard.modem.ppp import over
 
-_LONGEST = const(4_194_304)  # octets between readings
+_LEAST = const(65_536)  # octets between readings
+_LONGEST = const(4_194_304)
 
 
 def driver_over(driver):
@@ -18,10 +19,16 @@ def driver_over(driver):
     class Paced(over(driver)):
         least = 0
 
+        def admits_datagram(self, connection, n):
+            return self.listener.admission.transfer(connection.traffic_class, False, n)
+
+        def count_datagram(self, connection, n):
+            self.listener.admission.received(connection.traffic_class, False, n)
+
         def _counter_read(self):
             super()._counter_read()
             admission, policy = self.listener.admission, self.listener.policy
-            self.least = self.least or admission.window_octets
+            self.least = self.least or min(_LEAST, 16 * admission.window_octets)
             left = policy.next_mark.diff(admission.used)
             admission.window_octets = max(self.least, min(_LONGEST, left >> 3))
 

@@ -128,6 +128,7 @@ class UART(io.IOBase):
     """The line to the tty that `--uart` names. Baud rate and buffer sizes have no effect on a pseudo-terminal."""
 
     RTS, CTS = 1, 2
+    IRQ_RXIDLE = 4096
     _GET_FILENO = 10  # stream requests of py/stream.h
     _POLL = 3
 
@@ -137,6 +138,9 @@ class UART(io.IOBase):
 
     def init(self, **_):
         pass
+
+    def irq(self, handler, trigger):
+        """There is no interrupt: whoever waits polls."""
 
     def ioctl(self, op, arg):
         if op == self._GET_FILENO:

@@ -9,7 +9,6 @@ those of `host_tools/sim/lwip.py`. As far as the firmware uses it.
 import io
 import os
 
-STA_IF = 0
 AF_INET, SOCK_STREAM, SOCK_DGRAM = 2, 1, 2
 _DATA, _END, _ERROR = 1, 2, 3
 _POLL, _CLOSE = 3, 4  # stream requests of py/stream.h
@@ -22,14 +21,6 @@ def _request(what, arg=0, payload=b""):
     _link.write(bytes((what, len(payload) & 255, len(payload) >> 8)) + arg.to_bytes(4, "little") + payload)
     n = int.from_bytes(_link.read(2), "little")
     return _link.read(n) if n else b""
-
-
-class WLAN:
-    def __init__(self, which):
-        pass
-
-    def isconnected(self):
-        return False
 
 
 class PPP:

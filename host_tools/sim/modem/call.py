@@ -43,6 +43,16 @@ class Call(Part):
         return self._link is not None
 
     @property
+    def up(self) -> bool:
+        """Whether IP passes."""
+        return self._link is not None and self._link.up
+
+    @property
+    def peer(self) -> str:
+        """The host's address, once IP passes."""
+        return self._link.peer if self._link is not None else ""
+
+    @property
     def _online(self) -> bool:
         """Whether the line is in the call's data mode."""
         return self._link is not None and self.port.streaming

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -170,6 +171,49 @@ class TestChat:
         finally:
             os.close(fd)
         assert done.returncode == 0
+
+
+class TestPpp:
+    """ppp's chat dials; then slirp, which here is a client that has no address, has the line."""
+
+    def test_a_call(self, server: PtyModem) -> None:
+        chat, slirp = need("chat", "ppp"), need("slirp-fullbolt", "slirp")
+        fd = os.open(server.path, os.O_RDWR | os.O_NOCTTY)
+        try:
+            script = ["ABORT", "NO CARRIER", "TIMEOUT", "10", "", "ATE0", "OK", "ATD*99#", "CONNECT"]
+            subprocess.run([chat, "-v", "-s", *script], stdin=fd, stdout=fd, timeout=60, check=True)
+            client = subprocess.Popen([slirp, "-P"], stdin=fd, stdout=fd, stderr=subprocess.DEVNULL)
+            try:
+                assert soon(lambda: server.modem.call.up)
+                context = server.modem.data.contexts[1]
+                assert server.modem.call.peer == context.ip
+            finally:
+                client.terminate()
+                client.wait(10)
+        finally:
+            os.close(fd)
+
+    def test_pppd(self, server: PtyModem) -> None:
+        pppd = need("pppd", "ppp")
+        if not os.path.exists("/dev/ppp"):
+            pytest.skip("pppd wants /dev/ppp, which this kernel does not have")
+        options = ["nodetach", "noauth", "local", "nodefaultroute", "usepeerdns", "maxfail", "1"]
+        dial = f"{need('chat', 'ppp')} -v '' ATE0 OK ATD*99# CONNECT"
+        client = subprocess.Popen([pppd, server.path, "115200", *options, "connect", dial], stdout=subprocess.DEVNULL)
+        try:
+            assert soon(lambda: server.modem.call.up)
+            assert server.modem.call.peer == server.modem.data.contexts[1].ip
+        finally:
+            client.terminate()
+            client.wait(20)
+
+
+def soon(condition: Callable[[], bool]) -> bool:
+    """Whether it holds within 20 s."""
+    end = time.monotonic() + 20
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
 
 
 def python_env() -> dict[str, str]:
