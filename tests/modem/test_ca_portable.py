@@ -3,6 +3,7 @@
 from usageguard.modem.ca import Ca
 from usageguard.modem.ca_connection import BARE, NUMBERED
 from usageguard.modem.connection import (
+    ECONNRESET,
     ENETDOWN,
     ETIMEDOUT,
     FAILED,
@@ -257,6 +258,13 @@ def test_lost_answer_to_a_read_is_charged_as_what_was_asked_for():
     run(connection.modem, port, 7000)
     assert (connection.state, connection.errno) == (FAILED, ETIMEDOUT)
     assert (listener.octets, listener.perhaps) == (900, 559)
+    for answer in (b"\r\nOK\r\n\r\n+CARECV: 1,x\r\n", b"\r\n+CARECV: x,abc\r\n\r\nOK\r\n"):
+        connection, port, listener = opened()
+        port.answers = ((b"AT+CARECV=", answer),)
+        port.say(b"\r\n+CADATAIND: 2\r\n")
+        run(connection.modem, port, 1000)
+        assert (connection.state, connection.errno) == (FAILED, ECONNRESET), answer
+        assert listener.octets + listener.perhaps == 1_459, answer
 
 
 def test_unread_payload_that_the_modem_does_not_tell_is_what_it_may_hold():

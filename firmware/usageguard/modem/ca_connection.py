@@ -85,7 +85,8 @@ class CaConnection(AheadConnection):
 
     def _was_read(self, channel):
         lost = self._asked - self._arrived
-        if channel.result == TIMEOUT and lost:
+        untold = channel.result == TIMEOUT or (channel.result == OK and channel.number(0) < 0)
+        if untold and lost:
             self.modem.listener.abandoned(self, lost)  # an answer that was lost may have had as much
         AheadConnection._was_read(self, channel)  # on MicroPython super() allocates
 

@@ -24,6 +24,7 @@ from host_tools.sim.modem.serial_port import SerialPort
 
 Ms = Annotated[int, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+_PROMPTS = (b">", b"@")
 
 
 class Target(Protocol):
@@ -94,6 +95,27 @@ class ResponseLost(CommandFault, frozen=True, kw_only=True, tag="response_lost")
 
     def response(self, modem: Target, out: bytes) -> bytes:
         return b""
+
+
+class ResultLate(CommandFault, frozen=True, kw_only=True, tag="result_late"):
+    """Is executed; what follows its prompt, if it has one, comes `ms` later, whatever the modem does then."""
+
+    ms: Ms
+
+    def response(self, modem: Target, out: bytes) -> bytes:
+        if out.strip() in _PROMPTS:
+            modem.faults.go_on(self)
+            return out
+        modem.port.after(self.ms, modem.port.write, out)
+        return b""
+
+
+class ResultFirst(CommandFault, frozen=True, kw_only=True, tag="result_first"):
+    """The final result comes before the information."""
+
+    def response(self, modem: Target, out: bytes) -> bytes:
+        at = out.rfind(b"\r\n", 0, -2)  # a result has a line end in front and one behind
+        return out[at:] + out[:at] if at > 0 else out
 
 
 class Answer(CommandFault, frozen=True, kw_only=True, tag="answer"):
@@ -373,10 +395,10 @@ class SimLocked(Fault, frozen=True, kw_only=True, tag="sim_locked"):
 
 
 AnyFault = (
-    Slow | Unanswered | ResponseLost | Answer | HangOn | RebootOn | UrcBefore | UrcInside | StallInside
-    | SendFail | UrcLost | UrcSplit | Urc | Garbage | Reboot | Hang | BrownOut | EchoOn | HalfOpen | DeadSession
-    | CounterJump | CounterReset | NoCoverage | OperatorGone | StuckRegistration | Signal | NetworkTime | SimOut
-    | SimFaulty | SimLocked
+    Slow | Unanswered | ResponseLost | ResultLate | ResultFirst | Answer | HangOn | RebootOn | UrcBefore | UrcInside
+    | StallInside | SendFail | UrcLost | UrcSplit | Urc | Garbage | Reboot | Hang | BrownOut | EchoOn | HalfOpen
+    | DeadSession | CounterJump | CounterReset | NoCoverage | OperatorGone | StuckRegistration | Signal | NetworkTime
+    | SimOut | SimFaulty | SimLocked
 )  # fmt: skip
 """What a scenario's `[[fault]]` may hold, for `msgspec.convert`."""
 
@@ -427,6 +449,11 @@ class Faults:
         self._running = None
         self.armed = bool(self._commands or self._urcs)
         return fault.response(self._modem, out)
+
+    def go_on(self, fault: CommandFault) -> None:
+        """The running command has more to say, which is the fault's too."""
+        self._running = fault
+        self.armed = True
 
     def takes_urc(self, line: str) -> bool:
         """Whether a fault takes the URC's place."""

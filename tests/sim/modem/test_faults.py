@@ -31,6 +31,33 @@ def test_response_lost_but_executed(rig):
     assert rig.send("AT+CFUN?") == "\r\n+CFUN: 4\r\n\r\nOK\r\n"
 
 
+def test_result_late(rig):
+    """As of an EC20: a send's result comes behind the prompt of the next one."""
+    rig.online()
+    rig.open()
+    inject(rig, "result_late", command="+QISEND=*", ms=2000)
+    rig.write(b"AT+QISEND=0,3\r")
+    assert rig.run(0.1) == "\r\n> "
+    rig.write(b"one")
+    assert rig.run(1) == ""
+    rig.write(b"AT+QISEND=0,3\r")
+    assert rig.run(0.1) == "\r\n> "
+    assert rig.run(2) == "\r\nSEND OK\r\n"
+    rig.write(b"two")
+    assert rig.run(0.1) == "\r\nSEND OK\r\n"
+    inject(rig, "result_late", command="+CGMM", ms=500)
+    rig.write(b"AT+CGMM\r")
+    assert rig.run(0.4) == ""
+    assert rig.run(0.2) == "\r\nEC200U\r\n\r\nOK\r\n"
+
+
+def test_result_first(rig):
+    inject(rig, "result_first", command="+CGMM")
+    assert rig.send("AT+CGMM") + rig.run(0.1) == "\r\nOK\r\n\r\nEC200U\r\n"
+    inject(rig, "result_first", command="+CFUN=1")
+    assert rig.send("AT+CFUN=1") == "\r\nOK\r\n"
+
+
 def test_answer(rig):
     inject(rig, "answer", command="+cpin?", count=2, lines=["+CPIN: NOT READY"], final="OK")
     for _ in range(2):
