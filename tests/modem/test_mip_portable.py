@@ -494,6 +494,8 @@ def test_lines_of_connections_that_do_not_exist():
         b'+MIPURC: "rtcp",',
         b'+MIPURC: "drop",9,4',
         b'+MIPURC: "disconn",7,1',
+        b'+MIPURC: "ack",0,700',  # TCP 3.20
+        b'+MIPURC: "state",0,1',
         b"+MIPOPEN: 5,0",
         b"+MIPOPEN: x",
         b"+CME ERROR: 559",

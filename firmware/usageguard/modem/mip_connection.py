@@ -26,7 +26,7 @@ _PARAMETER = const(50)  # to a mode that it does not know
 _UNKNOWN = const(550)
 _TIMED_OUT = const(558)
 _MOST = const(65_535)  # octets that can arrive at once
-# The second octet of the names of an event: rtcp, rudp, drop, disconn.
+# The second octet of the names of an event: rtcp, rudp, drop, disconn. Others, as ack and state, tell of no payload.
 _U = const(117)
 _R = const(114)
 _I = const(105)
@@ -56,6 +56,8 @@ class MipConnection(BufferedConnection):
 
     def told(self, line, length, octets):
         """An event of the connection; so many octets have arrived. HOT."""
+        if line[10] not in b"rd":
+            return
         kind = line[11]
         if kind == _I:  # disconn
             self.closed_by_peer()

@@ -138,11 +138,12 @@ class General(Part):
 
     @command("+CFUN", WRITE)
     def _set_function(self, args: tuple[str, ...]) -> Reply:
-        function = self.port.integer(args, 0, 0, 4)
+        reset = self.profile.power.reset_function
+        function = self.port.integer(args, 0, 0, reset or 4)
         restart = self.port.integer(args, 1, 0, 1, 0)
-        if function not in (0, 1, 4) or (restart and function != 1):
+        if function not in (0, 1, 4, reset) or (restart and function != 1):
             raise self.port.bad_parameter()
-        if restart:
+        if restart or function == reset != 0:
             self.port.after(self.profile.rate_change_ms, self._power.reboot)
             return None
         radio, card_reader = self._radio, self._card_reader

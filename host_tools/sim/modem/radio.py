@@ -35,6 +35,7 @@ class Radio(Part):
         Setting("+CREG", "(0-3)", "0", "TS 27.007 7.2", "profile"),
         Setting("+CGREG", "(0-3)", "0", "TS 27.007 10.1.20", "profile"),
         Setting("+CEREG", "(0-3)", "0", "TS 27.007 10.1.22", "profile"),
+        Setting("+CEDRXS", "(0-3),(4,5),(any),(any)", "0,4", "TS 27.007 7.40", "auto"),
         Setting("+WS46", "(12,28,30)", "30", "TS 27.007 5.9", "auto"),
         Setting("+CPSMS", "(0-2),(any),(any),(any),(any)", '0,,,"01011111","00000001"', "TS 27.007 7.38", "auto"),
     )

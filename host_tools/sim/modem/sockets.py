@@ -105,6 +105,9 @@ class Sockets(Part, Generic[S]):
     """`sockets` by their number. A dialect declares its commands in a subclass, and in the methods under "what happens"
     tells the host."""
 
+    most_datagrams: int | None = None
+    """How many wait at most for one socket, where not only their octets count."""
+
     def __init__(self, port: Port, rng: random.Random) -> None:
         super().__init__(port)
         self.sockets: dict[int, S] = {}
@@ -124,7 +127,7 @@ class Sockets(Part, Generic[S]):
         """Payload can be read."""
 
     def dropped(self, socket: S, octets: int) -> None:
-        """A datagram of so many octets found the receive buffer full."""
+        """A datagram of so many octets found the receive buffer full, of octets or of datagrams."""
 
     def peer_closed(self, socket: S) -> None:
         """The peer has ended a connected socket."""
@@ -297,7 +300,8 @@ class Sockets(Part, Generic[S]):
     def _datagram(self, socket: S, data: bytes, source: Address) -> None:
         if not socket.any_peer and source != socket.remote:
             return
-        if socket.unread + len(data) > self.profile.sockets.receive_octets:
+        full = self.most_datagrams is not None and len(socket.datagrams) >= self.most_datagrams
+        if full or socket.unread + len(data) > self.profile.sockets.receive_octets:
             self.dropped(socket, len(data))
             return
         socket.datagrams.append((data, source))

@@ -51,6 +51,7 @@ class Links(Sockets[Link]):
         Setting("+CIPMODE", "(0,1)", "0", "A76: AT+CIPMODE"),
         Setting("+CIPHEAD", "(0,1)", "1", "A76: AT+CIPHEAD"),
         Setting("+CIPSRIP", "(0,1)", "1", "A76: AT+CIPSRIP"),
+        Setting("+CSCLK", "(0-2)", "0", "A76: AT+CSCLK"),
         Setting("+CTCPKA", "(0,1),(1-120),(1-10),(0,1)", "0,120,9,1", "A76: AT+CTCPKA"),
     )
 

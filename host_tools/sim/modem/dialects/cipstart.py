@@ -368,6 +368,14 @@ class Commands(Part):
     def _ccid(self, args: tuple[str, ...]) -> Reply:
         return self._iccid(False)
 
+    @command("+ECSIMSLEEP", WRITE, test="(0,1)", manual="lpac 397")
+    def _card_sleep(self, args: tuple[str, ...]) -> Reply:
+        """Whether the card sleeps between commands: no command finds it asleep here."""
+        if self.profile.quirks["iccid"] != "+ICCID":  # of Luat's alone
+            raise AtError
+        self.port.integer(args, 0, 0, 1)
+        return None
+
     @command("+ICCID", EXEC, manual="AD air720")
     def _luat_iccid(self, args: tuple[str, ...]) -> Reply:
         return f"+ICCID: {self._iccid(True)}"

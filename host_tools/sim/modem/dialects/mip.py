@@ -25,16 +25,17 @@ NOT_IN_USE, IN_USE, NOT_CONNECTED = 551, 552, 553  # UG 5
 NOT_WRITTEN, NO_SESSION, NO_NAME = 560, 570, 580
 _INLINE_OCTETS = 1_460  # UG 3.5
 _PUSH_OCTETS = 1_460
+_KEEP_ALIVE = (0, 90, 75, 3)  # UG 3.2
 
 
 class MipSocket(Socket):
-    """One <connect_id>. `told`: octets whose arrival was reported."""
+    """One <connect_id>. `told`: octets whose arrival was reported; `acked`: whose acknowledgement was."""
 
     ended = False  # by the peer, which is told behind the payload that is pushed
 
     def __init__(self, number: int, context: Context, *, tcp: bool, mode: int, local_port: int, host: str) -> None:
         super().__init__(number, context, tcp=tcp, local_port=local_port)
-        self.mode, self.host, self.told = mode, host, 0
+        self.mode, self.host, self.told, self.acked = mode, host, 0, 0
 
 
 class MipSockets(Sockets[MipSocket]):
@@ -43,11 +44,14 @@ class MipSockets(Sockets[MipSocket]):
     A server is not offered (it is the MR880A's), nor transparent mode.
     """
 
+    most_datagrams = 256  # UG 3.6
+
     def __init__(self, port: Port, standard: Standard, rng: random.Random) -> None:
         super().__init__(port, rng)
         self._data = standard.data
         self._card_reader = standard.card_reader
         self._options: dict[str, list[tuple[int, ...]]] = {}
+        self._alive: list[tuple[int, ...]] = []
         self._pushes = Pushes(port, self._push)
         self._called = False  # AT+MIPCALL=1, or the modem by itself
         self._booted = False
@@ -55,6 +59,7 @@ class MipSockets(Sockets[MipSocket]):
 
     def start(self) -> None:
         self._options = {name: [default] * self.profile.sockets.count for name, (default, _) in _OPTIONS.items()}
+        self._alive = [_KEEP_ALIVE] * self.profile.sockets.count
         self._called = self._booted = False
         self._pushes.start()
 
@@ -191,6 +196,8 @@ class MipSockets(Sockets[MipSocket]):
 
     def opened(self, socket: MipSocket, failure: Failure | None) -> None:
         if failure is None:
+            if socket.connection is not None and self._options["ackmode"][socket.number][0]:
+                socket.connection.on_acked = lambda: self._tell_acked(socket)
             self.port.urc(f"+MIPOPEN: {socket.number},0")
             return
         self.forget(socket)
@@ -199,6 +206,36 @@ class MipSockets(Sockets[MipSocket]):
             self.port.urc(f"+CME ERROR: {code}")
         else:
             self.port.urc(f"+MIPOPEN: {socket.number},{code}")
+
+    def _tell_acked(self, socket: MipSocket) -> None:
+        """UG 3.1, 3.20: "ackmode"."""
+        acked = socket.sent - socket.unacked
+        fresh, socket.acked = acked - socket.acked, acked
+        if fresh > 0:
+            self.port.urc(f'+MIPURC: "ack",{socket.number},{fresh}')
+
+    @command("+MIPTKA", READ, test="(0-{sockets.last}),(0,1),(30-7200),(30-600),(1-9)", manual="UG 3.2")
+    def _keep_alives(self, args: tuple[str, ...]) -> Reply:
+        return [self._shown_keep_alive(number) for number in range(self.profile.sockets.count)]
+
+    @command("+MIPTKA", WRITE)
+    def _keep_alive(self, args: tuple[str, ...]) -> Reply:
+        """Keeps what is set; no probe is sent."""
+        number = self._number(args)
+        if len(args) == 1:
+            return self._shown_keep_alive(number)
+        limits = ((0, 1), (30, 7200), (30, 600), (1, 9))
+        if len(args) > 1 + len(limits):
+            raise self.port.bad_parameter()
+        self._alive[number] = tuple(
+            self.port.integer(args, 1 + i, low, high, old)
+            for i, ((low, high), old) in enumerate(zip(limits, self._alive[number], strict=True))
+        )
+        return None
+
+    def _shown_keep_alive(self, number: int) -> str:
+        on, *timing = self._alive[number]
+        return f"+MIPTKA: {number},{on}" + "".join(f",{each}" for each in timing if on)
 
     def _socket(self, args: tuple[str, ...]) -> MipSocket:
         socket = self.sockets.get(self._number(args))

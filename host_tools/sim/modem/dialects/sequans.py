@@ -10,6 +10,7 @@ from host_tools.sim.modem.command import Part, command
 from host_tools.sim.modem.data import UP, Context, Data
 from host_tools.sim.modem.dialect import Dialect, Standard
 from host_tools.sim.modem.errors import CmeError
+from host_tools.sim.modem.nvm import Setting
 from host_tools.sim.modem.parser import EXEC, READ, WRITE
 from host_tools.sim.modem.port import NO_CARRIER, PENDING, Port, Power, Reply
 from host_tools.sim.modem.profile import Quirk
@@ -24,6 +25,8 @@ _CONNECT_100MS = 600
 
 class Commands(Part):
     """What Sequans adds to 3GPP's commands for card and power."""
+
+    settings = (Setting("+SQNEDRX", "(0-3),(4,5),(any),(any)", "0,4", "AT+SQNEDRX", "auto"),)
 
     def __init__(self, port: Port, standard: Standard, power: Power) -> None:
         super().__init__(port)

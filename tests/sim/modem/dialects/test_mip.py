@@ -146,6 +146,34 @@ def test_modem_without_a_cache_pushes():
     assert rig.exchange(1, b"one") + rig.run(1) == '\r\nOK\r\n\r\n+MIPURC: "rudp",1,3,ONE\r\n'
 
 
+def test_acknowledgements_are_told_where_wanted(rig):
+    """UG 3.1, 3.20."""
+    rig.send('AT+MIPCFG="ackmode",0,1')
+    rig.open()
+    rig.exchange(0, request(700, 1))
+    assert '\r\n+MIPURC: "ack",0,700\r\n' in rig.run(1)
+
+
+def test_keep_alive(rig):
+    """UG 3.2: off from the factory; the timing is not shown then."""
+    assert rig.send("AT+MIPTKA=0") == "\r\n+MIPTKA: 0,0\r\n\r\nOK\r\n"
+    assert rig.send("AT+MIPTKA=0,1") == "\r\nOK\r\n"
+    assert rig.send("AT+MIPTKA?").startswith("\r\n+MIPTKA: 0,1,90,75,3\r\n+MIPTKA: 1,0\r\n")
+    assert rig.send("AT+MIPTKA=0,1,29") == "\r\n+CME ERROR: 50\r\n"
+
+
+def test_more_datagrams_than_are_kept_are_dropped(rig):
+    """UG 3.6: 256, however short."""
+    rig.internet.add_host("udp.example", UdpHandlerHost(lambda payload, *_: payload), "203.0.113.50")
+    rig.open(1, "UDP", "udp.example", 5683, 3)
+    said = ""
+    for _ in range(258):
+        rig.exchange(1, b"x")
+        said += rig.run(0.2)
+    assert said.count('+MIPURC: "drop",1,1\r\n') == 2
+    assert rig.send("AT+MIPRD=1") == "\r\n+MIPRD: 1,256\r\n\r\nOK\r\n"
+
+
 def test_data_in_the_command(rig):
     rig.open()
     assert rig.send('AT+MIPSEND=0,5,"hello"') == "\r\n+MIPSEND: 0,5\r\n\r\nOK\r\n"
