@@ -106,7 +106,7 @@ def _member(
     now: datetime,
 ) -> Member:
     cycle_id, begin = day_number(start), cycle_begin(start)
-    first = Offer(terms.first_grant_octets, _WHOLE_CYCLE, begin)
+    first = Offer(terms.first_grant_octets, _WHOLE_CYCLE, begin, confirmed=True)
     used, used_at = (figure.octets, figure.as_of) if figure else (0, begin)
     if latest is None or latest.report.cycle_id != cycle_id:
         return Member(device, used, used_at, 0, (first,), silent=True)
@@ -118,7 +118,8 @@ def _member(
     for at, order in confirmed + later:
         assert order.grant is not None
         octets = order.grant.granted_octets if order.grant.pool_octets else 0
-        offers.append(Offer(octets, timedelta(seconds=order.grant.valid_s), max(at, latest.received_at)))
+        valid = timedelta(seconds=order.grant.valid_s)
+        offers.append(Offer(octets, valid, max(at, latest.received_at), confirmed=order.counter <= report.counter))
     if latest.path == "coap":  # a short message may be of any time before
         used_at = max(used_at, latest.received_at - SKEW)
     used = max(used, report.cycle_rated_octets)

@@ -2,9 +2,10 @@
 
 A member may use what it was granted for the whole cycle, while the grant is valid: from the answer that brings it on.
 Answers are lost, come late and come twice, and so do reports. So what counts as given away is the most that a member
-may believe it has; a grant that was lowered counts in full until the member has confirmed the lower one. A grant that
-has ended counts in full until a figure of a later time says what was used of it: that of the carrier, or of a report
-that the member made after the end.
+may believe it has; a grant that was lowered counts in full until the member has confirmed the lower one. One that was
+sent and not confirmed may reach the member again, whenever that reports, so it counts as long as it stands. A confirmed
+grant that has ended counts in full until a figure of a later time says what was used of it: that of the carrier, or of
+a report that the member made after the end.
 """
 
 from __future__ import annotations
@@ -18,15 +19,21 @@ SKEW = timedelta(minutes=5)  # between the clocks of a device and of the collect
 
 @dataclass(frozen=True)
 class Offer:
-    """A grant that was given to a member and may have reached it. `last_sent`: no answer after it brought the grant."""
+    """A grant that was given to a member and may have reached it. `last_sent`: no answer after it brought the grant,
+    once it is `confirmed`."""
 
     octets: int
     valid: timedelta
     last_sent: datetime
+    confirmed: bool
 
     @property
     def ends(self) -> datetime:
         return self.last_sent + self.valid + SKEW
+
+    def stands(self, until: datetime) -> bool:
+        """Whether something may be used of it after a moment."""
+        return not self.confirmed or self.ends > until
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Member:
     @property
     def committed(self) -> int:
         """The most that it may have used by the cycle's end without another grant."""
-        return max([self.used, *(offer.octets for offer in self.offers if offer.ends > self.used_at)])
+        return max([self.used, *(offer.octets for offer in self.offers if offer.stands(self.used_at))])
 
 
 def divide(total: int, others: int, members: Iterable[Member]) -> dict[str, int]:

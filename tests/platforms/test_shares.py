@@ -35,8 +35,8 @@ def member(name, used=0, need=100, offers=(), silent=False, used_at=START):
     return Member(name, used, used_at, need, tuple(offers), silent)
 
 
-def offer(octets, at=START):
-    return Offer(octets, VALID, at)
+def offer(octets, at=START, confirmed=True):
+    return Offer(octets, VALID, at, confirmed)
 
 
 def test_a_need_is_met_where_there_is_enough_and_shared_where_not():
@@ -67,6 +67,12 @@ def test_a_silent_member_gives_its_share_back_when_it_is_known_what_it_used():
     known = member("a", used=60, offers=[offer(800)], silent=True, used_at=after)
     assert divide(1_000, 0, [known, member("b", need=500)]) == {"b": 500}
     assert divide(1_000, 0, [known, member("b", need=999)]) == {"b": 940}
+
+
+def test_a_grant_that_was_not_confirmed_may_come_again():
+    after = START + VALID + HOUR
+    silent = member("a", used=60, offers=[offer(800, confirmed=False)], silent=True, used_at=after)
+    assert divide(1_000, 0, [silent, member("b", need=500)]) == {"b": 200}
 
 
 def test_a_pool_that_is_overdrawn_grants_nothing_more():
@@ -118,7 +124,9 @@ class Device:
     def member(self, name, need, silent):
         confirmed = [order for order in self.orders if order[0] <= self.heard[0]][-1:]
         later = [order for order in self.orders if order[0] > self.heard[0] and order[0] in self.sent]
-        offers = tuple(Offer(octets, VALID, self.sent[counter]) for counter, octets in confirmed + later)
+        offers = tuple(
+            Offer(octets, VALID, self.sent[counter], counter <= self.heard[0]) for counter, octets in confirmed + later
+        )
         used, used_at = max(self.figure[0], self.heard[1]), max(self.figure[1], self.heard[2])
         return Member(name, used, used_at, need, offers, silent)
 
