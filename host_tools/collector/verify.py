@@ -32,7 +32,10 @@ FIELDS_WITHOUT_ORDERS = 15
 FIELDS_WITHOUT_LIFE = 18
 _VERSION_OF_LIVES = 2
 # How many fields there are, by version: from 2 on a routine report, and full ones; in 3 the shorter one is for SMS.
-_FIELDS = {1: (FIELDS_WITHOUT_ORDERS, FIELDS_WITHOUT_LIFE), 2: (18, 19, 20), 3: (18, 20, 28)}
+_FIELDS = {1: (FIELDS_WITHOUT_ORDERS, FIELDS_WITHOUT_LIFE), 2: (18, 19, 20), 3: (18, 20, 21, 28, 29)}
+_CAUSE = 20
+_WITHOUT_CAUSE = (20, 28)
+"""How many fields there are where the cause is not told: by a short message, or version 2, and by a full report."""
 _LIFE_ID_OCTETS = 4
 _SIM_OCTETS = 4
 _LIVES = 8  # how many of a device's newest life ids are tried; each costs a MAC
@@ -89,6 +92,7 @@ class Report(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen
     cost_fen: U32 = 0
     life_id: Annotated[bytes, msgspec.Meta(max_length=_LIFE_ID_OCTETS)] = b""
     sim: bytes = b""
+    cause: Annotated[int, msgspec.Meta(ge=-1, lt=24)] = -1
     packets: U32 = -1
     sessions: U16 = -1
     registration: Evidence = -1
@@ -184,12 +188,15 @@ def decode_report(payload: bytes) -> Report:
     """Decodes a report from its CBOR array. Raises MalformedError when it is not a report."""
     try:
         fields = cbor2.loads(payload)
+        count = len(fields) if isinstance(fields, list) else 0
+        if count in _WITHOUT_CAUSE:
+            fields.insert(_CAUSE, -1)
         report = msgspec.convert(fields, Report)
     except (cbor2.CBORError, msgspec.ValidationError) as error:
         raise MalformedError(f"not a report: {error}") from None
-    if len(fields) not in _FIELDS[report.version]:
-        raise MalformedError(f"not a report: it has {len(fields)} fields")
-    has_life = len(fields) > FIELDS_WITHOUT_LIFE
+    if count not in _FIELDS[report.version]:
+        raise MalformedError(f"not a report: it has {count} fields")
+    has_life = count > FIELDS_WITHOUT_LIFE
     if len(report.life_id) != has_life * _LIFE_ID_OCTETS or len(report.sim) not in (0, _SIM_OCTETS):
         raise MalformedError("not a report: its ids are of another length")
     return report

@@ -51,10 +51,16 @@ def run(given: Source, config: Path | None, console: Console) -> dict[str, Any]:
     """Judges by that source, and prints the verdicts; returns them."""
     settings = _config(config) if config else None
     now = datetime.now(UTC)
-    evidence, heads = _of_database(given, settings, now) if given.device else _of_console(given, settings, console)
+    told = 0
+    if given.device:
+        evidence, heads, told = _of_database(given, settings, now)
+    else:
+        evidence, heads = _of_console(given, settings, console)
     from usageguard.diagnose.causes import diagnose
 
     verdicts = diagnose(evidence)
+    if told > 0:
+        verdicts = known.with_told(verdicts, told)
     rows = [(name, Text(text)) for name, text in heads]
     for verdict in verdicts:
         rows.append((verdict.name, Text(_evidence(verdict))))
@@ -71,7 +77,7 @@ def _config(path: Path) -> Any:
     return package.settings(path).config
 
 
-def _of_database(given: Source, config: Any, now: datetime) -> tuple[Evidence, list[tuple[str, str]]]:
+def _of_database(given: Source, config: Any, now: datetime) -> tuple[Evidence, list[tuple[str, str]], int]:
     from host_tools.collector.database_file import opened
 
     with opened(given.db) as store:
@@ -83,7 +89,7 @@ def _of_database(given: Source, config: Any, now: datetime) -> tuple[Evidence, l
     evidence = known.of_reports(newest, full.report if full else None, config, now)
     hours = (now - newest.received_at).total_seconds() / 3600
     said = f"{newest.received_at:%Y-%m-%d %H:%M} UTC by {newest.path}, {hours:.1f} h ago"
-    return evidence, [("device", given.device), ("last report", said)]
+    return evidence, [("device", given.device), ("last report", said)], newest.report.cause
 
 
 def _of_console(given: Source, config: Any, console: Console) -> tuple[Evidence, list[tuple[str, str]]]:

@@ -10,7 +10,7 @@ from host_tools.collector.store import Received
 from host_tools.collector.verify import Report
 
 if TYPE_CHECKING:
-    from usageguard.diagnose.causes import Evidence
+    from usageguard.diagnose.causes import Evidence, Verdict
 
 _MODEM = ("registration", "reject_cause", "cme", "rsrp")  # of a report and of a status
 _SHORT_MESSAGE = "sms"
@@ -77,6 +77,20 @@ def of_status(status: dict[str, Any], config: Any, settled: bool) -> Evidence:
     if isinstance(status.get("granted_octets"), int):
         found.pool_left = max(0, status["granted_octets"] - rated)
     return found
+
+
+def with_told(verdicts: list[Verdict], cause: int) -> list[Verdict]:
+    """The verdicts, with that which the device has reported, by its plan and by what its modem told then."""
+    from usageguard.diagnose.causes import Verdict
+
+    for each in verdicts:
+        alike = [each.cause, *each.others]
+        if cause in alike:
+            alike.remove(cause)
+            each.cause, each.others = cause, tuple(alike)
+            return verdicts
+    told: Any = Verdict(cause, 0, "the device said so")
+    return sorted([*verdicts, told], key=lambda each: each.cause)
 
 
 def _number(status: dict[str, Any], name: str) -> int:

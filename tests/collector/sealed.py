@@ -52,7 +52,7 @@ DETAILS = {
 
 def full(**changed):
     """A full report's array, of version 3."""
-    return list((FIELDS | {"version": 3} | {"life_id": LIFE, "sim": SIM} | DETAILS | changed).values())
+    return list((FIELDS | {"version": 3} | {"life_id": LIFE, "sim": SIM, "cause": 0} | DETAILS | changed).values())
 
 
 def fields(life_id=b"", **changed):

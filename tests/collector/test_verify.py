@@ -125,8 +125,9 @@ def test_algorithm_of_another_strength_is_refused():
         cbor2.dumps(fields(version=2)),
         cbor2.dumps(fields(version=3)),
         cbor2.dumps(fields(version=4)),
-        cbor2.dumps(full()[:-1]),
-        cbor2.dumps(full()[:21]),
+        cbor2.dumps(full()[:-2]),
+        cbor2.dumps(full()[:22]),
+        cbor2.dumps(full(cause=24)),
         cbor2.dumps([*full(), 0]),
         cbor2.dumps(full(version=2)),
         cbor2.dumps(fields(version=3, life_id=LIFE)),
@@ -186,8 +187,18 @@ def test_a_full_report_of_version_3_tells_more(sim):
     assert (report.version, report.life_id, report.sim) == (3, LIFE, sim)
     assert {name: getattr(report, name) for name in DETAILS} == DETAILS
     assert decode_report(payload) == report
-    _, report, _ = open_report(sealed(payload=cbor2.dumps(full(sim=sim)[:20])), KEYS)
+    _, report, _ = open_report(sealed(payload=cbor2.dumps(full(sim=sim, cause=11)[:21])), KEYS)
     assert (report.life_id, report.sim, report.packets, report.registration) == (LIFE, sim, -1, -1)
+    assert report.cause == 11
+
+
+def test_a_report_of_a_firmware_that_tells_no_cause():
+    told = full()
+    del told[20]
+    _, report, _ = open_report(sealed(payload=cbor2.dumps(told)), KEYS)
+    assert (report.cause, report.packets, report.modem_restarts) == (-1, 700, 2)
+    _, report, _ = open_report(sealed(payload=cbor2.dumps(told[:20])), KEYS)
+    assert (report.cause, report.packets) == (-1, -1)
 
 
 def test_a_routine_report_is_bound_to_its_life_and_is_no_longer_than_one_of_version_1():

@@ -14,9 +14,9 @@ LARGEST += ((1 << 32) - 1, -(1 << 31), 255, (1 << 30) - 1, 0xFFFF, 0xFFFFFFFF)
 
 # The typical report as cbor2 and pycose make it, full and routine
 GOLDEN_FULL = (
-    "8443a10104a10450747261636b65722d30303030303030315830940303184619"
+    "8443a10104a10450747261636b65722d30303030303030315831950303184619"
     "25ce1a00b71b001a00c042c01a008954401a0090f560199c400100010000000c"
-    "001901224401ab4c46404853e246f9b3f3e45c"
+    "001901224401ab4c464000482683af7c15ad5693"
 )
 GOLDEN = (
     "8443a10104a10450747261636b65722d3030303030303031582a920303184619"
@@ -39,9 +39,9 @@ def test_report_is_its_fields_in_order():
         assert stored.pop(0) == 3, "version"
         assert tuple(stored) == fields, fields
         full = cbor.decode(encode_report(*fields, life_id=LIFE))
-        assert (full[1:18], full[18:]) == (stored, [LIFE, b""]), "full"
-        full = cbor.decode(encode_report(*fields, life_id=LIFE, sim=SIM, details=DETAILS))
-        assert (full[18:20], tuple(full[20:])) == ([LIFE, SIM], DETAILS), "with details"
+        assert (full[1:18], full[18:]) == (stored, [LIFE, b"", 0]), "full"
+        full = cbor.decode(encode_report(*fields, life_id=LIFE, sim=SIM, cause=17, details=DETAILS))
+        assert (full[18:21], tuple(full[21:])) == ([LIFE, SIM, 17], DETAILS), "with details"
 
 
 def test_what_counts_up_stops_at_its_fields_end():
@@ -49,7 +49,7 @@ def test_what_counts_up_stops_at_its_fields_end():
     assert cbor.decode(report)[16:] == [0xFFFF, 0xFFFFFFFF]
     beyond = (1 << 32, 1 << 16, -2, 1 << 20, 0, 0, 0, 0)  # a modem may say anything
     report = cbor.decode(encode_report(*TYPICAL, life_id=LIFE, details=beyond))
-    assert report[20:] == [0xFFFFFFFF, 0xFFFF, -1, 0xFFFF, 0, 0, 0, 0]
+    assert report[21:] == [0xFFFFFFFF, 0xFFFF, -1, 0xFFFF, 0, 0, 0, 0]
 
 
 def test_golden_reports():
@@ -62,9 +62,9 @@ def test_golden_reports():
 
 
 def test_the_largest_report_fits_an_sms_and_the_estimate():
-    sealed = mac0_seal(KEY, b"U" + ID, encode_report(*LARGEST, life_id=LIFE, sim=SIM), ID)
+    sealed = mac0_seal(KEY, b"U" + ID, encode_report(*LARGEST, life_id=LIFE, sim=SIM, cause=23), ID)
     assert len(sealed) <= 140, len(sealed)
-    full = mac0_seal(KEY, b"U" + ID, encode_report(*LARGEST, life_id=LIFE, sim=SIM, details=DETAILS), ID)
+    full = mac0_seal(KEY, b"U" + ID, encode_report(*LARGEST, life_id=LIFE, sim=SIM, cause=23, details=DETAILS), ID)
     ack = mac0_seal(KEY, b"D" + ID, cbor.encode([1, 0xFFFF, 86399]))
     # IPv4 and UDP 28, CoAP: header 4, token 8 at most, Uri-Path "r" 2, payload marker 1 (RFC 7252 section 3)
     cost = 28 + 15 + len(sealed) + 28 + 13 + len(ack)

@@ -81,6 +81,16 @@ def test_a_short_message_without_a_stop_means_a_session_in_which_nothing_passes(
     assert (verdict["cause"], verdict["others"]) == ("soft-stop", ["collector-port"])
 
 
+def test_what_the_device_has_found_stands_in_front(db, capsys):
+    db(full(seq=0, reasons=STOP, cause=c.CARRIER_EXPIRED), path="sms")
+    (verdict,) = diagnosed(capsys, DEVICE)["verdicts"]
+    assert verdict["cause"] == "carrier-expired"
+    assert verdict["others"] == ["carrier-quota", "carrier-arrears", "carrier-by-hand"]
+    db(full(seq=1, cause=c.NO_COVERAGE))
+    (verdict,) = diagnosed(capsys, DEVICE)["verdicts"]
+    assert (verdict["cause"], verdict["evidence"]) == ("no-coverage", "the device said so")
+
+
 def test_restarts_and_crashes_are_told_beside_it(db, capsys):
     db(full(seq=0, app_restarts=4, modem_restarts=5))
     assert causes(diagnosed(capsys, DEVICE)) == ["modem-restarts", "device-fault"]

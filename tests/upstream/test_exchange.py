@@ -159,12 +159,12 @@ def test_sealed_report_is_what_pycose_and_cbor2_make_of_it():
     protected, unprotected, payload, tag = cbor2.loads(blob)
     assert (protected, unprotected, len(tag)) == (cbor2.dumps({1: 4}), {4: b"tracker-001"}, 8)
     fields = [3, 1, 0, 305, 700, 700, 0, 0, 65536, 0, 0, 0, 0, 0, BOOT, 0, 0, 0]
-    assert cbor2.loads(payload) == [*fields, b"life", b""]
+    assert cbor2.loads(payload) == [*fields, b"life", b"", 0]
     assert_sealed(blob, b"Utracker-001")
     world.account.sim = 0xABCD
     blob = world.outbox._sealed(True, True)
     ids = [b"life", b"\x00\x00\xab\xcd"]
-    assert cbor2.loads(cbor2.loads(blob)[2]) == [*fields, *ids, 700, 3, 1, 0, 33, 40, 20, 2]
+    assert cbor2.loads(cbor2.loads(blob)[2]) == [*fields, *ids, 0, 700, 3, 1, 0, 33, 40, 20, 2]
     assert_sealed(blob, b"Utracker-001")
     blob = world.outbox._sealed(False)
     assert cbor2.loads(cbor2.loads(blob)[2]) == fields
@@ -202,7 +202,7 @@ def test_octets_of_one_report_on_the_wire(exchange):
     receive(device, path.answer())
     assert device.outbox.reports_acked == 3
     up, down = ([len(IP() / UDP() / datagram) for datagram in datagrams] for datagrams in (path.sent, path.received))
-    assert (up, down) == ([134, 111, 67], [59, 59, 43])
+    assert (up, down) == ([135, 111, 67], [59, 59, 43])
     table = section("CoAP exchange")
     said = [int(n) for n in re.findall(r"^\| (?:\w+ )?(?:report|acknowledgement) \|.* (\d+) \|$", table, re.MULTILINE)]
     assert said == [up[2], down[2], up[1], down[1]]

@@ -594,7 +594,7 @@ def test_a_report_is_full_once_a_day_and_a_short_message_never_too_long(world):
     world.policy.level, world.policy.reasons = TERMINATED, 2
     world.run(HOUR)
     (_, _, message) = world.path.messages[0]
-    assert (len(cbor2.loads(cbor2.loads(message)[2])), len(message) <= 140) == (20, True)
+    assert (len(cbor2.loads(cbor2.loads(message)[2])), len(message) <= 140) == (21, True)
     assert world.reports()[-1].packets == -1
 
 
@@ -616,7 +616,7 @@ def kinds(world):
     for _, datagram in world.path.sent:
         blob = datagram[9:]
         fields = blob[0] >= 0x80 and len(cbor2.loads(cbor2.loads(blob)[2]))
-        found.append({False: "brief", 18: "routine", 28: "full"}[fields])
+        found.append({False: "brief", 18: "routine", 29: "full"}[fields])
     return found
 
 

@@ -90,7 +90,7 @@ def test_report_and_acknowledgement():
     box.on_time = lambda day, second, now: times.append((day, second, now))
     box.step(0)
     expected = [3, 7, 0, 305, (1 << 34) + 5, (1 << 34) + 5, 9, 9, 4096, 0, 0, 0, 0, -3, BOOT, 21, 2, 16]
-    expected += [b"life", b"", 700, 3, 1, 0, 33, 40, 20, 2]
+    expected += [b"life", b"", 0, 700, 3, 1, 0, 33, 40, 20, 2]
     assert report(path.sent[0][9:]) == expected, report(path.sent[0][9:])
     acknowledge(box, path, 70, 0)
     assert times == [(9000, 60, 70)], times
@@ -123,6 +123,30 @@ def test_an_order():
     assert len(got) == 1, "none"
 
 
+class Verdict:
+    cause = 11
+
+
+def test_a_report_of_a_stopped_device_tells_why():
+    box, policy, _ = outbox()
+    asked = []
+
+    def judge(ask):
+        asked.append(ask)
+        if len(asked) == 3:
+            raise MemoryError
+        return [Verdict] if len(asked) == 1 else []
+
+    box.on_verdict = judge
+    assert report(box._sealed(True, True))[20] == 0
+    assert asked == [], "data flows: nothing is loaded for it"
+    policy.level = TERMINATED
+    assert report(box._sealed(True, True))[20] == 11
+    assert [report(box._sealed(True))[20] for _ in range(2)] == [0, 0], "nothing found, and no memory for it"
+    assert len(report(box._sealed(False))) == 18
+    assert asked == [False] * 3, "at once, and without a probe"
+
+
 def test_stop_by_sms():
     box, policy, path = outbox()
     box.step(0)
@@ -133,7 +157,7 @@ def test_stop_by_sms():
     box.step(100)
     fields = cbor.decode(mac0_open(KEY, b"Udev", path.messages[0]))
     assert (fields[14], fields[18]) == (FINAL, b"life"), "full: it may come to a collector that knows of no life"
-    assert len(fields) == 20, "without details"
+    assert len(fields) == 21, "without details"
     assert len(path.messages[0]) <= 140
 
 

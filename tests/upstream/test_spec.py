@@ -41,7 +41,7 @@ def rows(name, cells):
 
 def test_a_report_is_its_table():
     table = [row for row in rows("Report", 4) if row[1].startswith("`")]
-    assert [int(row[0]) for row in table] == list(range(28))
+    assert [int(row[0]) for row in table] == list(range(29))
     names = [row[1].strip("`") for row in table]
     as_read = {"level": "verdict"}
     assert [as_read.get(name, name) for name in names] == list(Report.__struct_fields__)
@@ -51,7 +51,7 @@ def test_a_report_is_its_table():
 
 def test_the_largest_values_of_the_table_are_a_report_that_fits_a_short_message():
     most = []
-    for row in rows("Report", 4)[:28]:
+    for row in rows("Report", 4)[:29]:
         if row[2].endswith("4 octets"):
             most.append(bytes([255] * 4))
         elif "bits" in row[2]:
@@ -60,8 +60,9 @@ def test_the_largest_values_of_the_table_are_a_report_that_fits_a_short_message(
         else:
             most.append(bound(row[2].split("..")[-1]))
     sizes = []
-    for fields in (most[:20], most):
-        payload = encode_report(*fields[1:18], life_id=fields[18], sim=fields[19], details=fields[20:])
+    for fields in (most[:21], most):
+        ids = {"life_id": fields[18], "sim": fields[19], "cause": fields[20]}
+        payload = encode_report(*fields[1:18], **ids, details=fields[21:])
         assert cbor.decode(payload) == fields
         sizes.append(len(mac0_seal(bytes(32), b"", payload, b"0123456789abcdef")))
     message, report = sizes

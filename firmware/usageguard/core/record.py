@@ -12,19 +12,19 @@ _ACK = 1
 _MOVING = (2, 4, 5, 8, 14)  # the fields of a report that a brief one tells, or implies: reporting_reason
 
 
-def encode_report(*fields, life_id=b"", sim=b"", details=()):
+def encode_report(*fields, life_id=b"", sim=b"", cause=0, details=()):
     """The octets of a report, whose fields are integers: boot_id, seq, cycle_id, carried_octets, rated_octets,
     carried_base, rated_base, error_bound_octets, level, reasons, warned, app_restarts, crash_code, reporting_reason,
-    counter, refused, cost_fen. A full one has the `life_id` as well, and the `sim`, 4 octets each; `sim` is empty where
-    it is not known. A full one may have `details`, 8 integers that stay at their maximum: packets (32 bits), sessions,
-    and what modem.base.Modem.evidence gives (-1..65535).
+    counter, refused, cost_fen. A full one has the `life_id` as well, the `sim`, 4 octets each, empty where it is not
+    known, and the `cause` for which the device is offline (diagnose.causes), 0..23. It may have `details`, 8 integers
+    that stay at their maximum: packets (32 bits), sessions, and what modem.base.Modem.evidence gives (-1..65535).
 
     `level`, `reasons` and `warned` are those of Policy, `reporting_reason` of TS 32.299 section 7.2.175, `counter` of
     the last order that was applied, `refused` the number of those refused.
     """
     items = _items(fields)
     if life_id:
-        items += [life_id, sim]
+        items += [life_id, sim, cause]
     most = 0xFFFFFFFF
     for n in details:
         items.append(max(-1, min(n, most)))

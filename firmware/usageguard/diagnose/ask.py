@@ -1,5 +1,8 @@
 """What a guard knows of its device, as Evidence; and one probe of a data session through which nothing may come."""
 
+import sys
+
+import usageguard
 from usageguard.compat import const
 from usageguard.core.ticks import ticks_add, ticks_diff
 from usageguard.diagnose import causes
@@ -20,8 +23,15 @@ _BOOT_RETRY_MS = const(30_000)  # the first one of modem.cellular
 
 
 def diagnose(guard, ask):
-    """As Guard.diagnose."""
-    return causes.diagnose(_asked(guard) if ask else known(guard))
+    """As Guard.diagnose. On a device these modules are let go: the next call loads them again."""
+    found = causes.diagnose(_asked(guard) if ask else known(guard))
+    if sys.implementation.name == "micropython":
+        for name in list(sys.modules):
+            if name.startswith("usageguard.diagnose"):
+                del sys.modules[name]
+        if hasattr(usageguard, "diagnose"):
+            del usageguard.diagnose
+    return found
 
 
 def known(guard):

@@ -83,6 +83,7 @@ class Guard(Enforcement):
         self.outbox = Outbox(config, hal, ledger, policy, account, admission, self.path, now)
         self.outbox.on_time = self.periods.server_time
         self.outbox.on_order = self._order
+        self.outbox.on_verdict = self.diagnose
         self._way_in = self._reserve_pace = None
         self._sntp = None
         if ntp:

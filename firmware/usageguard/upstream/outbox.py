@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from usageguard.compat import const
 from usageguard.core.mac import TAG_OCTETS, mac0_check, mac0_open, mac0_seal, mac0_tag
+from usageguard.core.policy import RESTRICTED
 from usageguard.core.record import decode_ack, encode_brief, encode_report, encode_state
 from usageguard.core.ticks import Countdown
 from usageguard.upstream.coap import REPLY, SEND, WAIT, Coap
@@ -38,7 +39,7 @@ _STOPPED = const(6)
 _BY_LEVEL = (_CHANGED, _WARNED, _WARNED, _WARNED, _STOPPING, _STOPPED)
 _TERMINATED = const(5)
 
-_MAX_OCTETS = const(166)  # of a report
+_MAX_OCTETS = const(167)  # of a report
 _DETAILS_MS = const(86_400_000)  # from one full report to the next
 _GAP_MS = const(30000)  # between two reports, so that changes close to each other share one
 _BACKOFF_MS = const(60000)  # after the first failure; doubles up to the report interval
@@ -59,6 +60,7 @@ class Outbox:
     - `octets`: IP octets of all datagrams.
     Datagrams from the collector go to `receive`. `on_time(day, second, now)` gets the collector's time, which
     is at most as old as the exchange took (93 s); then `on_order(counter, orders, now)` an order that came with it.
+    `on_verdict(False)` gives the verdicts on what keeps the device offline, as Guard.diagnose.
 
     If no datagram gets through, a report may be sent as a short message (`upstream.sms`).
 
@@ -69,7 +71,7 @@ class Outbox:
         self.reports_sent = 0
         self.reports_acked = 0
         self.app_restarts = 0
-        self.on_time = self.on_order = None
+        self.on_time = self.on_order = self.on_verdict = None
         self._crash_code = 0
         self._device = config.device_id.encode()
         self._key = config.key
@@ -338,10 +340,18 @@ class Outbox:
             return report + life_id + mac0_tag(self._key, b"B" + life_id + self._device + state, report)
         if full and not details:  # a short message, which is not acknowledged
             self._told = min(before, _NO_STATE)
+        cause = 0
+        if full and self.on_verdict and (policy.level >= RESTRICTED or not details):
+            try:
+                verdicts = self.on_verdict(False)
+                cause = verdicts[0].cause if verdicts else 0
+            except MemoryError:  # the report goes without it
+                pass
         report = encode_report(
             *fields,
             life_id=life_id if full else b"",
             sim=account.sim.to_bytes(4, "big") if account.sim else b"",
+            cause=cause,
             details=(admission.meter.packets, admission.meter.sessions) + self._path.evidence() if details else (),
         )
         direction = b"U" if full else b"R" + life_id

@@ -161,6 +161,18 @@ def test_what_is_wrong_is_found(case):
 
 
 @pytest.mark.parametrize("target", SIMULATED)
+def test_the_short_message_of_a_stopped_device_tells_why(target):
+    given = text(more=STOP).replace("[upstream]", '[upstream]\nsms_number = "+8613800138000"')
+    reports = []
+    result = run_scenario(
+        scenario.loads(given, "sms.toml"), target, on_start=lambda world: reports.append(world.store)
+    )
+    assert any(event["what"] == "sms-sent" for event in result.to_json()["events"])
+    last = reports[0].latest("tracker-001")
+    assert (last.path, last.report.cause) == ("sms", UNKNOWN[0])
+
+
+@pytest.mark.parametrize("target", SIMULATED)
 @pytest.mark.parametrize("case", [pytest.param(n, marks=() if n in QUICK else pytest.mark.proof) for n in CASES])
 def test_both_targets_find_it(case, target):
     result = run_scenario(scenario.loads(text(**CASES[case][0]), "offline.toml"), target).to_json()
