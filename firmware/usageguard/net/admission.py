@@ -173,7 +173,7 @@ class Admission:
 
     def begin_cycle(self, cycle_id, again=False):
         """Begins a period (`again`: see Ledger.new_cycle). What the ledger counts in both is what its error bound
-        begins with."""
+        begins with; the next commit, which is to follow, stores that."""
         ledger = self._ledger
         self.meter.packets = 0
         self.meter.sessions = min(self.meter.sessions, 1)  # the last one goes on
@@ -189,7 +189,6 @@ class Admission:
             if self.meter.session_round:  # a session that runs on is rounded up in both periods
                 self.meter.begin_session()
                 self.owe(max(0, self.meter.pay(self.meter.worst(carried)) - rated))
-            ledger.commit()
         except OSError:
             self.broken = True
 
