@@ -24,7 +24,7 @@ kind = "collector"
 """
 
 
-@figure("cost.report", "octets with its acknowledgement and all headers", most=110, held=154)
+@figure("cost.report", "octets with its acknowledgement and all headers", most=110)
 def _report() -> float:
     run = run_scenario(scenario.loads(_REPORTING, "reporting"), "cpython").to_json()
     return run["upstream"]["octets_per_report"]
