@@ -132,6 +132,21 @@ def test_a_brief_report_is_kept_whole_and_acknowledged_by_a_mac_alone(world, tmp
     assert world.collector.store.alarms(DEVICE) == []
 
 
+def test_a_brief_report_in_a_state_that_another_collector_has_kept(world, tmp_path, monkeypatch):
+    """They share a database; what is not known here is looked for there once."""
+    other = World()
+    for each in (world, other):
+        each.collector.store = Store(tmp_path / "reports.sqlite")
+    assert world.ask(sealed(payload=cbor2.dumps(full())), mid=1).code is Code.CHANGED
+    later = full(seq=1, counter=7)
+    assert other.ask(sealed(payload=cbor2.dumps(later)), mid=2).code is Code.CHANGED
+    assert world.ask(brief(later), mid=3).code is Code.UNAUTHORIZED, "a file has one collector"
+    monkeypatch.setattr(world.collector.store.database, "postgresql", True)
+    assert len(world.ask(brief(later), mid=4).payload) == 8
+    assert world.ask(brief(full(counter=8), seq=10), mid=5).code is Code.UNAUTHORIZED
+    assert world.ask(brief(later, life_id=b"BBBB"), mid=6).code is Code.UNAUTHORIZED, "of a life that nobody knows"
+
+
 def test_a_report_that_is_not_kept_is_not_acknowledged_and_may_come_again(world):
     world.collector.store.close()
     reply = world.ask(sealed())
