@@ -393,12 +393,14 @@ def deploy(
     ] = False,
     line_numbers: Annotated[bool, typer.Option(help="Keep line numbers for the firmware's tracebacks.")] = False,
     force: Annotated[bool, typer.Option(help="Replace a main.py that is not Usage Guard's.")] = False,
+    romfs: Annotated[bool, typer.Option("--romfs", help="As ROMFS, on an image of boards/_image.")] = False,
 ) -> None:
     """Install firmware, configuration and application on a board. If they fail to start, the board reverts."""
     from host_tools.hardware import boards
     from host_tools.hardware.deploy import deploy
 
-    deploy(boards.load(board), port, config, application, out, secrets=secrets, lines=line_numbers, force=force)
+    chosen = boards.load(board)
+    deploy(chosen, port, config, application, out, secrets=secrets, lines=line_numbers, force=force, in_rom=romfs)
 
 
 @app.command()

@@ -10,7 +10,7 @@ HEADER = b"\xd2\xcd\x31"
 
 def mount(rom):
     """Mounts the sets in the buffer `rom` at /a and /b."""
-    half = len(rom) >> 1
+    half = len(rom) >> 13 << 12  # whole sectors
     for at, folder in ((0, "/a"), (half, "/b")):
         if bytes(rom[at : at + len(HEADER)]) == HEADER:
             vfs.mount(vfs.VfsRom(rom[at : at + half]), folder)

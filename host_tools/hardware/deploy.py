@@ -25,7 +25,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import err
 from host_tools.base.units import quote
-from host_tools.build import package
+from host_tools.build import package, romfs
 from host_tools.hardware import boards
 from host_tools.hardware.boards import LEAST, LEAST_OF_BEARER, Board
 from host_tools.hardware.port import Port, Refused
@@ -36,6 +36,7 @@ UP_S = 90
 """From the reset to the guard's first line. It takes seconds; a set that fails at once fails three times within it."""
 CRASH_S = 3.0
 """How long the application is watched once the guard is up."""
+SECTOR = 4096  # of a board's flash
 _TURN_S = 0.1
 _FRAME = re.compile(r'  File "(.+)", line (\d+)')
 _PIECE = 1536  # bytes sent at once: 2,048 characters of base64
@@ -71,7 +72,28 @@ def matches(device: Port, board: Board) -> None:
 
 def upload(device: Port, files: Mapping[str, bytes]) -> int:
     """Writes `files` to their paths on the board, after `Port.equip`. Returns their compressed size in bytes."""
-    packed = zopfli.zlib.compress(b"".join(files.values()))
+    with _sent(device, b"".join(files.values())) as (octets, shown):
+        task = shown.add_task("unpacking", total=sum(map(len, files.values())))
+
+        def unpacked(path: str) -> None:
+            shown.update(task, description=f"unpacked {path}", advance=len(files[path]))
+
+        device.run(f"unpack({[(path, len(content)) for path, content in files.items()]!r})", unpacked)
+    return octets
+
+
+def write_rom(device: Port, at: int, image: bytes) -> int:
+    """Writes a ROMFS image to the board's partition, from `at` on. Returns its compressed size in bytes."""
+    with _sent(device, image) as (octets, shown):
+        task = shown.add_task("writing", total=len(image))
+        device.run(f"rom_write({at}, {len(image)})", lambda sector: shown.advance(task, SECTOR))
+    return octets
+
+
+@contextlib.contextmanager
+def _sent(device: Port, content: bytes) -> Iterator[tuple[int, Progress]]:
+    """Sends `content`, compressed, for the board to unpack in the context; its compressed size, and the progress."""
+    packed = zopfli.zlib.compress(content)
     device.run("begin()")
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
@@ -81,13 +103,7 @@ def upload(device: Port, files: Mapping[str, bytes]) -> int:
             device.run(f"more('{base64.b64encode(piece).decode()}')")
             shown.advance(task, len(piece))
         device.run("feed()")
-        task = shown.add_task("unpacking", total=sum(map(len, files.values())))
-
-        def unpacked(path: str) -> None:
-            shown.update(task, description=f"unpacked {path}", advance=len(files[path]))
-
-        device.run(f"unpack({[(path, len(content)) for path, content in files.items()]!r})", unpacked)
-    return len(packed)
+        yield len(packed), shown
 
 
 class DeployFailed(Exception):
@@ -118,18 +134,20 @@ def deploy(
     secrets: bool = False,
     lines: bool = False,
     force: bool = False,
+    in_rom: bool = False,
     watch_s: float = CRASH_S,
 ) -> Report:
     """Deploys; returns when the guard is up and the application has run for `watch_s` seconds without a crash.
 
     `secrets` replaces the board's id, key and PIN by the file's. `lines` keeps line numbers for tracebacks. `force`
-    replaces a main.py that is not Usage Guard's. Raises UsageError for bad input or a lost port, DeployFailed when the
-    set does not start or its application crashes.
+    replaces a main.py that is not Usage Guard's. `in_rom` writes the set as ROMFS, for an image of `boards/_image`.
+    Raises UsageError for bad input or a lost port, DeployFailed when the set does not start or its application crashes.
     """
     settings = package.settings(config_file)
     files = package.build(settings, board, app_file, lines)
     with Port(port) as device:
-        deployment = _Deployment(device, board, console, settings, files, secrets, force)
+        kind = _RomDeployment if in_rom else _Deployment
+        deployment = kind(device, board, console, settings, files, secrets, force)
         report, good = deployment.prepare(str(config_file))
         deployment.start(report.slot, good, _Trace(app_file.name), watch_s)
         return report
@@ -187,6 +205,7 @@ class _Deployment:
         device = self._device
         matches(device, self._board)
         fits(device, self._files, self._settings.config.modem.bearer)
+        self._finds_its_place()
         has = device.ask("has_secrets()")
         lacking = [name for name in ("id", "key") if name not in has and name not in self._settings.secrets]
         if lacking:
@@ -195,6 +214,11 @@ class _Deployment:
         main = device.ask("read('/main.py')")
         if main is not None and not self._force and not any(word in main for word in _OURS):
             raise UsageError(device.name, "main.py", "is not Usage Guard's", "save it, then give --force to replace it")
+
+    def _finds_its_place(self) -> None:
+        """Raises UsageError if this board has its sets elsewhere."""
+        if self._device.ask("rom_octets()"):
+            raise UsageError(self._device.name, "", "runs its sets from ROMFS", "give --romfs")
 
     def _pointer(self) -> tuple[str, int, str]:
         """(slot, boots on trial or -1, the slot to revert to), as `slots.read` returns it."""
@@ -248,6 +272,11 @@ class _Deployment:
         if damaged:
             hint = "deploy again; if it fails again, the board's flash is worn or full"
             raise UsageError(device.name, damaged[0], "was not written correctly", hint)
+        self._try(slot, good, root)
+
+    def _try(self, slot: str, good: str, root: Mapping[str, bytes]) -> None:
+        """Puts a set that is complete on trial from the next boot on; `root` was sent beside it."""
+        device = self._device
         for path in sorted(root, reverse=True):  # main.py last, as it needs the other one
             device.run(f"put({path!r})")
         self._keep_secrets()
@@ -302,6 +331,36 @@ class _Deployment:
         """The lines that the board prints until `_until`, which may change meanwhile."""
         while time.monotonic() < self._until:
             yield from self._device.lines(_TURN_S, resets=True)
+
+
+class _RomDeployment(_Deployment):
+    """Writes a set as a ROMFS image to a half of the partition, which the board mounts where its files would be."""
+
+    def _finds_its_place(self) -> None:
+        self._half = self._device.ask("rom_octets()") // (2 * SECTOR) * SECTOR  # as boot.py has it
+        if not self._half:
+            hint = "leave out --romfs, or flash an image of boards/_image"
+            raise UsageError(self._device.name, "", "mounts no ROMFS partition", hint)
+
+    def _bring(self, report: Report, good: str, found: dict[str, str]) -> None:
+        device, slot = self._device, report.slot
+        image = romfs.image(self._files)
+        at = self._half * (slot == SLOTS[1])
+        if len(image) > self._half:
+            problem = f"a set of {len(image):,} bytes does not fit half of its partition romfs, {self._half:,}"
+            raise UsageError(device.name, "", problem, "make the partition larger")
+        if good:
+            device.run(f"replace('/active', {good!r})")  # the other set is about to be incomplete
+        root = self._root()
+        if root:
+            self._send(report, root)
+        report.sent += self._files
+        report.octets += len(image)
+        report.packed_octets += write_rom(device, at, image)
+        if device.ask(f"rom_digest({at}, {len(image)})") != hashlib.sha256(image).hexdigest():
+            hint = "deploy again; if it fails again, the board's flash is worn"
+            raise UsageError(device.name, "romfs", "was not written correctly", hint)
+        self._try(slot, good, root)
 
 
 class _Trace:

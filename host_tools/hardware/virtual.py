@@ -25,13 +25,14 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 
+from host_tools.base import paths
 from host_tools.base.errors import UsageError
 from host_tools.build.micropython import micropython
 from host_tools.hardware import boards
 from host_tools.hardware.lwip import LwipOfABoard
 
 DEVICE_SIDE = Path(__file__).resolve().parent / "device"
-HEAP = f"{160 * 1024 + 3000}w"
+HEAP_WORDS = 160 * 1024 + 3000
 """As in `run.targets.process`, plus 23 KB for `device/`, which on a chip is C code and frozen modules."""
 LEDGER_OCTETS, VFS_OCTETS = 3 * 4096, 2 * 1024 * 1024  # the file system's size in a stock image
 PWRON, HARD, WDT, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
@@ -51,19 +52,29 @@ class VirtualBoard:
     """One board with its flash in `folder`; `path` is the port that a host opens.
 
     Use it as a context manager, which runs it in a thread, or call `run`. `uart` is the tty of a modem, `mcu` the chip
-    that it says it is. Raises UsageError when the folder, `repl` or `uart` cannot be used.
+    that it says it is. With `romfs_octets` it has an image of `boards/_image`, and a partition of that size.
+    Raises UsageError when the folder, `repl` or `uart` cannot be used.
     """
 
     def __init__(
-        self, folder: Path, repl: str | None = None, uart: str | None = None, mcu: boards.Mcu = boards.USUAL_MCU
+        self,
+        folder: Path,
+        repl: str | None = None,
+        uart: str | None = None,
+        mcu: boards.Mcu = boards.USUAL_MCU,
+        romfs_octets: int = 0,
     ) -> None:
         self._folder = folder
         self._machine = MACHINE.format(boards.CHIPS[mcu].title)
-        self._command = [micropython(), "-X", f"heapsize={HEAP}", "-i", str(DEVICE_SIDE / "power_on.py")]
+        self._partitions = "vfs ledger romfs" if romfs_octets else "vfs ledger"
+        heap = f"{HEAP_WORDS + romfs_octets}w"  # the partition, which is memory, is in the VM's heap
+        self._command = [micropython(), "-X", f"heapsize={heap}", "-i", str(DEVICE_SIDE / "power_on.py")]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._keep("vfs.bin", b"\xff" * VFS_OCTETS)
             self._keep("ledger.bin", b"\xff" * LEDGER_OCTETS)
+            if romfs_octets:
+                self._keep("romfs.bin", b"\xff" * romfs_octets)
             self._keep("retained.bin", bytes(2))
             self._id = self._keep("id", secrets.token_hex(6).encode()).decode()
         except OSError as error:
@@ -264,6 +275,8 @@ class VirtualBoard:
         environment = {
             "MICROPYPATH": f"{DEVICE_SIDE}:.frozen",
             "BOARD_FOLDER": str(self._folder.resolve()),
+            "BOARD_PARTITIONS": self._partitions,
+            "BOARD_BOOT": str(paths.boards() / "_image" / "boot.py"),
             "BOARD_UART": self._uart,
             "BOARD_ID": self._id,
             "BOARD_MACHINE": self._machine,

@@ -149,6 +149,66 @@ def unpack(sizes):
     os.remove("/upload")
 
 
+def _romfs():
+    from esp32 import Partition
+
+    return Partition.find(Partition.TYPE_DATA, label="romfs")
+
+
+def rom_octets():
+    """The size of the partition whose halves the board's MicroPython mounts as /a and /b; 0 without one."""
+    import vfs
+
+    found = _romfs()
+    return found[0].ioctl(4, 0) * found[0].ioctl(5, 0) if found and hasattr(vfs, "rom_ioctl") else 0
+
+
+def rom_digest(at, left):
+    """The SHA-256 of `left` octets of that partition from `at` on, which begins a sector, in hexadecimal."""
+    (part,) = _romfs()
+    made = hashlib.sha256()
+    block = bytearray(part.ioctl(5, 0))
+    number = at // len(block)
+    while left:
+        part.readblocks(number, block)
+        n = min(left, len(block))
+        made.update(memoryview(block)[:n])
+        left -= n
+        number += 1
+    return binascii.hexlify(made.digest()).decode()
+
+
+def rom_write(at, left):
+    """Unpacks the uploaded image of `left` octets to that partition, from `at` on. Its first sector, which says that
+    there is an image, is written last: what was torn is none. Prints each sector."""
+    import deflate
+
+    (part,) = _romfs()
+    size = part.ioctl(5, 0)
+    first = number = at // size
+    part.ioctl(6, first)
+    _stream.close()
+    with open("/upload", "rb") as packed:
+        data = deflate.DeflateIO(packed, deflate.ZLIB)
+        head = None
+        while left:
+            block = data.read(min(left, size))  # as much, but at the end of what was uploaded
+            if len(block) != min(left, size):
+                raise OSError(5)
+            left -= len(block)
+            block += b"\xff" * (size - len(block))
+            if head is None:
+                head = block
+            else:
+                part.ioctl(6, number)
+                part.writeblocks(number, block, 0)
+            print(number)
+            number += 1
+            feed()
+        part.writeblocks(first, head, 0)
+    os.remove("/upload")
+
+
 def feed():
     """Feeds the watchdog of a maintenance boot for another five minutes."""
     import machine

@@ -1,6 +1,6 @@
 # type: ignore - MicroPython, which pyright takes for CPython
 # ruff: noqa: SIM115
-"""The virtual board's replacement for the ESP32 port's `esp32`: two data partitions, each in a file.
+"""The virtual board's replacement for the ESP32 port's `esp32`: data partitions, each in a file.
 
 `power_on` imports it in each boot, while the host's files are still accessible.
 """
@@ -78,5 +78,5 @@ def _whole(action, at, buf):
     return 0
 
 
-for _label in ("vfs", "ledger"):
+for _label in os.getenv("BOARD_PARTITIONS").split():
     Partition(_label, os.getenv("BOARD_FOLDER") + "/" + _label + ".bin")

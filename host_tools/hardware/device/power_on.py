@@ -85,14 +85,38 @@ def _mount():
     os.chdir("/")
 
 
+class _Vfs:
+    """`vfs` of an image with ROMFS, where the partition is memory."""
+
+    def __init__(self, part):
+        import vfs
+
+        self._vfs = vfs
+        self._memory = bytearray(part.ioctl(4, 0) * part.ioctl(5, 0))
+        part.readblocks(0, self._memory)
+
+    def __getattr__(self, name):
+        return getattr(self._vfs, name)
+
+    def rom_ioctl(self, op, *segment):
+        return 1 if op == 1 else self._memory
+
+
 def _boot():
     no_main = os.getenv("BOARD_NO_MAIN")
+    rom = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="romfs")
+    if rom:
+        sys.modules["vfs"] = _Vfs(rom[0])
+        with open(os.getenv("BOARD_BOOT")) as file:
+            frozen = file.read()
     _mount()
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.modules["time"] = _Time()
     sys.modules["os"] = _Os()
     sys.modules["socket"] = network  # lwIP's, not the host's
     machine.notify("up")
+    if rom:
+        exec(frozen, {})
     if _run("boot.py") and not no_main:
         _run("main.py")
     machine.notify("repl")
