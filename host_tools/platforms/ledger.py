@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from host_tools.collector.database import Database
 from host_tools.platforms.interface import State, Usage
+
+_KEPT = timedelta(days=400)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class CarrierLedger:
         self._db = database
 
     def add(self, device: str, usage: Usage) -> Figure:
-        """Keeps a figure; a later one for the same moment takes its place."""
+        """Keeps a figure; a later one for the same moment takes its place. Those of long before are removed."""
         figure = Figure(device, usage.cycle_start, usage.as_of.astimezone(UTC), usage.carried_octets, usage.source)
         with self._db.transaction():
             self._db.execute(
@@ -60,6 +62,10 @@ class CarrierLedger:
                 " source = excluded.source, given = CASE WHEN carrier_figure.octets = excluded.octets"
                 " THEN carrier_figure.given ELSE NULL END",
                 (device, figure.cycle_start.isoformat(), figure.as_of.isoformat(), figure.octets, figure.source),
+            )
+            self._db.execute(
+                "DELETE FROM carrier_figure WHERE device = ? AND as_of < ?",
+                (device, (figure.as_of - _KEPT).isoformat()),
             )
         return figure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from host_tools.base.days import date_of
@@ -49,8 +49,9 @@ class Sync:
         What was answered before a platform fails is kept and acted on."""
         done = Synced()
         try:
-            usage = await self._platform.usage(list(self._sims.values()))
-            self._keep(usage, done)
+            sims, many = list(self._sims.values()), self._platform.capabilities.batch_max
+            for begin in range(0, len(sims), many):
+                self._keep(await self._platform.usage(sims[begin : begin + many]), done)
             await self._states(now, done)
         except BudgetSpent:
             done.problem = "the budget of calls is used up; the rest follows with the next call"
@@ -147,9 +148,12 @@ def facts_of(store: Store, figure: Figure) -> Facts | None:
     if then is None or _cycle_start(then) != figure.cycle_start:
         return None
     report = then.report
-    later = next((each for each in store.history(figure.device) if each.received_at > figure.as_of), None)
-    same = later is not None and later.report.cycle_id == report.cycle_id
-    grown = later.report.carried_octets - report.carried_octets if later is not None and same else 0
+    later = store.database.first(
+        "SELECT carried_octets FROM report WHERE device = ? AND life = (SELECT MAX(life) FROM life WHERE device = ?)"
+        " AND cycle_id = ? AND received_at > ? ORDER BY received_at, boot_id, seq LIMIT 1",
+        (figure.device, figure.device, report.cycle_id, figure.as_of.astimezone(UTC).isoformat()),
+    )
+    grown = later[0] - report.carried_octets if later else 0
     packets, sessions = store.traffic(figure.device, report.cycle_id) or (None, None)
     return Facts(
         figure.device,

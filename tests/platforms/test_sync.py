@@ -13,9 +13,9 @@ from host_tools.base.days import day_number
 from host_tools.collector.store import Store
 from host_tools.collector.verify import Report
 from host_tools.platforms.interface import Data, Life, State, Usage
-from host_tools.platforms.ledger import CarrierLedger
+from host_tools.platforms.ledger import CarrierLedger, Figure
 from host_tools.platforms.reconcile import Facts, Rating, ordered, reconcile, stops_first, used_up_at
-from host_tools.platforms.sync import Sync, is_worth_an_order
+from host_tools.platforms.sync import Sync, facts_of, is_worth_an_order
 from tests.collector.sealed import full
 from tests.platforms.carrier_world import CHINA, MB, SIMS, CarrierWorld
 
@@ -64,6 +64,26 @@ def test_a_higher_figure_goes_to_the_device_once(store):
     world.use(ONE, 1 * MB)
     world.run(days=1)
     assert len(synced(world, store).orders) == 1  # that of the next day
+
+
+def test_what_the_next_report_has_more_may_have_been_used_before_the_figure(store):
+    world = CarrierWorld()
+    begin = world.clock.utc()
+    for hours, octets in ((0, 1_000), (14, 5_000), (20, 9_000)):
+        report(store, "tracker-001", begin + timedelta(hours=hours), octets, seq=hours)
+    as_of = datetime(2026, 3, 10, 22, tzinfo=CHINA)  # 13 hours after the beginning
+    found = facts_of(store, Figure("tracker-001", date(2026, 3, 1), as_of, 2_000, "25U03"))
+    assert (found.carried, found.grown, found.reported_at) == (1_000, 4_000, begin)
+    late = facts_of(store, Figure("tracker-001", date(2026, 3, 1), as_of + timedelta(days=1), 2_000, "25U03"))
+    assert (late.carried, late.grown) == (9_000, 0)
+
+
+def test_figures_of_long_ago_are_removed(store):
+    ledger = CarrierLedger(store.database)
+    for year in (2024, 2026):
+        at = datetime(year, 3, 2, tzinfo=UTC)
+        ledger.add("tracker-001", Usage(ONE, 1, date(year, 3, 1), at, "25U03"))
+    assert [figure.cycle_start.year for figure in ledger.figures("tracker-001")] == [2026]
 
 
 def test_a_figure_of_another_period_or_before_any_report_goes_nowhere(store):
