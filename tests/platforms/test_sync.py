@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from host_tools.base.days import day_number
 from host_tools.collector.store import Store
 from host_tools.collector.verify import Report
-from host_tools.platforms.interface import Data, Life, State, Usage
 from host_tools.platforms.ledger import CarrierLedger, Figure
 from host_tools.platforms.reconcile import Facts, Rating, ordered, reconcile, stops_first, used_up_at
 from host_tools.platforms.sync import Sync, facts_of, is_worth_an_order
@@ -76,14 +75,6 @@ def test_what_the_next_report_has_more_may_have_been_used_before_the_figure(stor
     assert (found.carried, found.grown, found.reported_at) == (1_000, 4_000, begin)
     late = facts_of(store, Figure("tracker-001", date(2026, 3, 1), as_of + timedelta(days=1), 2_000, "25U03"))
     assert (late.carried, late.grown) == (9_000, 0)
-
-
-def test_figures_of_long_ago_are_removed(store):
-    ledger = CarrierLedger(store.database)
-    for year in (2024, 2026):
-        at = datetime(year, 3, 2, tzinfo=UTC)
-        ledger.add("tracker-001", Usage(ONE, 1, date(year, 3, 1), at, "25U03"))
-    assert [figure.cycle_start.year for figure in ledger.figures("tracker-001")] == [2026]
 
 
 def test_a_figure_of_another_period_or_before_any_report_goes_nowhere(store):
@@ -198,26 +189,6 @@ def test_a_platform_that_is_down_for_a_day_is_made_up_for(store):
     world.api._passwords = {"200000000000000001": "made-up-password"}
     world.run(hours=1)
     assert [alarm[1] for alarm in synced(world, store).alarms] == ["carrier_stopped"]
-
-
-def test_a_figure_that_is_corrected_is_sent_again(store):
-    ledger = CarrierLedger(store.database)
-    usage = Usage(ONE, 100, date(2026, 3, 1), datetime(2026, 3, 11, tzinfo=CHINA), "25U03")
-    figure = ledger.add("tracker-001", usage)
-    ledger.note_order(figure, 7)
-    assert ledger.add("tracker-001", usage) and ledger.newest("tracker-001").given == 7  # noqa: PT018
-    ledger.add("tracker-001", Usage(ONE, 120, usage.cycle_start, usage.as_of, "25U03"))
-    assert (ledger.newest("tracker-001").octets, ledger.newest("tracker-001").given) == (120, None)
-
-
-def test_another_sim_has_another_allowance(store):
-    ledger, now = CarrierLedger(store.database), datetime(2026, 3, 11, tzinfo=UTC)
-    ledger.put("tracker-001", State(ONE, Life.ACTIVE, Data.ON, (), {}), now)
-    ledger.put_total("tracker-001", 5)
-    ledger.put("tracker-001", State(ONE, Life.ACTIVE, Data.ON, (), {}), now)
-    assert ledger.sim("tracker-001").total_octets == 5
-    ledger.put("tracker-001", State(TWO, Life.ACTIVE, Data.ON, (), {}), now)
-    assert ledger.sim("tracker-001").total_octets is None
 
 
 # --- where a difference lies ---
