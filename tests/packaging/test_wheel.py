@@ -14,7 +14,7 @@ pytestmark = pytest.mark.proof
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "tests" / "pytest_plugin" / "example"
-LEFT_OUT = {"amqtt", "esptool", "littlefs-python", "matplotlib", "mp-image-tool-esp32", "numpy"}
+LEFT_OUT = {"aiohttp", "amqtt", "esptool", "littlefs-python", "matplotlib", "mp-image-tool-esp32", "numpy"}
 
 
 def run(*words, cwd):
