@@ -32,8 +32,9 @@ _PROBE = (b"AT\r", 1_000, None, 0)
 _DIAL = (b"ATD*99***1#\r", _DIAL_MS, None, 0)  # TS 27.007 10.2.1.1
 _RESUME = (b"ATO\r", 10_000, None, 0)  # V.250 6.3.7
 _HANG_UP = (b"ATH\r", 20_000, None, 0)  # V.250 6.3.6
-_DEACTIVATE = (b"AT+CGACT=0,1\r", 150_000, None, 0)  # TS 27.007 10.1.10
-_CONTEXTS = (b"AT+CGACT?\r", 5_000, None, 0)
+_ACTIVATE = (b"AT+CGACT=1,1\r", 150_000, None, 0)  # TS 27.007 10.1.10
+_DEACTIVATE = (b"AT+CGACT=0,1\r", 150_000, None, 0)
+_CONTEXTS = (b"AT+CGACT?\r", 5_000, b"+CGACT: 1,", 0)
 
 
 def over(driver):
@@ -48,15 +49,12 @@ def over(driver):
             self.sockets = 0  # of connections
             self.scratch = bytearray(SCRATCH)
             self.link = Link(hal)
-            self._context_up = False
             self._gathering = False
             self._loud = Deadline()
-            self._quiet_at = 0
             super().__init__(hal, channel, config, listener)
             channel = self.channel  # the family may have made another
             self._others_final = channel.digest.final
             channel.digest.final = self._final
-            channel.on_urc(b"+CGACT:", self._on_context_state)
             self._talk = channel.pump
             channel.pump = self._pump
 
@@ -191,9 +189,11 @@ def over(driver):
 
         def _activate(self):
             yield from super().ask((b'AT+CGDCONT=1,"IP","' + self.config.apn.encode() + b'"\r', 1_000, None, 0))
-            if (yield from self._dial(_DIAL)):
+            # First the context alone: a call that is refused names no cause.
+            if (yield from super().ask(_ACTIVATE)) == OK and (yield from self._dial(_DIAL)):
                 return True
             yield from self._refused()
+            yield from super().ask(_DEACTIVATE)
             return False
 
         def _dial(self, command):
@@ -241,12 +241,8 @@ def over(driver):
             self.link.disconnect()
 
         def _is_active(self):
-            self._context_up = False
-            return (yield from self.ask(_CONTEXTS)) != OK or self._context_up
-
-        def _on_context_state(self, line, length):
-            """+CGACT: <cid>,<state>"""
-            if line.startswith(b"+CGACT: 1,1"):
-                self._context_up = True
+            if (yield from self.ask(_CONTEXTS)) != OK:
+                return True
+            return self.channel.info_length > 0 and self.channel.number(1) == 1
 
     return Ppp

@@ -144,6 +144,26 @@ def test_on_a_stop_the_link_is_down_within_two_seconds():
     assert device.carried >= device.crossed
 
 
+def test_a_refused_session_has_its_cause():
+    causes = []
+
+    def app(guard):
+        while not guard.modem.cme:
+            guard.sleep(1_000)
+        causes.append((guard.modem.cme, guard.policy.verdict()))
+        device.world.carrier.resume(IMSI)
+        guard.sleep(3_600_000)
+        causes.append(fetch(3_000))
+
+    device = Device(app, modem="generic", duration="90m")
+    device.world.carrier.stop(IMSI)
+    device.run()
+    assert causes[0][0] == 133
+    assert causes[1] == 3_000
+    calls = [event for event in device.world.log.events if event["what"] == "call"]
+    assert len(calls) == 1, "looking at the modem's state ends no call"
+
+
 @pytest.mark.parametrize("ending", ["terminate", "no-carrier", "silence"])
 def test_a_session_that_the_network_ends_comes_back(ending):
     done = []
