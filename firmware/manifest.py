@@ -6,5 +6,6 @@ The folder is taken whole: what only the simulator imports (hal/host, hal/virtua
 
 include("$(PORT_DIR)/boards/manifest.py")  # what the port freezes itself: asyncio, mip, umqtt, …
 package("usageguard", opt=3)
+module("reserve.py", opt=3)
 module("slots.py", opt=3)
 module("start.py", opt=3)

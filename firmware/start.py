@@ -9,10 +9,6 @@ a tool has checked it already. What belongs to this one device lies in `/secrets
 import json
 import sys
 
-from usageguard import app
-
-ROOT_VERSION = 2  # the least `slots.VERSION` that this set needs
-
 
 def _load(path):
     """What a JSON file holds, None where it is missing."""
@@ -21,6 +17,27 @@ def _load(path):
             return json.load(file)
     except OSError:
         return None
+
+
+def _hold_reserve():
+    """Before anything else: the guard makes the heap grow over what a TLS handshake needs."""
+    board = _load(_prefix() + "board.json")
+    if board and "reserve" in board:
+        import reserve
+
+        reserve.hold(*board["reserve"])
+
+
+def _prefix():
+    folder = __file__.rpartition("/")[0]
+    return folder + "/" if folder else ""
+
+
+_hold_reserve()
+
+from usageguard import app  # noqa: E402
+
+ROOT_VERSION = 2  # the least `slots.VERSION` that this set needs
 
 
 def _configuration(prefix):
@@ -41,8 +58,7 @@ def _configuration(prefix):
 
 
 def boot():
-    folder = __file__.rpartition("/")[0]
-    prefix = folder + "/" if folder else ""
+    prefix = _prefix()
     configuration = _configuration(prefix)
     app.forget_configuration()  # before the rest is loaded: a heap does not hold both with much to spare
     from usageguard.guard.guard import Guard

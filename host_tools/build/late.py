@@ -175,11 +175,8 @@ def _found_by_name(tree: ast.Module, beside: Iterable[ast.Module], late: set[str
             case ast.Call(func=ast.Attribute(value=value, attr=name), args=args, keywords=keywords):
                 called.add(id(node.func))
                 by_position = not keywords and not any(isinstance(each, ast.Starred) for each in args)
-                if (
-                    not by_position
-                    or not isinstance(value, (ast.Name, ast.Attribute))
-                    or ast.unparse(value)[0].isupper()
-                ):
+                of_class = isinstance(value, ast.Name) and value.id.lstrip("_")[:1].isupper()
+                if not by_position or of_class or isinstance(value, ast.Call):  # super() for one
                     used_otherwise.add(name)
             case ast.Attribute(attr=name) if id(node) not in called:
                 used_otherwise.add(name)

@@ -87,7 +87,8 @@ def unneeded(config: Any) -> list[str]:
 
 def without_parts(board: dict[str, Any]) -> list[str]:
     """The modules for parts that a board with this `board.json` does not have."""
-    return [] if "axp2101" in board else ["usageguard.hal.axp2101"]
+    without = [] if "axp2101" in board else ["usageguard.hal.axp2101"]
+    return without if "reserve" in board else [*without, "reserve", "usageguard.guard.lending"]
 
 
 def parts(config: Any) -> list[str]:

@@ -166,8 +166,11 @@ class _Seen(ast.NodeVisitor):
         self._members: defaultdict[str, set[str]] = defaultdict(set)
         self._bases: defaultdict[str, set[str]] = defaultdict(set)
         self._class = ""
+        self._spread = False  # whether a call gives arguments by names that stand in a dictionary
         for tree in trees:
             self.visit(tree)
+        if self._spread:
+            self.keywords |= self.strings
         for owner, name in self._set:
             if owner in self._bases:
                 self._members[owner].add(name)
@@ -243,8 +246,10 @@ class _Seen(ast.NodeVisitor):
         self.identifiers.add(node.arg)
 
     def visit_keyword(self, node: ast.keyword) -> None:
-        assert node.arg, "**names would hide names of parameters"
-        self.keywords.add(node.arg)
+        if node.arg:
+            self.keywords.add(node.arg)
+        else:
+            self._spread = True
         self.visit(node.value)
 
     def visit_Import(self, node: ast.Import) -> None:

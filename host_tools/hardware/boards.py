@@ -106,6 +106,14 @@ class Uart(Table, frozen=True):
     cts: Gpio | None = None
 
 
+class TlsReserve(Table, frozen=True):
+    """A UART that nothing is connected to: its buffers are native memory, kept for TLS (firmware/reserve.py)."""
+
+    uart: Annotated[int, msgspec.Meta(ge=1, le=2)]
+    tx: Gpio
+    rx: Gpio
+
+
 class Modem(Table, frozen=True):
     """`family` names the firmware's driver; `bearers` are those of the modem: AT sockets, PPP."""
 
@@ -172,6 +180,7 @@ class Board(Table, frozen=True, kw_only=True):
     pwrkey: PowerKey | None = None
     status: Switch | None = None
     hold: list[Hold] = []
+    tls_reserve: TlsReserve | None = None
 
     @property
     def chip(self) -> Chip:
@@ -202,6 +211,9 @@ class Board(Table, frozen=True, kw_only=True):
             table = getattr(self, name)
             if table is not None:
                 yield f".{name}.pin", table.pin, name != "status"
+        if self.tls_reserve:
+            yield ".tls_reserve.tx", self.tls_reserve.tx, True
+            yield ".tls_reserve.rx", self.tls_reserve.rx, False
         for index, hold in enumerate(self.hold):
             yield f".hold[{index}].pin", hold.pin, True
 
@@ -224,6 +236,8 @@ class Board(Table, frozen=True, kw_only=True):
             out |= {"status": self.status.pin, "status_active": self.status.active}
         if self.hold:
             out["hold"] = [[hold.pin, hold.level] for hold in self.hold]
+        if self.tls_reserve:
+            out["reserve"] = [self.tls_reserve.uart, self.tls_reserve.tx, self.tls_reserve.rx]
         return out
 
 
@@ -344,6 +358,10 @@ def _check(where: str, board: Board) -> None:
     if board.uart.id not in chip.uarts:
         usable = " or ".join(map(str, chip.uarts))
         raise wrong(".uart.id", f"UART {board.uart.id} of an {chip.title} is not free for a modem", f"use {usable}")
+    if board.tls_reserve and board.tls_reserve.uart not in {*chip.uarts} - {board.uart.id}:
+        problem = f"UART {board.tls_reserve.uart} of an {chip.title} is not free beside the modem's"
+        others = " or ".join(str(each) for each in chip.uarts if each != board.uart.id)
+        raise wrong(".tls_reserve.uart", problem, f"use {others}" if others else "leave the table out")
     if (board.uart.rts is None) != (board.uart.cts is None):
         lacking = "rts" if board.uart.rts is None else "cts"
         raise wrong(f".uart.{lacking}", "is missing", "give rts and cts, or neither")

@@ -35,7 +35,8 @@ class Base:
         def times(scale):
             return [scale * self.tall for scale in range(scale) if plus]
 
-        return times(scale), (lambda plus, more=scale: plus + more)(plus), sum(narrow for narrow in range(3))
+        more = (lambda plus, more=scale: plus + more)(plus)
+        return times(**{"scale": scale}), more, sum(narrow for narrow in range(3))
 
 class Derived(Base):
     depth = property(lambda self: self.wide + Base.kinds.index("narrow"))

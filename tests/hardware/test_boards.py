@@ -72,8 +72,14 @@ def test_the_good_one_compiles_to_what_a_device_takes():
     assert without == {"uart": 1, "tx": 26, "rx": 27, "baud": 115200}
 
 
+def test_a_uart_for_the_reserve():
+    assert boards.loads(GOOD.replace(*FREE[0]), "good/board.toml").device_json()["reserve"] == [2, 13, 14]
+
+
 S3 = ('mcu = "esp32"', 'mcu = "esp32s3"'), ('"ESP32_GENERIC-SPIRAM"', '"ESP32_GENERIC_S3-SPIRAM_OCT"')
 C3 = ('mcu = "esp32"', 'mcu = "esp32c3"'), ('"ESP32_GENERIC-SPIRAM"', '"ESP32_GENERIC_C3"')
+FREE = [("[power]", "[tls_reserve]\nuart = 2\ntx = 13\nrx = 14\n\n[power]")]
+C3_FREE = [*C3, ("tx = 26", "tx = 6"), ("rx = 27", "rx = 7"), *FREE]
 
 BROKEN = {
     "not TOML": [("[uart]", "[uart"), "line 9, column 6: not valid TOML: "],
@@ -102,6 +108,16 @@ BROKEN = {
     "no pin 26": [*C3, "uart.tx: the ESP32-C3 has no GPIO 26; give another one"],
     "C3's UARTs": [*C3, ("id = 1", "id = 2"), "uart.id: UART 2 of an ESP32-C3 is not free for a modem; use 1"],
     "console's UART": [("id = 1", "id = 0"), "uart.id: UART 0 of an ESP32 is not free for a modem; use 1 or 2"],
+    "the modem's own UART": [
+        *FREE,
+        ("uart = 2", "uart = 1"),
+        "tls_reserve.uart: UART 1 of an ESP32 is not free beside",
+    ],
+    "a C3 has no other": [
+        *C3_FREE,
+        "tls_reserve.uart: UART 2 of an ESP32-C3 is not free beside the modem's; leave the",
+    ],
+    "a pin of the modem's": [*FREE, ("tx = 13", "tx = 26"), "tls_reserve.tx: GPIO 26 is already uart.tx; give another"],
     "half a flow": [("baud", "rts = 21\nbaud"), "uart.cts: is missing; give rts and cts, or neither"],
     "another's image": [(S3[1]), 'micropython.image: "ESP32_GENERIC_S3-SPIRAM_OCT" is not an image for ESP32; use '],
     "no version": [('"1.24.0"', '"v1.24"'), 'micropython.least: "v1.24" is not a version; write it as in "1.24.0"'],

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
 _HOST = ("host", "host_ppp", "interface", "virtual")
 SIMULATED = {"usageguard/cpython.py", *(f"usageguard/hal/{name}.py" for name in _HOST)}
-STARTERS = ("slots.py", "start.py")
+STARTERS = ("reserve.py", "slots.py", "start.py")
 
 
 def package() -> dict:

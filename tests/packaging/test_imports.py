@@ -11,7 +11,7 @@ import pytest
 
 from host_tools.base import paths
 
-ROOT_FILES = ("main", "slots", "start")
+ROOT_FILES = ("main", "reserve", "slots", "start")
 
 
 def imported(source):

@@ -15,7 +15,7 @@ SOURCES = os.environ.get("MPY_DIR")
 def ours():
     """What is to be frozen, by its name on the device."""
     modules = {file.relative_to(FIRMWARE).as_posix() for file in (FIRMWARE / "usageguard").rglob("*.py")}
-    return {"slots.py", "start.py", *modules}
+    return {"reserve.py", "slots.py", "start.py", *modules}
 
 
 def test_it_freezes_the_whole_package_and_the_ports_own_modules():

@@ -114,6 +114,11 @@ class Guard(Enforcement):
         self.bind_sockets()
         sys.modules["socket"] = sys.modules["usocket"] = sockets
         install(self)
+        reserve = getattr(self.hal, "reserve", None)
+        if reserve:
+            from usageguard.guard import lending
+
+            lending.install(reserve)
 
     def bind_sockets(self):
         """Has the sockets that are made from now on use this guard."""
@@ -359,6 +364,10 @@ class Guard(Enforcement):
         self.periods.note_floor(now)
         ledger.set_remaining(max(0, min(1 << 29, plan.report_limit - admission.used.value())))
         shown = status(self.config, ledger, self.policy, self.account, admission, self.periods, self.modem, self.outbox)
+        reserve = getattr(self.hal, "reserve", None)
+        if reserve:
+            reserve.take()  # a session that was lent it may have ended
+        shown["tls_reserve"] = reserve.state if reserve else "off"
         self.hal.status(json.dumps(shown))
 
 

@@ -11,11 +11,13 @@ missing or null.
   reset, reset_active, reset_pulse_ms
   pwrkey, pwrkey_active, on_pulse_ms, off_pulse_ms
   status, status_active                   tells whether the modem is on
+  reserve                                 [uart, tx, rx] of one that nothing is connected to: firmware/reserve.py
   hold                                    [[pin, level], ...]: levels that the modem needs while it works, such as DTR's
 """
 
 import os
 import select
+import sys
 import time
 
 import esp32
@@ -55,6 +57,7 @@ class Hal:
         self._watchdog = None
         found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="ledger")
         self.flash = found[0] if found else None
+        self.reserve = sys.modules.get("reserve")
         # Bound once: looking a method up allocates, and these run for every octet.
         self.ticks_ms = time.ticks_ms
         self._any = uart.any

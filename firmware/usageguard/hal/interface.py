@@ -9,6 +9,7 @@ class Hal:
 
     SLICE_MS   the longest that the guard's asyncio task may sleep, in milliseconds
     flash      block device for the ledger by MicroPython's protocol, in blocks of 4096 octets; None where there is none
+    reserve    native memory for TLS with `lend()`, `take()` and `state`, as firmware/reserve.py; may be missing or None
     files      whether files survive a power cut: without `flash` the ledger is then stored in two of them
     """
 

@@ -52,13 +52,16 @@ def board_files():
     return shims | {"/tests/store/memory.py": str(ROOT / "tests/store/memory.py")}  # esp32.py's flash
 
 
-def deployed(folder, family="quectel", application=STEP_AND_LEAVE):
-    """The flash of a board with a ledger partition and a plain quota, as `deploy` leaves it, with `board_files`."""
+def deployed(folder, family="quectel", application=STEP_AND_LEAVE, **parts):
+    """The flash of a board with a ledger partition and a plain quota, as `deploy` leaves it, with `board_files`.
+
+    `parts` are fields of the board's file.
+    """
     (folder / "config.toml").write_text(DEPLOYED.format(key="5a" * 32, family=family))
     (folder / "app.py").write_text(application)
     settings = package.settings(folder / "config.toml")
     chosen = boards.load("own-esp32-quectel")
-    chosen = msgspec.structs.replace(chosen, modem=msgspec.structs.replace(chosen.modem, family=family))
+    chosen = msgspec.structs.replace(chosen, modem=msgspec.structs.replace(chosen.modem, family=family), **parts)
     built = package.build(settings, chosen, folder / "app.py")
     del built[package.LEDGER_IN_FILES]
     files = {f"/a/{name}": content for name, content in built.items()} | package.root_files()
