@@ -744,3 +744,42 @@ def test_limits_against_plain_integers(steps):
             for cost in (1, limit - used, limit - used + 1):
                 if 0 < cost < 1 << 29:
                     assert policy.admits(i, Octets(used), cost) == (used + cost <= limit), (i, cost)
+
+
+MARKS = st.sampled_from([15 * MB, 27 * MB, 30 * MB])
+USES = st.integers(0, 31 * MB) | st.builds(lambda mark, beyond: mark + beyond, MARKS, st.integers(-9, 9))
+ACTS = (
+    st.tuples(st.just("apply"), st.sampled_from(EVENTS))
+    | st.tuples(st.just("cross"), USES)
+    | st.tuples(st.just("limit"), st.sampled_from([LOCAL, BALANCE, GRANT, PACE]), USES, USES)
+    | st.tuples(st.just("exchange"), USES)
+)
+
+
+@settings(deadline=None)
+@given(st.lists(ACTS, max_size=6), st.lists(ACTS, max_size=1), USES, st.booleans())
+def test_within_the_room_every_open_class_is_admitted_and_nothing_is_crossed(acts, last, used, observe):
+    policy = make(observe)
+    used = Octets(used)
+
+    def do(act, *given):
+        if act == "apply":
+            policy.apply(*given)
+        elif act == "cross":
+            policy.cross(Octets(*given))
+        elif act == "limit":
+            policy.set_limit(given[0], given[1], Octets(given[2]))
+        else:
+            policy.allow_exchange(Octets(*given), 1024)
+
+    for act in acts:
+        do(*act)
+    policy.past_mark(used)
+    for act in last:  # whatever changes what is admitted takes the room away
+        do(*act)
+    room = policy.room
+    for i in range(len(CLASSES)):
+        if room and policy.open >> i & 1:
+            assert policy.admits(i, used, room)
+    if room > 1:
+        assert not policy.past_mark(Octets(used.value() + room - 1))
