@@ -459,7 +459,7 @@ def serve(
     host: Annotated[str, typer.Option(help="The IP address to listen on.")] = "127.0.0.1",
     speed: Annotated[int, typer.Option(help="How many times faster than real time its carrier lives.", min=1)] = 1,
 ) -> None:
-    """Serve a simulated OneLink over HTTP until Ctrl-C."""
+    """Serve a simulated OneLink, and Control Center, over HTTP until Ctrl-C."""
     extras.need("platform serve", "platforms")
     from host_tools.platforms.served import world as worlds
 
@@ -479,7 +479,9 @@ async def _serve(running: Any, host: str, port: int, speed: int) -> None:
     def tick() -> None:
         running.advance((time.monotonic() - begin) * speed)
 
-    server = Server(running.api, lambda path: FUNCTIONS.get(path, ("", None))[0], Faults(running.faults), tick)
+    server = Server(
+        running.api, lambda path: FUNCTIONS.get(path, ("", None))[0], Faults(running.faults), tick, running.rest
+    )
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from host_tools.platforms.interface import NoAnswer
+from host_tools.platforms.changes import ChangeTimes
+from host_tools.platforms.control_center import ControlCenter
+from host_tools.platforms.interface import NoAnswer, Progress
+from host_tools.platforms.secret import Secret
+from host_tools.platforms.served import control_center
 from host_tools.platforms.served.faults import Fault, Faults, Kind
 from host_tools.platforms.served.http import Server
 from host_tools.platforms.served.onelink import FUNCTIONS
-from host_tools.platforms.transport import Aiohttp
+from host_tools.platforms.transport import Aiohttp, Pace
 from tests.platforms.carrier_world import APPID, PASSWORD, SIMS, CarrierWorld
 
 ONE = SIMS[0]
@@ -96,6 +101,29 @@ def test_a_platform_that_hangs_is_given_up_and_its_change_is_unsure():
     ordered, paths = served(scenario, Fault(Kind.HANG, "23S03", 5), timeout_s=0.2)
     assert ordered.unsure.keys() == {ONE}
     assert paths.count("change/sim-status") == 1
+
+
+def test_control_center_is_served_beside_it():
+    async def scenario():
+        world = CarrierWorld(pb=False)
+        world.use(ONE, 2048)
+        sim = world.cards[0].iccid
+        rest = control_center.ControlCenter(world.carrier, {sim: world.cards[0].imsi}, {"user": "key"})
+        server = Server(world.api, number, None, lambda: world.run(seconds=0), rest)
+        url = (await server.start()).replace("/v5", "/rws/api/v1")
+        pace = Pace(1000, None, lambda: 0.0, world.sleep)
+        changes = ChangeTimes(timedelta(0))
+        client = ControlCenter(Aiohttp(), url, "user", Secret("key"), pace, changes, world.clock.utc, world.sleep)
+        try:
+            used = (await client.usage([sim])).found[sim].carried_octets
+            (change,) = (await client.stop([sim])).changes
+            status, _ = await client._http.send("PUT", f"{url}/devices/{sim}", b"[", {})
+            return used, (await client.outcome(change)).progress, status
+        finally:
+            await client.close()
+            await server.close()
+
+    assert asyncio.run(scenario()) == (2048, Progress.DONE, 400)
 
 
 def test_a_slow_answer_is_waited_for():

@@ -19,8 +19,17 @@ class Api(Protocol):
     def answer(self, path: str, parameters: Mapping[str, str]) -> dict[str, Any]: ...
 
 
+class Rest(Protocol):
+    """A platform that answers by HTTP's own methods and statuses."""
+
+    def answer(
+        self, method: str, path: str, query: Mapping[str, str], authorization: str, body: Mapping[str, Any]
+    ) -> tuple[int, dict[str, Any]]: ...
+
+
 class Server:
-    """An API at `http://HOST:PORT/v5/ec/…`. `tick` is called before each request: it brings the carrier up to date."""
+    """An API at `http://HOST:PORT/v5/ec/…`, and another one at `/rws/api/v1/…`, which has no faults. `tick` is called
+    before each request: it brings the carrier up to date."""
 
     def __init__(
         self,
@@ -28,12 +37,14 @@ class Server:
         number: Callable[[str], str],
         faults: Faults | None = None,
         tick: Callable[[], None] = lambda: None,
+        rest: Rest | None = None,
     ) -> None:
         self.faults = faults or Faults()
         self.requests: list[tuple[str, dict[str, str]]] = []  # (path, parameters), newest last
         self._api = api
         self._number = number
         self._tick = tick
+        self._rest = rest
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
@@ -41,6 +52,8 @@ class Server:
         """The base URL."""
         app = web.Application()
         app.router.add_route("*", "/v5/ec/{path:.+}", self._handle)
+        if self._rest is not None:
+            app.router.add_route("*", "/rws/api/v1/{path:.+}", self._handle_rest)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -80,6 +93,20 @@ class Server:
         if request.transport is not None:
             request.transport.abort()
         return web.Response()
+
+    async def _handle_rest(self, request: web.Request) -> web.StreamResponse:
+        assert self._rest is not None
+        self._tick()
+        try:
+            text = await request.text()
+            body = json.loads(text) if text else {}
+            if not isinstance(body, dict):
+                raise ValueError
+        except ValueError:
+            return web.json_response({"errorMessage": "Invalid request", "errorCode": "10000003"}, status=400)
+        login = request.headers.get("Authorization", "")
+        status, found = self._rest.answer(request.method, request.match_info["path"], request.query, login, body)
+        return web.json_response(found, status=status)
 
     async def _wait(self, seconds: float | None) -> None:
         """Until then, or until the server closes."""

@@ -13,6 +13,7 @@ from host_tools.base import files, toml
 from host_tools.base.errors import UsageError
 from host_tools.base.toml import Table
 from host_tools.base.units import Octets, Seconds
+from host_tools.platforms.served.control_center import ControlCenter
 from host_tools.platforms.served.faults import Fault, Kind
 from host_tools.platforms.served.onelink import Card, OneLink, Settings
 from host_tools.sim.carrier import Bearer, Carrier, Enforcement, Rating, SimPlan
@@ -69,6 +70,8 @@ class World(Table, frozen=True):
     lag: Seconds = Seconds(0)
     per_packet_octets: int = 0
     margin_permille: int = 0
+    user: str = ""  # of Control Center, with its key
+    key: str = ""
     token_ttl: Seconds = Seconds(3600)
     change_interval: Seconds = Seconds(1800)
     change_takes: Seconds = Seconds(60)
@@ -97,6 +100,9 @@ class Running:
         settings = Settings(world.token_ttl, world.change_interval, change_s=world.change_takes)
         groups = {group.id: group.id for group in world.group}
         self.api = OneLink(self.carrier, cards, {world.appid: world.password}, groups, settings)
+        self.rest = ControlCenter(
+            self.carrier, {card.iccid: card.imsi for card in cards}, {world.user: world.key} if world.user else {}
+        )
         self.faults = [Fault(**msgspec.structs.asdict(row)) for row in world.fault]
         self._bearers: dict[str, Bearer] = {}
         for card, row in zip(cards, world.sim, strict=True):
