@@ -216,6 +216,9 @@ def collector(
         str,
         typer.Option(metavar="FILE|URL", help="A SQLite file, created if it is not there, or postgresql://USER@HOST/NAME."),
     ] = "reports.sqlite",
+    mqtt: Annotated[
+        str, typer.Option(metavar="URL", help="Reports from an MQTT broker too: mqtt://USER@HOST:PORT/PREFIX, or mqtts://.")
+    ] = "",
     keep: Annotated[
         int, typer.Option(metavar="DAYS", help="Reduce older reports to a figure for each day; 0 for never.", min=0)
     ] = 0,
@@ -223,9 +226,9 @@ def collector(
     host: Annotated[str, typer.Option(help="The IP address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Receive, verify, store and acknowledge usage reports over CoAP, until Ctrl-C."""
-    from host_tools.collector.server import serve
+    from host_tools.collector.server import Ways, serve
 
-    serve(port, db, keys, host, out, keep)
+    serve(port, db, keys, host, out, Ways(mqtt, keep))
 
 
 @app.command()

@@ -12,6 +12,7 @@ MODULES = {
     "dask": ("distributed",),
     "hardware": ("esptool", "littlefs", "mp_image_tool_esp32"),
     "platforms": ("aiohttp",),
+    "mqtt": ("aiomqtt",),
     "postgresql": ("psycopg",),
     "report": ("matplotlib", "numpy"),
 }

@@ -66,19 +66,26 @@ class Asked(NamedTuple):
 
 
 @dataclass(slots=True)
-class Exchange:
-    """A request with a report; it is answered after the report was stored.
+class Pending:
+    """A report that is to be stored, and then acknowledged.
 
     `received` is None where the MAC is valid of no life that is known here: another collector may have stored it.
     `payload` is the whole message then.
     """
 
-    key: tuple[Hashable, bytes]
-    asked: Asked
     device: str
     received: Received | None
     payload: bytes
     brief: bool
+    path: str
+
+
+@dataclass(slots=True)
+class Exchange(Pending):
+    """A CoAP request with a report."""
+
+    key: tuple[Hashable, bytes]
+    asked: Asked
 
 
 Result = tuple[Kept, bytes] | StoreError | MalformedError | BadMacError
@@ -163,9 +170,35 @@ class Collector:
                 self.refusals[BAD_MAC] += 1
                 return self._remember(key, asked, Code.UNAUTHORIZED)
             self._answered[key] = now, None
-            return Exchange(key, asked, error.device, None, blob, is_brief(blob))
+            return Exchange(error.device, None, blob, is_brief(blob), "coap", key, asked)
         self._answered[key] = now, None
-        return Exchange(key, asked, device, Received(device, now, "coap", report), payload, is_brief(blob))
+        return Exchange(device, Received(device, now, "coap", report), payload, is_brief(blob), "coap", key, asked)
+
+    def take(self, blob: bytes, path: str) -> Pending | None:
+        """A report that came by another path than CoAP, "mqtt" or "sms"; None where it is none, which is counted."""
+        now = self._now()
+        try:
+            device, report, payload = self._open(blob)
+        except MalformedError:
+            return None
+        except BadMacError as error:
+            if self._may_look_again(error.device, now):
+                return Pending(error.device, None, blob, is_brief(blob), path)
+            self.refusals[BAD_MAC] += 1
+            return None
+        return Pending(device, Received(device, now, path, report), payload, is_brief(blob), path)
+
+    def settle(self, report: Pending, result: Result) -> bytes:
+        """The acknowledgement of a report that was taken, for MQTT; empty where there is none."""
+        if isinstance(result, StoreError):
+            return b""
+        if isinstance(result, ValueError) or report.received is None:
+            self.refusals[BAD_MAC] += 1
+            return b""
+        kept, acknowledgement = result
+        for listener in self.listeners:
+            listener(report.received, kept)
+        return acknowledgement
 
     def _may_look_again(self, device: str, now: datetime) -> bool:
         """Whether the database is to be asked for lives of a device, known or not. For each one once in a second: who
@@ -180,7 +213,7 @@ class Collector:
         self._looked.add(device)
         return True
 
-    def _look_again(self, exchanges: Sequence[Exchange]) -> None:
+    def _look_again(self, exchanges: Sequence[Pending]) -> None:
         """Opens the reports whose lives were not known, where they are now."""
         doubtful = [each for each in exchanges if each.received is None]
         if not doubtful:
@@ -190,7 +223,7 @@ class Collector:
         for each in doubtful:
             with contextlib.suppress(BadMacError):
                 device, report, payload = self._verified(each.payload)
-                each.received, each.payload = Received(device, self._now(), "coap", report), payload
+                each.received, each.payload = Received(device, self._now(), each.path, report), payload
 
     def _unusual(self, datagram: bytes) -> bytes | tuple[Asked, bytes | Code] | None:
         """What a datagram asks for that is not as devices make it; else its answer, or None."""
@@ -212,7 +245,7 @@ class Collector:
             return asked, Code.NOT_FOUND if request.opt.uri_path != RESOURCE else Code.METHOD_NOT_ALLOWED
         return asked, request.payload
 
-    def _kept(self, exchange: Exchange) -> Result:
+    def _kept(self, exchange: Pending) -> Result:
         if exchange.received is None:
             return BadMacError(exchange.device)
         return self.keep(exchange.received, exchange.payload, exchange.brief)
@@ -222,7 +255,7 @@ class Collector:
         `brief` and there is no order. StoreError: it was not stored."""
         device, report, at = received.device, received.report, received.received_at
         kept = self.store.add(device, report, payload, at, received.path)
-        if received.path != "coap":
+        if received.path == "sms":
             return kept, b""
         order = None
         try:
@@ -233,7 +266,7 @@ class Collector:
             pass
         return kept, seal_acknowledgement(self._keys[device], device, report, at, order, brief)
 
-    def keep_all(self, exchanges: Sequence[Exchange]) -> list[Result]:
+    def keep_all(self, exchanges: Sequence[Pending]) -> list[Result]:
         """`keep` for several at once, which the disk has to write only once: what it returns, or raises, for each."""
         results: list[Result] = []
         has_owner = self.orders is not no_orders  # who is asked with every report, and sees what is stored
@@ -276,12 +309,9 @@ class Collector:
         if isinstance(result, StoreError):
             self._answered.pop(exchange.key, None)
             return self._reply(exchange.asked, Code.SERVICE_UNAVAILABLE)
-        if isinstance(result, ValueError) or exchange.received is None:
-            self.refusals[BAD_MAC] += 1
+        acknowledgement = self.settle(exchange, result)
+        if not acknowledgement:
             return self._remember(exchange.key, exchange.asked, Code.UNAUTHORIZED)
-        kept, acknowledgement = result
-        for listener in self.listeners:
-            listener(exchange.received, kept)
         return self._remember(exchange.key, exchange.asked, Code.CHANGED, acknowledgement)
 
     def sms(self, tpdu: bytes) -> None:

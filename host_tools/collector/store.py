@@ -26,15 +26,28 @@ from host_tools.collector.verify import Report, decode_report
 _CUMULATIVE = ("cycle_id", "carried_octets", "rated_octets", "counter")
 
 
-_REPORT = (
+REPORT = (
     f"INSERT INTO report (device, life, boot_id, seq, received_at, path, {', '.join(_CUMULATIVE)}, payload, packets,"
     " sessions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _COLUMNS = ("life", "life_id", "boot_id", "seq", *_CUMULATIVE, "applied")
-_NEWEST = (
+NEWEST = (
     f"INSERT INTO newest (device, {', '.join(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     f" ON CONFLICT (device) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS)}"
 )
+
+
+def report_row(device: str, life: int, report: Report, payload: bytes, at: str, path: str) -> tuple[Any, ...]:
+    """The values of REPORT."""
+    told = (report.packets, report.sessions) if report.packets >= 0 else (None, None)
+    figures = (report.cycle_id, report.carried_octets, report.rated_octets, report.counter)
+    return (device, life, report.boot_id, report.seq, at, path, *figures, payload, *told)
+
+
+def newest_row(device: str, life: int, life_id: bytes | None, report: Report, applied: int) -> tuple[Any, ...]:
+    """The values of NEWEST; `applied` is the highest counter that the device reported before."""
+    figures = (report.cycle_id, report.carried_octets, report.rated_octets, report.counter)
+    return (device, life, life_id, report.boot_id, report.seq, *figures, max(applied, report.counter))
 
 
 class Outcome(enum.Enum):
@@ -46,7 +59,7 @@ class Outcome(enum.Enum):
 class Received:
     device: str
     received_at: datetime
-    path: str  # "coap" or "sms"
+    path: str  # "coap", "mqtt" or "sms"
     report: Report
 
 
@@ -184,8 +197,8 @@ class Store:
     def _flush(self) -> None:
         if self._rows:
             with self._db.transaction():
-                self._db.execute_many(_REPORT, self._rows)
-                self._db.execute_many(_NEWEST, self._newest_rows)
+                self._db.execute_many(REPORT, self._rows)
+                self._db.execute_many(NEWEST, self._newest_rows)
             self._rows, self._newest_rows = [], []
 
     def life_ids(self, device: str) -> tuple[bytes, ...]:
@@ -278,7 +291,7 @@ class Store:
             if detail := self.book.refusal(device, life, report, at):
                 alarm("order_refused", detail)
             self.book.follow(device, report.counter)
-            self._db.execute(_REPORT, self._row(device, life, report, payload, at, path))
+            self._db.execute(REPORT, report_row(device, life, report, payload, at, path))
             self._note_newest(device, life, report)
             for each in alarms:
                 self._db.execute(
@@ -289,12 +302,6 @@ class Store:
             self._remember(device, report.life_id)
         self._follow(device, report.life_id, report.boot_id, report.seq, payload)
         return Kept(Outcome.NEW, tuple(alarms))
-
-    @staticmethod
-    def _row(device: str, life: int, report: Report, payload: bytes, at: str, path: str) -> tuple[Any, ...]:
-        told = (report.packets, report.sessions) if report.packets >= 0 else (None, None)
-        figures = (report.cycle_id, report.carried_octets, report.rated_octets, report.counter)
-        return (device, life, report.boot_id, report.seq, at, path, *figures, payload, *told)
 
     def _follows(self, device: str, report: Report, payload: bytes, at: str, path: str) -> bool:
         """Whether the report only continues what is known of its device, with no order that waits. Then it is stored,
@@ -312,21 +319,18 @@ class Store:
             or any(now < before for now, before in zip(figures, newest.figures, strict=True))
         ):
             return False
-        self._rows.append(self._row(device, newest.life, report, payload, at, path))
-        applied = max(newest.applied, report.counter)
-        self._newest_rows.append((device, newest.life, newest.life_id, *place, *figures, applied))
+        self._rows.append(report_row(device, newest.life, report, payload, at, path))
+        self._newest_rows.append(newest_row(device, newest.life, newest.life_id, report, newest.applied))
         return True
 
     def _note_newest(self, device: str, life: int, report: Report) -> None:
         before = self._db.first("SELECT life, boot_id, seq, applied FROM newest WHERE device = ?", (device,))
-        applied = report.counter if before is None else max(before[3], report.counter)
+        applied = 0 if before is None else before[3]
         if before is None or (life, report.boot_id, report.seq) > before[:3]:
-            life_ids = self._db.first("SELECT life_id FROM life WHERE device = ? AND life = ?", (device, life))
-            figures = (getattr(report, name) for name in _CUMULATIVE)
-            row = (device, life, *(life_ids or (None,)), report.boot_id, report.seq, *figures, applied)
-            self._db.execute(_NEWEST, row)
-        else:
-            self._db.execute("UPDATE newest SET applied = ? WHERE device = ?", (applied, device))
+            ((life_id,),) = self._db.execute("SELECT life_id FROM life WHERE device = ? AND life = ?", (device, life))
+            self._db.execute(NEWEST, newest_row(device, life, life_id, report, applied))
+        elif report.counter > applied:
+            self._db.execute("UPDATE newest SET applied = ? WHERE device = ?", (report.counter, device))
 
     def _was_removed(self, device: str, lives: list[int], report: Report) -> bool:
         """Whether reports of its time were reduced to days: it was among them, or later ones have its figures."""

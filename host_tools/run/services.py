@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 from host_tools.base import extras
+from host_tools.collector.datagrams import listening
 from host_tools.collector.intake import Collector, Orders, no_orders
-from host_tools.collector.server import listening
 from host_tools.collector.store import Kept, Outcome, Received, Store
 from host_tools.scenario.file import Scenario
 

@@ -5,12 +5,12 @@ from contextlib import closing
 import pytest
 
 from host_tools.collector.store import Store
-from tests.collector import postgresql
+from tests.collector import servers
 
 
 @pytest.fixture(scope="session")
 def postgresql_server():
-    with postgresql.running() as server:
+    with servers.postgresql() as server:
         yield server
 
 
@@ -33,3 +33,9 @@ def database(new_database):
 def store(database):
     with closing(Store(database)) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def mosquitto():
+    with servers.mosquitto() as broker:
+        yield broker

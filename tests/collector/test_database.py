@@ -7,7 +7,7 @@ import pytest
 
 from host_tools.collector.connect import connected
 from host_tools.collector.database import StoreError, UnavailableError, shown
-from tests.collector import postgresql
+from tests.collector import servers
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def end(one, other):
 
 @pytest.mark.realtime
 def test_a_server_that_was_killed_is_used_again():
-    with postgresql.running() as server, closing(connected(server.new(), 5, True)) as one:
+    with servers.postgresql() as server, closing(connected(server.new(), 5, True)) as one:
         with one.transaction():
             put(one, "a")
         server.stop(signal.SIGQUIT)
@@ -118,9 +118,11 @@ def test_a_server_that_was_killed_is_used_again():
 
 
 def test_without_a_server_its_tests_are_skipped(monkeypatch):
-    monkeypatch.setattr(postgresql, "binary", lambda name: None)
-    with pytest.raises(pytest.skip.Exception, match="not installed"), postgresql.running():
-        pass
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("host_tools.bench.servers._ELSEWHERE", ())
+    for server in (servers.postgresql, servers.mosquitto):
+        with pytest.raises(pytest.skip.Exception, match="is not installed"), server():
+            pass
 
 
 @pytest.mark.parametrize(

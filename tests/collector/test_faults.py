@@ -10,8 +10,8 @@ import pytest
 from aiocoap import CON, POST, Code, Message
 
 from host_tools.collector.database import StoreError
+from host_tools.collector.datagrams import listening
 from host_tools.collector.intake import Collector
-from host_tools.collector.server import listening
 from host_tools.collector.store import Store
 from tests.collector.sealed import DEVICE, KEYS, sealed
 

@@ -13,8 +13,8 @@ from pycose.messages.mac0message import Mac0Message
 from scapy.layers.inet import IP, UDP
 from usageguard.upstream.outbox import BOOT
 
+from host_tools.collector.datagrams import listening
 from host_tools.collector.intake import Collector
-from host_tools.collector.server import listening
 from host_tools.collector.store import Store
 from tests.upstream.test_spec import section
 from tests.upstream.world import DEVICE, KEY, World

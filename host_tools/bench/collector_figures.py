@@ -1,0 +1,259 @@
+"""What the collector takes in, beside what its database and a CoAP library would."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import multiprocessing
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiocoap
+import cbor2
+from aiocoap.resource import Resource, Site
+
+from host_tools.bench import reports, servers
+from host_tools.bench.figures import Measured, figure
+from host_tools.bench.reports import Sent
+from host_tools.collector.datagrams import listening
+from host_tools.collector.intake import Collector, Exchange, Pending, Result
+from host_tools.collector.store import NEWEST, REPORT, Kept, Outcome, Store, newest_row, report_row
+from host_tools.collector.verify import Report, decode_report
+
+_BATCH = 500
+_WINDOW = 256  # what a socket's buffer takes without privileges
+_ROUNDS = 3
+_DEVICES = 2_000
+
+
+@contextmanager
+def serving(collector: Collector) -> Iterator[int]:
+    """The collector in a thread of its own; gives its port."""
+    with _in_thread(lambda: listening(collector)) as port:
+        yield port
+
+
+@contextmanager
+def _in_thread(serve: Callable[[], Any]) -> Iterator[int]:
+    ready: list[Any] = []
+    begun = threading.Event()
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        try:
+            async with serve() as port:
+                ready.extend((port, asyncio.get_running_loop(), stop))
+                begun.set()
+                await stop.wait()
+        finally:
+            begun.set()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    begun.wait()
+    port, loop, stop = ready
+    try:
+        yield port
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+def sending(send: Callable[..., Sent], *arguments: Any) -> Sent:
+    """What `send` returns, in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(send, arguments)
+
+
+def _many(devices: int, each: int, first: int = 1) -> list[bytes]:
+    """Requests with reports of devices in turn, from the number `first` on; the tokens are the places in the list."""
+    places = enumerate(itertools.product(range(first, first + each), range(devices)))
+    return [
+        reports.request(reports.sealed(number, seq), place, place.to_bytes(4, "big")) for place, (seq, number) in places
+    ]
+
+
+def _steadily(port: int, devices: int, each: int, window: int) -> Sent:
+    return reports.steadily(port, _many(devices, each), window)
+
+
+def _storm(port: int, devices: int, seconds: float) -> Sent:
+    return reports.storm(port, _many(devices, 1), seconds, seed=1)
+
+
+def introduce(store: Store, devices: int) -> None:
+    """Adds the first report of each device."""
+    collector = Collector(store, reports.keys(devices))
+    for first in range(0, devices, _BATCH):
+        some = range(first, min(first + _BATCH, devices))
+        requests = [reports.request(reports.sealed(number, 0), number, b"") for number in some]
+        taken = [collector.receive(each, None) for each in requests]
+        collector.keep_all([each for each in taken if isinstance(each, Exchange)])
+
+
+def _bare(store: Store, each: int) -> float:
+    """Reports a second whose rows are inserted in batches, and nothing else is done."""
+    introduce(store, _DEVICES)
+    at = datetime.now(UTC).isoformat()
+    rows, newest = [], []
+    for seq, number in itertools.product(range(1, 1 + each), range(_DEVICES)):
+        values = reports.fields(number, seq)
+        payload = cbor2.dumps(values)
+        report = decode_report(payload)
+        rows.append(report_row(reports.name(number), 1, report, payload, at, "coap"))
+        newest.append(newest_row(reports.name(number), 1, reports.life(number), report, 0))
+    begun = time.perf_counter()
+    for first in range(0, len(rows), _BATCH):
+        with store.database.transaction():
+            store.database.execute_many(REPORT, rows[first : first + _BATCH])
+            store.database.execute_many(NEWEST, newest[first : first + _BATCH])
+    return len(rows) / (time.perf_counter() - begun)
+
+
+def _sustained(store: Store, each: int) -> tuple[float, float]:
+    """Reports a second that a collector takes from its socket, verifies, stores and acknowledges: of time, and of
+    processor time."""
+    introduce(store, _DEVICES)
+    with serving(Collector(store, reports.keys(_DEVICES))) as port:
+        begun = time.process_time()
+        sent = sending(_steadily, port, _DEVICES, each, _WINDOW)
+        return sent.acknowledged / sent.seconds, sent.acknowledged / (time.process_time() - begun)
+
+
+def beside_bare(new: Callable[[], str], each: int = 5, rounds: int = _ROUNDS) -> Measured:
+    """The collector's reports a second in percent of a bare insert's, each the best of some rounds in turn."""
+    bare = sustained = by_processor = 0.0
+    for _ in range(rounds):
+        with closing(Store(new())) as store:
+            bare = max(bare, _bare(store, each))
+        with closing(Store(new())) as store:
+            sustained, by_processor = map(max, _sustained(store, each), (sustained, by_processor))
+    beside = {"reports/s": sustained, "reports/s of processor time": by_processor, "bare, reports/s": bare}
+    return Measured(100 * sustained / bare, beside)
+
+
+@figure("collector.sqlite", "% of a bare batched insert's reports/s, SQLite", least=30, portable=False)
+def _sqlite() -> Measured:
+    with tempfile.TemporaryDirectory() as folder:
+        names = (str(Path(folder, f"{number}.sqlite")) for number in itertools.count())
+        return beside_bare(lambda: next(names))
+
+
+@figure("collector.postgresql", "% of a bare batched insert's reports/s, PostgreSQL", least=30, portable=False)
+def _postgresql() -> Measured:
+    with servers.postgresql() as server:
+        return beside_bare(server.new)
+
+
+class _Fixed(Collector):
+    """Answers every report alike, with neither MAC nor database: what is left is the front."""
+
+    def _open(self, blob: bytes) -> tuple[str, Report, bytes]:
+        return reports.name(0), _REPORT, blob
+
+    def keep_all(self, exchanges: Sequence[Pending]) -> list[Result]:
+        return [(_KEPT, _ANSWER)] * len(exchanges)
+
+
+_REPORT = Report(*reports.fields(0, 1))
+_KEPT = Kept(Outcome.NEW)
+_ANSWER = bytes(30)  # as long as an acknowledgement
+
+
+class _Fixture(Resource):
+    async def render_post(self, request: aiocoap.Message) -> aiocoap.Message:
+        return aiocoap.Message(code=aiocoap.CHANGED, payload=_ANSWER)
+
+
+@asynccontextmanager
+async def _library() -> AsyncIterator[int]:
+    """The same answer by aiocoap's server."""
+    site = Site()
+    site.add_resource(["r"], _Fixture())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    bound, transports = ("127.0.0.1", port), ["simplesocketserver"]
+    context = await aiocoap.Context.create_server_context(site, bind=bound, transports=transports)
+    try:
+        yield port
+    finally:
+        await context.shutdown()
+
+
+def front(each: int = 3, devices: int = 1000) -> Measured:
+    """Requests a second of processor time, in the thin front and in aiocoap's."""
+    with closing(Store()) as store:
+        collector = _Fixed(store, {})
+        mine = _a_second(lambda: listening(collector), devices, each)
+    theirs = _a_second(_library, devices, each)
+    return Measured(mine / theirs, {"thin, requests/s": mine, "aiocoap, requests/s": theirs})
+
+
+def _a_second(serve: Callable[[], Any], devices: int, each: int) -> float:
+    with _in_thread(serve) as port:
+        sending(_steadily, port, 10, 1, _WINDOW)  # what a first request loads
+        before = time.process_time()
+        sent = sending(_steadily, port, devices, each, 64)
+        return sent.datagrams / (time.process_time() - before)
+
+
+@figure("collector.front", "x the requests of aiocoap's server in the same processor time", least=5, portable=False)
+def _front() -> Measured:
+    return front()
+
+
+def growth(count: int, devices: int = _DEVICES) -> Measured:
+    """MB that the process grows by in the second half of so many reports."""
+    with tempfile.TemporaryDirectory() as folder, closing(Store(Path(folder, "reports.sqlite"))) as store:
+        introduce(store, devices)
+        collector = Collector(store, reports.keys(devices))
+        half = 0.0
+        with serving(collector) as port:
+            for part in range(1, 1 + _PARTS):
+                sending(_part, port, devices, count // devices // _PARTS, part)
+                if part == _PARTS // 2:
+                    half = _resident_mb()
+            return Measured(_resident_mb() - half, {"reports": count, "MB at half": half})
+
+
+_PARTS = 10
+
+
+def _part(port: int, devices: int, each: int, part: int) -> Sent:
+    """Sends a part of the reports of `growth`."""
+    return reports.steadily(port, _many(devices, each, 1 + each * (part - 1)), _WINDOW)
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@figure("collector.memory", "MB more after 1,000,000 reports than after half of them", most=10, portable=False)
+def _memory() -> Measured:
+    return growth(1_000_000)
+
+
+def lost_in_storm(devices: int, seconds: float) -> Measured:
+    """Reports lost of devices that all start within some time, and repeat as CoAP does."""
+    with tempfile.TemporaryDirectory() as folder, closing(Store(Path(folder, "reports.sqlite"))) as store:
+        introduce(store, devices)
+        with serving(Collector(store, reports.keys(devices))) as port:
+            sent = sending(_storm, port, devices, seconds)
+        stored = store.database.execute("SELECT COUNT(*) FROM report WHERE seq = 1")[0][0]
+    lost = devices - min(stored, sent.acknowledged)
+    return Measured(lost, {"reports/s": sent.acknowledged / sent.seconds, "repeated": sent.datagrams - devices})
+
+
+@figure("collector.storm", "reports lost of 100,000 devices that start within 60 s", most=0, portable=False)
+def _restart() -> Measured:
+    return lost_in_storm(100_000, 60)

@@ -1,0 +1,112 @@
+"""The collector on a UDP port."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+from host_tools.collector.intake import Collector, Exchange, Result
+from host_tools.collector.writer import Writer
+
+_MOST_OCTETS = 2048  # of a datagram; a report has at most 175
+_BUFFER_OCTETS = 1 << 22  # of the socket: what arrives while reports are written waits there
+_AT_ONCE = 64  # datagrams read before other tasks run
+_IP_PKTINFO = 8  # Linux, <linux/in.h>
+
+
+class _Front:
+    """Moves datagrams between a socket and a collector."""
+
+    def __init__(self, collector: Collector, udp: socket.socket, writer: Writer) -> None:
+        self._collector = collector
+        self._udp = udp
+        self._writer = writer
+        asyncio.get_running_loop().add_reader(udp, self._read)
+
+    def close(self) -> None:
+        """Stops reading; what was read is answered still."""
+        asyncio.get_running_loop().remove_reader(self._udp)
+
+    def _read(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                datagram, ancillary, _, remote = self._udp.recvmsg(_MOST_OCTETS, _ANCILLARY_OCTETS)
+            except OSError:  # nothing to read, or the ICMP error of a datagram that was sent
+                return
+            source = _source(ancillary)
+            taken = self._collector.receive(datagram, (remote, *source))
+            if isinstance(taken, Exchange):
+                self._writer.put(taken, partial(self._answer, taken, remote, source))
+            else:
+                self._send(taken, remote, source)
+
+    def _answer(self, exchange: Exchange, remote: Any, source: list[Any], result: Result) -> None:
+        self._send(self._collector.answer(exchange, result), remote, source)
+
+    def _send(self, reply: bytes | None, remote: Any, source: list[Any]) -> None:
+        if reply is not None:
+            with suppress(OSError):  # same as a lost datagram: the device sends again
+                self._udp.sendmsg([reply], source, 0, remote)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A non-blocking UDP socket on `port`. Raises OSError when the port is in use.
+
+    It sets neither SO_REUSEADDR nor SO_REUSEPORT, so no other program can share the port.
+    """
+    address = ipaddress.ip_address(host)
+    udp = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+    try:
+        udp.setblocking(False)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_OCTETS)  # the system may allow less
+        if address.is_unspecified and sys.platform == "linux":
+            # Answers have to come from the address that the device sent to.
+            if address.version == 4:
+                udp.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            else:
+                udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        udp.bind((host, port))
+    except OSError:
+        udp.close()
+        raise
+    return udp
+
+
+_ANCILLARY_OCTETS = socket.CMSG_SPACE(20)  # struct in6_pktinfo; in_pktinfo has 12
+
+
+def _source(ancillary: list[Any]) -> list[Any]:
+    """The ancillary data for sending an answer from the address that the datagram with `ancillary` was sent to."""
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+            return [(level, kind, bytes(4) + content[4:8] + bytes(4))]  # of any interface, from this address
+        if level == socket.IPPROTO_IPV6:
+            return [(level, kind, content)]
+    return []
+
+
+@asynccontextmanager
+async def listening(
+    collector: Collector, host: str = "127.0.0.1", port: int = 0, writer: Writer | None = None
+) -> AsyncIterator[int]:
+    """Serves `collector` on UDP while the context is open; yields the port. Raises OSError when it is in use.
+
+    Port 0 picks a free one. `writer` is what else writes for the collector, and closed by its owner.
+    While the context is open, only its own thread uses the collector's store and `orders`.
+    """
+    with _bound(host, port) as udp:
+        writes = writer or Writer(collector)
+        front = _Front(collector, udp, writes)
+        try:
+            yield udp.getsockname()[1]
+        finally:
+            front.close()
+            await writes.drain()
+            if writer is None:
+                await writes.close()

@@ -1,0 +1,83 @@
+"""Writes the reports that arrive, whichever way, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from host_tools.collector import retention
+from host_tools.collector.database import StoreError, UnavailableError
+from host_tools.collector.intake import Collector, Pending, Result
+
+_MOST_WRITTEN = 500  # reports at once: meanwhile few others are read
+_MOST_WAITING = 10_000  # reports waiting for the database; more are refused, and devices send them again
+_REDUCE_S, _REDUCED_S = 0.5, 3600  # between the devices, and after the last one
+_OVERLOADED = UnavailableError("too many reports wait")
+_T = TypeVar("_T")
+
+
+class Writer:
+    """A slow database delays the acknowledgements of the reports that it stores, and no other answer. Reports that
+    arrive while it writes are written together."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._waiting: deque[tuple[Pending, Callable[[Result], None]]] = deque()
+        self._writing: asyncio.Task[None] | None = None
+        self._reducing: asyncio.Task[None] | None = None
+
+    async def drain(self) -> None:
+        """Returns when every report that has arrived is answered."""
+        if self._writing:
+            await self._writing
+
+    async def close(self) -> None:
+        """To be called when nothing more can arrive."""
+        if self._reducing:
+            self._reducing.cancel()
+        await self.drain()
+        self._thread.shutdown()
+
+    def put(self, report: Pending, answer: Callable[[Result], None]) -> None:
+        """Stores a report; calls `answer`, in the loop's thread, with what became of it."""
+        if len(self._waiting) >= _MOST_WAITING:
+            self._collector.refusals[str(_OVERLOADED)] += 1
+            answer(_OVERLOADED)
+            return
+        self._waiting.append((report, answer))
+        if not self._writing or self._writing.done():
+            self._writing = self._loop.create_task(self._write())
+
+    def keep_for(self, keep: timedelta) -> None:
+        """Reduces the reports that arrived longer ago to their days, from now on."""
+        self._reducing = self._loop.create_task(self._reduce(keep))
+
+    async def store(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """What `work` returns, or raises, in the thread that uses the store."""
+        return await self._loop.run_in_executor(self._thread, work, *arguments)
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WRITTEN))]
+            results = await self.store(self._collector.keep_all, [report for report, _ in batch])
+            for (_, answer), result in zip(batch, results, strict=True):
+                if isinstance(result, StoreError):
+                    self._collector.refusals[f"not stored ({result})"] += 1
+                answer(result)
+
+    async def _reduce(self, keep: timedelta) -> None:
+        """A few devices at a time, between which reports are stored."""
+        after = ""
+        while True:
+            try:
+                database = self._collector.store.database
+                after = await self.store(retention.reduce, database, keep, datetime.now(UTC), after)
+            except StoreError as error:
+                self._collector.refusals[f"not reduced ({error})"] += 1
+            await asyncio.sleep(_REDUCE_S if after else _REDUCED_S)
