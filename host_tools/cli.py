@@ -369,18 +369,32 @@ def flash(
 
 @app.command()
 def provision(
-    port: PortOption,
-    device: Annotated[str, typer.Option("--id", help="The device id: 1 to 16 letters, digits, '.', '_' or '-'.")],
     keys: Annotated[
-        Path, typer.Option(metavar="FILE", help="The collector's key file (TOML or JSON). The new key is added to it.")
+        Path, typer.Option(metavar="FILE", help="The collector's key file (TOML or JSON). New keys are added to it.")
     ],
+    port: Annotated[str, typer.Option(help="As for `deploy`.")] = "",
+    device: Annotated[str, typer.Option("--id", help="The device id: 1 to 16 letters, digits, '.', '_' or '-'.")] = "",
     pin: Annotated[str | None, typer.Option(help="The SIM's PIN.")] = None,
     force: Annotated[bool, typer.Option(help="Replace the id and key that the device has.")] = False,
+    table: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Many devices: a line each, columns id and pin.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="With --csv: gets ID.json for each, its /secrets.json.")
+    ] = None,
 ) -> None:
-    """Write a device id and a new key to a board. The key is never shown."""
-    from host_tools.hardware.provision import provision
+    """Write a device id and a new key to a board, or make both for many boards. A key is never shown."""
+    from host_tools.hardware.provision import provision, provision_many
 
-    provision(port, device, keys, out, pin=pin, force=force)
+    if table or folder:
+        if not table or not folder or port or device or pin:
+            hint = "give --port and --id, or --csv and --out"
+            raise UsageError("provision", "", "makes keys for one board or for many", hint)
+        provision_many(table, keys, folder, out, force=force)
+    elif port and device:
+        provision(port, device, keys, out, pin=pin, force=force)
+    else:
+        raise UsageError("provision", "", "is not told for what", "give --port and --id, or --csv and --out")
 
 
 @app.command()

@@ -20,7 +20,7 @@ import aiocoap
 import cbor2
 from aiocoap.resource import Resource, Site
 
-from host_tools.bench import reports, servers
+from host_tools.bench import kills, reports, servers
 from host_tools.bench.figures import Measured, figure
 from host_tools.bench.reports import Sent
 from host_tools.collector.datagrams import listening
@@ -252,6 +252,13 @@ def lost_in_storm(devices: int, seconds: float) -> Measured:
         stored = store.database.execute("SELECT COUNT(*) FROM report WHERE seq = 1")[0][0]
     lost = devices - min(stored, sent.acknowledged)
     return Measured(lost, {"reports/s": sent.acknowledged / sent.seconds, "repeated": sent.datagrams - devices})
+
+
+@figure("collector.kills", "acknowledged reports lost or doubled by kills, 10,000 devices", most=0, portable=False)
+def _kills() -> Measured:
+    killed = kills.run(devices=10_000, each=2, kills=30, seed=1)
+    beside = {"acknowledged": killed.acknowledged, "kills": killed.kills, "sent": killed.sent}
+    return Measured(killed.lost + killed.doubled, beside)
 
 
 @figure("collector.storm", "reports lost of 100,000 devices that start within 60 s", most=0, portable=False)

@@ -73,6 +73,13 @@ class Postgresql:
     def url(self, schema: str = "public") -> str:
         return f"postgresql://tests@/postgres?host={self._folder}&options=-csearch_path%3D{schema}"
 
+    def disconnect(self) -> None:
+        """Ends all connections to it."""
+        import psycopg
+
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
     def new(self) -> str:
         """The URL of tables that nothing else uses."""
         import psycopg

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from host_tools.base import files
@@ -36,20 +36,20 @@ def load_keys(path: str | Path) -> dict[str, bytes]:
     return keys
 
 
-def store_key(path: Path, device: str, key: bytes) -> None:
-    """Adds or replaces a device's key in the file, and creates the file if needed.
+def store_keys(path: Path, keys: Mapping[str, bytes]) -> None:
+    """Adds or replaces devices' keys in the file, all of them or none, and creates the file if needed.
 
     The file is replaced atomically; comments, order and other keys stay. Only its owner can read it afterwards. Raises
     UsageError when it is a symbolic link or cannot be written.
     """
     with _writing(path):
-        _replace(path, _with_key(path, device, key.hex()))
+        _replace(path, _with_keys(path, {device: key.hex() for device, key in keys.items()}))
 
 
-def check_storable(path: Path, device: str) -> None:
-    """Raises the UsageError that `store_key` would, and writes nothing."""
+def check_storable(path: Path, devices: Iterable[str]) -> None:
+    """Raises the UsageError that `store_keys` would, and writes nothing."""
     with _writing(path):
-        _with_key(path, device, bytes(KEY_OCTETS).hex())
+        _with_keys(path, dict.fromkeys(devices, bytes(KEY_OCTETS).hex()))
         tempfile.TemporaryFile(dir=path.parent).close()
 
 
@@ -64,20 +64,25 @@ def _writing(path: Path) -> Iterator[None]:
         raise UsageError("--keys", str(path), problem, "name a file in a folder that can be written") from None
 
 
-def _with_key(path: Path, device: str, digits: str) -> str:
-    """The new content of the file."""
+def _with_keys(path: Path, keys: Mapping[str, str]) -> str:
+    """The new content of the file; `keys` in hexadecimal digits."""
     text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
     if path.suffix == ".json":
-        return json.dumps({**(json.loads(text) if text else {}), device: digits}, indent=1) + "\n"
+        return json.dumps({**(json.loads(text) if text else {}), **keys}, indent=1) + "\n"
     known = tomllib.loads(text)
-    name = re.escape(device)
-    line = re.compile(rf"""^([ \t]*(?:{name}|"{name}"|'{name}')[ \t]*=[ \t]*)(["'])[0-9A-Fa-f ]+\2""", re.MULTILINE)
-    if device in known:
-        new = line.sub(rf'\g<1>"{digits}"', text, count=1)
-    else:
-        new = text + ("\n" if text and not text.endswith("\n") else "") + f'"{device}" = "{digits}"\n'
-    if tomllib.loads(new) != {**known, device: digits}:
-        raise UsageError(str(path), device, "its key cannot be replaced in place", "remove its line and try again")
+    new, added = text, ""
+    for device, digits in keys.items():
+        if device not in known:
+            added += f'"{device}" = "{digits}"\n'
+            continue
+        name = re.escape(device)
+        line = re.compile(rf"""^([ \t]*(?:{name}|"{name}"|'{name}')[ \t]*=[ \t]*)(["'])[0-9A-Fa-f ]+\2""", re.MULTILINE)
+        new = line.sub(rf'\g<1>"{digits}"', new, count=1)
+    new += ("\n" if added and new and not new.endswith("\n") else "") + added
+    found = tomllib.loads(new)
+    for device, digits in {**known, **keys}.items():
+        if found.get(device) != digits:
+            raise UsageError(str(path), device, "its key cannot be replaced in place", "remove its line and try again")
     return new
 
 

@@ -143,6 +143,16 @@ def open_report(
     return device, report, payload
 
 
+def open_acknowledgement(blob: bytes, key: bytes, device: str, report: Report) -> bool:
+    """Whether the octets acknowledge this report, as its device finds out. For a simulated device."""
+    if not blob.startswith(_ACKNOWLEDGES):
+        return False
+    nonce = report.boot_id.to_bytes(4, "big") + report.seq.to_bytes(4, "big")
+    stream = io.BytesIO(blob[len(_ACKNOWLEDGES) :])
+    payload, tag = cbor2.load(stream), cbor2.load(stream)
+    return hmac.compare_digest(tag, _mac(key, b"A" + report.life_id + device.encode("ascii") + nonce, payload))
+
+
 def is_brief(blob: bytes) -> bool:
     """Whether the octets would be a brief report: they begin with an unsigned integer, and not with an array."""
     return blob[:1] < b"\x20"

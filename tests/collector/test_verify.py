@@ -20,6 +20,7 @@ from host_tools.collector.verify import (
     Report,
     decode_report,
     is_brief,
+    open_acknowledgement,
     open_brief,
     open_report,
     seal_acknowledgement,
@@ -421,3 +422,14 @@ def test_the_collector_sends_what_a_device_takes_and_nothing_else(key):
                 order.checked()
             with pytest.raises(ValueError, match="order: no such value"):
                 check(*order.fields())
+
+
+def test_an_acknowledgement_is_known_by_its_device_alone():
+    _, report, _ = open_report(sealed(life_id=LIFE), KEYS)
+    for order in (None, Order(counter=1, limit=5)):
+        blob = seal_acknowledgement(KEY, DEVICE, report, datetime(2025, 6, 1, tzinfo=UTC), order)
+        assert open_acknowledgement(blob, KEY, DEVICE, report)
+        assert not open_acknowledgement(blob, bytes(32), DEVICE, report)
+        assert not open_acknowledgement(blob, KEY, "tracker-002", report)
+        assert not open_acknowledgement(blob, KEY, DEVICE, msgspec.structs.replace(report, seq=report.seq + 1))
+    assert not open_acknowledgement(b"", KEY, DEVICE, report)

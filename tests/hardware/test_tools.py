@@ -100,7 +100,7 @@ def test_a_cable_pulled_while_a_key_is_replaced_takes_no_valid_key_out_of_the_fi
 def test_a_key_that_cannot_be_stored_is_told(workbench, tmp_path, monkeypatch):
     keys = tmp_path / "keys.toml"
     full = UsageError("--keys", str(keys), "no space left on device", "name another")
-    monkeypatch.setattr("host_tools.hardware.provision.store_key", Mock(side_effect=full))
+    monkeypatch.setattr("host_tools.hardware.provision.store_keys", Mock(side_effect=full))
     with pytest.raises(UsageError) as error:
         provision(workbench.board.path, "meter-7", keys, workbench.console)
     assert str(error.value) == (
