@@ -219,6 +219,11 @@ def collector(
     mqtt: Annotated[
         str, typer.Option(metavar="URL", help="Reports from an MQTT broker too: mqtt://USER@HOST:PORT/PREFIX, or mqtts://.")
     ] = "",
+    sms: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Reports from an SMS gateway's requests too, as this TOML file says."),
+    ] = None,
+    sms_port: Annotated[int, typer.Option(help="The TCP port for them; 0 picks a free one.", min=0, max=65_535)] = 8080,
     keep: Annotated[
         int, typer.Option(metavar="DAYS", help="Reduce older reports to a figure for each day; 0 for never.", min=0)
     ] = 0,
@@ -228,7 +233,7 @@ def collector(
     """Receive, verify, store and acknowledge usage reports over CoAP, until Ctrl-C."""
     from host_tools.collector.server import Ways, serve
 
-    serve(port, db, keys, host, out, Ways(mqtt, keep))
+    serve(port, db, keys, host, out, Ways(mqtt, sms, sms_port, keep))
 
 
 @app.command()

@@ -14,6 +14,7 @@ MODULES = {
     "platforms": ("aiohttp",),
     "mqtt": ("aiomqtt",),
     "postgresql": ("psycopg",),
+    "sms": ("aiohttp",),
     "report": ("matplotlib", "numpy"),
 }
 """The top-level modules of each extra in `pyproject.toml`."""

@@ -10,7 +10,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -62,6 +62,8 @@ class Ways:
     """How reports come beside CoAP, and how long they are kept: for ever without `keep_days`."""
 
     mqtt: str = ""  # a broker's URL
+    sms: Path | None = None  # the file of `webhook`
+    sms_port: int = 0
     keep_days: int = 0
 
 
@@ -89,6 +91,11 @@ def serve(
         from host_tools.collector.mqtt import Broker
 
         Broker.parse(ways.mqtt)
+    if ways.sms:
+        extras.need("--sms", "sms")
+        from host_tools.collector.webhook import Gateway
+
+        Gateway.load(ways.sms)
     with nullcontext() if is_url(db) else _alone(Path(db)):
         try:
             store = Store(db)
@@ -137,7 +144,7 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     printed: Counter[str] = Counter()
     writer = Writer(collector)
-    async with listening(collector, host, port, writer) as bound, _beside(collector, writer, ways):
+    async with listening(collector, host, port, writer) as bound, _beside(collector, host, writer, ways, say):
         say(f"listening on coap://{host}:{bound}/r")
         while not stop.is_set():
             with suppress(TimeoutError):
@@ -149,7 +156,9 @@ async def _serve(
 
 
 @asynccontextmanager
-async def _beside(collector: Collector, writer: Writer, ways: Ways) -> AsyncIterator[None]:
+async def _beside(
+    collector: Collector, host: str, writer: Writer, ways: Ways, say: Callable[[str], None]
+) -> AsyncIterator[None]:
     """What the collector does beside CoAP."""
     if ways.keep_days:
         writer.keep_for(timedelta(days=ways.keep_days))
@@ -158,12 +167,19 @@ async def _beside(collector: Collector, writer: Writer, ways: Ways) -> AsyncIter
         from host_tools.collector import mqtt
 
         tasks.append(asyncio.create_task(mqtt.receive(mqtt.Broker.parse(ways.mqtt), collector, writer)))
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with AsyncExitStack() as stack:
+        if ways.sms:
+            from host_tools.collector import webhook
+
+            gateway = webhook.Gateway.load(ways.sms)
+            hears = webhook.listening(gateway, collector, writer, host, ways.sms_port)
+            say(f"listening on http://{host}:{await stack.enter_async_context(hears)} for an SMS gateway")
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _print_refusals(refusals: Counter[str], say: Callable[[str], None]) -> None:
