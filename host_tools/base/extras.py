@@ -11,11 +11,11 @@ MODULES = {
     "broker": ("amqtt",),
     "dask": ("distributed",),
     "hardware": ("esptool", "littlefs", "mp_image_tool_esp32"),
-    "platforms": ("aiohttp",),
     "mqtt": ("aiomqtt",),
+    "platforms": ("aiohttp",),
     "postgresql": ("psycopg",),
-    "sms": ("aiohttp",),
     "report": ("matplotlib", "numpy"),
+    "sms": ("aiohttp",),
 }
 """The top-level modules of each extra in `pyproject.toml`."""
 
