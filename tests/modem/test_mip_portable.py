@@ -407,7 +407,7 @@ def test_end_of_a_connection_to_which_payload_is_pushed():
 
 def test_command_that_is_not_answered_ends_no_connection_to_which_payload_is_pushed():
     connection, port, _ = opened(True, WITHOUT_CACHE)
-    port.answers = ((b"AT+MIPCALL?", b""), *WITHOUT_CACHE)
+    port.answers = ((b"AT+MIPCALL?", b""),) + WITHOUT_CACHE  # noqa: RUF005 - as MicroPython can
     connection.modem.doubt_context()
     run(connection.modem, port, 10_000)
     assert b"MIPRD" not in port.sent()
