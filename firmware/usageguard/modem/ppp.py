@@ -201,8 +201,11 @@ def over(driver):
             if not (yield from self._until(Link.idle, _FREE_MS)) or (yield from super().ask(command)) != OK:
                 return False
             self.line = _LEAVING
-            self.link.connect()
-            if (yield from self._until(Link.settled, _UP_MS)) and self.link.status() == UP:
+            if (
+                self.link.connect()
+                and (yield from self._until(Link.settled, _UP_MS))
+                and self.link.status() == UP
+            ):
                 self.line = _FRAMES
                 return True
             self.hal.event("ppp-failed", self.link.status())

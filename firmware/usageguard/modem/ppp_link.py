@@ -27,10 +27,14 @@ class Link:
         self.octets = 0
 
     def connect(self):
-        """Begins LCP as the client. `status` must be 0."""
+        """Begins LCP as the client; whether lwIP has the memory for it. `status` must be 0."""
         self._ppp.config(stream=self._parts.uart)
-        self._ppp.connect()
+        try:
+            self._ppp.connect()
+        except OSError:
+            return False
         self._parts.listen(self._heard)
+        return True
 
     def disconnect(self):
         """Ends LCP, or forgets what has failed; `status` becomes 0."""
