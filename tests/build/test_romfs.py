@@ -114,7 +114,11 @@ class RomProcess(process.DeviceProcess):
 
     def __init__(self, target, image, on_output=None):
         super().__init__(target, image, on_output)
-        files = {each.relative_to(image.lib).as_posix(): each.read_bytes() for each in image.lib.rglob("*.*")}
+        files = {
+            each.relative_to(folder).as_posix(): each.read_bytes()
+            for folder in reversed(image.path)
+            for each in folder.rglob("*.*")
+        }
         (image.root / "rom").write_bytes(romfs.image(files))
         self._command[2] = "heapsize=1M"  # the image is in it, too
         mount = "import sys, vfs; vfs.mount(vfs.VfsRom(open('rom', 'rb').read()), '/rom')"
