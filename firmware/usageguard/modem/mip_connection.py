@@ -136,7 +136,7 @@ class MipConnection(BufferedConnection):
         for _ in range(_QUIT_TRIES):  # ends what is left of an earlier connection under this number
             self._ask(_STATE, 12)
             yield True
-            if self._is_state(channel, b'"INITIAL"'):
+            if _is_state(channel, b'"INITIAL"'):
                 break
             self._dirty = True
             yield from self._quit_connection()
@@ -167,15 +167,12 @@ class MipConnection(BufferedConnection):
         modem.opening = None
         modem.poked = True
 
-    def _is_state(self, channel, state):
-        return channel.result != OK or state in bytes(channel.info[: channel.info_length])
-
     def _ask_state(self):
         channel = self.modem.channel
         self._ask(_STATE, 12)
         yield True
-        if channel.result == OK and self.answer < 0 and not self._is_state(channel, b'"CONNECTING"'):
-            self.answer = 0 if self._is_state(channel, b'"CONNECTED"') else _TIMED_OUT
+        if channel.result == OK and self.answer < 0 and not _is_state(channel, b'"CONNECTING"'):
+            self.answer = 0 if _is_state(channel, b'"CONNECTED"') else _TIMED_OUT
 
     def count_unread(self):
         """By the modem's total of what has arrived, and by what waits, as one that has ended has no total any more."""
@@ -209,6 +206,11 @@ class MipConnection(BufferedConnection):
             yield False
         self._open_due.clear()
         self._ended()
+
+
+def _is_state(channel, state):
+    """Whether the answer to AT+MIPSTATE has that state, or there is none."""
+    return channel.result != OK or state in bytes(channel.info[: channel.info_length])
 
 
 def _give_up_caches(modem):

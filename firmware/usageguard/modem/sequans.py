@@ -4,11 +4,14 @@ Manual: GM02S AT commands reference manual (AT).
 """
 
 from usageguard.at.digest import int_field, text_field
+from usageguard.compat import const
 from usageguard.modem.base import CONNECTIONS
 from usageguard.modem.connection import OPENING
 from usageguard.modem.generic import Generic
 from usageguard.modem.sequans_connection import FIRST_ID, SequansConnection
 
+_H = const(72)  # letters
+_R = const(82)
 _SQNCCID = (b"AT+SQNCCID\r", 1_000, b"+SQNCCID:", 0)
 
 
@@ -23,8 +26,7 @@ class Sequans(Generic):
         channel.pause_ms = 0
         channel.on_urc(b"+SYSSTART", self._on_ready)
         channel.on_urc(b"+SHUTDOWN", self._on_ready)
-        channel.on_urc(b"+SQNSRING:", self._on_data)
-        channel.on_urc(b"+SQNSH:", self._on_closed)
+        channel.on_urc(b"+SQNS", self._on_socket)
         channel.on_urc(b"+SQNDNSLKUP:", self._on_name)
         channel.on_urc(b"NO CARRIER", self._on_no_carrier)
 
@@ -37,20 +39,15 @@ class Sequans(Generic):
     def _identify(self):
         self.iccid = yield from self._info(_SQNCCID)
 
-    def _connection(self, line, length):
-        """The connection that a line names; None where it names none."""
+    def _on_socket(self, line, length):
+        """+SQNSRING: <connId>[,<octets>]; +SQNSH: <connId>. HOT."""
         index = int_field(line, length, 0) - FIRST_ID
-        return self.connections[index] if 0 <= index < CONNECTIONS else None
-
-    def _on_data(self, line, length):
-        connection = self._connection(line, length)
-        if connection:
-            connection.readable_hint = True
-
-    def _on_closed(self, line, length):
-        connection = self._connection(line, length)
-        if connection:
-            connection.closed_by_peer()
+        if 0 <= index < CONNECTIONS:
+            connection = self.connections[index]
+            if line[5] == _R:
+                connection.readable_hint = True
+            elif line[5] == _H:
+                connection.closed_by_peer()
 
     def _on_name(self, line, length):
         """+SQNDNSLKUP: <name>,<address>[,<address>]"""
