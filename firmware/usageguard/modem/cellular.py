@@ -29,7 +29,8 @@ _REGISTRATION_MS = const(20_000)
 # Not registered for so long: CFUN=0, 10 s, CFUN=1, the advised recovery of a SIM that was reactivated.
 _STUCK_MS = const(180_000)
 _RADIO_OFF_MS = const(10_000)
-_ENDING_MS = const(60_000)  # connections that are slow to end hold a stop up for no longer
+_ENDING_MS = const(500)
+_ENDINGS = const(120)  # connections that are slow to end hold a stop up for no longer than a minute
 _REOPEN_MS = const(1_000)  # after the network ended the session: why shows only when we try again
 _RETRY_MS = const(30_000)
 _LONGEST_RETRY_MS = const(3_600_000)
@@ -320,12 +321,10 @@ class Cellular(Modem):
         """Waits until the modem has ended each of them: what still arrives is seen, or charged, before that."""
         for connection in self.connections:
             connection.fail(ENETDOWN)
-        self._pause.set(self.now, _ENDING_MS)
-        while any(connection._dirty for connection in self.connections) and not self._pause.due(self.now):
-            if self._rebooted:
-                raise GoneError
-            yield False
-        self._pause.clear()
+        for _ in range(_ENDINGS):
+            if not any(connection._dirty for connection in self.connections):
+                break
+            yield from self._sleep(_ENDING_MS)
 
     def _go_offline(self, errno):
         self.online = False
