@@ -33,7 +33,7 @@ def empty(store):
     return store
 
 
-SAME_STORE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+SAME_STORE = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def add(store, boot_id, seq, octets=0, cycle_id=305, device=DEVICE, at=T0, **more):
