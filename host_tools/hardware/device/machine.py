@@ -82,9 +82,10 @@ class RTC:
     def memory(self, data=None):
         _memory.seek(0)
         if data is not None:
+            data = bytes(data)  # of any buffer, such as an array of words
             if len(data) > _RETAINED:
                 raise ValueError("buffer too long")
-            _memory.write(len(data).to_bytes(2, "little") + bytes(data))
+            _memory.write(len(data).to_bytes(2, "little") + data)
             return None
         stored = _memory.read()
         return stored[2 : 2 + int.from_bytes(stored[:2], "little")]

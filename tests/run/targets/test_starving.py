@@ -64,7 +64,7 @@ kind = "responder"
 [[fault]]
 at = "1s"
 kind = "collector_clock"
-days = -20
+days = -1
 lasts = "34s"
 """
 
