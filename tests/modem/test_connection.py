@@ -143,7 +143,7 @@ def test_a_connection_that_is_lost_while_it_closes_is_left_to_its_driver(opened,
     opened.close()
     assert opened.state == CLOSING
     opened.lost(ECONNRESET, True)
-    assert (opened.state, opened._dirty, opened.errno, opened.modem.poked) == (CLOSING, False, 0, True)
+    assert (opened.state, opened._dirty, opened.errno, opened.modem.poked) == (CLOSING, False, ECONNRESET, True)
     assert [call[0] for call in booked.calls] == ["abandoned", "closed"]
     opened._free()
     assert (opened.state, opened.owner, opened.wanted, opened.readable_hint) == (FREE, None, False, False)

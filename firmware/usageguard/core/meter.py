@@ -57,6 +57,7 @@ class Meter:
         self.excess = self._excess_rated = 0
         self._pending = self._pending_rated = 0
         self.window = 0  # charged since the last reading
+        self._last = 0  # taken to have left the modem
         # What may leave the modem later: since the last shift, and of the interval before.
         self._sent = self._sent_rated = self._sent_payload = 0
         self._waiting = self._waiting_rated = self._waiting_payload = 0
@@ -227,12 +228,16 @@ class Meter:
         self._forget()
         return surplus, surplus_rated
 
-    def left(self, lost=False):
-        """What was to be sent has left the modem; or some of it is `lost`, so that it may never. No effect where the
-        modem counts: its readings tell."""
+    def left(self, lost=False, last=False):
+        """What was to be sent has left the modem; or some of it is `lost`, so that it may never; with `last` nor what
+        was taken to have left before, as a send may fail later than that. No effect where the modem counts: its
+        readings tell."""
         if not self.counted:
             if lost:
-                self.slack += self.excess
+                self.slack += self.excess + (self._last if last else 0)
+                self._last = 0
+            elif self.excess:
+                self._last = self.excess
             self.excess = self.window = 0
 
     def reading(self, delta, shift, doubtful=False, quiet=False):

@@ -128,7 +128,7 @@ class Enforcement:
         self.admission.hold(connection.tcp, -1, connection is self._abandoned)
         self._abandoned = None
         if connection.errno:
-            self.admission.meter.left(True)
+            self.admission.meter.left(True, True)
         if self.policy.level >= rules.RESTRICTED:
             self.admission.give_back()
 

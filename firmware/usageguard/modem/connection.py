@@ -139,9 +139,10 @@ class Connection:
         self.tx_busy = False
         self._to_send = 0
         self._drop_segment()
-        if self.state not in (FREE, CLOSING, FAILED):
-            self.state = FAILED
+        if self.state not in (FREE, FAILED):
             self.errno = errno
+            if self.state != CLOSING:
+                self.state = FAILED
 
     def lost(self, errno, unseen):
         """As fail(), and the modem has forgotten the connection; `unseen`: with what it may have held for us."""
