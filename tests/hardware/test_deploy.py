@@ -111,7 +111,7 @@ def test_the_smallest_file_system_that_flash_leaves_holds_two_sets_with_everythi
         assert workbench.deploy().slot == "b"
         size, _, blocks, free, *_ = ask(board, "tuple(__import__('os').statvfs('/'))")
     assert size * blocks == LEAST_VFS_OCTETS
-    assert free > blocks // 4, "for the application's own"
+    assert free > blocks // 5, "for the application's own"
 
 
 def test_secrets_lie_apart_and_are_never_said(deployed):
