@@ -7,7 +7,7 @@ days of any number. The carrier's periods are the standard library's.
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from usageguard.clock import DELAY, PATIENCE, RELEASED_DAY
 from usageguard.core.cycle import CalendarCycle
@@ -258,6 +258,7 @@ def test_a_good_server_is_used_after_two_days_whatever_the_network_says(plan, st
     device = Device(plan, start, ticks)
     for event in events:
         device.do(event)
+    assume(device.true.year < 2045)  # 20 years after its release no device runs
     for _ in range(PATIENCE // LONGEST_STEP_S + 1):
         device.do(("server", 0))
         device.run(LONGEST_STEP_S)
