@@ -57,8 +57,8 @@ class Meter:
         self.excess = self._excess_rated = 0
         self._pending = self._pending_rated = 0
         self.window = 0  # charged since the last reading
-        self._last = 0  # taken to have left the modem
-        # What may leave the modem later: since the last shift, and of the interval before.
+        # What may leave the modem later: since the last shift, and of the interval before. Where the modem does not
+        # count, the latter is what was last taken to have left.
         self._sent = self._sent_rated = self._sent_payload = 0
         self._waiting = self._waiting_rated = self._waiting_payload = 0
         self._crossed_payload = 0  # payload that has certainly crossed and is not yet subtracted from the counter
@@ -228,16 +228,16 @@ class Meter:
         self._forget()
         return surplus, surplus_rated
 
-    def left(self, lost=False, last=False):
-        """What was to be sent has left the modem; or some of it is `lost`, so that it may never; with `last` nor what
-        was taken to have left before, as a send may fail later than that. No effect where the modem counts: its
+    def left(self, lost=False, before=False):
+        """What was to be sent has left the modem; or some of it is `lost`, so that it may never; with `before` nor what
+        was taken to have left then, as a send may fail later than that. No effect where the modem counts: its
         readings tell."""
         if not self.counted:
             if lost:
-                self.slack += self.excess + (self._last if last else 0)
-                self._last = 0
+                self.slack += self.excess + (self._waiting if before else 0)
+                self._waiting = 0
             elif self.excess:
-                self._last = self.excess
+                self._waiting = self.excess
             self.excess = self.window = 0
 
     def reading(self, delta, shift, doubtful=False, quiet=False):
