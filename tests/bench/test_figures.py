@@ -9,7 +9,7 @@ import pytest
 
 from host_tools import cli
 from host_tools.base.errors import UsageError
-from host_tools.bench import command, figures
+from host_tools.bench import command, figures, path_figures
 from host_tools.bench.figures import Figure, Measured
 
 LONG = "path"  # under valgrind
@@ -89,6 +89,8 @@ def test_a_figure_that_has_become_worse_is_exit_status_1(monkeypatch, capsys):
 
 def test_what_cannot_be_measured_is_said(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
+    for kept in (path_figures.instructions, path_figures._counter):
+        kept.cache_clear()
     (result,) = command.measure(["path.lines"])
     assert result.to_json()["value"] is None
     assert "valgrind" in result.missing
