@@ -212,18 +212,17 @@ class VirtualBoard:
 
     def _to_host(self, data: bytes) -> None:
         seen = self._tail + data
+        self._tail = seen[-len(_FRIENDLY) :]  # after a banner too: half of the next one may be in it
         raw_at, friendly_at = seen.rfind(_RAW), seen.rfind(_FRIENDLY)
         if raw_at != friendly_at:  # both are -1 when neither banner was seen
             self._raw = raw_at > friendly_at
         if self._mute:
             if raw_at < 0:
-                self._tail = seen[-len(_FRIENDLY) :]
                 return
             self._mute = False
             data = seen[raw_at:]
         if seen.endswith(_DONE):
             self._executing, self._asked = False, None
-        self._tail = b"" if raw_at != friendly_at else seen[-len(_FRIENDLY) :]
         self._output += data
         del self._output[:-_BACKLOG]
         self._flush()

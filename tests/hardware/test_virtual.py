@@ -14,6 +14,20 @@ from host_tools.hardware.virtual import DEEPSLEEP, HARD, PWRON, SOFT, WDT, Virtu
 pytestmark = pytest.mark.realtime
 
 
+FRIENDLY = b'MicroPython v1\r\nType "help()" for more information.\r\n>>> '
+RAW = b"\r\nraw REPL; CTRL-B to exit\r\n>"
+
+
+@pytest.mark.parametrize("banners", [FRIENDLY + RAW, RAW + FRIENDLY, RAW + FRIENDLY + RAW], ids=["to raw", "back", "both"])
+def test_banners_are_known_in_any_two_pieces(tmp_path, banners):
+    """A supervisor that is late reads the end of one banner with the beginning of the next."""
+    board = VirtualBoard(tmp_path / "board", str(tmp_path / "port"))
+    for cut in range(len(banners) + 1):
+        for piece in (banners[:cut], banners[cut:]):
+            board._to_host(piece)
+        assert board._raw == banners.endswith(RAW), cut
+
+
 def mpremote(board, *words):
     command = [sys.executable, "-m", "mpremote", "connect", board.path, *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

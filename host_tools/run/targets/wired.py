@@ -172,9 +172,12 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(UsageError, Refused):
+        try:
             if not self._over:
                 self._leave()
+        except (UsageError, Refused) as error:
+            text = f"{self._port.name}: not put back ({error}); its deployed program starts at the second reset"
+            self._console.print(text, markup=False, soft_wrap=True)
         with contextlib.suppress(*_LOST):
             self._modem.close()
         self._port.__exit__()
