@@ -18,7 +18,9 @@ FRIENDLY = b'MicroPython v1\r\nType "help()" for more information.\r\n>>> '
 RAW = b"\r\nraw REPL; CTRL-B to exit\r\n>"
 
 
-@pytest.mark.parametrize("banners", [FRIENDLY + RAW, RAW + FRIENDLY, RAW + FRIENDLY + RAW], ids=["to raw", "back", "both"])
+@pytest.mark.parametrize(
+    "banners", [FRIENDLY + RAW, RAW + FRIENDLY, RAW + FRIENDLY + RAW], ids=["to raw", "back", "both"]
+)
 def test_banners_are_known_in_any_two_pieces(tmp_path, banners):
     """A supervisor that is late reads the end of one banner with the beginning of the next."""
     board = VirtualBoard(tmp_path / "board", str(tmp_path / "port"))
