@@ -155,12 +155,15 @@ class World:
         return False
 
     def order(self, device: str, report: Report, now: datetime) -> Order | None:
-        """The order with which the owner answers a report, None for none; logs it. Serves as a collector's `orders`."""
-        return self._logged(self.owner.order(device, report, now))
+        """The order with which the owner answers a report, None for none; logs it. Serves as a collector's `orders`.
+
+        The owner goes by a clock that is right, whatever the collector's says.
+        """
+        return self._logged(self.owner.order(device, report, self.clock.utc()))
 
     def stop(self, device: str, report: Report, now: datetime) -> Order | None:
         """The owner's stop, which does not wait for an earlier order. Serves as a collector's `stops`."""
-        return self._logged(self.owner.stop(device, report, now))
+        return self._logged(self.owner.stop(device, report, self.clock.utc()))
 
     def _logged(self, order: Order | None) -> Order | None:
         if order is not None:

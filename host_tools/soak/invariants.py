@@ -305,16 +305,12 @@ class Checker:
         if kept.outcome is not Outcome.NEW or self.world.store.latest(self.world.device_id) != received:
             return
         if self._clock_was_wrong():
-            return
-        due = [each for each in self.world.scenario.orders if int(each.at) <= self._collector_s()]
+            return  # the book's times are the collector's
+        due = [each for each in self.world.scenario.orders if int(each.at) <= self.now_s]
         stops = sorted((each for each in due if each.stop is not None), key=lambda each: each.at)
         if stops and stops[-1].stop:
             sent = any(order.stop and at >= self._instant(stops[-1].at) for at, order in self._orders())
             self._check("stop-first", sent, f"the stop of {int(stops[-1].at)} s waits behind another order")
-
-    def _collector_s(self) -> float:
-        """Seconds since the start by the collector's clock."""
-        return (self.world.collector_utc() - self.world.clock.start).total_seconds()
 
     def _instant(self, at: int) -> datetime:
         return self.world.clock.start + timedelta(seconds=int(at))
@@ -471,7 +467,7 @@ class Checker:
             cause, grace_s = self._causes[name]
             if cause(self, status):
                 self._cause_s[name] = self.now_s
-            since = self.now_s - self._cause_s.get(name, 0.0)
+            since = self.now_s - max(self._cause_s.get(name, 0.0), self._begun_s)  # without power it lifts nothing
             self._check("cause", since <= grace_s, f"{name} is in force without a cause for {since:.0f} s")
 
     def _limit(self, status: dict[str, Any]) -> float:
