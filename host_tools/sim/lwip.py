@@ -21,6 +21,7 @@ from host_tools.sim.network.tcp import DONE, ESTABLISHED, REFUSED, TIMED_OUT, Tc
 
 # ESP-IDF's defaults: CONFIG_LWIP_TCP_MSS, _TCP_WND_DEFAULT, _TCP_SND_BUF_DEFAULT, _UDP_RECVMBOX_SIZE
 MSS, WINDOW, SEND_BUFFER, DATAGRAMS = 1_440, 5_760, 5_760, 6
+UPDATE = WINDOW // 4  # lwIP's TCP_WND_UPDATE_THRESHOLD
 INACTIVE, CONNECTING, CONNECTED = 0, 3, 4  # `status()`
 PEER_DEAD: Final = -9  # minus lwIP's PPPERR_PEERDEAD
 POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16
@@ -166,7 +167,13 @@ class Lwip:
         assert link is not None
         self._status = CONNECTED
         self._stack = stack = IpStack(
-            self._clock, link.address, link.send, mss=MSS, receive_buffer=WINDOW, send_buffer=SEND_BUFFER
+            self._clock,
+            link.address,
+            link.send,
+            mss=MSS,
+            receive_buffer=WINDOW,
+            send_buffer=SEND_BUFFER,
+            update=UPDATE,
         )
         link.on_packet = self._deliver
         stack.accept = _refuse

@@ -21,9 +21,9 @@ IP_UDP = const(28)  # IPv4 20 + UDP 8 (RFC 768)
 # TCP payload for an MTU of 1400, the smallest in common use on LTE; longer writes are priced as several segments
 SEGMENT = const(1360)
 LONGEST_SEGMENT = const(1460)  # for an MTU of 1500, the greatest in use
-OPEN_TCP = const(172)  # SYN and SYN-ACK with all options 60 each, ACK 52
-CLOSE_TCP = const(208)  # FIN and ACK of both sides, 52 each
-OPEN_CLOSE_PACKETS = const(7)
+_OPEN_TCP = const(172)  # SYN and SYN-ACK with all options 60 each, ACK 52
+_CLOSE_TCP = const(208)  # FIN and ACK of both sides, 52 each
+_OPEN_CLOSE_PACKETS = const(7)
 DNS_FIXED = const(136)  # query 28+12+6, reply 28+12+6+16+28 (with a CNAME); both contain the name in addition
 _DNS_LEAST = const(52)  # of that, the payload of both without the CNAME
 _MSS_OPTIONS = const(8)  # of the SYN and the SYN-ACK: every SYN should have one (RFC 9293 3.7.1)
@@ -33,7 +33,12 @@ COUNTER_OCTETS_PER_S = const(1_250_000)  # 10 Mbit/s, LTE category 1 downlink (3
 
 
 class Meter:
-    """Prices and charges. `carried` and `rated` are the result of the last call, as returning a pair would allocate."""
+    """Prices and charges. `carried` and `rated` are the result of the last call, as returning a pair would allocate.
+
+    `open_close`, settable: octets of a TCP connection's handshake and close.
+    """
+
+    open_close = _OPEN_TCP + _CLOSE_TCP
 
     def __init__(self, rating):
         self._per_packet = rating.per_packet_octets
@@ -123,8 +128,8 @@ class Meter:
             carried = DNS_FIXED + 2 * name_octets
             packets = 2
         if tcp:
-            carried += OPEN_TCP + CLOSE_TCP
-            packets += OPEN_CLOSE_PACKETS
+            carried += self.open_close
+            packets += _OPEN_CLOSE_PACKETS
         self.carried = self._later = carried
         self.rated = self._later_rated = self._rate(carried, packets)
         self._payload = self._payload_later = 0

@@ -38,6 +38,7 @@ class PppConnection(Connection):
         self._port = 0
         self._watched = 0
         self._written = 0  # octets of the segment that lwIP has taken
+        self._late = False  # lwIP may hold what came before the last look
         self._due = Deadline()
         self._until = Deadline()
 
@@ -64,6 +65,8 @@ class PppConnection(Connection):
                     self._release()
                 elif self.modem.flowing and not self.held_up():
                     self._move()
+                else:
+                    self._late = True
             elif self.state == CLOSING:
                 self._free()
             yield False
@@ -171,6 +174,8 @@ class PppConnection(Connection):
     def _receive(self):
         """Whether there is room for more. HOT."""
         scratch, rx = self.modem.scratch, self.rx
+        late = self._late
+        self._late = True
         while True:
             room = RX_OCTETS - rx.any()
             if not self.tcp:
@@ -180,6 +185,7 @@ class PppConnection(Connection):
             asked = min(room, SCRATCH)
             n = self._socket.readinto(scratch, asked)
             if n is None:
+                self._late = False
                 return True
             if not n:
                 if self.tcp:
@@ -187,11 +193,19 @@ class PppConnection(Connection):
                     self.modem.poked = True
                 return False
             rx.write(scratch, 0, n)
-            self._counted(n, asked)
+            self._counted(n, asked, late)
+            late = True
             self.modem.poked = True
 
-    def _counted(self, n, asked):
-        """Counts `n` octets of `asked`: more, or a full segment, is seldom the last."""
+    def _counted(self, n, asked, late):
+        """Counts `n` octets of `asked`: more, or a full segment, is seldom the last.
+
+        lwIP acknowledges a segment when it comes, or when it is read, as that opens the window by a quarter. It may do
+        both where it was not read at once: `late`. Then half a segment's price is due for each, one acknowledgement.
+        """
+        if late and self.tcp:
+            self.spare = (self.spare if self.continues else 0) - (n >> 1)
+            self.continues = True
         self.modem.listener.received(self, n)
         self.continues = self.tcp and (n == asked or SEGMENT <= n <= LONGEST_SEGMENT)
 
@@ -223,7 +237,7 @@ class PppConnection(Connection):
             if n == 0:
                 return
             if n:
-                self._counted(n, SCRATCH)
+                self._counted(n, SCRATCH, True)
                 continue
             seen = modem.link.octets
             yield from self.pause(_QUIET_MS)

@@ -11,6 +11,9 @@ from usageguard.modem.ppp import over
 
 _LEAST = const(65_536)  # octets between readings
 _LONGEST = const(4_194_304)
+# SYN and SYN-ACK 44 each; ACK, and FIN and ACK of both sides, 40 each. MicroPython's lwIP offers no option but the MSS,
+# so its peer may not use the longer ones (RFC 7323 2.2, 3.2).
+_OPEN_CLOSE_TCP = const(2 * 44 + 5 * 40)
 
 
 def driver_over(driver):
@@ -18,6 +21,10 @@ def driver_over(driver):
 
     class Paced(over(driver)):
         least = 0
+
+        def __init__(self, hal, channel, config, listener):
+            listener.admission.meter.open_close = _OPEN_CLOSE_TCP
+            super().__init__(hal, channel, config, listener)
 
         def admits_datagram(self, connection, n):
             return self.listener.admission.transfer(connection.traffic_class, False, n)

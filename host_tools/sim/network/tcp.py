@@ -84,11 +84,13 @@ class TcpConnection:
         receive_buffer: int = MAX_WINDOW,
         send_buffer: int = MAX_WINDOW,
         nagle: bool = True,
+        update: int = 0,
         timestamps: bool = False,
         syn_retries: int = SYN_RETRIES,
         retries: int = RETRIES,
     ) -> None:
-        """`mss`: octets, 1..1460, announced and kept to. `receive_buffer`: 1..65535, the widest window."""
+        """`mss`: octets, 1..1460, announced and kept to. `receive_buffer`: 1..65535, the widest window. `update`: by so
+        many octets reading has to have opened the window for a packet that says so; 0: as BSD."""
         if not 1 <= mss <= MAX_MSS:
             raise ValueError(f"mss {mss} is not in 1..{MAX_MSS}")
         if not 1 <= receive_buffer <= MAX_WINDOW:
@@ -110,6 +112,7 @@ class TcpConnection:
         self._send_buffer = send_buffer
         self._receive_buffer = receive_buffer
         self._nagle = nagle
+        self._update = update or min(2 * mss, (receive_buffer + 1) // 2)  # BSD tcp_output
         self._timestamps = timestamps
         self._syn_retries = syn_retries
         self._retries = retries
@@ -195,9 +198,8 @@ class TcpConnection:
             data = bytes(buffer[:n])
             del buffer[:n]
         if data and self.state in _MAY_RECEIVE:
-            # An update of its own is worth a packet only when it opens the window much: BSD tcp_output.
             opened = self._receive_buffer - len(buffer) - (self._rcv_adv - self._rcv_nxt)
-            if opened >= min(2 * self._mss, (self._receive_buffer + 1) // 2):
+            if opened >= self._update:
                 self._ack()
         return data
 

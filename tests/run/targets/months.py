@@ -14,7 +14,7 @@ import hashlib
 import json
 import multiprocessing
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,9 @@ def _over(figures: dict[str, Any], device: str, carrier: str) -> float:
     return (figures[device] - figures[carrier]) * 1000 / figures[carrier]
 
 
-def sources() -> str:
-    """A digest of what a month depends on."""
-    digest = hashlib.sha256((paths.scenarios() / f"{SCENARIO}.toml").read_bytes())
+def sources(scenario: str = SCENARIO) -> str:
+    """A digest of what a run of the scenario depends on."""
+    digest = hashlib.sha256((paths.scenarios() / f"{scenario}.toml").read_bytes())
     here = Path(paths.__file__).parents[1]
     for folder in (paths.firmware(), *(here / name for name in ("sim", "run", "build", "collector", "scenario"))):
         for file in sorted(folder.rglob("*")):
@@ -91,19 +91,25 @@ def sources() -> str:
     return digest.hexdigest()
 
 
-def kept(digest: str) -> Iterator[dict[str, Any]]:
+def kept(results: Path, digest: str) -> Iterator[dict[str, Any]]:
     """The results of earlier runs that still hold."""
-    if RESULTS.exists():
-        for line in RESULTS.read_text("utf-8").splitlines():
+    if results.exists():
+        for line in results.read_text("utf-8").splitlines():
             entry = json.loads(line)
             if entry.pop("sources") == digest:
                 yield entry
 
 
-def live(todo: Iterable[tuple[str, str]], processes: int | None, digest: str) -> Iterator[dict[str, Any]]:
-    """Lives these months and keeps their results."""
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool, RESULTS.open("a") as out:
-        for run in as_completed([pool.submit(month, *each) for each in todo]):
+def live(
+    one: Callable[..., dict[str, Any]],
+    todo: Iterable[tuple[Any, ...]],
+    processes: int | None,
+    results: Path,
+    digest: str,
+) -> Iterator[dict[str, Any]]:
+    """The results of `one` of each of these, which are kept as they come."""
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool, results.open("a") as out:
+        for run in as_completed([pool.submit(one, *each) for each in todo]):
             out.write(json.dumps(run.result() | {"sources": digest}) + "\n")
             out.flush()
             yield run.result()
@@ -114,10 +120,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--processes", type=int, default=None, help="default: one per core")
     processes = parser.parse_args(arguments).processes
     digest = sources()
-    months = {(each["modem"], each["target"]): each for each in kept(digest)}
+    months = {(each["modem"], each["target"]): each for each in kept(RESULTS, digest)}
     wanted = [(modem, target) for modem in models.with_sockets() for target in SIMULATED]
     failed = 0
-    for each in live([each for each in wanted if each not in months], processes, digest):
+    for each in live(month, [each for each in wanted if each not in months], processes, RESULTS, digest):
         months[each["modem"], each["target"]] = each
         print(f"{len(months)} of {len(wanted)}: {each['modem']} on {each['target']}", file=sys.stderr, flush=True)
     for modem, target in wanted:

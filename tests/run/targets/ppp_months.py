@@ -1,18 +1,16 @@
 """A month with a cutoff over PPP, with every simulated modem, on both targets, with TCP headers compressed and not:
 
-    python -m tests.run.targets.ppp_months [--scenario cutoff-month] [--processes N]
+    python -m tests.run.targets.ppp_months [--scenario cutoff-short] [--processes N]
 
-writes the table of firmware/MODEMS.md, between its markers. `cutoff-short`, which is the default, takes seconds for
-each of the runs; `cutoff-month` takes one or two minutes. Exit status 1: a figure misses its limit.
+writes the table of firmware/MODEMS.md, between its markers. A month takes one or two minutes; a run of `cutoff-short`
+takes seconds. Results are kept as those of `tests.run.targets.months` are. Exit status 1: a figure misses its limit.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,9 @@ from host_tools.run.targets.names import SIMULATED
 from host_tools.scenario import file as scenario
 from host_tools.sim.modem import models
 from tests.modem.matrix import DOCUMENT, put
-from tests.run.targets.months import FIGURES
+from tests.run.targets import months
 
-SHORT = "cutoff-short"
+RESULTS = months.RESULTS.with_name(".ppp-months.jsonl")
 COUNTED_PERMILLE, UNCOUNTED_PERMILLE = 10, 30
 BEGIN, END = "<!-- ppp: made by python -m tests.run.targets.ppp_months -->\n", "<!-- end of ppp -->\n"
 
@@ -37,16 +35,21 @@ def cells() -> list[Cell]:
 
 
 def live(name: str, modem: str, vj: bool, target: str) -> dict[str, Any]:
-    """The figures of one run."""
+    """What was run, and the figures of that."""
     with tempfile.TemporaryDirectory() as folder:
         profile = Path(folder, f"{modem}.toml")
         own = files.text(Path(models.__file__).parent / "profiles" / f"{modem}.toml", "")
         profile.write_text(f"{own}\n[ppp]\nvj = {str(vj).lower()}\n", "utf-8")
         result = run_scenario(scenario.load(name, str(profile), "ppp"), target).to_json()
     carrier, device = result["carrier"], result["device"]
-    figures = {name: device[name] for name in FIGURES}
+    figures = {name: device[name] for name in months.FIGURES}
     figures |= {name: carrier[name] for name in ("ip_octets", "billed_octets", "allowance_octets", "stopped_at")}
-    return {"counted": models.load(modem).counter is not None, "failures": result["failures"]} | figures
+    cell = {"modem": modem, "vj": vj, "target": target}
+    return cell | {"counted": models.load(modem).counter is not None, "failures": result["failures"]} | figures
+
+
+def cell_of(run: dict[str, Any]) -> Cell:
+    return run["modem"], run["vj"], run["target"]
 
 
 def failures(figures: dict[str, Any]) -> list[str]:
@@ -82,20 +85,21 @@ def table(name: str, lived: dict[Cell, dict[str, Any]]) -> str:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.run.targets.ppp_months", description=__doc__)
-    parser.add_argument("--scenario", default=SHORT)
+    parser.add_argument("--scenario", default=months.SCENARIO)
     parser.add_argument("--processes", type=int, default=None, help="default: one per core")
     given = parser.parse_args(arguments)
-    lived: dict[Cell, dict[str, Any]] = {}
+    digest = months.sources(given.scenario)
+    lived = {cell_of(run): run for run in months.kept(RESULTS, digest)}
+    wanted = cells()
+    todo = [(given.scenario, *cell) for cell in wanted if cell not in lived]
+    for run in months.live(live, todo, given.processes, RESULTS, digest):
+        lived[cell_of(run)] = run
+        print(f"{len(lived)} of {len(wanted)}: {run['modem']} on {run['target']}", file=sys.stderr, flush=True)
     failed = 0
-    with ProcessPoolExecutor(given.processes, multiprocessing.get_context("spawn")) as pool:
-        running = {pool.submit(live, given.scenario, *cell): cell for cell in cells()}
-        for run in as_completed(running):
-            modem, vj, target = cell = running[run]
-            lived[cell] = run.result()
-            found = failures(lived[cell])
-            failed += bool(found)
-            where = f"{modem} on {target}, vj = {vj}"
-            print(f"{len(lived)} of {len(running)}: {where}", *found, sep="\n    ", file=sys.stderr, flush=True)
+    for modem, vj, target in wanted:
+        found = failures(lived[modem, vj, target])
+        failed += bool(found)
+        print(*(f"{modem} on {target}, vj = {vj}: {each}" for each in found), sep="\n", end="\n" if found else "")
     DOCUMENT.write_text(put(DOCUMENT.read_text("utf-8"), table(given.scenario, lived), BEGIN, END), "utf-8")
     return 1 if failed else 0
 

@@ -52,9 +52,9 @@ def test_a_figure_that_differs_between_the_targets_is_shown_twice():
     assert "| ml307r | no | 4.0 / 20.0 | 100.0 | 980 | differ |" in rows
 
 
-def test_a_run_goes_on_where_it_was_while_the_sources_are_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(months, "RESULTS", tmp_path / "months.jsonl")
-    assert list(months.kept("now")) == []
+def test_a_run_goes_on_where_it_was_while_the_sources_are_the_same(tmp_path):
+    results = tmp_path / "months.jsonl"
+    assert list(months.kept(results, "now")) == []
     entries = [MONTH | {"sources": "before"}, MONTH | {"target": "micropython", "sources": "now"}]
-    months.RESULTS.write_text("".join(json.dumps(each) + "\n" for each in entries))
-    assert list(months.kept("now")) == [MONTH | {"target": "micropython"}]
+    results.write_text("".join(json.dumps(each) + "\n" for each in entries))
+    assert list(months.kept(results, "now")) == [MONTH | {"target": "micropython"}]

@@ -122,6 +122,33 @@ def test_the_short_month_with_a_cutoff_is_counted_and_stopped():
     assert device["stopped_at"]
 
 
+@pytest.mark.parametrize(
+    ("piece", "pause_ms", "baud", "above"),
+    [(4_096, 0, 115_200, 1.01), (20_000, 0, 921_600, 1.03), (500, 300, 115_200, 1.06)],
+)
+def test_without_a_counter_lwips_own_packets_are_counted_however_an_application_reads(piece, pause_ms, baud, above):
+    """At once, of several segments that have come, and with segments that wait for more than a delayed
+    acknowledgement."""
+    whole = []
+
+    def app(guard):
+        request = struct.pack(">2sHI", b"UG", 100, 100_000).ljust(100, b"x")
+        connection = sockets.socket()
+        connection.connect(("api", 7000))
+        connection.write(request)
+        got = 0
+        while got < 100_000:
+            got += len(connection.recv(piece))
+            guard.sleep(pause_ms)
+        whole.append(got)
+        connection.close()
+
+    device = Device(app, modem="generic", duration="5m", baud=baud, latency_ms=5)
+    device.run()
+    assert whole == [100_000]
+    assert device.crossed <= device.carried <= device.crossed * above
+
+
 def test_on_a_stop_the_link_is_down_within_two_seconds():
     times = []
 

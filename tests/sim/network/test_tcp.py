@@ -195,6 +195,19 @@ def test_slow_reader_gets_no_silly_windows():
     assert len([p for p in wire.packets if p.payload]) <= 30_000 // 1000, "no dribble of tiny segments"
 
 
+@pytest.mark.parametrize(("update", "acknowledgements"), [(0, 6), (1_440, 12)])
+def test_a_reader_tells_of_its_window_when_it_has_opened_by_so_much(update, acknowledgements):
+    """lwIP does at a quarter of the window, so that it acknowledges each segment that is read at once; BSD at half."""
+    wire = Wire(mss=1_440, receive_buffer=5_760, update=update)
+    client = wire.open()
+    wire.run(1)
+    handshake = len(wire.packets)
+    for _ in range(12):
+        client.send(pattern(1_440))
+        wire.run(0.1)  # less than the delay of an acknowledgement
+    assert sum(not packet.payload for packet in wire.packets[handshake:]) == acknowledgements
+
+
 def test_sender_that_refills_on_each_acknowledgement_keeps_to_the_window():
     wire = Wire(nagle=False)
     data = pattern(100_000)
