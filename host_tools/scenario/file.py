@@ -352,9 +352,9 @@ def load(name: str | Path, modem: str | None = None, bearer: str | None = None) 
     return scenario
 
 
-def loads(text: str, where: str, modem: str | None = None) -> Scenario:
+def loads(text: str, where: str, modem: str | None = None, bearer: str | None = None) -> Scenario:
     """`load` for text; `where` names it in messages."""
-    return read(toml.parse(text, where), where, modem)
+    return read(toml.parse(text, where), where, modem, bearer)
 
 
 def read(raw: dict[str, Any], where: str, modem: str | None = None, bearer: str | None = None) -> Scenario:

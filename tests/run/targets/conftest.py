@@ -38,13 +38,14 @@ def run(
     duration: str = "10m",
     files: dict[str, bytes] | None = None,
     libraries: tuple[str, ...] | list[str] = (),
+    bearer: str | None = None,
     **bridges: str,
 ) -> dict:
     """Runs one application; `bridges` are host names ("_" for ".") and the real addresses behind them."""
     text = HEAD.format(title=Path(app).stem, duration=duration) + f'[app]\nname = "{app}"\n'
     for name, to in bridges.items():
         text += f'[[host]]\nname = "{name.replace("_", ".")}"\nkind = "bridge"\nto = "{to}"\n'
-    return run_scenario(scenario.loads(text, "test.toml"), target, files=files, libraries=libraries).to_json()
+    return run_scenario(scenario.loads(text, "test.toml", bearer=bearer), target, files=files, libraries=libraries).to_json()
 
 
 def told(result: dict, prefix: str) -> list[tuple]:

@@ -1,10 +1,13 @@
 """The metered sockets on the real VM, against real servers: no allocation, TLS, stock libraries."""
 
+import pytest
+
 from tests.run.targets.conftest import APPS, run, told
 
 
-def test_writing_and_reading_allocate_nothing_not_even_across_a_lease_renewal(echo_server):
-    result = run(APPS / "heap_app.py", echo=echo_server)
+@pytest.mark.parametrize("bearer", ["at", "ppp"])
+def test_writing_and_reading_allocate_nothing_not_even_across_a_lease_renewal(bearer, echo_server):
+    result = run(APPS / "heap_app.py", bearer=bearer, echo=echo_server)
     events = told(result, "heap-")
     sizes = [(1, i) for i in range(8)]
     assert [e for e in events if e[0] != "heap-leases"] == [
