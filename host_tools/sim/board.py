@@ -102,6 +102,11 @@ class Board:
 
     # What the bench does to the board
 
+    def wifi_connects(self) -> None:
+        """See Lwip."""
+        if self._lwip is not None:
+            self._lwip.wifi_connects()
+
     def boot(self, cause: int) -> None:
         """Starts a boot: the program runs from its beginning, ticks from 0."""
         self.cause = cause

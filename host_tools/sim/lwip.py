@@ -22,6 +22,8 @@ from host_tools.sim.network.tcp import DONE, ESTABLISHED, REFUSED, TIMED_OUT, Tc
 # ESP-IDF's defaults: CONFIG_LWIP_TCP_MSS, _TCP_WND_DEFAULT, _TCP_SND_BUF_DEFAULT, _UDP_RECVMBOX_SIZE
 MSS, WINDOW, SEND_BUFFER, DATAGRAMS = 1_440, 5_760, 5_760, 6
 UPDATE = WINDOW // 4  # lwIP's TCP_WND_UPDATE_THRESHOLD
+WIFI_DNS: Final = "192.168.4.1"
+_NOBODY: Final = "0.0.0.0"
 INACTIVE, CONNECTING, CONNECTED = 0, 3, 4  # `status()`
 PEER_DEAD: Final = -9  # minus lwIP's PPPERR_PEERDEAD
 POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16
@@ -40,6 +42,7 @@ class Socket:
         self._port = 0
         self._ended = False
         self.error = 0
+        self.bound = _NOBODY
 
     def connect(self, peer: Address) -> int:
         """An errno; EINPROGRESS for a stream."""
@@ -126,9 +129,11 @@ class Lwip:
     ) -> None:
         self._clock, self._rng, self._transmit, self._take = clock, rng, transmit, take
         self.streaming = self.stirred = False
+        self._default = True  # PPP has the default route
+        self._dns = _NOBODY
         self._status = INACTIVE
         self._link: PppLink | None = None
-        self._stack = IpStack(clock, "0.0.0.0", _drop)
+        self._stack = IpStack(clock, _NOBODY, _drop)
         self._sockets: dict[int, Socket] = {}
         self._numbers = 0
 
@@ -137,6 +142,11 @@ class Lwip:
         if self._link is not None:
             self._link.drop()
         self._stack.drop()
+
+    def wifi_connects(self) -> None:
+        """Another interface takes the default route, to nobody, and lwIP's one place for a name server. What is bound
+        to PPP's address goes by PPP all the same."""
+        self._default, self._dns = False, WIFI_DNS
 
     def handle(self, what: int, arg: int, payload: bytes) -> bytes:
         """One request of the device's."""
@@ -159,6 +169,7 @@ class Lwip:
         self._link = link = PppLink(self._clock, side, self._rng, self._write)
         link.on_up, link.on_down = self._up, self._down
         self._status = CONNECTING
+        self._default = True
         link.open()
         return b"\0"
 
@@ -166,6 +177,7 @@ class Lwip:
         link = self._link
         assert link is not None
         self._status = CONNECTED
+        self._dns = link.dns
         self._stack = stack = IpStack(
             self._clock,
             link.address,
@@ -212,7 +224,7 @@ class Lwip:
         link = self._link
         if link is None:
             return bytes(16)
-        return inet_aton(link.address) + b"\xff" * 4 + inet_aton(link.peer) + inet_aton(link.dns)
+        return inet_aton(link.address) + b"\xff" * 4 + inet_aton(link.peer) + inet_aton(self._dns)
 
     def _socket(self, arg: int, payload: bytes) -> bytes:
         self._numbers = (self._numbers + 1) & 0x7FFF
@@ -222,8 +234,15 @@ class Lwip:
     def _stir(self) -> None:
         self.stirred = True
 
+    def _bind(self, arg: int, payload: bytes) -> bytes:
+        self._sockets[arg].bound = inet_ntoa(payload)
+        return b""
+
     def _connect_socket(self, arg: int, payload: bytes) -> bytes:
-        return bytes((self._sockets[arg & 0xFFFF].connect((inet_ntoa(payload), arg >> 16)),))
+        socket = self._sockets[arg & 0xFFFF]
+        if not self._default and socket.bound != self._stack.ip:
+            return bytes((errno.EHOSTUNREACH,))
+        return bytes((socket.connect((inet_ntoa(payload), arg >> 16)),))
 
     def _read(self, arg: int, payload: bytes) -> bytes:
         self.stirred = False
@@ -252,6 +271,7 @@ class Lwip:
         _write_socket,
         _ready,
         _close,
+        _bind,
     )
 
 

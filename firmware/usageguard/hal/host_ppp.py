@@ -17,6 +17,7 @@ _READ = const(8)
 _WRITE = const(9)
 _READY = const(10)
 _CLOSE = const(11)
+_BIND = const(12)
 _DATA = const(1)
 _END = const(2)
 _ERROR = const(3)
@@ -103,8 +104,11 @@ class Socket:
     def setblocking(self, flag):
         pass
 
+    def bind(self, address):
+        _hal._request(_BIND, self.number, _octets(address), 4, None)
+
     def connect(self, address):
-        octets = bytes([int(part) for part in address[0].split(".")])
+        octets = _octets(address)
         one = bytearray(1)
         _hal._request(_CONNECT_SOCKET, self.number | address[1] << 16, octets, 4, one)
         if one[0]:
@@ -140,6 +144,10 @@ class Socket:
 
     def close(self):
         _hal._request(_CLOSE, self.number, None, 0, None)
+
+
+def _octets(address):
+    return bytes([int(part) for part in address[0].split(".")])
 
 
 class Poll:

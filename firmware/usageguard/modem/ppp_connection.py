@@ -83,10 +83,10 @@ class PppConnection(Connection):
         if address is None or self.state != OPENING:
             self._refuse(_EHOSTUNREACH)
             return
-        self._socket = socket = modem.link.socket(self.tcp)
-        modem.sockets += 1
-        self._dirty = True
         try:
+            self._socket = socket = modem.link.socket(self.tcp)
+            modem.sockets += 1
+            self._dirty = True
             socket.connect((address, self._port))
         except OSError as error:
             if error.args[0] not in _IN_PROGRESS:

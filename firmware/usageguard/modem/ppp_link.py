@@ -2,7 +2,8 @@
 
 It is lwIP's. Transmitting runs on a thread of lwIP's own and takes the UART directly, so no Python may be in between.
 What arrives is taken from the UART by `poll`: in each step, and by the UART's interrupt while the application computes.
-It takes the default route: a Wi-Fi connection beside it would get no traffic but that of its own network.
+It takes the default route, which a Wi-Fi connection beside it takes back. So each socket is bound to its address, by
+which ESP-IDF's lwIP routes first.
 """
 
 from usageguard.compat import const
@@ -25,6 +26,7 @@ class Link:
         self.watch = parts.watch
         self._heard = self._input  # bound once
         self.octets = 0
+        self.dns = None  # the name server's address, "0.0.0.0" for none
 
     def connect(self):
         """Begins LCP as the client; whether lwIP has the memory for it. `status` must be 0."""
@@ -71,20 +73,20 @@ class Link:
     def settled(self):
         """Whether it is up with an address, or has failed: lwIP says "connected" after a failed IPCP too."""
         status = self._ppp.status()
-        return status < 0 or status == _INACTIVE or (status == UP and self.address() != "0.0.0.0")
+        if status != UP:
+            return status < 0 or status == _INACTIVE
+        self.dns = self._ppp.ifconfig()[3]  # lwIP has one for all links: Wi-Fi would replace it
+        return self.address() != "0.0.0.0"
 
     def address(self):
         return self._ppp.ifconfig()[0]
 
-    def dns(self):
-        """The name server's address, "0.0.0.0" for none."""
-        return self._ppp.ifconfig()[3]
-
     def socket(self, tcp):
-        """A new socket of lwIP's, not blocking."""
+        """A new socket of lwIP's, not blocking, which sends by this link alone; OSError where there is none."""
         sockets = self._parts.socket
         made = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM if tcp else sockets.SOCK_DGRAM)
         made.setblocking(False)
+        made.bind((self.address(), 0))
         return made
 
     def ready(self, socket, events):

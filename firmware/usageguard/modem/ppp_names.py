@@ -61,12 +61,13 @@ def look_up(connection, host):
     while names.left(modem.now) and connection.state == OPENING:
         yield from connection.pause(_POLL_MS)
     names.begin(host, modem.now, _TRIES * _LOOKUP_MS)
-    socket = modem.link.socket(False)
+    socket = None
     modem.sockets += 1
     try:
+        socket = modem.link.socket(False)
         ident = modem.hal.random(2)
         asked = question(host, ident[0] << 8 | ident[1])
-        socket.connect((modem.link.dns(), _PORT))
+        socket.connect((modem.link.dns, _PORT))
         for _ in range(_TRIES):
             while not modem.flowing and connection.state == OPENING:
                 yield from connection.pause(_POLL_MS)
@@ -91,6 +92,7 @@ def look_up(connection, host):
         pass
     finally:
         modem.sockets -= 1
-        socket.close()
+        if socket is not None:
+            socket.close()
     names.pending = None
     return None

@@ -59,6 +59,10 @@ class PPP:
         return tuple(".".join(str(octet) for octet in octets[at : at + 4]) for at in range(0, 16, 4))
 
 
+def _octets(address):
+    return bytes(int(part) for part in address[0].split("."))
+
+
 class socket(io.IOBase):  # noqa: N801
     def __init__(self, family=AF_INET, kind=SOCK_STREAM):
         self._number = int.from_bytes(_request(6, 1 if kind == SOCK_STREAM else 0), "little")
@@ -66,8 +70,11 @@ class socket(io.IOBase):  # noqa: N801
     def setblocking(self, flag):
         pass
 
+    def bind(self, address):
+        _request(12, self._number, _octets(address))
+
     def connect(self, address):
-        octets = bytes(int(part) for part in address[0].split("."))
+        octets = _octets(address)
         error = _request(7, self._number | address[1] << 16, octets)[0]
         if error:
             raise OSError(error)

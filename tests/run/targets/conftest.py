@@ -45,7 +45,8 @@ def run(
     text = HEAD.format(title=Path(app).stem, duration=duration) + f'[app]\nname = "{app}"\n'
     for name, to in bridges.items():
         text += f'[[host]]\nname = "{name.replace("_", ".")}"\nkind = "bridge"\nto = "{to}"\n'
-    return run_scenario(scenario.loads(text, "test.toml", bearer=bearer), target, files=files, libraries=libraries).to_json()
+    loaded = scenario.loads(text, "test.toml", bearer=bearer)
+    return run_scenario(loaded, target, files=files, libraries=libraries).to_json()
 
 
 def told(result: dict, prefix: str) -> list[tuple]:

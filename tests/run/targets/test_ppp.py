@@ -192,6 +192,16 @@ def test_a_refused_session_has_its_cause():
     assert len(calls) == 1, "looking at the modem's state ends no call"
 
 
+def test_wifi_that_takes_the_default_route_takes_no_traffic_from_ppp():
+    done = []
+    device = Device(asking(done), modem="generic", duration="10m")
+    device.world.clock.at(150 * S, device.world.board.wifi_connects)
+    device.run()
+    assert done == [20_000] * len(done)
+    assert len(done) >= 8
+    assert device.crossed <= device.carried
+
+
 @pytest.mark.parametrize("ending", ["terminate", "no-carrier", "silence"])
 def test_a_session_that_the_network_ends_comes_back(ending):
     done = []
