@@ -208,6 +208,74 @@ def _fleet(
 
 
 @app.command()
+def cost(
+    application: Annotated[
+        str, typer.Argument(metavar="APP", help="Your application, a module with main(guard), or a built-in one.")
+    ],
+    plan_file: Annotated[
+        str | None, typer.Option("--plan", metavar="FILE", help="A configuration, plan or scenario; default: 30 MB.")
+    ] = None,
+    days: Annotated[int, typer.Option(help="How many days each run simulates.", min=1, max=366)] = 3,
+    seeds: Annotated[int, typer.Option(help="How many runs on each of three networks.", min=1, max=100)] = 5,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=WHAT", help="A host: responder, sink, mqtt, or 127.0.0.1:PORT; repeatable."),
+    ] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A file that lies beside it on the device; repeatable.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Fail where a month is expected to cost more, as in 31MB.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The JSON of an earlier run, to compare with.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(metavar="PERCENT", help="Fail where it is so much above the baseline.", min=0)
+    ] = 10,
+    target: TargetOption = Target.MICROPYTHON,
+    workers: Annotated[int | None, typer.Option(help="The number of processes.", show_default="cores", min=1)] = None,
+    json_file: JsonOption = None,
+    markdown: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write a comment for a pull request; - is standard output.")
+    ] = None,
+    badge: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an SVG badge.")] = None,
+) -> None:
+    """Tell what an application costs a month, and for what: payload, headers, handshakes, keep-alives, …
+
+    Exit status 1: a month is above the budget, or too far above the baseline.
+    """
+    from host_tools.base.units import Octets
+    from host_tools.cost import command, compare, show
+
+    allowed = None
+    if budget is not None:
+        try:
+            allowed = int(Octets.parse(budget))
+        except ValueError as error:
+            raise UsageError("--budget", budget, str(error)) from None
+    if json_file == "-" and markdown == "-":
+        raise UsageError("--markdown", "-", "is the output of --json too", "name a file for one of them")
+    for option, name in (("--json", json_file), ("--markdown", markdown), ("--badge", badge)):
+        if name and name != "-":
+            files.writable(option, Path(name))
+    _check_vm(target)
+    before = compare.read_baseline(baseline) if baseline else None
+    found = command.run(application, plan_file, days, seeds, host or [], file or [], target, workers, err)
+    found["failures"] = compare.failures(found, allowed, before, tolerance)
+    show.show(found, before, err if "-" in (json_file, markdown) else out)
+    if json_file:
+        files.write_json(json_file, found)
+    if markdown == "-":
+        sys.stdout.write(show.markdown(found, before))
+    elif markdown:
+        Path(markdown).write_text(show.markdown(found, before), "utf-8")
+    if badge:
+        badge.write_text(show.badge(found), "utf-8")
+    raise typer.Exit(FAILED if found["failures"] else HELD)
+
+
+@app.command()
 def collector(
     keys: Annotated[
         Path, typer.Option(metavar="FILE", help="TOML or JSON: device ids with their keys, 64 hexadecimal digits.")

@@ -35,6 +35,7 @@ def bench_json(world: World, app: str) -> dict[str, Any]:
         "pauses": scenario.app.pauses,
         "modem_asleep": scenario.supply.asleep,
         "elapsed_ms": world.clock.now_us // 1000,
+        "tells_openings": world.tells_openings,
         "traffic": [
             {
                 "class": habit.class_name,

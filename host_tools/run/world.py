@@ -58,7 +58,9 @@ class World:
     given where others are to pace it.
 
     `run` runs its device's boots; `close` ends the connections to real servers. `plan` is the one that the device has
-    now, `device_config()` the whole configuration; `imsis` are those of all SIMs.
+    now, `device_config()` the whole configuration; `imsis` are those of all SIMs. With `tells_openings`, to be
+    set before the first boot, a simulated device's event "opens" has the traffic class (`a`) and port (`b`) of each
+    connection.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class World:
         self.clock = clock or Clock(scenario.start)
         self.end_us = int(scenario.duration) * S
         self.log = EventLog(self.clock)
+        self.tells_openings = False
         self.plan: dict[str, Any] = scenario.plan
         config = self.device_config()
         self.device_id: str = config["device"]["id"]

@@ -25,6 +25,7 @@ DOCUMENTS = [
     ROOT / "CHANGELOG.md",
     ROOT / "boards" / "README.md",
     ROOT / "host_tools" / "BENCH.md",
+    ROOT / "host_tools" / "COST.md",
     *sorted((ROOT / "firmware").glob("*.md")),
 ]
 ROOMS = (ROOT, ROOT / "firmware", ROOT / "firmware" / "usageguard", ROOT / "host_tools")

@@ -39,6 +39,27 @@ def _configuration():
     return config.load(_load("config.json"))
 
 
+def _tell_openings(guard):
+    """Has an event say the traffic class and the port of each connection, before it is opened."""
+    admit = guard.admission.open
+    admitted = [0]
+
+    def admission_open(traffic_class, tcp, name_octets):
+        admitted[0] = traffic_class
+        return admit(traffic_class, tcp, name_octets)
+
+    def told(connect):
+        def connection_open(tcp, host, port):
+            guard.hal.event("opens", admitted[0], port)
+            connect(tcp, host, port)
+
+        return connection_open
+
+    guard.admission.open = admission_open
+    for connection in guard.modem.connections:
+        connection.open = told(connection.open)
+
+
 def main():
     configuration = _configuration()
     app.forget_configuration()  # as in `start.py`
@@ -49,5 +70,7 @@ def main():
     virtual.install(hal)
     bench = _load("bench.json")
     guard = Guard(hal, configuration)
+    if bench["tells_openings"]:
+        _tell_openings(guard)
     # Imported late, as on a board, so that `import socket` in the application finds the guard's.
     app.run(guard, lambda guard: __import__(bench["app"]).main(guard))

@@ -15,6 +15,7 @@ class Bearer:
 
     `charge(octets)` is called for each packet that passes, `released()` when the bearer ends for any reason.
     `deliver(packet)` gets the packets to the device; `deactivated()` tells it that the network ended the bearer.
+    `watch`, settable, gets each packet that is charged, before it goes on.
     While a rate is set, packets wait in a queue in each direction; packets that the queue drops are not charged.
     """
 
@@ -35,6 +36,7 @@ class Bearer:
         self.dns = DNS_SERVER
         self.active = True
         self._cut = False
+        self.watch: Callable[[Packet], None] | None = None
         self.barred = False  # nothing passes but questions to the carrier's own name server
         self._internet = internet
         self._charge = charge
@@ -87,12 +89,17 @@ class Bearer:
     def _uplink(self, packet: Packet) -> None:
         if self.barred and packet.dst[0] != self.dns:
             return
-        self._charge(packet.length)
+        self._count(packet)
         if not self._cut:
             self._internet.send(packet)
 
     def _downlink(self, packet: Packet) -> None:
         if self.barred and packet.src[0] != self.dns:
             return
-        self._charge(packet.length)
+        self._count(packet)
         self._deliver(packet)
+
+    def _count(self, packet: Packet) -> None:
+        self._charge(packet.length)
+        if self.watch:
+            self.watch(packet)

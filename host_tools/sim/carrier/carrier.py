@@ -57,10 +57,11 @@ class Carrier:
         self.log = log
         self.apn = ""  # the only one that is served; "" for any
         self.on_sms: Callable[[str, bytes], None] | None = None  # (IMSI, SMS-SUBMIT TPDU), 3GPP TS 23.040
+        self.on_packet: Callable[[Packet], None] | None = None  # each one that is charged, of any SIM
+        self.activations = 0  # bearers that were opened
         self.sms: list[tuple[int, str, bytes]] = []  # (virtual us, IMSI, TPDU)
         self._subscriptions: dict[str, Subscription] = {}
         self._pools: dict[str, Pool] = {}
-        self._activations = 0
 
     def add_pool(self, name: str, allowance_octets: int, others: Sequence[VirtualMembers] = ()) -> None:
         """Opens a pool; `others` are members that are not simulated, only their usage is."""
@@ -104,10 +105,12 @@ class Carrier:
             return sim.session_refusal
         if sim.stops and self.enforcement.stop_cause:
             return self.enforcement.stop_cause
-        self._activations += 1
-        n = self._activations  # a new address each time, so that packets still on the way to an old one are lost
+        self.activations += 1
+        n = self.activations  # a new address each time, so that packets still on the way to an old one are lost
         ip = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"
-        return sim.activate(self.internet, ip, deliver, deactivated)
+        bearer = sim.activate(self.internet, ip, deliver, deactivated)
+        bearer.watch = self.on_packet
+        return bearer
 
     def sms_submit(self, imsi: str, tpdu: bytes) -> None:
         """Takes an SMS-SUBMIT from the device; data stops do not affect SMS."""

@@ -29,7 +29,10 @@ class Host(Protocol):
 
 
 class Internet:
-    """Carries packets by destination address; one way takes `latency_ms`, `loss_permille` of them vanish."""
+    """Carries packets by destination address; one way takes `latency_ms`, `loss_permille` of them vanish.
+
+    `on_unknown(name, ip)` may add the host that a device looks up or, with an `ip`, sends to, and nobody has.
+    """
 
     def __init__(
         self, clock: Clock, rng: random.Random, latency_ms: int = 40, loss_permille: int = 0
@@ -43,6 +46,7 @@ class Internet:
         self.loss_permille = loss_permille
         self.lost = 0
         self.names: dict[str, str] = {}
+        self.on_unknown: Callable[[str, str | None], None] = _nobody
         self._rng = rng
         self._routes: dict[str, Callable[[Packet], None]] = {}
         self._hosts: dict[str, Host] = {}  # by address
@@ -77,7 +81,10 @@ class Internet:
 
     def resolve(self, name: str) -> str | None:
         """The address of a name in any case, or None."""
-        return self.names.get(name.lower().rstrip("."))
+        name = name.lower().rstrip(".")
+        if name not in self.names:
+            self.on_unknown(name, None)
+        return self.names.get(name)
 
     def attach(self, ip: str, deliver: Callable[[Packet], None]) -> None:
         """Packets to `ip` go to `deliver` from now on."""
@@ -114,5 +121,12 @@ class Internet:
 
     def _arrive(self, packet: Packet) -> None:
         deliver = self._routes.get(packet.dst[0])
+        if deliver is None:
+            self.on_unknown("", packet.dst[0])
+            deliver = self._routes.get(packet.dst[0])
         if deliver is not None:
             deliver(packet)
+
+
+def _nobody(_: str, __: str | None) -> None:
+    pass

@@ -1,0 +1,299 @@
+"""Runs an application for some days on a network, and counts what the carrier bills by cause."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from host_tools.base import files, toml
+from host_tools.base.errors import UsageError
+from host_tools.base.units import quote
+from host_tools.build.libraries import LIBRARIES
+from host_tools.cost.causes import GUARD, RATING, Explainer
+from host_tools.cost.stand_in import StandIn
+from host_tools.planning import source
+from host_tools.run import services
+from host_tools.run.apps import APPS
+from host_tools.run.run import run_scenario
+from host_tools.run.world import IMSI, World
+from host_tools.scenario import file as scenarios
+from host_tools.scenario.file import App, Network, Scenario
+from host_tools.sim.clock import S
+from host_tools.sim.network.packet import Packet
+
+DAY_S = 86_400
+RADIO_TAIL_S = 10
+"""How long the radio stays connected after a packet: a usual RRC inactivity time-out of LTE."""
+START = datetime(2026, 3, 2, tzinfo=timezone(timedelta(hours=8)))
+ALLOWANCE_OCTETS = 30 * 1024**2
+DEVICES = "10."
+"""The carrier's addresses begin so."""
+COLLECTOR = "collector"
+_KEPT = ("rating", "utc_offset_min", "margin_octets", "reserve_octets")
+_KINDS = ("responder", "sink", "mqtt")
+_HOSTS = ("host", "ntp_host")
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A network: one way takes `latency_ms`, and `loss_permille` of the packets vanish."""
+
+    name: str
+    latency_ms: int
+    loss_permille: int
+
+
+QUALITIES = (Quality("good", 40, 0), Quality("usual", 80, 5), Quality("poor", 250, 20))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: `days` days of the scenario, on a network, with this seed."""
+
+    scenario: Scenario
+    target: str
+    days: int
+    quality: Quality
+    seed: int
+    contents: dict[str, bytes] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()
+
+
+@dataclass
+class Usage:
+    """What was used until a moment: billed octets by class and cause, and counts."""
+
+    octets: dict[str, Counter[str]]
+    sessions: int = 0
+    packets: int = 0
+    sms: int = 0
+    radio_s: float = 0.0
+
+    @property
+    def billed(self) -> int:
+        return sum(sum(causes.values()) for causes in self.octets.values())
+
+
+@dataclass
+class Measured:
+    """A run: usage until the end of its first day (none in a run of a day) and until its end, as explained; what the
+    carrier billed; hosts that were not given and what they heard; how often the application crashed, and hung."""
+
+    quality: str
+    seed: int
+    days: int
+    first: Usage
+    whole: Usage
+    billed_octets: int
+    learned: dict[str, list[str]]
+    crashes: int
+    hangs: int
+
+
+class _Radio:
+    """Seconds for which the radio is connected."""
+
+    def __init__(self) -> None:
+        self._us = 0
+        self._last_us = -(1 << 60)
+
+    def packet(self, now_us: int) -> None:
+        self._us += min(now_us - self._last_us, RADIO_TAIL_S * S)
+        self._last_us = now_us
+
+    @property
+    def seconds(self) -> float:
+        return self._us / S
+
+
+def measure(job: Job) -> Measured:
+    """Runs a job. UsageError for bad input, `Crashed` when the device's program ended by itself."""
+    network = Network(job.quality.latency_ms, job.quality.loss_permille)
+    scenario = msgspec.structs.replace(
+        job.scenario, network=network, duration=type(job.scenario.duration)(job.days * DAY_S)
+    )
+    config = scenario.config
+    reserve = next(i for i, each in enumerate(config.classes) if each.uses_reserve)
+    explainer = Explainer(DEVICES, [each.name for each in config.classes], reserve)
+    radio = _Radio()
+    stand_ins: dict[str, StandIn] = {}
+    worlds: list[World] = []
+    first: list[Usage] = []
+
+    def packet(taken: Packet) -> None:
+        world = worlds[0]
+        explainer.take(taken, world.clock.now_us)
+        radio.packet(world.clock.now_us)
+
+    def event(happened: dict[str, Any]) -> None:
+        if happened["who"] == "device" and happened["what"] == "opens":
+            explainer.opens(happened["a"], happened["b"], worlds[0].clock.now_us)
+        elif happened["who"] == "owner" and happened["what"] == "order":
+            explainer.orders += 1
+
+    def unknown(name: str, ip: str | None) -> None:
+        if ip is None or not ip.startswith(DEVICES):
+            stand_ins[name or str(ip)] = host = StandIn()
+            worlds[0].internet.add_host(name, host, ip)
+
+    def start(world: World) -> None:
+        worlds.append(world)
+        world.tells_openings = True
+        world.carrier.on_packet = packet
+        world.internet.on_unknown = unknown
+        if job.days > 1:
+            world.clock.at(DAY_S * S, lambda: first.append(_usage(world, explainer, radio)))
+
+    with services.for_scenario(scenario) as started:
+        result = run_scenario(
+            scenario,
+            job.target,
+            job.seed,
+            on_event=event,
+            services=started.addresses,
+            files=job.contents,
+            libraries=job.libraries,
+            on_start=start,
+        )
+    explainer.settle()
+    whole = _usage(worlds[0], explainer, radio)
+    told = Counter((each["who"], each["what"]) for each in result.summary["events"])
+    return Measured(
+        job.quality.name,
+        job.seed,
+        job.days,
+        first[0] if first else Usage({}),
+        whole,
+        sum(each["billed_octets"] for each in _cycles(worlds[0])),
+        {name: sorted(host.spoke) for name, host in stand_ins.items()},
+        told["device", "app-crash"],
+        told["bench", "program-hangs"],
+    )
+
+
+def _cycles(world: World) -> list[dict[str, Any]]:
+    carrier = world.carrier
+    return [carrier.figures(IMSI, label) for label in carrier.cycles(IMSI)]
+
+
+def _usage(world: World, explainer: Explainer, radio: _Radio) -> Usage:
+    carrier = world.carrier
+    cycles = _cycles(world)
+    octets = {name: Counter(causes) for name, causes in explainer.by_class.items()}
+    added = sum(each["billed_octets"] - each["ip_octets"] for each in cycles)
+    if added:
+        octets.setdefault(GUARD, Counter())[RATING] += added
+    return Usage(octets, carrier.activations, sum(each["packets"] for each in cycles), len(carrier.sms), radio.seconds)
+
+
+# What is to be run
+
+
+def compose(app: str, plan: str | None, hosts: Sequence[str]) -> tuple[Scenario, int]:
+    """The scenario of an application, and the plan's allowance in octets. UsageError for what is wrong.
+
+    `hosts` are NAME=WHAT. The device only counts and the carrier never stops it: what is measured is what the
+    application would use.
+    """
+    raw: dict[str, Any] = {"title": Path(app).stem, "start": START, "duration": "1d", "enforcement": "observe"}
+    sold: dict[str, Any] = {"allowance_octets": ALLOWANCE_OCTETS}
+    given: list[dict[str, Any]] = []
+    upstream: dict[str, Any] = {"host": COLLECTOR}
+    carrier: dict[str, Any] = {}
+    if plan is not None:
+        read = source.load(plan)
+        sold = read.raw["plan"]
+        upstream = dict(read.raw.get("upstream", {}))
+        if "classes" in read.raw:
+            raw["classes"] = read.raw["classes"]
+        if "device" in read.raw:
+            raw["device"] = read.raw["device"]
+        if read.carrier_config is not None:
+            carrier, given = _of_scenario(plan)
+    if "per_packet_octets" not in carrier and "permille" not in carrier:
+        rating = sold.get("rating", {})
+        carrier["per_packet_octets"] = rating.get("per_packet_octets", 0)
+        carrier["session_round_octets"] = rating.get("session_round_octets", 0)
+        carrier["permille"] = rating.get("margin_permille", 0)
+    allowance = sold.get("allowance_octets", ALLOWANCE_OCTETS)
+    raw["plan"] = {"allowance_octets": allowance, **{key: sold[key] for key in _KEPT if key in sold}}
+    raw["carrier"] = {**carrier, "enforcement": "none"}
+    raw["upstream"] = upstream
+    made = {host["name"]: host for host in (*given, *map(_host, hosts))}
+    for key in _HOSTS:
+        if key in upstream:
+            kind, port = ("collector", upstream.get("port", 0)) if key == "host" else ("ntp", 0)
+            made[upstream[key]] = {"name": upstream[key], "kind": kind, "port": port}
+    raw["host"] = list(made.values())
+    scenario = scenarios.read(raw, plan or "cost")
+    return msgspec.structs.replace(scenario, app=App(_application(app))), allowance
+
+
+def _of_scenario(plan: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The rating of a scenario's carrier, and its hosts."""
+    path = scenarios.find(plan)
+    raw = toml.parse(files.text(path, "name a plan's file", path.name), path.name)
+    rating = ("per_packet_octets", "session_round_octets", "permille")
+    carrier = raw.get("carrier", {})
+    return {key: carrier[key] for key in rating if key in carrier}, raw.get("host", [])
+
+
+def _host(text: str) -> dict[str, Any]:
+    """A `[[host]]` table from NAME=WHAT."""
+    name, given, what = text.partition("=")
+    if not given or not name:
+        hint = "write it as in api.example=responder"
+        raise UsageError("--host", text, "does not say what the host is", hint)
+    if what == "mqtt":
+        return {"name": name, "kind": "bridge", "service": what}
+    if ":" in what:
+        return {"name": name, "kind": "bridge", "to": what}
+    if what not in _KINDS:
+        hint = f"use {', '.join(_KINDS)}, or a server here, as in 127.0.0.1:8080"
+        raise UsageError("--host", name, f"{quote(what)} is nothing that a host can be", hint)
+    return {"name": name, "kind": what}
+
+
+def _application(app: str) -> str:
+    if app in APPS or Path(app).is_file():
+        return app
+    hint = f"name a Python file with main(guard), or {', '.join(APPS)}"
+    raise UsageError("cost", app, "is no application", hint)
+
+
+def imports(app: Path) -> tuple[list[Path], list[str]]:
+    """The files beside an application that it imports, and stock libraries, both by what its sources say."""
+    found: dict[str, Path] = {}
+    libraries: dict[str, None] = {}
+    todo = [app]
+    while todo:
+        path = todo.pop()
+        try:
+            tree = ast.parse(files.text(path, "name the application's file"))
+        except SyntaxError as error:
+            raise UsageError(path.name, f"line {error.lineno}", "is not Python", "correct it") from None
+        for name in _imported(tree):
+            beside = app.parent / f"{name}.py"
+            if name in LIBRARIES:
+                libraries[name] = None
+            elif beside.is_file() and beside != app and name not in found:
+                found[name] = beside
+                todo.append(beside)
+    return list(found.values()), list(libraries)
+
+
+def _imported(tree: ast.AST) -> list[str]:
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+    return names
