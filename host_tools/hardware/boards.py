@@ -154,11 +154,12 @@ class Axp2101(Table, frozen=True):
 
 
 class Hold(Table, frozen=True):
-    """A pin that the modem needs at a fixed level."""
+    """A pin that the modem needs at a fixed level. `dtr`: it is the modem's DTR."""
 
     pin: Gpio
     level: Level
     why: Text
+    dtr: bool = False
 
 
 class Board(Table, frozen=True, kw_only=True):
@@ -236,6 +237,9 @@ class Board(Table, frozen=True, kw_only=True):
             out |= {"status": self.status.pin, "status_active": self.status.active}
         if self.hold:
             out["hold"] = [[hold.pin, hold.level] for hold in self.hold]
+        for hold in self.hold:
+            if hold.dtr:
+                out["dtr"] = [hold.pin, hold.level]
         if self.tls_reserve:
             out["reserve"] = [self.tls_reserve.uart, self.tls_reserve.tx, self.tls_reserve.rx]
         return out

@@ -97,6 +97,7 @@ class Board:
         self._dead = True
         self._watchdog: Timer | None = None
         self._lwip: Lwip | None = None
+        self.dtr: Callable[[bool], None] | None = None  # the modem's, where it is wired
         self._baud = line.to_modem.baud
         line.to_host.deliver = self._receive
 
@@ -295,7 +296,7 @@ class Board:
 
     def _op_ppp(self, a: int, arg: int, payload: bytes) -> bytes:
         if self._lwip is None:
-            self._lwip = Lwip(self.clock, self.rng, self.line.to_modem.write, self._take_all)
+            self._lwip = Lwip(self.clock, self.rng, self.line.to_modem.write, self._take_all, self.dtr)
         return self._lwip.handle(a, arg, payload)
 
     def _take_all(self) -> bytes:

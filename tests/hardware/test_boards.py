@@ -194,7 +194,7 @@ def test_each_board_that_ships(name):
     assert (board.confirmed == "hardware") == ("Seen on hardware" in note)
     assert json.loads(json.dumps(board.device_json())) == board.device_json()
     if name in PINS:
-        dtr = [hold.pin for hold in board.hold if hold.why.startswith("DTR")]
+        dtr = board.device_json().get("dtr")
         key, reset = board.pwrkey and board.pwrkey.pin, board.reset and board.reset.pin
         assert (board.uart.tx, board.uart.rx, key, reset, dtr[0] if dtr else None) == PINS[name]
     if board.pwrkey:

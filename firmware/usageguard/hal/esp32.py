@@ -13,6 +13,7 @@ missing or null.
   status, status_active                   tells whether the modem is on
   reserve                                 [uart, tx, rx] of one that nothing is connected to: firmware/reserve.py
   hold                                    [[pin, level], ...]: levels that the modem needs while it works, such as DTR's
+  dtr                                     [pin, level] of that: a data call is left by taking it away
 """
 
 import os
@@ -184,7 +185,7 @@ class Hal:
     def ppp(self):
         from usageguard.hal.esp32_ppp import Parts
 
-        return Parts(self._uart, self._poll)
+        return Parts(self._uart, self._poll, self._board.get("dtr"))
 
     def reset(self):
         machine.reset()

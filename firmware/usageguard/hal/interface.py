@@ -89,8 +89,9 @@ class Hal:
         """lwIP, for PPP as the bearer: `ppp`, a `network.PPP`; `uart`, its stream; the modules `socket` and `select`;
         `listen(handler)` has handler(uart) called when the UART has received something and fallen idle, also while the
         program computes, until the next `ppp.config(stream=...)`; `watch(socket, events)` has `wait` return too when
-        one of the socket's `events` (POLLIN 1, POLLOUT 4) is there, 0: no more. RuntimeError, in one line, where
-        MicroPython has no such PPP."""
+        one of the socket's `events` (POLLIN 1, POLLOUT 4) is there, 0: no more; `dtr(on)` gives the modem its DTR or
+        takes it away, None where the board has no pin for it. RuntimeError, in one line, where MicroPython has no such
+        PPP."""
         raise NotImplementedError
 
     def reset(self):

@@ -1,8 +1,8 @@
 """PPP as the bearer: any family's driver, with lwIP's sockets in place of the modem's.
 
 The modem's line belongs to the AT channel or to PPP. While PPP has it the channel is silent; for a command the driver
-escapes with +++ and comes back with ATO, which takes some three seconds in which no packet passes. So commands wait for
-each other, and the counter is read seldom (net.ppp).
+escapes with DTR or +++ and comes back with ATO, which takes one or three seconds in which no packet passes. So commands
+wait for each other, and the counter is read seldom (net.ppp).
 """
 
 from usageguard.at.digest import ERROR, OK
@@ -26,7 +26,8 @@ _LOUD_MS = const(5_000)
 _GUARD_MS = const(1_050)  # V.250's de facto guard time of 1 s, and what may still be in the UART
 _HUNG_UP_MS = const(300)
 _TRIES = const(2)
-_ESCAPED = (b"", 2_500, None, 0)  # nothing is sent: +++ has no end of line
+_ESCAPED = (b"", 2_500, None, 0)  # nothing is sent: +++ has no end of line, and DTR is a wire
+_DTR_ESCAPES = (b"AT&D1\r", 1_000, None, 0)  # V.250 6.2.9
 _PROBE = (b"AT\r", 1_000, None, 0)
 # The context's own number: with another some modems open a second one, which is billed apart.
 _DIAL = (b"ATD*99***1#\r", _DIAL_MS, None, 0)  # TS 27.007 10.2.1.1
@@ -48,6 +49,7 @@ def over(driver):
             self.line = _COMMANDS
             self.sockets = 0  # of connections
             self.scratch = bytearray(SCRATCH)
+            self._dtr = False  # taking DTR away leaves the call
             self.link = Link(hal)
             self._gathering = False
             self._loud = Deadline()
@@ -111,12 +113,23 @@ def over(driver):
             self.line = _ESCAPING
             self.channel.digest.resync()
             for _ in range(_TRIES):
-                yield from self._sleep(_GUARD_MS)
-                self.hal.uart_write(b"+++", 3)
                 # It may have hung up unheard, and have taken +++ for the beginning of a command.
-                if (yield from super().ask(_ESCAPED)) == OK or (yield from super().ask(_PROBE)) == OK:
+                if (yield from self._leave()) == OK or (yield from super().ask(_PROBE)) == OK:
                     break
             self.line = _COMMANDS
+
+        def _leave(self):
+            """Asks the modem for its command mode: its result. DTR spares the silences, where it is wired."""
+            if self._dtr:
+                yield from self._sleep(1)  # the channel takes the time from what it reads
+                self.link.dtr(False)
+                self._dtr = (yield from super().ask(_ESCAPED)) == OK
+                self.link.dtr(True)
+                if self._dtr:
+                    return OK
+            yield from self._sleep(_GUARD_MS)
+            self.hal.uart_write(b"+++", 3)
+            return (yield from super().ask(_ESCAPED))
 
         def _fall_silent(self):
             """Until nothing has come for a while: what comes in the guard time is lost, and sent again."""
@@ -198,6 +211,8 @@ def over(driver):
 
         def _dial(self, command):
             """Whether the call is up, with an address."""
+            if self.link.dtr and not self._dtr:
+                self._dtr = (yield from super().ask(_DTR_ESCAPES)) == OK
             if not (yield from self._until(Link.idle, _FREE_MS)) or (yield from super().ask(command)) != OK:
                 return False
             self.line = _LEAVING
@@ -237,9 +252,7 @@ def over(driver):
                 if ended:
                     yield from self._sleep(_HUNG_UP_MS)
                 else:
-                    yield from self._sleep(_GUARD_MS)
-                    self.hal.uart_write(b"+++", 3)
-                    yield from super().ask(_ESCAPED)
+                    yield from self._leave()
             yield from super().ask(_HANG_UP)
             self.link.disconnect()
 

@@ -110,8 +110,10 @@ class Call(Part):
         self._end("")
         return None
 
-    def dtr_off(self) -> None:
-        """The host takes DTR away: what that does is AT&D's value."""
+    def dtr(self, on: bool) -> None:
+        """The host gives DTR, or takes it away: what that does is AT&D's value."""
+        if on:
+            return
         does = self.port.nvm.number("&D")
         if does == _DTR_IGNORED or not self._online:
             return

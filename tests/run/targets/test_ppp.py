@@ -202,6 +202,29 @@ def test_wifi_that_takes_the_default_route_takes_no_traffic_from_ppp():
     assert device.crossed <= device.carried
 
 
+def test_dtr_leaves_the_call_without_the_silences_of_plus_plus_plus():
+    ticks = []
+
+    def app(guard):
+        fetch(3_000)
+        while guard.modem.flowing:
+            guard.sleep(10)
+        ticks.append(guard.hal.ticks_ms())
+        while not guard.modem.flowing:
+            guard.sleep(10)
+        ticks.append(guard.hal.ticks_ms())
+        assert fetch(3_000) == 3_000
+
+    for wired in ("no", "yes", "broken"):
+        device = Device(app, duration="5m")
+        device.world.board.dtr = {"no": None, "yes": device.world.modem.call.dtr, "broken": bool}[wired]
+        device.run()
+        assert device.crossed <= device.carried
+    plus, dtr, broken = (end - begin for begin, end in zip(ticks[::2], ticks[1::2], strict=True))
+    assert dtr <= plus - 1_900
+    assert plus < broken, "then +++ is tried"
+
+
 @pytest.mark.parametrize("ending", ["terminate", "no-carrier", "silence"])
 def test_a_session_that_the_network_ends_comes_back(ending):
     done = []

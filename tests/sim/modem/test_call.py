@@ -183,7 +183,7 @@ def test_dtr(rig, setting, online, alive):
     assert rig.send(f"AT&D{setting}") == "\r\nOK\r\n"
     host = Host(rig)
     host.dial()
-    rig.modem.call.dtr_off()
+    rig.modem.call.dtr(False)
     assert rig.run(0.1).endswith("\r\nOK\r\n") is not online
     assert rig.modem.port.streaming is online
     assert rig.modem.call.active is alive
