@@ -50,16 +50,18 @@ class PoolTerms(Table, frozen=True):
 
 
 class Account(Table, frozen=True):
-    """`user` is OneLink's appid, the gateway's key id, or Control Center's user. `sims` has the SIM of each device."""
+    """`user` is OneLink's appid, the gateway's key id, Control Center's user, CTWing's AppKey or 1NCE's API user.
+    `sims` has the SIM of each device."""
 
-    platform: Literal["onelink", "onelink-gateway", "control-center"]
+    platform: Literal["onelink", "onelink-gateway", "control-center", "ctwing", "1nce"]
     url: str
     user: str
     secret_file: str = ""
     apn: str = "CMIOT"
     group: str = ""
     offering: str = ""
-    cycle_day: int = 1  # Control Center's; Unicom's is 27
+    customer: str = ""  # CTWing's number of the enterprise
+    cycle_day: int = 1  # Control Center's and 1NCE's; Unicom's is 27
     utc_offset_min: int = 480
     change_interval: Seconds = Seconds(1800)
     calls_per_s: float = msgspec.field(default=5.0)
@@ -85,6 +87,8 @@ def load(path: Path) -> Account:
         raise UsageError(str(path), "url", "is not https", "a password or token would be readable on the way")
     if not 0 < account.calls_per_s <= 100:
         raise UsageError(str(path), "calls_per_s", "is out of range", "give 0.01 to 100")
+    if account.platform == "ctwing" and not account.customer:
+        raise UsageError(str(path), "customer", "is missing", "give the enterprise's number, as its portal shows it")
     if not 1 <= account.cycle_day <= 31:
         raise UsageError(str(path), "cycle_day", "is out of range", "give 1 to 31")
     if account.pool is not None and not account.group:
@@ -130,12 +134,16 @@ def client(account: Account, path: Path) -> Platform:
 
     pace = Pace(account.calls_per_s, account.budget, time.monotonic)
     changes = ChangeTimes(timedelta(seconds=account.change_interval), path.with_suffix(".changes.json"))
-    if account.platform == "control-center":
+    if account.platform in ("control-center", "ctwing", "1nce"):
         from host_tools.platforms.control_center import ControlCenter
+        from host_tools.platforms.ctwing import Ctwing
+        from host_tools.platforms.one_nce import OneNce
 
-        key = _secret(account, path)
+        given = Aiohttp(), account.url, account.user, _secret(account, path), pace, changes, _now, asyncio.sleep
+        if account.platform == "ctwing":
+            return Ctwing(*given, customer=account.customer)
         terms = {"cycle_day": account.cycle_day, "utc_offset_min": account.utc_offset_min}
-        return ControlCenter(Aiohttp(), account.url, account.user, key, pace, changes, _now, asyncio.sleep, **terms)
+        return ControlCenter(*given, **terms) if account.platform == "control-center" else OneNce(*given, **terms)
     kind = V5 if account.platform == "onelink" else Gateway
     return OneLink(
         kind(Aiohttp(), account.url, account.user, _secret(account, path), pace, _now),

@@ -8,40 +8,31 @@ from __future__ import annotations
 
 import base64
 import json
-from calendar import monthrange
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import date, datetime, timedelta, timezone
+from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
-from host_tools.platforms.changes import ChangeTimes
 from host_tools.platforms.interface import (
-    AT_ONCE,
     Answers,
     BadCredentials,
     Can,
     Capabilities,
-    Change,
     Data,
     Event,
     Life,
     NoAnswer,
     Ordered,
-    Outcome,
     Package,
-    PlatformError,
     Problem,
-    Progress,
     Refused,
     Scope,
     State,
     Usage,
 )
-from host_tools.platforms.secret import Secret
-from host_tools.platforms.transport import Http, Pace, parsed
+from host_tools.platforms.sim_by_sim import SimBySim, an_object
 
 _PAGE = 50
 _PAGES = 400
-_BACK_OFF_S = (2.0, 8.0)
 _ACTIVATED, _DEACTIVATED = "ACTIVATED", "DEACTIVATED"
 _LIVES = {
     "TEST_READY": Life.TEST,
@@ -58,45 +49,18 @@ _LIVES = {
 _LIMIT_REACHED, _BY_CUSTOMER = "data-used-up", "deactivated"
 
 
-class ControlCenter:
-    """One account. SIMs are named by their ICCIDs. `cycle_day`: on which its cycles begin, at `utc_offset_min`."""
+class ControlCenter(SimBySim):
+    """One account. SIMs are named by their ICCIDs."""
 
-    def __init__(
-        self,
-        http: Http,
-        url: str,
-        user: str,
-        key: Secret,
-        pace: Pace,
-        changes: ChangeTimes,
-        utc: Callable[[], datetime],
-        sleep: Callable[[float], Awaitable[None]],
-        *,
-        cycle_day: int = 1,
-        utc_offset_min: int = 480,
-    ) -> None:
-        self._http = http
-        self._url = url.rstrip("/")
-        self._user = user
-        self._key = key
-        self._pace = pace
-        self._changes = changes
-        self._utc = utc
-        self._sleep = sleep
-        self._cycle_day = cycle_day
-        self._zone = timezone(timedelta(minutes=utc_offset_min))
-        self.capabilities = Capabilities(
-            name="Control Center",
-            unit="B",
-            as_of_lag_s=86_400,  # not told: until a session ends or is cut into records
-            batch_max=1,
-            change_interval_s=0,
-            calls_per_s=5,
-            can=Can(cap=False),
-        )
-
-    async def close(self) -> None:
-        await self._http.close()
+    capabilities = Capabilities(
+        name="Control Center",
+        unit="B",
+        as_of_lag_s=86_400,  # not told: until a session ends or is cut into records
+        batch_max=1,
+        change_interval_s=0,
+        calls_per_s=5,
+        can=Can(cap=False),
+    )
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The object of an answer. A GET is repeated, a PUT is not."""
@@ -106,43 +70,29 @@ class ControlCenter:
         if body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(body).encode()
-        waits = list(_BACK_OFF_S) if method == "GET" else []
-        while True:
-            try:
-                await self._pace.turn()
-                status, answer = await self._http.send(method, f"{self._url}/{path}", content, headers)
-                if status == 429:
-                    raise NoAnswer("the platform asks for fewer calls", code="429")
-                found = parsed(status, answer)
-                if not isinstance(found, dict):
-                    raise NoAnswer("the platform's answer has another form than its manual", sure=False)
-                break
-            except NoAnswer:
-                if not waits:
-                    raise
-                await self._sleep(waits.pop(0))
+        status, found = await self._turned(method, f"{self._url}/{path}", content, headers, an_object, method == "GET")
         if status < 300:
             return found
-        message = Secret(self._user).hidden_in(self._key.hidden_in(str(found.get("errorMessage") or f"HTTP {status}")))
+        message = self._clean(str(found.get("errorMessage") or f"HTTP {status}"))
         code = str(found.get("errorCode") or status)
         if status in (401, 403):
             raise BadCredentials(message, code=code)
         raise Refused(message, code=code)
 
-    # --- queries ---
+    async def _about(self, sim: str) -> dict[str, Any]:
+        return await self._call("GET", f"devices/{sim}")
 
-    def cycle_start(self, now: datetime) -> date:
-        """The first day of the present cycle; the last day of a month that has no such day."""
-        today = now.astimezone(self._zone).date()
-        first = today.replace(day=min(self._cycle_day, monthrange(today.year, today.month)[1]))
-        if first <= today:
-            return first
-        before = today.replace(day=1) - timedelta(days=1)
-        return before.replace(day=min(self._cycle_day, before.day))
+    async def _usage(self, sim: str) -> dict[str, Any]:
+        return await self._call("GET", f"devices/{sim}/ctdUsages")
+
+    def _is(self, found: dict[str, Any], wanted: str) -> bool:
+        return found.get("status") == wanted
+
+    # --- queries ---
 
     async def usage(self, sims: Sequence[str], *, newest: bool = False) -> Answers[Usage]:
         answers: Answers[Usage] = Answers()
-        for sim, found in (await self._each(sims, "/ctdUsages", answers)).items():
+        for sim, found in (await self._each(sims, self._usage, answers)).items():
             octets = found.get("ctdDataUsage")
             if not isinstance(octets, int) or isinstance(octets, bool) or octets < 0:
                 answers.problems[sim] = Problem("", "the platform's answer has no ctdDataUsage")
@@ -153,8 +103,8 @@ class ControlCenter:
 
     async def state(self, sims: Sequence[str]) -> Answers[State]:
         answers: Answers[State] = Answers()
-        details = await self._each(sims, "", answers)
-        usage = await self._each(list(details), "/ctdUsages", answers)
+        details = await self._each(sims, self._about, answers)
+        usage = await self._each(list(details), self._usage, answers)
         for sim, found in details.items():
             if sim not in usage:
                 continue
@@ -170,26 +120,10 @@ class ControlCenter:
             answers.found[sim] = State(sim, life, data, reasons, {**found, **usage[sim]})
         return answers
 
-    async def _each(self, sims: Sequence[str], path: str, answers: Answers[Any]) -> dict[str, dict[str, Any]]:
-        """What is answered for each SIM; a problem for one that is refused."""
-        found = {}
-        for sim in dict.fromkeys(sims):
-            if not (sim.isascii() and sim.isalnum()):
-                answers.problems[sim] = Problem("", f"{sim!r} is no ICCID")
-                continue
-            try:
-                found[sim] = await self._call("GET", f"devices/{sim}{path}")
-            except Refused as error:
-                answers.problems[sim] = Problem(error.code, str(error), "check the number")
-        return found
-
     async def plan(self, sim: str) -> list[Package]:
         """Control Center names a plan, not what it has."""
-        found = await self._call("GET", f"devices/{sim}")
+        found = await self._about(sim)
         return [Package(str(found.get("ratePlan") or ""), None, None, None)]
-
-    async def pool(self, group: str) -> list[Package]:
-        raise Refused("Control Center tells nothing of pools")
 
     async def events(self, since: date) -> list[Event]:
         """SIMs that were changed since then, and are deactivated."""
@@ -209,40 +143,16 @@ class ControlCenter:
     # --- changes ---
 
     async def stop(self, sims: Sequence[str], scope: Scope = Scope.SIM) -> Ordered:
-        return await self._set(sims, scope, _DEACTIVATED, "stop")
+        return await self._put(sims, scope, _DEACTIVATED, "stop")
 
     async def resume(self, sims: Sequence[str], scope: Scope = Scope.SIM) -> Ordered:
-        return await self._set(sims, scope, _ACTIVATED, "resume")
+        return await self._put(sims, scope, _ACTIVATED, "resume")
 
-    async def _set(self, sims: Sequence[str], scope: Scope, status: str, what: str) -> Ordered:
-        if scope is Scope.DATA:
-            raise Refused("Control Center stops SIMs, not their data alone")
-        ordered = Ordered()
-        now = self._utc()
-        for sim in dict.fromkeys(sims):
-            free = self._changes.free_at(sim, now)
-            if free is not None:
-                ordered.held[sim] = free
-                continue
-            try:
-                await self._call("PUT", f"devices/{sim}", {"status": status})
-            except PlatformError as error:
-                found = Problem(error.code, str(error))
-                (ordered.problems if error.sure else ordered.unsure)[sim] = found
-                if error.sure:
-                    continue
-            else:
-                ordered.changes.append(Change(f"{status}:{sim}", f"{what}-{scope}", (sim,)))
-            self._changes.put([sim], now)
-        return ordered
-
-    async def outcome(self, change: Change) -> Outcome:
-        """A change has no name here: whether it is done shows in the SIM's status."""
-        if change.id == AT_ONCE:
-            return Outcome(Progress.DONE)
-        wanted, _, sim = change.id.partition(":")
-        found = await self._call("GET", f"devices/{sim}")
-        return Outcome(Progress.DONE if found.get("status") == wanted else Progress.RUNNING, {}, found)
+    async def _put(self, sims: Sequence[str], scope: Scope, status: str, what: str) -> Ordered:
+        self._sims_alone(scope)
+        return await self._set(
+            sims, f"{what}-{scope}", status, lambda sim: self._call("PUT", f"devices/{sim}", {"status": status})
+        )
 
     async def cap(self, sim: str, octets: int | None) -> Ordered:
         raise Refused("Control Center has the limits of rate plans alone")

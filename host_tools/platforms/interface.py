@@ -81,7 +81,7 @@ class Progress(StrEnum):
 
 @dataclass(frozen=True)
 class Can:
-    """What a platform offers beside figures and states."""
+    """What a platform offers beside figures and states. `events`: a list of SIMs that were stopped."""
 
     stop: bool = True
     resume: bool = True
@@ -90,6 +90,7 @@ class Can:
     cap: bool = False
     history: bool = False
     push: bool = False
+    events: bool = True
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,8 @@ class Platform(Protocol):
         """Limits what the SIM may use of its pool; None lifts the limit."""
         ...
 
-    async def events(self, since: date) -> list[Event]: ...
+    async def events(self, since: date) -> list[Event]:
+        """SIMs that were stopped since then; none where the platform has no such list."""
+        ...
 
     async def close(self) -> None: ...

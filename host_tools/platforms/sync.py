@@ -69,9 +69,12 @@ class Sync:
         done.problems |= {self._devices[sim]: problem.message for sim, problem in usage.problems.items()}
 
     async def _states(self, now: datetime, done: Synced) -> None:
-        """Asks for SIMs that the platform lists as changed, that were never asked for, or too long ago."""
+        """Asks for SIMs that the platform lists as changed, that were never asked for, or too long ago; for all where
+        it has no such list."""
         last = self.ledger.last_sync(self._name) or now - _FIRST_EVENTS
-        changed = {event.sim for event in await self._platform.events((last - timedelta(hours=16)).date())}
+        changed = set(self._devices)
+        if self._platform.capabilities.can.events:
+            changed = {event.sim for event in await self._platform.events((last - timedelta(hours=16)).date())}
         known = {device: self.ledger.sim(device) for device in self._sims}
         wanted = []
         for device, sim in self._sims.items():

@@ -77,7 +77,7 @@ def test_usage_is_in_octets_as_of_the_answer():
     )  # fmt: skip
     assert found.found.keys() == set(sims)
     assert found.problems["89860499999999999999"].code == "20000001"
-    assert "is no ICCID" in found.problems["../echo"].message
+    assert "is no number of a SIM" in found.problems["../echo"].message
 
 
 @pytest.mark.parametrize(
