@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 MUTANTS := .venv/.mutants
 
-.PHONY: demo test proof mutants lint clean
+.PHONY: demo test proof fleet mutants lint clean
 
 demo: $(READY)
 	$(BIN)/usageguard demo
@@ -21,6 +21,10 @@ test: $(READY)
 proof: $(MUTANTS)
 	$(BIN)/pytest -n auto --dist worksteal -m "proof and not realtime"
 	$(BIN)/pytest -n 4 --dist worksteal -m "proof and realtime"
+
+# A month of 200 devices on one pool, at most 15 minutes; `make proof` runs 20.
+fleet: $(READY)
+	$(BIN)/usageguard soak --pool 200
 
 # Breaks the firmware in some 300 ways and writes which tests notice, tests/mutation/TABLE.md: some 15 minutes on two
 # cores. A run that was ended goes on where it was.

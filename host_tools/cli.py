@@ -320,6 +320,10 @@ def soak(
     modem: Annotated[
         str, typer.Option(metavar="PROFILE", help="Give each run this modem, in place of one that its seed decides.")
     ] = "",
+    pool: Annotated[
+        int | None,
+        typer.Option(metavar="DEVICES", help="Run a month of so many devices on one shared pool instead.", min=1),
+    ] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Run random scenarios with random faults and compare the device with the carrier.
@@ -339,7 +343,11 @@ def soak(
     _check_vm(target)
     if json_file and json_file != "-":
         files.writable("--json", Path(json_file))
-    found = command.run(runs, seed, target, folder, err if json_file == "-" else out, err, only, modem)
+    say = err if json_file == "-" else out
+    if pool:
+        found = command.run_pool(pool, seed, say, err)
+    else:
+        found = command.run(runs, seed, target, folder, say, err, only, modem)
     if json_file:
         files.write_json(json_file, found)
     raise typer.Exit(FAILED if found["failures"] else HELD)

@@ -131,16 +131,18 @@ def _pooled(share: Share) -> list[Row]:
         turn.on_turn = getattr(target, "take_over", turn.on_turn)
         return turn
 
-    def exchange() -> None:
-        used = [pool.take_own() for pool in pools]
-        day = max(first_day for first_day, _, _ in used)  # a world that is over may be in the cycle before
-        of_day = [(billed, in_time) if first_day == day else (0, 0) for first_day, billed, in_time in used]
-        all_billed, all_in_time = (sum(column) for column in zip(*of_day, strict=True))
-        for pool, (billed, in_time) in zip(pools, of_day, strict=True):
-            pool.add_elsewhere(day, all_billed - billed, all_in_time - in_time)
-
-    take_turns([member(number) for number in share.numbers], exchange)
+    take_turns([member(number) for number in share.numbers], lambda: exchange(pools))
     return rows
+
+
+def exchange(pools: Sequence[Pool]) -> None:
+    """Adds what was used of one pool in each world, since the last call, to the pool as the others have it."""
+    used = [pool.take_own() for pool in pools]
+    day = max(first_day for first_day, _, _ in used)  # a world that is over may be in the cycle before
+    of_day = [(billed, in_time) if first_day == day else (0, 0) for first_day, billed, in_time in used]
+    all_billed, all_in_time = (sum(column) for column in zip(*of_day, strict=True))
+    for pool, (billed, in_time) in zip(pools, of_day, strict=True):
+        pool.add_elsewhere(day, all_billed - billed, all_in_time - in_time)
 
 
 def _summary(scenario: Scenario, target: str, seed: int, rows: Sequence[Row], wall_s: float) -> dict[str, Any]:

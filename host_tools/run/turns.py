@@ -54,7 +54,9 @@ class Turn:
         self._live = live
         self._limit_us = 0
         self._error: BaseException | None = None
-        self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
+        self._go, self._back = threading.Lock(), threading.Lock()  # each is released by the other side
+        self._go.acquire()
+        self._back.acquire()
         threading.Thread(target=self._run, daemon=True).start()
 
     def take(self, limit_us: int) -> None:
@@ -81,14 +83,14 @@ class Turn:
         self._back.release()
 
 
-def take_turns(turns: Sequence[Turn], exchange: Callable[[], None]) -> int:
+def take_turns(turns: Sequence[Turn], exchange: Callable[[], None], window_us: int = WINDOW_US) -> int:
     """Runs all worlds to their ends, in windows that have something to do; `exchange()` is called after each, with all
     clocks at its end. Returns how many turns were taken."""
     taken = 0
     for turn in turns:
         turn.take(0)  # to the start
     while left := [turn for turn in turns if not turn.over]:
-        limit_us = (min(turn.clock.due_us for turn in left) // WINDOW_US + 1) * WINDOW_US
+        limit_us = (min(turn.clock.due_us for turn in left) // window_us + 1) * window_us
         for turn in left:
             if turn.clock.due_us < limit_us:
                 taken += 1

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from host_tools.soak import soak
+from host_tools.base.units import size
+from host_tools.soak import fleet, soak
 from host_tools.soak.invariants import INVARIANTS
 
 SHRUNK = 5
@@ -39,6 +40,27 @@ def run(
             found.files[each.seed] = str(soak.shrunk(each, target, folder, only=only, modem=modem))
     _print(found, out, _options(only, modem))
     return found.to_json()
+
+
+def run_pool(devices: int, seed: int, out: Console, err: Console) -> dict[str, Any]:
+    """A month of so many devices on one pool. Shows progress on `err` and the outcome on `out`, and returns it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("days", total=fleet.DAYS)
+        lived = fleet.live(devices, seed, lambda day: progress.update(task, completed=day))
+    mark = "[bold red]failed[/]" if lived.failures else "[green]passed[/]"
+    states = ", ".join(f"{count:,} {state}" for state, count in sorted(lived.orders.items()))
+    out.print(
+        f"{mark}  {devices:,} devices on a pool for {fleet.DAYS} days, in {lived.wall_s:.0f} s\n"
+        f"      {size(lived.used)} of {size(lived.pool)} are used; it was divided {lived.divisions} times, and "
+        f"{lived.unanswered} times the platform did not answer\n"
+        f"      orders: {states}\n"
+        f"      {len(lived.starved_h)} members had no share for some time, while there was some left for "
+        f"{lived.longest_wait_h:.0f} h at the most"
+    )
+    for failure in lived.failures:
+        out.print(f"      [red]✗[/] {escape(failure)}")
+    return lived.to_json()
 
 
 def _options(only: str, modem: str) -> str:

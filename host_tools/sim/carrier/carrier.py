@@ -81,6 +81,13 @@ class Carrier:
             self.clock, self.rating, self.enforcement, self._add_event, imsi, plan, pool
         )
 
+    def show(self, other: Carrier, imsi: str, name: str) -> None:
+        """Shows the SIM `imsi` of a carrier in another world as `name`, with its pool. Both clocks go together."""
+        sim = other._sim(imsi)
+        self._subscriptions[name] = sim
+        if sim.pool:
+            self._pools.setdefault(sim.pool.name, sim.pool)
+
     # --- the device's side ---
 
     def register(self, imsi: str) -> int:
