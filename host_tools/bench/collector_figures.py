@@ -256,9 +256,19 @@ def lost_in_storm(devices: int, seconds: float) -> Measured:
 
 @figure("collector.kills", "acknowledged reports lost or doubled by kills, 10,000 devices", most=0, portable=False)
 def _kills() -> Measured:
-    killed = kills.run(devices=10_000, each=2, kills=30, seed=1)
-    beside = {"acknowledged": killed.acknowledged, "kills": killed.kills, "sent": killed.sent}
-    return Measured(killed.lost + killed.doubled, beside)
+    return killed(postgresql=True)
+
+
+@figure("collector.kills-sqlite", "the same with one collector on SQLite", most=0, portable=False)
+def _kills_sqlite() -> Measured:
+    return killed(postgresql=False)
+
+
+def killed(postgresql: bool) -> Measured:
+    """Reports of 10,000 devices that are lost or doubled while collectors, broker and database are killed 30 times."""
+    result = kills.run(devices=10_000, each=2, kills=30, seed=1, postgresql=postgresql)
+    beside = {"acknowledged": result.acknowledged, "kills": result.kills, "sent": result.sent}
+    return Measured(result.lost + result.doubled, beside)
 
 
 @figure("collector.storm", "reports lost of 100,000 devices that start within 60 s", most=0, portable=False)

@@ -18,12 +18,14 @@ from typing import Any
 
 from aiomqtt import Client, MqttError
 
+from host_tools.base import extras
 from host_tools.bench import reports, servers
 from host_tools.collector.store import Store
 from host_tools.collector.verify import Report, open_acknowledgement
 
 _PREFIX = "fleet"
-_REPEAT_S = 2.0, 4.0  # between attempts of a device
+_REPEAT_S = 2.0, 4.0  # after a device's first attempt; doubled after each further one, as CoAP does
+_MOST_DOUBLED = 4
 _KILL_S = 0.5, 1.5  # between kills
 _PATIENCE_S = 600
 
@@ -49,6 +51,7 @@ class _Devices:
         self._each = each
         self._rng = rng
         self._due = dict.fromkeys(range(count), 0.0)
+        self._tries = dict.fromkeys(range(count), 0)
 
     async def run(self, port: int) -> None:
         while self.seq:
@@ -68,7 +71,8 @@ class _Devices:
             for number in [each for each, due in self._due.items() if due <= now]:
                 if number not in self.seq:  # answered meanwhile
                     continue
-                self._due[number] = now + self._rng.uniform(*_REPEAT_S)
+                self._due[number] = now + self._rng.uniform(*_REPEAT_S) * (1 << self._tries[number])
+                self._tries[number] = min(self._tries[number] + 1, _MOST_DOUBLED)
                 blob = reports.sealed(number, self.seq[number])
                 await client.publish(f"{_PREFIX}/r/{reports.name(number)}", blob, qos=1)
                 self.sent += 1
@@ -91,7 +95,7 @@ class _Devices:
         if seq + 1 == self._each:
             del self.seq[number], self._due[number]
         else:
-            self.seq[number], self._due[number] = seq + 1, 0.0
+            self.seq[number], self._due[number], self._tries[number] = seq + 1, 0.0, 0
 
 
 class _Collectors:
@@ -125,7 +129,8 @@ class _Collectors:
 
 
 def run(devices: int, each: int, kills: int, seed: int, postgresql: bool = True) -> Killed:
-    """Three collectors on PostgreSQL, or one on SQLite. UsageError where a server is not installed."""
+    """Three collectors on PostgreSQL, or one on SQLite. UsageError where a server or an extra is not installed."""
+    extras.need("bench", "mqtt", *["postgresql"] * postgresql)
     rng = random.Random(seed)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
