@@ -30,6 +30,7 @@ _ENDINGS = const(8)
 _ASK_MS = const(20_000)
 _COMMAND_MS = const(5_000)
 _LOOKUP_MS = const(65_000)
+_ASKED_AGAIN = const(48)  # and twice the name: what the resolver asks again, less the answer that was charged
 _EHOSTUNREACH = const(113)
 
 
@@ -205,6 +206,7 @@ class BufferedConnection(Connection):
             self._address = yield from self._look_up(self._host)
             if self._address is None:
                 self._settle(_EHOSTUNREACH)
+                self.modem.listener.abandoned(self, _ASKED_AGAIN + 2 * len(self._host))
         return self.state == OPENING
 
     def _look_up(self, host):
