@@ -95,7 +95,7 @@ class World:
             self.carrier.add_sim(other, scenario.carrier_config.sim_plan)
         schedule(scenario.actions, self.clock, self.carrier, IMSI)
         self.carrier.on_sms = self._sms
-        line = SerialLine(self.clock, scenario.baud)
+        line = SerialLine(self.clock, scenario.baud, flow_control=scenario.flow_control)
         card = SimCard(ICCID, IMSI, MSISDN)
         profile = load_profile(scenario.modem)
         self.modem = SimModem(self.clock, line, profile, self.carrier, card, self._rng("modem"), self.log)

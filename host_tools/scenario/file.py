@@ -233,6 +233,7 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
     any_sim: bool = False  # the device's modem.any_sim
     bearer: Literal["at", "ppp"] = "at"  # the device's modem.bearer
     baud: Annotated[int, msgspec.Meta(ge=1_200, le=3_000_000)] = 115_200
+    flow_control: bool = False  # RTS and CTS are wired
     device: dict[str, Any] = {}
     enforcement: str = "enforce"
     plan: dict[str, Any]

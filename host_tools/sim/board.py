@@ -115,6 +115,7 @@ class Board:
         if cause == PWRON:
             self.retained[:] = self.rng.randbytes(64) * (RETAINED // 64)
         self._rx.clear()
+        self._hold_back()
         if self._lwip is not None:
             self._lwip.stop()
             self._lwip = None
@@ -181,6 +182,13 @@ class Board:
         if len(data) > room:
             self.log.add("bench", "uart-overflow", octets=len(data) - room)
         self._rx += data[:room]
+        self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Sets RTS, where it is wired, by the room for one piece more."""
+        line = self.line
+        if line.flow_control:
+            line.to_host.hold(UART_BUFFER - len(self._rx) < line.to_host.chunk)
 
     def _woken(self) -> bool:
         return bool(self._rx) or self._lost() or (self._lwip is not None and self._lwip.stirred)
@@ -224,7 +232,9 @@ class Board:
         return struct.pack("<IHH", self.ticks(), min(len(self._rx), 0xFFFF), len(payload)) + payload
 
     def _op_hello(self, a: int, arg: int, payload: bytes) -> bytes:
-        return struct.pack("<BH", self.cause, self.flash.sectors if self.flash else 0) + self.unique_id
+        return struct.pack(
+            "<BHB", self.cause, self.flash.sectors if self.flash else 0, self.line.flow_control
+        ) + self.unique_id
 
     def _op_wait(self, a: int, arg: int, payload: bytes) -> bytes:
         if a:
@@ -241,6 +251,7 @@ class Board:
     def _op_uart_read(self, a: int, arg: int, payload: bytes) -> bytes:
         data = bytes(self._rx[:arg])
         del self._rx[:arg]
+        self._hold_back()
         return data
 
     def _op_uart_write(self, a: int, arg: int, payload: bytes) -> None:

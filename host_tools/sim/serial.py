@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from host_tools.sim.clock import Clock
@@ -17,25 +18,62 @@ class Direction:
         self.baud = baud
         self.chunk = chunk
         self.deliver: Callable[[bytes], None] = _nobody
+        self.obeys: Callable[[], bool] = bool  # whether the writer stops while the reader holds it back
+        self._held = False
         self._free_us = 0
+        self._waiting: deque[bytes] = deque()  # what it was to send meanwhile
+        self._going_on = False
 
     def write(self, data: bytes) -> None:
         """Sends `data` after what is already on the wire."""
         start = max(self._free_us, self.clock.now_us)
         for at in range(0, len(data), self.chunk):
             piece = data[at : at + self.chunk]
-            start += len(piece) * BITS_PER_OCTET * 1_000_000 // self.baud
+            start += self._on_wire_us(piece)
             self.clock.at(start, self._arrive, piece)
         self._free_us = start
 
+    def _on_wire_us(self, piece: bytes) -> int:
+        return len(piece) * BITS_PER_OCTET * 1_000_000 // self.baud
+
+    def hold(self, on: bool) -> None:
+        """The reader holds the writer back (RTS), or lets it go on."""
+        self._held = on
+        self._resume()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the writer was to send what it still has."""
+        return bool(self._waiting)
+
+    def drop(self) -> None:
+        """The writer has forgotten what it was to send."""
+        self._waiting.clear()
+
     def _arrive(self, piece: bytes) -> None:
-        self.deliver(piece)
+        if self._waiting or (self._held and self.obeys()):
+            self._waiting.append(piece)
+        else:
+            self.deliver(piece)
+
+    def _resume(self) -> None:
+        if self._waiting and not self._going_on and not (self._held and self.obeys()):
+            self._going_on = True
+            self.clock.after(self._on_wire_us(self._waiting[0]), self._go_on)
+
+    def _go_on(self) -> None:
+        self._going_on = False
+        if self._waiting:
+            self.deliver(self._waiting.popleft())
+            self._resume()
 
 
 class SerialLine:
-    """`to_host` carries the modem's octets, `to_modem` the host's; set each `deliver`, call each `write`."""
+    """`to_host` carries the modem's octets, `to_modem` the host's; set each `deliver`, call each `write`. With
+    `flow_control` RTS is wired, by which the host holds the modem back."""
 
-    def __init__(self, clock: Clock, baud: int = 115_200, chunk: int = 480) -> None:
+    def __init__(self, clock: Clock, baud: int = 115_200, chunk: int = 480, flow_control: bool = False) -> None:
+        self.flow_control = flow_control
         # Four fillings of the FIFO threshold that the ESP32 driver wakes at (120, ESP-IDF uart.h): a fair wake-up rate.
         self.to_host = Direction(clock, baud, chunk)
         self.to_modem = Direction(clock, baud, chunk)

@@ -16,6 +16,7 @@ class Port:
         self.answers = ()
         self.writes = 0
         self.power = []
+        self.deaf = False
         self.rate = self.modem_rate = 115_200  # what is written at another rate than the modem's gets lost
         self._line = RingIO(8192)
         self._sent = RingIO(8192)
@@ -30,7 +31,7 @@ class Port:
         return bytes(buf)
 
     def readable(self):
-        return self._line.any() > 0
+        return self._line.any() > 0 and not self.deaf
 
     def ticks_ms(self):
         return self.now

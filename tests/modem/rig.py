@@ -23,6 +23,7 @@ class Hal:
         self._sim = sim
         self._start = ticks_start
         self._in = bytearray()
+        self.deaf = False
         self.sent = bytearray()
         line.to_host.deliver = self._deliver
 
@@ -30,7 +31,7 @@ class Hal:
         return (self._start + self._clock.now_us // MS) % (1 << 30)
 
     def readable(self):
-        return bool(self._in)
+        return bool(self._in) and not self.deaf
 
     def uart_readinto(self, buf, n):
         n = min(n, len(self._in))

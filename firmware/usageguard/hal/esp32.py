@@ -48,7 +48,9 @@ class Hal:
             timeout=0,
             timeout_char=0,
         )
-        if board.get("rts") is not None and board.get("cts") is not None:
+        self.deaf = False
+        self.flow_control = board.get("rts") is not None and board.get("cts") is not None
+        if self.flow_control:
             uart.init(rts=board["rts"], cts=board["cts"], flow=machine.UART.RTS | machine.UART.CTS)
         # A poll idles by FreeRTOS ticks, 10 ms in a stock image; time.sleep_ms(1) would burn them.
         self._poll = select.poll()
@@ -68,7 +70,9 @@ class Hal:
     def wait(self, until_ms):
         """Until ticks `until_ms`, up to 10 ms late, or until the UART has something; the chip idles meanwhile."""
         left = time.ticks_diff(until_ms, time.ticks_ms())
-        if left > 0:
+        if left > 0 and self.deaf:
+            time.sleep_ms(left)
+        elif left > 0:
             self._poll.ipoll(left)  # as poll(), without a list of the answers
 
     def uart_readinto(self, buf, n):

@@ -12,7 +12,7 @@ from array import array
 from usageguard.compat import RingIO, const
 from usageguard.core.ticks import ticks_add
 
-OP_HELLO = const(0)  # -> reset cause 1, flash sectors 2 (0 = no flash), unique id
+OP_HELLO = const(0)  # -> reset cause 1, flash sectors 2 (0 = no flash), flow control 1, unique id
 OP_WAIT = const(1)  # 0 or 1 for deaf, until (ticks) -> what the UART has, up to 512 octets; nothing where deaf
 OP_UART_READ = const(2)  # how many at most -> octets
 OP_UART_WRITE = const(3)  # octets, no reply
@@ -117,15 +117,17 @@ class HostHal:
         self._receive = link.receive
         self._head = bytearray(8)
         self._reply = bytearray(8)
+        self.deaf = False
         self._ticks = 0
         self._rx_any = 0
         self._inbox = bytearray(_INBOX)  # what came with a wait's reply, so that reading it costs no round trip
         self._ring = RingIO(_INBOX)
-        hello = bytearray(11)
+        hello = bytearray(12)
         self._ask(OP_HELLO, 0, 0, None, 0, hello)
         self._cause = hello[0]
         sectors = hello[1] | hello[2] << 8
-        self._id = bytes(hello[3:])
+        self.flow_control = hello[3] > 0
+        self._id = bytes(hello[4:])
         self.flash = Flash(self, sectors) if sectors else None
 
     def _tell(self, op, a, arg, payload, n):
@@ -158,7 +160,9 @@ class HostHal:
 
     def wait(self, until_ms):
         """Returns at `until_ms`, or as soon as the UART has something to read."""
-        if not self._rx_any and not self._ring.any():
+        if self.deaf:
+            self._ask(OP_WAIT, 1, until_ms, None, 0, None)
+        elif not self._rx_any and not self._ring.any():
             self._tell(OP_WAIT, 0, until_ms, None, 0)
             got = self._answer(self._inbox)
             if got:

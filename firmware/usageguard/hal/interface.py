@@ -10,12 +10,14 @@ class Hal:
     SLICE_MS   the longest that the guard's asyncio task may sleep, in milliseconds
     flash      block device for the ledger by MicroPython's protocol, in blocks of 4096 octets; None where there is none
     reserve    native memory for TLS with `lend()`, `take()` and `state`, as firmware/reserve.py; may be missing or None
+    flow_control  whether the line to the modem has RTS and CTS: what nobody reads stays in the modem
+    deaf       settable: `wait` goes on although the UART has something, which nobody wants now
     files      whether files survive a power cut: without `flash` the ledger is then stored in two of them
     """
 
     SLICE_MS = 20
     flash = None
-    files = False
+    files = flow_control = deaf = False
 
     def ticks_ms(self):
         """Milliseconds since some instant, modulo 2**30; `core.ticks` adds and compares them. Allocates nothing."""

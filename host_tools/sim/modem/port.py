@@ -30,6 +30,8 @@ class Port(Protocol):
     nvm: Nvm
     """The settings."""
     cme_texts: Mapping[int, str]
+    hung: bool
+    """Whether the modem writes and does nothing any more."""
     last_error: int
     """The +CME ERROR that AT+CEER tells of."""
 
@@ -92,6 +94,11 @@ class Port(Protocol):
     @property
     def streaming(self) -> bool:
         """Whether a data mode is on."""
+        ...
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the host lets nothing more through at present."""
         ...
 
     def urc(self, line: str) -> None:

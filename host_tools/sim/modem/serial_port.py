@@ -86,6 +86,7 @@ class SerialPort:
         self._deferred: deque[str] = deque()
         self._held: bytearray | None = None
         line.to_modem.deliver = self._receive
+        line.to_host.obeys = self._obeys_rts
 
     def declare(
         self, parts: Iterable[Part], cme_texts: Mapping[int, str], require_card: Callable[[], None]
@@ -113,6 +114,7 @@ class SerialPort:
         self._in.clear()
         self._line.clear()
         self._deferred.clear()
+        self.line.to_host.drop()
 
     def set_rate(self, baud: int) -> None:
         """The serial interface runs at `baud` from now on; what arrives at another rate is framing errors."""
@@ -385,6 +387,13 @@ class SerialPort:
             self._deferred.append(line)
         else:
             self._write(self.frame(line))
+
+    def _obeys_rts(self) -> bool:
+        return self.nvm.values["+IFC"].startswith("2")
+
+    @property
+    def held_back(self) -> bool:
+        return self.line.to_host.waits
 
     def push(self, header: str, data: bytes, gap: bytes | None = None) -> None:
         """A URC that carries payload, behind `gap` or else a line end."""

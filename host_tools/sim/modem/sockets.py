@@ -92,9 +92,9 @@ class Pushes:
 
     def _go_on(self) -> None:
         self._pending = False
-        if self._port.prompting:
+        if self._port.prompting or self._port.held_back:
             self.soon(_PUSH_RETRY_MS)
-        elif octets := self._push():
+        elif not self._port.hung and (octets := self._push()):
             self.soon(octets * 10_000 // (self._port.nvm.number("+IPR") or 115_200) + 1)
 
 

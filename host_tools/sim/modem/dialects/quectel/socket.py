@@ -18,4 +18,5 @@ class QuectelSocket(Socket):
         tcp, any_peer = kind in ("TCP", LISTENER), kind == "UDP SERVICE"
         super().__init__(number, context, tcp=tcp, local_port=local_port, any_peer=any_peer)
         self.kind, self.mode = kind, mode
+        self.ended = False  # by the peer, which is told behind the payload that is pushed
         self.signalled = False  # "recv" was reported and the buffer not drained since

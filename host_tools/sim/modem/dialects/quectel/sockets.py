@@ -24,7 +24,7 @@ from host_tools.sim.modem.errors import AtError
 from host_tools.sim.modem.nvm import Setting
 from host_tools.sim.modem.parser import EXEC, READ, TEST, WRITE
 from host_tools.sim.modem.port import CONNECT, NO_CARRIER, PENDING, Port, Reply
-from host_tools.sim.modem.sockets import AFTER_OK_MS, Failure, Sockets, State, is_ip
+from host_tools.sim.modem.sockets import AFTER_OK_MS, Failure, Pushes, Sockets, State, is_ip
 from host_tools.sim.network import dns
 from host_tools.sim.network.packet import Address
 
@@ -51,9 +51,11 @@ class QuectelSockets(Sockets[QuectelSocket]):
         self.last_error = 0
         self.options = _defaults()
         self._stream: Stream | None = None
+        self._pushes = Pushes(port, self._push)
 
     def start(self) -> None:
         self.last_error = 0
+        self._pushes.start()
         self.options = _defaults()
 
     def stop(self) -> None:
@@ -307,26 +309,27 @@ class QuectelSockets(Sockets[QuectelSocket]):
                 length = f",{socket.unread}" if self.options["recvind"][0] else ""
                 self.port.urc(f'+QIURC: "recv",{socket.number}{length}')
         elif socket.mode == PUSH:
-            if not socket.signalled:
-                socket.signalled = True
-                self.port.after(_PUSH_MS, self._push, socket)
+            self._pushes.soon(_PUSH_MS)
         elif self._stream is not None and self._stream.socket is socket and self.port.streaming:
             data, _ = self._take(socket, self.profile.sockets.max_read)
             while data:
                 self.port.write(data)
                 data, _ = self._take(socket, self.profile.sockets.max_read)
 
-    def _push(self, socket: QuectelSocket) -> None:
-        if self.port.prompting:
-            self.port.after(_PUSH_RETRY_MS, self._push, socket)
-            return
-        data, source = self._take(socket, self.profile.sockets.max_read)
-        while data:
-            header = f'+QIURC: "recv",{socket.number},{len(data)}'
-            if socket.kind == "UDP SERVICE":
-                header += f',"{source[0]}",{source[1]}'
-            self.port.push(header, self._shown(data), b"," if self.options["viewmode"][0] else None)
+    def _push(self) -> int:
+        for socket in [each for each in self.sockets.values() if each.mode == PUSH]:
             data, source = self._take(socket, self.profile.sockets.max_read)
+            if socket.ended and not socket.unread:
+                socket.ended = False
+                self.port.after(AFTER_OK_MS, self._tell_end, socket)
+            if data:
+                header = f'+QIURC: "recv",{socket.number},{len(data)}'
+                if socket.kind == "UDP SERVICE":
+                    header += f',"{source[0]}",{source[1]}'
+                shown = self._shown(data)
+                self.port.push(header, shown, b"," if self.options["viewmode"][0] else None)
+                return len(header) + len(shown)
+        return 0
 
     def _take(self, socket: QuectelSocket, limit: int) -> tuple[bytes, Address]:
         data, source = self.read(socket, limit)
@@ -360,9 +363,13 @@ class QuectelSockets(Sockets[QuectelSocket]):
             self._end_stream(NO_CARRIER)
             self.forget(socket)
         else:
-            if socket.mode == PUSH:
-                self._push(socket)
-            self.port.urc(f'+QIURC: "closed",{socket.number}')
+            if socket.mode == PUSH and socket.unread:
+                socket.ended = True
+            else:
+                self._tell_end(socket)
+
+    def _tell_end(self, socket: QuectelSocket) -> None:
+        self.port.urc(f'+QIURC: "closed",{socket.number}')
 
     @command("+QICLOSE", WRITE, test="(0-{sockets.last}),(0-65535)", manual="TCP/IP 2.4.8")
     def _qiclose(self, args: tuple[str, ...]) -> Reply:
@@ -471,7 +478,6 @@ def _ipv6(ip: str) -> str:
 
 
 _PUSH_MS = 1  # what arrives within is pushed together
-_PUSH_RETRY_MS = 20
 
 FAILURES = {
     Failure.NAME: 565,
