@@ -49,6 +49,7 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.guard.burst_guard": lambda config: config.plan.burst is not None,
     "usageguard.hal.esp32_ppp": _with_ppp,
     "usageguard.modem.messenger": _with_sms,
+    "usageguard.modem.quectel_push": lambda config: config.modem.family == "quectel",
     "usageguard.modem.ppp": _with_ppp,
     "usageguard.modem.ppp_connection": _with_ppp,
     "usageguard.modem.ppp_link": _with_ppp,
@@ -88,6 +89,8 @@ def unneeded(config: Any) -> list[str]:
 def without_parts(board: dict[str, Any]) -> list[str]:
     """The modules for parts that a board with this `board.json` does not have."""
     without = [] if "axp2101" in board else ["usageguard.hal.axp2101"]
+    if board.get("rts") is None or board.get("cts") is None:
+        without.append("usageguard.modem.quectel_push")
     return without if "reserve" in board else [*without, "reserve", "usageguard.guard.lending"]
 
 

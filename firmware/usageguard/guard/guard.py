@@ -49,6 +49,10 @@ class Guard(Enforcement):
             from usageguard.net.ppp import driver_over
 
             driver = driver_over(driver)
+        elif hal.flow_control and config.modem.family == "quectel":
+            from usageguard.modem.quectel_push import QuectelPush
+
+            driver = QuectelPush
         config.modem.counter = config.modem.counter and driver.COUNTER
         nap = None
         if hal.reset_cause() == _DEEP_SLEEP:

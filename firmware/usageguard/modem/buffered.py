@@ -98,7 +98,7 @@ class BufferedConnection(Connection):
         if self.state != OPEN:
             return self._soon.left(now) if self._ending else FOREVER_MS
         if self.readable_hint:
-            return 0 if self._room() and not self.held_up() else FOREVER_MS
+            return 0 if self._room() else FOREVER_MS
         return min(self._late.left(now), self._soon.left(now)) if self.wanted else self._late.left(now)
 
     def _begin(self, host, port):
@@ -131,7 +131,7 @@ class BufferedConnection(Connection):
                 self._sent(self.modem.channel.result)
             elif self.state >= CLOSING and (self._dirty or self.state == CLOSING) and not self._segment + self._to_send:
                 yield from self._close()
-            elif self.state == OPEN and self.readable_hint and self._room() and not self.held_up():
+            elif self.state == OPEN and self.readable_hint and self._room():
                 self._asked = min(self._room(), self.READ_OCTETS)
                 self.readable_hint = False
                 self._arrived = 0
@@ -162,10 +162,10 @@ class BufferedConnection(Connection):
             self.fail(ETIMEDOUT if result == TIMEOUT or result in self.FULL else ECONNRESET)
 
     def _room(self):
-        """What `rx` can take, 0 while that is too little to ask for."""
+        """What `rx` can take, 0 while that is too little to ask for, or the SIM is slowed down."""
         held = self.rx.any()
         room = RX_OCTETS - held
-        return 0 if room < _ROOM_OCTETS or (held and not self.tcp) else room
+        return 0 if room < _ROOM_OCTETS or (held and not self.tcp) or self.held_up() else room
 
     def _was_read(self, channel):
         arrived = self._arrived

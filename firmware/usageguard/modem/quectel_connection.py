@@ -92,13 +92,17 @@ class QuectelConnection(BufferedConnection):
         """The modem's own total has all that arrived."""
         if self._opened and self._dirty:
             channel = self.modem.channel
-            self._lay_out(_READ, 8, self.index, 0)
-            channel.start(_READ)  # of 0 octets: +QIRD: <total>,<read>,<unread>
+            self._start_total()
             yield True
             if channel.result == TIMEOUT:
                 self.modem.listener.abandoned(self, 0)
             elif channel.result == OK:
                 self._count(channel.number(0) - self._counted)
+
+    def _start_total(self):
+        """A read of 0 octets gives +QIRD: <total>,<read>,<unread>."""
+        self._lay_out(_READ, 8, self.index, 0)
+        self.modem.channel.start(_READ)
 
     def _start_quit(self):
         _QUIT[0][11] = 48 + self.index
