@@ -28,6 +28,7 @@ duration = "1h"
 modem = "{modem}"
 baud = {baud}
 counter = {counter}
+flow_control = {flow_control}
 network = {{ latency_ms = 1 }}
 [plan]
 allowance_octets = "100MB"
@@ -87,13 +88,16 @@ class Idle:
         direction.write = watched
 
 
-def shares(modem: str, reply_ms: int = REPLY_MS, baud: int = BAUD, counter: bool = True) -> dict[str, Share]:
+def shares(
+    modem: str, reply_ms: int = REPLY_MS, baud: int = BAUD, counter: bool = True, flow_control: bool = False
+) -> dict[str, Share]:
     """ "up" and "down", for a `modem` that answers each command after `reply_ms`."""
     with tempfile.TemporaryDirectory() as folder:
         profile = Path(folder, f"{modem}.toml")
         text = _DELAYS.sub(f'[delay_ms]\n"*" = {reply_ms}\n', (PROFILES / profile.name).read_text("utf-8"))
         profile.write_text(text, "utf-8")
-        text = _TEXT.format(modem=profile, baud=baud, counter=str(counter).lower())
+        wired = {"counter": counter, "flow_control": flow_control}
+        text = _TEXT.format(modem=profile, baud=baud, **{name: str(on).lower() for name, on in wired.items()})
         world = World(scenario.loads(text, "line"), 1, {})
         config = world.device_config()
     idle = Idle(world.clock, world.board.line, MANUALS.get(modem, Pauses()))

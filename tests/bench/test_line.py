@@ -18,6 +18,12 @@ def test_the_modems_reply_is_not_the_drivers():
     assert slow.bound < fast.bound < 1
 
 
+def test_a_push_needs_no_command_for_each_piece():
+    read, pushed = (shares("quectel-ec200u", flow_control=on)["down"] for on in (False, True))
+    assert read.bound < 0.75
+    assert pushed.of_line >= 0.9
+
+
 def test_silence_before_the_host_writes_is_idle_but_for_the_pauses():
     clock = Clock(datetime(2026, 3, 1, tzinfo=UTC))
     line = SerialLine(clock, 10_000)  # an octet takes a millisecond
