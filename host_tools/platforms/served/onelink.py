@@ -30,6 +30,7 @@ from host_tools.sim.clock import S
 Result = list[dict[str, Any]]
 Parameters = Mapping[str, str]
 EMPTY = " "
+_NUMBERS = "msisdn", "iccid", "imsi"
 _DATES = "%Y-%m-%d %H:%M:%S"
 _CT_DIGITS = {NORMAL: "2", STOPPED: "4", CANCELLED_CARD: "9"}
 _TO_BE_ACTIVATED_CT, _TESTABLE_CT = "1", "6"
@@ -153,9 +154,9 @@ class OneLink:
 
     def _card(self, parameters: Parameters) -> Card:
         """The SIM that exactly one of three parameters names."""
-        named = [name for name in ("msisdn", "iccid", "imsi") if parameters.get(name)]
+        named = [name for name in _NUMBERS if parameters.get(name)]
         if len(named) != 1:
-            raise Failed("11000", "one of msisdn, iccid, imsi")
+            raise Failed("11000", f"one of {', '.join(_NUMBERS)}")
         return self._known(named[0], parameters[named[0]], parameters["appid"])
 
     def _known(self, name: str, number: str, appid: str) -> Card:
@@ -380,7 +381,8 @@ class OneLink:
             raise Failed("12089" if kind in "2345689" and kind else "11000", "operType")
         self._spaced(card)
         self._check(card, on=kind == "1")
-        return [{"orderNum": self._later([card], self._stopped, on=kind == "1"), "msisdn": card.msisdn}]
+        asked = {name: parameters[name] for name in _NUMBERS if parameters.get(name)}
+        return [{"orderNum": self._later([card], self._stopped, on=kind == "1"), **asked}]
 
     def set_statuses(self, parameters: Parameters) -> Result:
         cards = self._to_change(parameters)
