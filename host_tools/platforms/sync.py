@@ -63,9 +63,10 @@ class Sync:
         return done
 
     def _keep(self, usage: Answers[Usage], done: Synced) -> None:
-        for sim, found in usage.found.items():
-            self.ledger.add(self._devices[sim], found)
-            done.figures += 1
+        with self._store.database.transaction():  # which the disk writes once
+            for sim, found in usage.found.items():
+                self.ledger.add(self._devices[sim], found)
+        done.figures += len(usage.found)
         done.problems |= {self._devices[sim]: problem.message for sim, problem in usage.problems.items()}
 
     async def _states(self, now: datetime, done: Synced) -> None:
