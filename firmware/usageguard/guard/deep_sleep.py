@@ -29,6 +29,7 @@ _MOST = const(2044)
 def enter(guard, ms, modem_stays, way_in):
     """As Guard.deep_sleep; `way_in`: its WayIn, if it has one."""
     hal, ledger, meter = guard.hal, guard.ledger, guard.admission.meter
+    called_at = hal.ticks_ms()
     orderly = _settle(guard, modem_stays)
     guard.admission.settled = not modem_stays and not meter.window
     if not modem_stays:
@@ -38,6 +39,8 @@ def enter(guard, ms, modem_stays, way_in):
                 hal.wait(until)
                 hal.uart_readinto(guard.path.buffer, len(guard.path.buffer))
     now = hal.ticks_ms()
+    if ms:
+        ms = max(1, ms - ticks_diff(now, called_at))
     guard.periods.note_floor(now)
     guard.account.standing.store()
     ledger.surplus = meter.bound()

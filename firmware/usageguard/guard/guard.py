@@ -161,9 +161,9 @@ class Guard(Enforcement):
             ms -= step
 
     def deep_sleep(self, ms=0, modem=True):
-        """Puts the chip into deep sleep for `ms` (0: until a pin wakes it); it then boots, and the guard goes on as if
-        it had not. Does not return. First closes all sockets and sends the report that is due: some seconds, a minute
-        at the most. Without `modem` the modem is switched off, 20 s after the last traffic."""
+        """Puts the chip into deep sleep until `ms` after the call (0: until a pin wakes it); it then boots, and the
+        guard goes on as if it had not. Does not return. First closes all sockets and sends the report that is due: some
+        seconds, a minute at the most. Without `modem` the modem is switched off, 20 s after the last traffic."""
         from usageguard.guard.deep_sleep import enter
 
         enter(self, ms, modem, self._way_in)

@@ -3,6 +3,7 @@
 import contextlib
 import random
 from collections import Counter
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -131,6 +132,19 @@ def test_both_targets_sleep_alike():
     device, carrier = micropython["device"], micropython["carrier"]
     assert device["carried_octets"] == cpython["device"]["carried_octets"]
     assert 0 <= device["carried_octets"] - carrier["ip_octets"] <= device["error_bound_octets"]
+
+
+def test_a_wake_is_on_time_however_long_it_took_to_fall_asleep():
+    """Over PPP reading the counter takes seconds."""
+    text = BASE.format(duration="50m", modem="quectel-ec200u")
+    sleeper = Sleeper(World(scenario.loads(text, "nap.toml", bearer="ppp"), 1, {})).run()
+    boots = [event["t"] for event in sleeper.world.log.events if event["what"] == "boot" and event["who"] == "device"]
+    begun = sleeper.world.clock.start
+    late = [datetime.fromisoformat(at) - begun - i * timedelta(minutes=10) for i, at in enumerate(boots)]
+    assert len(late) == 5
+    assert max(map(abs, late)) < timedelta(milliseconds=10)
+    assert sleeper.ip_octets >= 5 * 700, "each had its answer"
+    assert 0 <= sleeper.carried - sleeper.ip_octets <= sleeper.target.guard.admission.error_bound_octets()
 
 
 def test_a_modem_without_a_counter_counts_asleep_what_it_counts_awake():
