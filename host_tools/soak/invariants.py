@@ -41,6 +41,8 @@ UNDER_WAY_OCTETS = 16 * KB
 """What may be on its way when a stop comes: one reply, as the application uses one socket at a time."""
 WAY_IN_S = 4 * HOUR_S + 1_200
 """In the first 7 hours of such a stop, attempts are no further apart."""
+FOREIGN_OCTETS = 1_000_000
+"""A jump of the modem's counter far above what rating and retransmissions add in a life."""
 MESSAGE_S = 5_400
 """The hour that lies between two short messages, and three attempts."""
 MESSAGES = 10
@@ -51,6 +53,7 @@ CARRIER_DELAY_S = 5_400
 INVARIANTS = {
     "under-count": "carried octets are not fewer than the carrier's, except for those stated as unseen",
     "over-count": "carried octets exceed the carrier's by no more than the stated bound",
+    "doubt": "what the modem's counter alone shows counts against no limit until it is accepted",
     "under-rated": "where the plan declares the carrier's rating, rated octets are not fewer than the billed ones",
     "closed-period": "the same for the figures of a period that is over",
     "cost": "the device's cost is not less than the carrier's",
@@ -139,6 +142,7 @@ class Checker:
         self._unable_s = 0.0  # the device could last not report, or reported seldom
         self._deaf_s = self._terminated_s = INFINITE  # since when
         self._begun_s = 0.0  # the last boot
+        self._foreign = 0  # octets that faults added to the modem's counter, in jumps that are no ordinary surplus
         self._jumped = 0  # octets that faults added to the modem's counter, as far as they look like retransmissions
         self._dark = self._dark_from = 0  # octets that the carrier carried towards a device without power
         self._passage: tuple[int, int, int] | None = None  # (boot, carrier's octets, reports) at the stop
@@ -228,6 +232,8 @@ class Checker:
 
     def _count_jump(self, octets: int) -> None:
         self._jumped += min(octets, WINDOW_OCTETS)
+        if octets >= FOREIGN_OCTETS:
+            self._foreign += octets
 
     def _check(self, invariant: str, holds: bool, detail: str) -> None:
         self.checked[invariant] += 1
@@ -371,6 +377,7 @@ class Checker:
                     self._ordered[name] = given
             if order.accept:
                 self._lost = False
+                self._foreign = 0
             if order.allowance is not None:
                 told_in, octets, following = order.allowance.cycle_id, order.allowance.octets, order.allowance.following
                 if following:
@@ -422,6 +429,9 @@ class Checker:
         self._check("under-count", above >= -unseen, f"{-above} octets too few, {unseen} are stated as unseen")
         if status["cycle"] in self._corrected or (self._replanned() and self._corrected):
             return
+        if self._foreign and not self._replanned():
+            limited = status["rated_octets"] - figures["billed_octets"]
+            self._check("doubt", limited < self._foreign // 2, f"{limited} octets count that nobody used")
         packets = unseen // SEGMENT_OCTETS + 1 if unseen else 0
         unseen += self.carrier.session_round_octets if unseen else 0  # of which the last one may begin a block
         unseen = int((unseen + 2 * packets * self.carrier.per_packet_octets) * (1 + self.carrier.permille / 1000)) + 1
