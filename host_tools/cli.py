@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import shlex
 import sys
 import time
 from enum import StrEnum
@@ -165,7 +166,14 @@ def sim(
     if html:
         from host_tools.report import page as report
 
-        report.write(html, [report.Part(each, run) for each, run in zip(todo, runs, strict=True)])
+        given = {"--modem": modem, "--bearer": bearer, "--modem-port": modem_port, "--board": board}
+        typed = [word for option, value in given.items() if value for word in (option, value)]
+        commands = [
+            shlex.join(["usageguard", "sim", name, "--target", target, *typed, "--seed", str(run.to_json()["seed"])])
+            for name, run in zip(scenarios, runs, strict=True)
+        ]
+        parts = zip(todo, runs, commands, strict=True)
+        report.write(html, [report.Part(each, run, command=command) for each, run, command in parts])
     raise typer.Exit(HELD if all(run.passed for run in runs) else FAILED)
 
 
@@ -508,11 +516,16 @@ def monitor(
     restart: Annotated[
         bool, typer.Option(help="Reset the board first, so that it reports its status at once.")
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What was deployed to it: shows the limit, what is left, the period's end."),
+    ] = None,
 ) -> None:
     """Show a board's status, verdict and log until Ctrl-C."""
+    from host_tools.hardware import status_view
     from host_tools.hardware.monitor import monitor
 
-    monitor(port, out, as_json, restart=restart)
+    monitor(port, out, as_json, restart=restart, config=status_view.load(config) if config else None)
 
 
 @app.command()
@@ -634,6 +647,10 @@ def _say(result: dict[str, Any], console: Console = out) -> None:
             f"      device minus carrier: {error:+,} bytes; "
             f"reports: {upstream['reports_received']} received, {upstream['reports_lost']} lost"
         )
+    for name, of in result["classes"].items():
+        ended = ", ".join(f"{of[key]:,} {key}" for key in ("failed", "refused", "unfinished") if of[key])
+        if ended:
+            console.print(f"      [yellow]![/] {escape(name)}: {of['done']:,} transfers done, {ended}")
     for failure in result["failures"]:
         console.print(f"      [red]✗[/] {escape(failure)}")
 

@@ -26,7 +26,8 @@ def run(page: Path, target: str, console: Console) -> Outcome:
         without_guard = future.result()
     publications = (f"{with_guard.publications:,}", f"{without_guard.publications:,}")
     fact = ("Publications received by the MQTT broker", *publications)
-    report.write(page, [report.Part(guarded, with_guard.run, without_guard.run, [fact])])
+    command = f"usageguard demo --target {target}"
+    report.write(page, [report.Part(guarded, with_guard.run, without_guard.run, [fact], command)])
     return with_guard
 
 

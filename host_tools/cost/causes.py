@@ -7,11 +7,12 @@ the keep-alives, and so on. Those of payload are "headers", and so are the ackno
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 
 from host_tools.cost.streams import HANDSHAKES, KEEPALIVES, PAYLOAD, TLS, Conversation
-from host_tools.sim.network.packet import FIN, ICMP, RST, SYN, TCP, Address, Packet
+from host_tools.run.classes import DNS_PORT, Flow, Flows, flow_of
+from host_tools.sim.network.packet import FIN, ICMP, RST, SYN, TCP, Packet
 
 HEADERS, DNS, RETRIES, REPORTS, ORDERS, RATING, OTHER = (
     "headers", "dns", "retries", "reports", "orders", "rating", "other",
@@ -32,12 +33,6 @@ WORDS = {
 }
 GUARD = "guard"
 """The traffic class of the guard's own packets, and of the carrier's additions."""
-
-DNS_PORT, NTP_PORT = 53, 123
-_STALE_US = 300_000_000  # an opening that no packet followed
-
-Flow = tuple[int, Address, Address]
-"""Protocol, the device's address, the peer's."""
 
 
 @dataclass(slots=True)
@@ -147,76 +142,49 @@ class Explainer:
     before it opens a connection. `by_class` has the octets by traffic class and cause once `settle` was called.
     """
 
-    def __init__(self, device_network: str, classes: list[str], reserve: int) -> None:
-        self._network = device_network
-        self._classes = classes
-        self._reserve = reserve
+    def __init__(self, classes: list[str], reserve: int) -> None:
+        self._guards = classes[reserve]
+        self._openings = Flows(classes)
         self.by_class: dict[str, Counter[str]] = {}
-        self.packets: Counter[str] = Counter()
         self._tcp: dict[Flow, _Tcp] = {}
-        self._flows: dict[Flow, str] = {}
-        self._openings: deque[tuple[int, int, int]] = deque()  # (class, port, us)
-        self._opening = classes[0] if classes else GUARD  # the class of the last one
-        self.orders = 0  # of the next packets from the collector: orders that they bring
+        self.orders = 0  # of the next packet from the collector: orders that it brings
 
     def opens(self, index: int, port: int, now_us: int) -> None:
-        self._openings.append((index, port, now_us))
-        self._opening = self._name(index)
-
-    def _name(self, index: int) -> str:
-        return GUARD if index == self._reserve else self._classes[index]
-
-    def _counts(self, name: str) -> Counter[str]:
-        return self.by_class.setdefault(name, Counter())
+        self._openings.opens(index, port, now_us)
 
     def take(self, packet: Packet, now_us: int) -> None:
-        up = packet.src[0].startswith(self._network)
-        device, peer = (packet.src, packet.dst) if up else (packet.dst, packet.src)
-        if packet.proto != ICMP and peer[1] == DNS_PORT:
-            name = self._opening
-            self._counts(name)[DNS] += packet.length
-            self.packets[name] += 1
-            return
+        up, flow = flow_of(packet)
         if packet.proto == ICMP:
             self._counts(GUARD)[OTHER] += packet.length
             return
-        flow = packet.proto, device, peer
-        name = self._flows.get(flow)
-        if up and packet.flags & SYN and flow in self._tcp and self._tcp[flow].over:
-            self._tcp.pop(flow).settle()
-            name = None
-        if name is None:
-            name = self._flows[flow] = self._class_of(peer, now_us)
-        self.packets[name] += 1
-        if packet.proto == TCP:
-            if flow not in self._tcp:
-                self._tcp[flow] = _Tcp(self._counts(name))
-            self._tcp[flow].take(0 if up else 1, packet)
-            return
+        connection = self._tcp.get(flow)
+        new = connection is not None and connection.over and up and bool(packet.flags & SYN)
+        if connection and new:
+            connection.settle()
+            connection = None
+        name = self._openings.name(flow, now_us, new)
+        name = GUARD if name == self._guards else name
         counts = self._counts(name)
-        if name == GUARD:
+        if flow[2][1] == DNS_PORT:
+            counts[DNS] += packet.length
+        elif packet.proto == TCP:
+            if connection is None:
+                connection = self._tcp[flow] = _Tcp(counts)
+            connection.take(0 if up else 1, packet)
+        elif name == GUARD:
             cause = REPORTS
             if not up and self.orders:
                 cause, self.orders = ORDERS, 0
             counts[cause] += packet.length
-            return
-        counts[PAYLOAD] += len(packet.payload)
-        counts[HEADERS] += packet.length - len(packet.payload)
+        else:
+            counts[PAYLOAD] += len(packet.payload)
+            counts[HEADERS] += packet.length - len(packet.payload)
 
-    def _class_of(self, peer: Address, now_us: int) -> str:
-        """The class of a flow that begins: that of the oldest opening for its port."""
-        openings = self._openings
-        while openings and now_us - openings[0][2] > _STALE_US:
-            openings.popleft()
-        for opening in openings:
-            if opening[1] == peer[1]:
-                openings.remove(opening)
-                return self._name(opening[0])
-        return self._opening
+    def _counts(self, name: str) -> Counter[str]:
+        return self.by_class.setdefault(name, Counter())
 
     def settle(self) -> None:
         """Ends the count."""
         for connection in self._tcp.values():
             connection.settle()
         self._tcp.clear()
-        self._flows.clear()

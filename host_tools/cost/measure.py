@@ -21,6 +21,7 @@ from host_tools.cost.stand_in import StandIn
 from host_tools.planning import source
 from host_tools.run import services
 from host_tools.run.apps import APPS
+from host_tools.run.classes import DEVICES
 from host_tools.run.run import run_scenario
 from host_tools.run.world import IMSI, World
 from host_tools.scenario import file as scenarios
@@ -33,8 +34,6 @@ RADIO_TAIL_S = 10
 """How long the radio stays connected after a packet: a usual RRC inactivity time-out of LTE."""
 START = datetime(2026, 3, 2, tzinfo=timezone(timedelta(hours=8)))
 ALLOWANCE_OCTETS = 30 * 1024**2
-DEVICES = "10."
-"""The carrier's addresses begin so."""
 COLLECTOR = "collector"
 _KEPT = ("rating", "utc_offset_min", "margin_octets", "reserve_octets")
 _KINDS = ("responder", "sink", "mqtt")
@@ -121,7 +120,7 @@ def measure(job: Job) -> Measured:
     )
     config = scenario.config
     reserve = next(i for i, each in enumerate(config.classes) if each.uses_reserve)
-    explainer = Explainer(DEVICES, [each.name for each in config.classes], reserve)
+    explainer = Explainer([each.name for each in config.classes], reserve)
     radio = _Radio()
     stand_ins: dict[str, StandIn] = {}
     worlds: list[World] = []
@@ -133,10 +132,12 @@ def measure(job: Job) -> Measured:
         radio.packet(world.clock.now_us)
 
     def event(happened: dict[str, Any]) -> None:
-        if happened["who"] == "device" and happened["what"] == "opens":
-            explainer.opens(happened["a"], happened["b"], worlds[0].clock.now_us)
-        elif happened["who"] == "owner" and happened["what"] == "order":
+        if happened["who"] == "owner" and happened["what"] == "order":
             explainer.orders += 1
+
+    def tally(what: str, a: int, b: int) -> None:
+        if what == "opens":
+            explainer.opens(a, b, worlds[0].clock.now_us)
 
     def unknown(name: str, ip: str | None) -> None:
         if ip is None or not ip.startswith(DEVICES):
@@ -146,6 +147,7 @@ def measure(job: Job) -> Measured:
     def start(world: World) -> None:
         worlds.append(world)
         world.tells_openings = True
+        world.board.on_tally.append(tally)
         world.carrier.on_packet = packet
         world.internet.on_unknown = unknown
         if job.days > 1:

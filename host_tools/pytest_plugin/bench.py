@@ -69,6 +69,11 @@ class Run:
         return self.result["device"]
 
     @property
+    def classes(self) -> dict[str, dict[str, Any]]:
+        """By traffic class: octets, and the built-in applications' transfers, done, failed, refused and unfinished."""
+        return self.result["classes"]
+
+    @property
     def upstream(self) -> dict[str, Any]:
         return self.result["upstream"]
 

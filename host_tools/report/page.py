@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -35,12 +35,14 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """One scenario in the page. `facts` are more rows of the comparison: (what, with the guard, without)."""
+    """One scenario in the page. `facts` are more rows of the comparison: (what, with the guard, without); `command` is
+    what was typed to make the page, where it is not `usageguard sim` with the scenario's name."""
 
     scenario: Scenario
     run: Run
     unguarded: Run | None = None
     facts: Sequence[tuple[str, str, str]] = field(default=())
+    command: str = ""
 
 
 def write(path: str | Path, parts: Sequence[Part]) -> None:
@@ -79,6 +81,7 @@ class _Story:
         self.run = part.run
         self.other = part.unguarded
         self.facts = part.facts
+        self.command = part.command
         self.zone = part.scenario.start.tzinfo
         self.start = part.scenario.start
         self.end = self.start + timedelta(seconds=self.result["simulated_s"])
@@ -92,7 +95,7 @@ class _Story:
         compare = self._comparison() if self.other else ""
         return (
             f'<article aria-labelledby="title-{self.number}">{self._head()}{self._cards()}{self._usage()}'
-            f"{self._timeline()}{self._error()}{compare}{self._expectations()}{self._events()}</article>"
+            f"{self._timeline()}{self._error()}{self._classes()}{compare}{self._expectations()}{self._events()}</article>"
         )
 
     # Parts of the page
@@ -102,7 +105,8 @@ class _Story:
         state = ("pass", "All expectations held") if result["passed"] else ("fail", "Expectations failed")
         days = result["simulated_s"] / 86_400
         length = f"{days:.0f} days" if days >= 2 else f"{days * 24:.1f} hours"
-        command = f"usageguard sim {self.scenario.name} --target {result['target']} --seed {result['seed']}"
+        options = f"--target {result['target']} --seed {result['seed']}"
+        command = self.command or f"usageguard sim {self.scenario.name} {options}"
         return (
             f'<header><p class="badge {state[0]}">{state[1]}</p>'
             f'<h1 id="title-{self.number}">{_text(self.scenario.title)}</h1>'
@@ -180,7 +184,8 @@ class _Story:
         dark = None
         if self.other and (cut := self.other.to_json()["carrier"]["stopped_at"]):
             dark = (self._at(cut), self._cycle_end(cut).astimezone(self.zone))
-        picture = plots.usage(
+        picture = _both(
+            plots.usage,
             self._points(self.run, "device"),
             self._points(self.run, "carrier"),
             unguarded,
@@ -209,10 +214,12 @@ class _Story:
         if self.other:
             rows.append(("… without the guard", self._service(self.other.to_json())))
         steps = "; ".join(f"{at:%-d %B %H:%M} {text}" for at, _, text in rows[0][1])
-        picture = plots.timeline(rows, (self.start, self.end), f"Verdict over time, run {self.number}: {steps}")
+        picture = _both(plots.timeline, rows, (self.start, self.end), f"Verdict over time, run {self.number}: {steps}")
+        held = {name for _, parts in rows for _, name, _ in parts}
         key = "".join(
             f'<li><i style="background:var(--{name})"></i>{name}: {_text(verdict.label.lower())}</li>'
             for name, verdict in VERDICTS.items()
+            if name in held
         )
         return _figure("Verdict and service over time", picture, f'<ul class="key">{key}</ul>')
 
@@ -242,7 +249,8 @@ class _Story:
             plots.thin(plots.in_zone([(point[0], point[which]) for point in errors], self.zone)) for which in (1, 2, 3)
         )
         end = _signed(_minus(self.result["device"]["carried_octets"], self.result["carrier"]["ip_octets"]))
-        picture = plots.error(
+        picture = _both(
+            plots.error,
             carried,
             rated,
             bound,
@@ -254,6 +262,25 @@ class _Story:
             "uncertain is counted as used. Every report states the error bound."
         )
         return _figure("Device minus carrier", picture, f"<p>{note}</p>")
+
+    def _classes(self) -> str:
+        classes = self.result.get("classes") or {}
+        if not any(of["octets"] or of["done"] or of["failed"] for of in classes.values()):
+            return ""
+        columns = ("octets", "done", "failed", "refused", "unfinished")
+        head = "".join(f'<th scope="col">{"IP bytes" if name == "octets" else name}</th>' for name in columns)
+        body = "".join(
+            f'<tr><th scope="row">{_text(name)}</th>'
+            + "".join(f"<td>{'–' if of[each] is None else format(of[each], ',')}</td>" for each in columns)
+            + "</tr>"
+            for name, of in classes.items()
+        )
+        return (
+            "<section><h2>By traffic class</h2><p>Bytes of the whole run, as the carrier carried them, and what became "
+            "of the built-in application's transfers.</p>"
+            f'<div class="scroll"><table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+            "</section>"
+        )
 
     def _comparison(self) -> str:
         assert self.other is not None
@@ -345,6 +372,12 @@ class _Story:
 
 
 _FILTER = '<label class="filter"><input type="checkbox"> Show all events</label>'
+
+
+def _both(draw: Callable[..., str], *given: Any) -> str:
+    """A chart for wide screens and one for phones, of which the page shows one."""
+    wide, narrow = draw(*given), draw(*given, width=plots.NARROW)
+    return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
 
 
 def _figure(title: str, picture: str, below: str = "") -> str:

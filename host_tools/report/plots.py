@@ -41,6 +41,9 @@ COLOURS = {
     "throttled": "#01010e",
 }
 
+WIDE, NARROW = 10.4, 4.6
+"""The width of a chart in inches: on a desk, and on a phone, which shows it about as large as it is."""
+
 Point = tuple[datetime, float]
 Span = tuple[datetime, datetime]
 
@@ -71,12 +74,13 @@ def usage(
     span: Span,
     dark: Span | None,
     describe: str,
+    width: float = WIDE,
 ) -> str:
     """The chart of usage against the plan, as SVG.
 
     `dark` is the span in which the run without the guard had no data. `describe` is the text for screen readers.
     """
-    figure, axes = _frame(4.6, span)
+    figure, axes = _frame(4.6, span, width)
     top = max((limit.octets for limit in limits), default=1)
     highest = max((octets for _, octets in (*device, *carrier, *unguarded)), default=0)
     axes.set_ylim(0, max(top * 1.12, highest * 1.06) / MB)
@@ -119,9 +123,16 @@ def usage(
     return _svg(figure, describe)
 
 
-def error(carried: Sequence[Point], rated: Sequence[Point], bound: Sequence[Point], span: Span, describe: str) -> str:
+def error(
+    carried: Sequence[Point],
+    rated: Sequence[Point],
+    bound: Sequence[Point],
+    span: Span,
+    describe: str,
+    width: float = WIDE,
+) -> str:
     """The chart of device minus carrier over time, as SVG: carried and rated bytes, and the device's stated bound."""
-    figure, axes = _frame(2.7, span)
+    figure, axes = _frame(2.7, span, width)
     axes.axhline(0, color=COLOURS["muted"], linewidth=1)
     axes.fill_between(
         [_x(at) for at, _ in bound],
@@ -144,18 +155,20 @@ def timeline(
     rows: Sequence[tuple[str, Sequence[tuple[datetime, str, str]]]],
     span: Span,
     describe: str,
+    width: float = WIDE,
 ) -> str:
     """Rows of coloured bars, as SVG.
 
     A row is (label, [(start, colour name, text)]); each bar ends where the next one starts.
     """
-    figure, axes = _frame(0.55 + 0.42 * len(rows), span)
+    figure, axes = _frame(0.55 + 0.42 * len(rows), span, width)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.set_yticks(range(len(rows)), [label for label, _ in rows])
     axes.tick_params(axis="y", length=0, labelcolor=COLOURS["ink"])
     axes.grid(False)
     axes.spines["left"].set_visible(False)
-    width = _x(span[1]) - _x(span[0])
+    days = _x(span[1]) - _x(span[0])
+    shortest = 0.0085 * WIDE / width  # of a character, as a share of the chart
     for row, (_, parts) in enumerate(rows):
         ends = [at for at, _, _ in parts[1:]] + [span[1]]
         for (at, colour, text), end in zip(parts, ends, strict=True):
@@ -169,7 +182,7 @@ def timeline(
                 edgecolor=COLOURS["card"],
                 linewidth=0.8,
             )
-            if length > width * (0.0085 * len(text) + 0.008):
+            if length > days * (shortest * len(text) + 0.008):
                 axes.annotate(
                     text,
                     (_x(at) + length / 2, row),
@@ -202,7 +215,11 @@ def fleet(billed: Sequence[int], stopped: Sequence[bool], allowance: int, descri
 
 
 def _legend(axes: Axes, below: float) -> None:
-    axes.legend(loc="upper left", bbox_to_anchor=(0, below), ncols=3, frameon=False, labelcolor=COLOURS["ink"])
+    if axes.get_legend_handles_labels()[0]:
+        columns = 3 if axes.figure.bbox.width == WIDE * axes.figure.dpi else 1
+        axes.legend(
+            loc="upper left", bbox_to_anchor=(0, below), ncols=columns, frameon=False, labelcolor=COLOURS["ink"]
+        )
 
 
 def _bubbles(axes: Axes, curve: Sequence[Point], marks: Sequence[Mark]) -> None:
@@ -253,6 +270,8 @@ def _line(
     width: float,
     linestyle: str | tuple[float, tuple[float, ...]] = "-",
 ) -> None:
+    if not points:
+        return  # nor a line in the legend
     x = [_x(at) for at, _ in points]
     y = [octets / scale for _, octets in points]
     style = {"color": COLOURS[colour], "linewidth": width, "linestyle": linestyle, "label": label}
@@ -269,16 +288,16 @@ def _by_cycle(points: Sequence[Point]) -> list[Point]:
     return parts
 
 
-def _frame(height: float, span: Span) -> tuple[Figure, Axes]:
-    figure, axes = _axes(height)
+def _frame(height: float, span: Span, width: float) -> tuple[Figure, Axes]:
+    figure, axes = _axes(height, width)
     axes.set_xlim(_x(span[0]), _x(span[1]))
-    axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=12))
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=12 if width == WIDE else 5))
     axes.xaxis.set_major_formatter(DateFormatter("%-d %b" if span[1] - span[0] > timedelta(days=4) else "%H:%M"))
     return figure, axes
 
 
-def _axes(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(10.4, height), layout="constrained")
+def _axes(height: float, width: float = WIDE) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
@@ -302,7 +321,7 @@ def _svg(figure: Figure, describe: str) -> str:
         FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :]
-    prefix = f"p{crc32(describe.encode()):08x}"
+    prefix = f"p{crc32(f'{describe}{figure.get_figwidth()}'.encode()):08x}"
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)  # unique ids in a page with several charts
     for name, placeholder in COLOURS.items():
         svg = svg.replace(placeholder, f"var(--{name})")

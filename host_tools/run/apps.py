@@ -44,9 +44,9 @@ def bench_json(world: World, app: str) -> dict[str, Any]:
                 "port": ports[habit.host],
                 "tx": int(habit.tx),
                 "rx": int(habit.rx),
-                "period_s": int(habit.period),
-                "from_s": int(habit.start),
-                "until_s": int(habit.until),
+                "period_s": int(habit.period or scenario.duration),
+                "from_s": int(habit.first),
+                "until_s": int(habit.until) if habit.at is None else int(habit.at) + 1,
             }
             for habit in scenario.traffic
         ],

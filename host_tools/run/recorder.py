@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from host_tools.run.classes import ClassCounter
 from host_tools.run.world import IMSI, World, cycle_id
 from host_tools.sim.clock import S
 
@@ -46,6 +47,7 @@ class Recorder:
         self._carrier_stops: list[str] = []
         self._refused: dict[int, int] = {}  # boot -> orders refused in it
         self._sent: dict[int, int] = {}  # boot -> reports sent in it
+        self._classes = ClassCounter(world)
         world.board.on_status = self._status
         world.log.listeners.append(self._event)
 
@@ -122,6 +124,7 @@ class Recorder:
                 "orders_sent": world.owner.sent,
                 "orders_refused": sum(self._refused.values()),
             },
+            "classes": self._classes.to_json(),
             "events": world.log.events,
         }
 

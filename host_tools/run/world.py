@@ -59,7 +59,7 @@ class World:
 
     `run` runs its device's boots; `close` ends the connections to real servers. `plan` is the one that the device has
     now, `device_config()` the whole configuration; `imsis` are those of all SIMs. With `tells_openings`, to be
-    set before the first boot, a simulated device's event "opens" has the traffic class (`a`) and port (`b`) of each
+    set before the first boot, a simulated device's "~opens" has the traffic class (`a`) and port (`b`) of each
     connection.
     """
 

@@ -41,6 +41,9 @@ class Expect(Table, frozen=True, kw_only=True):
     carrier_stops: list[str] | None = None
     denied_octets_at_most: Octets | None = None
     orders_applied: Count | None = None
+    done: dict[str, Count] = {}
+    failed: dict[str, Count] = {}
+    refused: dict[str, Count] = {}
 
     def without_counter(self) -> Expect:
         """The same of a device whose modem has no data counter."""
@@ -115,6 +118,7 @@ class Expect(Table, frozen=True, kw_only=True):
             found.append(f"{denied:,} octets were carried against the carrier's policy, more than {limit:,}")
         if self.orders_applied is not None and device["orders_applied"] < self.orders_applied:
             found.append(f"{device['orders_applied']} orders were applied, fewer than {self.orders_applied}")
+        found += self._of_classes(result.get("classes", {}))
         for want, have, what in (
             (self.reasons, device["reasons"], "the reasons to stop"),
             (self.carrier_stops, carrier["stops"], "the carrier's stops"),
@@ -127,6 +131,17 @@ class Expect(Table, frozen=True, kw_only=True):
             (self.warned, device["warned"], "there was never the warning"),
         ):
             found += [f'{what} "{name}", but {_names(have)}' for name in want if name not in have]
+        return found
+
+    def _of_classes(self, classes: dict[str, Any]) -> list[str]:
+        found = []
+        for key in ("done", "failed", "refused"):
+            for name, limit in getattr(self, key).items():
+                count = classes.get(name, {}).get(key, 0)
+                if key == "done" and count < limit:
+                    found.append(f'{count:,} transfers of "{name}" were done, fewer than {limit:,}')
+                elif key != "done" and count > limit:
+                    found.append(f'{count:,} transfers of "{name}" were {key}, more than {limit:,}')
         return found
 
 

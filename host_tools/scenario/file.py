@@ -93,7 +93,8 @@ class Supply(Table, frozen=True):
 
 
 class Traffic(Table, frozen=True):
-    """Periodic traffic of the application, from `start` to `until` (0: the end) after the scenario's start.
+    """Traffic of the application after the scenario's start: once, `at` a time, or each `period` from `start` to
+    `until` (0: the end).
 
     `request` and `download` send `tx` octets and are answered with `rx`; `publish` sends `tx` octets by MQTT.
     """
@@ -101,11 +102,17 @@ class Traffic(Table, frozen=True):
     class_name: Name = msgspec.field(name="class")
     kind: Literal["request", "download", "publish"]
     host: Name
-    period: Seconds
+    period: Seconds = Seconds(0)
+    at: Seconds | None = None
     tx: Octets = Octets(64)
     rx: Octets = Octets(0)
     start: Seconds = msgspec.field(name="from", default=Seconds(0))
     until: Seconds = Seconds(0)
+
+    @property
+    def first(self) -> Seconds:
+        """When it is due first."""
+        return self.start if self.at is None else self.at
 
 
 class PowerCut(Table, frozen=True, tag_field="kind", tag="power_cut"):
@@ -393,7 +400,10 @@ def _powered_earlier(scenario: Scenario) -> Scenario:
         duration=Seconds(scenario.duration + ahead),
         traffic=[
             msgspec.structs.replace(
-                each, start=Seconds(each.start + ahead), until=Seconds(each.until and each.until + ahead)
+                each,
+                start=Seconds(each.start + ahead) if each.at is None else each.start,
+                at=None if each.at is None else Seconds(each.at + ahead),
+                until=Seconds(each.until and each.until + ahead),
             )
             for each in scenario.traffic
         ],
@@ -478,8 +488,13 @@ def _check(where: str, scenario: Scenario) -> None:
             raise wrong(
                 place + "class", f"{quote(traffic.class_name)} is not a class", f"there are {', '.join(classes)}"
             )
-        if not traffic.period:
-            raise wrong(place + "period", "is zero", _EXAMPLES["period"])
+        if traffic.at is not None:
+            if traffic.period or traffic.start or traffic.until:
+                raise wrong(place + "at", "is for traffic of once", "leave it out, or period, from and until")
+            if traffic.at >= scenario.duration:
+                raise wrong(place + "at", "is after the end", "give a time within the duration")
+        elif not traffic.period:
+            raise wrong(place + "period", "is zero or missing", _EXAMPLES["period"] + ', or at = "3d" for once')
         if traffic.until and traffic.until <= traffic.start:
             raise wrong(place + "until", 'is not after "from"', "leave it out, or give a later time")
         if traffic.kind == "publish" and traffic.rx:

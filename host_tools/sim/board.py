@@ -87,6 +87,7 @@ class Board:
         self.cause = PWRON
         self.boots = 0
         self.status: dict[str, Any] = {}
+        self.on_tally: list[Callable[[str, int, int], None]] = []
         self.on_status: Callable[[dict[str, Any]], None] | None = None
         self.feeds_modem = True  # otherwise the modem hangs on the same mains, and the board cannot switch it
         self.feeds_asleep = True  # the modem, while the board sleeps deeply
@@ -319,7 +320,16 @@ class Board:
 
     def _op_event(self, a: int, arg: int, payload: bytes) -> None:
         first, second = struct.unpack_from("<ii", payload)
-        self.log.add("device", payload[8:].decode("ascii"), a=first, b=second)
+        self.take_event(payload[8:].decode("ascii"), first, second)
+
+    def take_event(self, code: str, a: int, b: int) -> None:
+        """An event of the device's: one for counting, whose code begins with "~", goes to `on_tally`, another to the
+        log."""
+        if code.startswith("~"):
+            for listener in self.on_tally:
+                listener(code[1:], a, b)
+        else:
+            self.log.add("device", code, a=a, b=b)
 
     def _op_status(self, a: int, arg: int, payload: bytes) -> None:
         self.status = json.loads(payload)

@@ -8,7 +8,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from host_tools.run.run import run_scenario
 from host_tools.run.targets.direct import DirectTarget, sockets
@@ -83,17 +83,28 @@ def _run_on_vm(scenario: Scenario, target: str, checkers: list[Checker]) -> None
     run_scenario(scenario, target, on_progress=progress)
 
 
+class _Turn(NamedTuple):
+    """One request of the habit with this number."""
+
+    number: int
+
+
 def _application(world: World) -> Callable[[Any], None]:
     """An application that makes the same requests at the same times as the built-in one, inside this process."""
     from host_tools.build.device.workload import attempt
 
     pause = _native_pause if world.scenario.app.pauses == "time" else _pause
     habits = world.scenario.traffic
+    periods = [int(habit.period or world.scenario.duration) for habit in habits]
     ports = {host.name: host.listens_on for host in world.scenario.hosts}
 
     def main(guard: Any) -> None:
         now_s = world.clock.now_us // S
-        due = [int(h.start) + max(0, -(-(now_s - h.start) // h.period)) * h.period for h in habits]
+        due = [int(h.first) + max(0, -(-(now_s - h.first) // p)) * p for h, p in zip(habits, periods, strict=True)]
+
+        def request(guard: Any, turn: _Turn) -> None:
+            _request(guard, habits[turn.number], ports[habits[turn.number].host])
+
         while due:
             at = due.index(min(due))
             habit = habits[at]
@@ -103,8 +114,8 @@ def _application(world: World) -> Callable[[Any], None]:
             if ahead > 0:
                 pause(guard, ahead)
                 continue
-            due[at] += int(habit.period)
-            attempt(world.scenario.app.manners, _request, guard, habit, ports[habit.host])
+            due[at] += periods[at]
+            attempt(world.scenario.app.manners, request, guard, _Turn(at))
 
     def supervised(guard: Any) -> None:
         from usageguard.app import FIRST_BACKOFF_MS, crash_code

@@ -25,7 +25,7 @@ class Path:
         self.clock = Clock(datetime(2026, 3, 1, tzinfo=UTC))
         self.internet = Internet(self.clock, random.Random(1))
         self.ip = self.internet.add_host("host.example", host or Sink())
-        self.explainer = Explainer("10.", CLASSES, 2)
+        self.explainer = Explainer(CLASSES, 2)
         self.charged = 0
         self.lost = iter(lost)
         self.stack = IpStack(self.clock, DEVICE, self.up)
@@ -97,7 +97,7 @@ def test_classes_are_told_apart_by_what_the_device_says():
 
 
 def test_the_guards_datagrams_are_reports_and_what_brings_an_order_is_one():
-    explainer = Explainer("10.", CLASSES, 2)
+    explainer = Explainer(CLASSES, 2)
     device, collector = (DEVICE, 50_000), ("203.0.113.9", 5683)
     explainer.opens(2, 5683, 0)
     explainer.take(udp((DEVICE, 50_001), ("198.51.100.53", 53), bytes(30)), 0)

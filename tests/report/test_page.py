@@ -77,7 +77,7 @@ def test_the_story_is_told(text):
 
 def test_pictures_are_well_formed_named_and_follow_the_theme(text):
     pictures = re.findall(r"<svg viewBox.*?</svg>", text, re.DOTALL)[1:]
-    assert len(pictures) == 3, "usage, timeline, error"
+    assert len(pictures) == 2 * 3, "usage, timeline, error, each for a desk and for a phone"
     variables = set(re.findall(r"--([a-z-]+):", text))
     for picture in pictures:
         ElementTree.fromstring(picture)
@@ -86,6 +86,23 @@ def test_pictures_are_well_formed_named_and_follow_the_theme(text):
         assert used, "drawn with the page's colours"
         assert used <= variables
         assert "#01010" not in picture
+
+
+def test_the_page_tells_only_of_what_was_run_and_how(demo):
+    alone = report.render([Part(demo, month(), command="usageguard sim mine.toml --seed 7")])
+    told = "".join(Page(alone).text)
+    assert "usageguard sim mine.toml --seed 7" in told
+    assert "without the guard" not in told
+    assert "throttled:" not in told
+    assert "shed:" in told
+
+
+def test_what_became_of_each_class_is_told(demo):
+    run = month()
+    run.summary["classes"] = {"ota": {"octets": 12_345, "done": 0, "failed": 1, "refused": 20, "unfinished": 3}}
+    told = " ".join(Page(report.render([Part(demo, run)])).text)
+    for figure in ("By traffic class", "12,345", "20"):
+        assert figure in told
 
 
 def test_both_themes_define_the_same_colours(text):

@@ -40,7 +40,7 @@ def _configuration():
 
 
 def _tell_openings(guard):
-    """Has an event say the traffic class and the port of each connection, before it is opened."""
+    """Has an event for counting say the traffic class and the port of each connection, before it is opened."""
     admit = guard.admission.open
     admitted = [0]
 
@@ -50,7 +50,7 @@ def _tell_openings(guard):
 
     def told(connect):
         def connection_open(tcp, host, port):
-            guard.hal.event("opens", admitted[0], port)
+            guard.hal.event("~opens", admitted[0], port)
             connect(tcp, host, port)
 
         return connection_open

@@ -1,8 +1,8 @@
 """The built-in application: generates a scenario's `[[traffic]]` with plain sockets to the simulated responders.
 
-Each habit is a request of `tx` octets, answered with `rx`, every `period_s`. A failed request, also one that the guard
-does not admit, is not repeated; the next one is due a period later. By its `manners` the application may also repeat it
-at once, or end with the error. It `pauses` between requests by `guard.sleep`, or by `time.sleep`.
+Each habit is a request of `tx` octets, answered with `rx`, every `period_s`, or once. A failed request, also one that
+the guard does not admit, is not repeated; the next one is due a period later. By its `manners` the application may also
+repeat it at once, or end with the error. It `pauses` between requests by `guard.sleep`, or by `time.sleep`.
 """
 
 import json
@@ -21,7 +21,8 @@ _buffer = bytearray(_CHUNK)
 class Habit:
     """One entry of `[[traffic]]`, with the time when it is due next (seconds since the scenario's start)."""
 
-    def __init__(self, entry, elapsed_s):
+    def __init__(self, number, entry, elapsed_s):
+        self.number = number
         self.traffic_class = entry["class"]
         self.kind = entry["kind"]
         self.host = entry["host"]
@@ -74,13 +75,19 @@ def request(guard, habit):
         sock.close()
 
 
-def attempt(manners, request, *given):
-    """Calls request(*given), once or more by the application's manners. Raises its OSError if those are to crash."""
+def attempt(manners, request, guard, habit):
+    """Calls request(guard, habit), once or more by the application's manners. Raises its OSError if those are to crash.
+
+    Tells the bench of each, for counting: its habit, and how it ended.
+    """
     for _ in range(1 + RETRIES.get(manners, 0)):
+        guard.hal.event("~begun", habit.number)
         try:
-            request(*given)
+            request(guard, habit)
+            guard.hal.event("~done", habit.number)
             return
-        except OSError:
+        except OSError as error:
+            guard.hal.event("~failed", habit.number, error.args[0] if error.args else 0)
             if manners == "crashing":
                 raise
 
@@ -92,7 +99,7 @@ def live(guard, carry, bench=None):
             bench = json.load(file)
     pauses = bench.get("pauses")
     elapsed = Elapsed(guard, bench["elapsed_ms"], bench.get("ticks", 0))
-    habits = [Habit(entry, elapsed.seconds()) for entry in bench["traffic"]]
+    habits = [Habit(number, entry, elapsed.seconds()) for number, entry in enumerate(bench["traffic"])]
     while habits:
         habit = habits[0]
         for other in habits:

@@ -343,7 +343,7 @@ class Session:
         elif heard.code == "bench-ended":
             raise Crashed("the program on the board ended; it printed:\n" + "\n".join(said)[-2000:])
         elif heard.kind == "event":
-            world.log.add("device", heard.code, a=heard.a, b=heard.b)
+            board.take_event(heard.code, heard.a, heard.b)
 
     def _leave(self) -> None:
         """Restarts the board's deployed program, with its retained memory cleared."""
