@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from host_tools.base.terminal import err
-from host_tools.base.units import size
+from host_tools.hardware import status_view
 from host_tools.hardware.port import Port
-from host_tools.report.labels import VERDICTS, Describer, modem_state
+from host_tools.report.labels import Describer, modem_state
 
 LINES = 10
 FOREVER = math.inf
@@ -54,23 +54,16 @@ class Line:
         names = [*filter(self.status.__contains__, _FIRST), *sorted(self.status.keys() - set(_FIRST))]
         return {name: modem_state(self.status[name]) if name == "modem" else self.status[name] for name in names}
 
-    def describe(self) -> str:
-        """The line as text for people."""
+    def describe(self, config: Any = None) -> str:
+        """The line as text for people; `config` is the firmware's Config of the device, if it is known."""
         if self.kind == "event":
             return Describer().describe({"who": "device", "what": self.code, "a": self.a, "b": self.b})
         if self.kind == "status":
-            shown = ((name, value) for name, value in self.figures().items() if value not in (None, "", [], {}))
-            return " ".join(f"{name}={_shown(value)}" for name, value in shown)
+            return status_view.line(self.status, config)
         words = self.text.split()
         if len(words) == 3 and words[0] == "ug" and words[1] in _SETS:
             return _SETS[words[1]].format(words[2])
         return self.text
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return json.dumps(value, separators=(",", ":"))
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def parse(text: str) -> Line:
@@ -98,12 +91,14 @@ def monitor(
     seconds: float = FOREVER,
     *,
     restart: bool = False,
+    config: Any = None,
     notes: Console = err,
 ) -> None:
     """Shows the board for `seconds`, or until Ctrl-C, without interrupting it. UsageError: the port is not there.
 
-    On a terminal it shows a live view, in a pipe plain lines, with `as_json` one object per line; messages then go to
-    `notes`. `restart` resets the board first, so that the guard prints its status at once.
+    On a terminal it shows a live view, in a pipe a short line for each status and event, with `as_json` one object per
+    line; messages then go to `notes`. `restart` resets the board first, so that the guard prints its status at once.
+    With the firmware's Config of the device, `config`, it shows limits and the period's end.
     """
     with Port(port) as device:
         if restart:
@@ -114,46 +109,37 @@ def monitor(
         if as_json or not console.is_terminal:
             notes.print(f"{port}: {waiting}", markup=False)
             for line in lines:
-                shown = json.dumps(line.to_json(), ensure_ascii=False) if as_json else line.describe()
+                shown = json.dumps(line.to_json(), ensure_ascii=False) if as_json else line.describe(config)
                 if shown:
                     console.print(shown, markup=False, highlight=False, soft_wrap=True)
         else:
-            _live(port, console, lines, waiting)
+            _live(port, console, lines, waiting, config)
 
 
-def _live(port: str, console: Console, lines: Iterator[Line], waiting: str) -> None:
+def _live(port: str, console: Console, lines: Iterator[Line], waiting: str, config: Any) -> None:
     status: dict[str, Any] = {}
     last: deque[str] = deque(maxlen=LINES)
-    with Live(_picture(port, status, last, waiting), console=console, refresh_per_second=8) as live:
+    with Live(picture(port, status, last, waiting, config), console=console, refresh_per_second=8) as live:
         for line in lines:
             if line.kind == "status":
                 status = line.figures()
-                at = datetime.now()
+                at = datetime.now().astimezone()
                 waiting = f"{at:%H:%M:%S}; the next after a change, or by {at + timedelta(seconds=STATUS_S):%H:%M}"
             elif line.describe():
                 last.append(line.describe())
-            live.update(_picture(port, status, last, waiting))
+            live.update(picture(port, status, last, waiting, config))
 
 
-def _picture(port: str, status: dict[str, Any], last: deque[str], waiting: str) -> Group:
+def picture(port: str, status: dict[str, Any], last: Iterable[str], waiting: str, config: Any) -> Group:
     """The live view. `waiting` says when the status came and when the next one is due, or why there is none yet."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right", style="dim", min_width=10)
+    table.add_column(justify="right", style="dim", min_width=8)
     table.add_column()
     if status:
-        verdict = str(status.get("verdict"))
-        reasons = ", ".join(status.get("reasons") or ())
-        style = VERDICTS[verdict].style if verdict in VERDICTS else "default"
-        table.add_row("verdict", Text(f"{verdict}  {reasons}".rstrip(), style=style))
-        for name, key in (("used", "rated_octets"), ("carried", "carried_octets"), ("uncertain", "error_bound_octets")):
-            if isinstance(status.get(key), int):
-                table.add_row(name, size(status[key]))
-        table.add_row("modem", str(status.get("modem")))
-        table.add_row("reports", f"{status.get('reports_acked')} of {status.get('reports_sent')} acknowledged")
-        if status.get("heap_octets"):
-            table.add_row("heap", f"{status['heap_octets']:,} bytes in use")
+        for name, text in status_view.rows(status, config, datetime.now().astimezone()):
+            table.add_row(name, text)
         table.add_row("status at", waiting)
     else:
         table.add_row("", waiting)
-    return Group(Text(port, style="bold"), table, *(Text(text, style="dim") for text in last))
-
+    heard = (Text(text, style="dim", no_wrap=True, overflow="ellipsis") for text in last)
+    return Group(Text(port, style="bold"), table, *heard)

@@ -166,10 +166,10 @@ def test_the_monitor_shows_the_guards_status_as_json(deployed):
         (
             'ug {"stopped": false, "shed": [], "modem": 5, "closed": null, "reasons": ["a", "b"], "verdict": "open"}',
             "status",
-            "verdict=open reasons=a,b modem=online stopped=False",
+            "open: data flows freely; a | online",
         ),
-        ('ug {"boot_id": 0, "modem": 9, "rated_octets": 7}', "status", "rated_octets=7 modem=9 boot_id=0"),
-        ('ug {"closed": {"cycle": 3, "cost_fen": 0}}', "status", 'closed={"cycle":3,"cost_fen":0}'),
+        ('ug {"boot_id": 0, "modem": 9, "rated_octets": 7}', "status", "no verdict | 7 B used | 9"),
+        ('ug {"closed": {"cycle": 3, "cost_fen": 0}}', "status", "no verdict"),
         ('ug {"verdict": "op', "text", 'ug {"verdict": "op'),
         ("ug up a", "text", "Set a is in force"),
         ("ug back b", "text", "The new set does not start; reverted to set b"),

@@ -1,0 +1,87 @@
+"""What the monitor says of a status, on a screen of 80 x 24 and in a line."""
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from host_tools.base.days import day_number
+from host_tools.base.errors import UsageError
+from host_tools.hardware import status_view
+from host_tools.hardware.monitor import LINES, picture
+
+NOW = datetime(2026, 3, 24, 4, tzinfo=UTC)  # at noon in the plan's zone
+STATUS = {
+    "verdict": "restricted",
+    "reasons": ["STOPPED_BY_HAND", "QUOTA_EXHAUSTED"],
+    "cycle": day_number(datetime(2026, 3, 1).date()),
+    "rated_octets": 15_000_000,
+    "carried_octets": 14_000_000,
+    "error_bound_octets": 4096,
+    "forecast_day": day_number(datetime(2026, 3, 27).date()),
+    "modem": "online",
+    "registration": 5,
+    "signal": 21,
+    "sim_state": "READY",
+    "reports_sent": 12,
+    "reports_acked": 11,
+    "report_refused": 0,
+    "heap_octets": 86_000,
+}
+
+
+@pytest.fixture
+def config(tmp_path):
+    file = tmp_path / "config.toml"
+    text = '[modem]\nfamily = "quectel"\napn = "cmiot"\n[plan]\nallowance_octets = 31000000\nmargin_octets = 500000\n'
+    file.write_text(text + "reserve_octets = 500000\n", "utf-8")
+    return status_view.load(file)
+
+
+def told(config, status=STATUS):
+    return [(name, text.plain) for name, text in status_view.rows(status, config, NOW)]
+
+
+def test_it_says_what_one_looks_for(config):
+    assert told(config) == [
+        ("verdict", "restricted: only reports may pass; the owner orders a stop (STOPPED_BY_HAND)"),
+        ("", "and the local limit, or the owner's own, is used up (QUOTA_EXHAUSTED)"),
+        ("used", "█" * 12 + "░" * 12 + "  50.0%  14.31 MB of 28.61 MB"),
+        ("left", "14.31 MB until the device stops, 1.79 MB a day"),
+        ("period", "ends on 1 April 2026 at 00:00, in 8 days"),
+        ("carried", "13.35 MB, of which 4 KB may not have crossed"),
+        ("forecast", "used up on 27 March 2026"),
+        ("network", "online · AT sockets · roaming · -71 dBm"),
+        ("reports", "11 of 12 acknowledged"),
+        ("heap", "86,000 bytes in use"),
+    ]
+
+
+def test_without_the_configuration_the_plans_figures_are_left_out():
+    names = [name for name, _ in told(None)]
+    assert "left" not in names
+    assert "period" not in names
+    assert ("used", "14.31 MB") in told(None)
+
+
+@pytest.mark.parametrize("status", [{}, {"verdict": "odd"}, {"cycle": 1, "rated_octets": 5}, STATUS])
+def test_it_fits_a_screen_whatever_the_status(config, status):
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+    console.print(picture("/dev/ttyUSB0", status, ["a line of the board's " * 9] * LINES, "12:00:00; …", config))
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_line_has_the_same_for_a_pipe(config):
+    assert status_view.line({**STATUS, "reasons": []}, config) == (
+        "restricted: only reports may pass | 14.31 MB of 28.61 MB (50.0%) | online · AT sockets · roaming · -71 dBm | "
+        "reports 11 of 12 acknowledged"
+    )
+
+
+def test_a_configuration_that_is_none_is_refused(tmp_path):
+    (tmp_path / "config.toml").write_text("[plan]\n", "utf-8")
+    with pytest.raises(UsageError, match=r"config\.toml"):
+        status_view.load(tmp_path / "config.toml")
