@@ -5,9 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import sys
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,18 +16,14 @@ from host_tools.base import files
 from host_tools.base.commands import default_group
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import Column, Listing, out
-from host_tools.base.units import Seconds
 from host_tools.collector.database_file import DB, DbOption, members, opened
 
 if TYPE_CHECKING:
-    from host_tools.collector.order import Order
     from host_tools.collector.order_book import Given
-    from host_tools.collector.store import Received, Store
 
 _DEFAULT = "give"  # `order WHAT DEVICE` is `order give WHAT DEVICE`
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TIME = "%Y-%m-%d %H:%M"
-_NAMED = 5  # devices or orders that a message names
 
 app = typer.Typer(
     cls=default_group(_DEFAULT),
@@ -62,7 +56,7 @@ def give(
     It goes with the answer to the device's next report; a stop before all that waits. Values are absolute: the last one
     counts, and one that was not sent yet gives way to it.
     """
-    from host_tools.collector import instructions
+    from host_tools.collector import instructions, ordering
 
     instructions.split(what)
     if not devices and not file:
@@ -73,26 +67,16 @@ def give(
     who = by or _user()
     with opened(db) as store:
         named = members(store, [*(devices or ()), *(_listed(file) if file else ())])
-        latest = _known(store, named)
         now = datetime.now(UTC)
         last = _last(until, now) if until else None
-        orders: dict[str, Order] = {}
-        for device in named:
-            about = instructions.About(latest[device], partial(store.as_of, device), now)
-            orders[device] = instructions.order(what, about)
+        wish = ordering.wish(store, what, named, now)
         if dry_run:
-            for device in named:
-                out.print(f"would order {escape(what)} for {escape(device)}, now {_standing(latest[device])}")
+            for device, before in wish.before.items():
+                out.print(f"would order {escape(what)} for {escape(device)}, now {before}")
             return
         if len(named) > 1 and not yes:
-            _confirm(f"{what} for {len(named):,} devices ({_some(named)})")
-        ids: dict[str, int] = {}
-        with store.at_once():
-            for device in named:
-                before = _standing(latest[device])
-                ids[device] = store.book.give(
-                    device, orders[device], now, by=who, what=what, why=why, before=before, until=last
-                )
+            _confirm(f"{what} for {len(named):,} devices ({ordering.some(named)})")
+        ids = wish.give(store, by=who, why=why, until=last)
     limit = f" if that comes before {last:{_TIME}} UTC" if last else ""
     for device, given in ids.items():
         out.print(f"{given}: {escape(what)} for {escape(device)}, with the answer to its next report{limit}")
@@ -154,6 +138,7 @@ def cancel(
 ) -> None:
     """Cancel those of these orders that were not sent yet."""
     from host_tools.collector.order_book import State
+    from host_tools.collector.ordering import some
 
     orders: list[Given] = []
     with opened(db) as store, store.at_once():
@@ -172,7 +157,7 @@ def cancel(
         )
         acts = any(order.state in (State.SENT, State.APPLIED) for order in late)
         hint = "give the opposite order, or the value that was in force before" if acts else ""
-        raise UsageError("order cancel", _some([str(order.id) for order in late]), f"{what} already", hint)
+        raise UsageError("order cancel", some([str(order.id) for order in late]), f"{what} already", hint)
 
 
 def _listed(file: Path) -> list[str]:
@@ -187,18 +172,12 @@ def _listed(file: Path) -> list[str]:
 
 def _last(until: str, now: datetime) -> datetime:
     """The time of --until: as such, or by how long it is from now."""
-    from host_tools.collector import instructions
+    from host_tools.collector import ordering
 
     try:
-        last = now + timedelta(seconds=Seconds.parse(until))
-    except ValueError:
-        try:
-            last = instructions.moment(until)
-        except ValueError as error:
-            raise UsageError("--until", "", str(error)) from None
-    if last <= now:
-        raise UsageError("--until", "", f'"{until}" is not in the future')
-    return last
+        return ordering.last_moment(until, now)
+    except ValueError as error:
+        raise UsageError("--until", "", str(error)) from None
 
 
 def _state(order: Given) -> str:
@@ -214,26 +193,6 @@ def _user() -> str:
         return getpass.getuser()
     except (ImportError, KeyError, OSError):  # by the version of Python
         raise UsageError("--by", "", "this user has no name here", "say who gives the order") from None
-
-
-def _known(store: Store, devices: Iterable[str]) -> dict[str, Received]:
-    """Their newest reports. UsageError where one has never reported: it is spelled differently, or is another's."""
-    found = {device: store.latest(device) for device in devices}
-    if unknown := [device for device, latest in found.items() if latest is None]:
-        problem = "has never reported" if len(unknown) == 1 else f"{len(unknown):,} devices have never reported"
-        raise UsageError("order", _some(unknown), problem, "check the spelling; nothing was ordered")
-    return {device: latest for device, latest in found.items() if latest is not None}
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-
-
-def _standing(latest: Received) -> str:
-    from host_tools.collector.server import standing
-
-    report = latest.report
-    return f"{standing(report)}, rated {report.cycle_rated_octets:,}"
 
 
 def _confirm(wish: str) -> None:

@@ -124,7 +124,7 @@ class Sync:
                 self._alarm(device, "carrier_stops_first", detail, now, cycle_begin(facts.cycle_start), done)
 
     def _order(self, figure: Figure, latest: Received, now: datetime, done: Synced) -> None:
-        from host_tools.collector.server import standing
+        from host_tools.collector.ordering import describe
 
         what = f"carrier-used={figure.octets}@{figure.as_of.isoformat()}"
         about = instructions.About(latest, partial(self._store.as_of, figure.device), now)
@@ -133,10 +133,8 @@ class Sync:
         except UsageError as error:
             done.problems[figure.device] = str(error)
             return
-        report = latest.report
-        before = f"{standing(report)}, rated {report.cycle_rated_octets:,}"
         given = self._store.book.give(
-            figure.device, order, now, by=BY, what=what, why=f"{figure.source} of {self._name}", before=before
+            figure.device, order, now, by=BY, what=what, why=f"{figure.source} of {self._name}", before=describe(latest)
         )
         self.ledger.note_order(figure, given)
         done.orders.append(f"{figure.device}: {what}")
