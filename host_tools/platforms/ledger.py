@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -9,6 +10,7 @@ from host_tools.collector.database import Database
 from host_tools.platforms.interface import State, Usage
 
 _KEPT = timedelta(days=400)
+_SIM = "device, sim, life, data, stop_reasons, asked_at, total_octets"
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,20 @@ class CarrierLedger:
             " AND (CAST(? AS TEXT) IS NULL OR cycle_start = ?) ORDER BY as_of, cycle_start",
             (device, cycle_start and cycle_start.isoformat(), cycle_start and cycle_start.isoformat()),
         )
-        return [
-            Figure(name, date.fromisoformat(start), datetime.fromisoformat(as_of), octets, source, given)
-            for name, start, as_of, octets, source, given in rows
-        ]
+        return [_figure(*row) for row in rows]
 
     def newest(self, device: str) -> Figure | None:
-        found = self.figures(device)
-        return found[-1] if found else None
+        row = self._db.first(
+            "SELECT device, cycle_start, as_of, octets, source, given FROM carrier_figure WHERE device = ?"
+            " ORDER BY as_of DESC, cycle_start DESC LIMIT 1",
+            (device,),
+        )
+        return _figure(*row) if row else None
+
+    def all_sims(self) -> Iterator[Sim]:
+        """Of every device that the platform was asked for."""
+        for row in self._db.execute(f"SELECT {_SIM} FROM carrier_sim"):
+            yield _sim(*row)
 
     def note_order(self, figure: Figure, given: int) -> None:
         """The figure has gone into an order."""
@@ -118,14 +126,8 @@ class CarrierLedger:
             self._db.execute("UPDATE carrier_sim SET total_octets = ? WHERE device = ?", (octets, device))
 
     def sim(self, device: str) -> Sim | None:
-        row = self._db.first(
-            "SELECT device, sim, life, data, stop_reasons, asked_at, total_octets FROM carrier_sim WHERE device = ?",
-            (device,),
-        )
-        if row is None:
-            return None
-        name, sim, life, data, reasons, asked_at, total = row
-        return Sim(name, sim, life, data, tuple(reasons.split()), datetime.fromisoformat(asked_at), total)
+        row = self._db.first(f"SELECT {_SIM} FROM carrier_sim WHERE device = ?", (device,))
+        return _sim(*row) if row else None
 
     def note_sync(self, account: str, at: datetime, problem: str) -> None:
         """An account was asked; `problem` is "" where all of it was answered."""
@@ -154,3 +156,11 @@ class CarrierLedger:
                 (device, at.astimezone(UTC).isoformat(), kind, detail),
             )
         return True
+
+
+def _figure(device: str, start: str, as_of: str, octets: int, source: str, given: int | None) -> Figure:
+    return Figure(device, date.fromisoformat(start), datetime.fromisoformat(as_of), octets, source, given)
+
+
+def _sim(device: str, sim: str, life: str, data: str, reasons: str, asked_at: str, total: int | None) -> Sim:
+    return Sim(device, sim, life, data, tuple(reasons.split()), datetime.fromisoformat(asked_at), total)
