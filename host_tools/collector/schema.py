@@ -6,7 +6,7 @@ written in SQLite's names for types; `dialect` puts it into PostgreSQL's.
 
 from __future__ import annotations
 
-LAYOUT = 9
+LAYOUT = 10
 """The revision in `migrations` that leads to these tables. SQLite's user_version has it for older collectors."""
 
 SCHEMA = """
@@ -132,6 +132,31 @@ CREATE TABLE carrier_sync (
     done_at TEXT NOT NULL,
     problem TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE account (
+    name TEXT NOT NULL PRIMARY KEY,
+    password TEXT NOT NULL,
+    role TEXT NOT NULL,
+    since TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE web_session (
+    digest BLOB NOT NULL PRIMARY KEY,
+    account TEXT NOT NULL,
+    until TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE api_token (
+    digest BLOB NOT NULL PRIMARY KEY,
+    account TEXT NOT NULL,
+    label TEXT NOT NULL,
+    role TEXT NOT NULL,
+    since TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    account TEXT NOT NULL,
+    what TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
 """
 
 _POSTGRESQL = (

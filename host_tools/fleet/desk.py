@@ -1,0 +1,87 @@
+"""What the pages and the JSON interface ask for, away from the event loop: the store, the accounts, the index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import TypeVar
+
+from host_tools.collector.database import StoreError
+from host_tools.collector.store import Store
+from host_tools.fleet.accounts import Accounts
+from host_tools.fleet.index import Index, Reader
+from host_tools.fleet.watch import Terms, Watch
+
+T = TypeVar("T")
+_LEAST_PAUSE_S = 1.0
+_PAUSE_FOR = 10  # times as long as a refresh took
+_RETRY_S = 5.0
+
+
+class Desk:
+    """The store is used by one thread, which `ask` hands work to; the watch has a store and a thread of its own."""
+
+    def __init__(self, db: str | Path, terms: Terms, accounts: Callable[..., Accounts] = Accounts) -> None:
+        self.terms = terms
+        self.store = Store(db, upgrade=False)
+        self.accounts = accounts(self.store.database)
+        self._watched = Store(db, upgrade=False)
+        self._index = Index()
+        self._watch = Watch(self._watched, self._index, terms)
+        self.reader = Reader(self._index)
+        self._thread = ThreadPoolExecutor(1, "fleet-desk")
+        self._watcher = ThreadPoolExecutor(1, "fleet-watch")
+        self._subscribers: set[Subscriber] = set()
+
+    async def ask(self, work: Callable[[], T]) -> T:
+        """The result of `work`, which may use the store, the accounts and the reader."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def refresh(self) -> None:
+        """Takes over what others have written, and tells the subscribers."""
+        changed = await asyncio.get_running_loop().run_in_executor(self._watcher, self._watch.refresh)
+        for each in self._subscribers:
+            if changed and (each.device is None or each.device in changed):
+                each.event.set()
+
+    async def keep_up(self) -> None:
+        """Refreshes for ever, the less often the longer it takes."""
+        while True:
+            begin = monotonic()
+            pause = _RETRY_S  # the database is locked or away; what is shown stays
+            with suppress(StoreError):
+                await self.refresh()
+                pause = max(_LEAST_PAUSE_S, _PAUSE_FOR * (monotonic() - begin))
+            await asyncio.sleep(pause)
+
+    def subscribe(self, device: str | None) -> Subscriber:
+        """Is told of changes of a device, or of any one, until it is closed."""
+        subscriber = Subscriber(self._subscribers, device)
+        self._subscribers.add(subscriber)
+        return subscriber
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscribers)
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        self._watcher.shutdown()
+        self.reader.close()
+        self._index.close()
+        self._watched.close()
+        self.store.close()
+
+
+class Subscriber:
+    def __init__(self, among: set[Subscriber], device: str | None) -> None:
+        self._among = among
+        self.device = device
+        self.event = asyncio.Event()
+
+    def close(self) -> None:
+        self._among.discard(self)

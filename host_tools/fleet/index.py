@@ -1,0 +1,290 @@
+"""The fleet's table as a page needs it: sorted, filtered, a page at a time, for any number of devices.
+
+It is made from the collector's database and kept up to date with it, in a SQLite file of its own that lasts as long as
+the process: what is shown of a device is in no table of the collector's, and is to be found by an index.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from host_tools.fleet.standing import Standing, State
+
+_SCHEMA = """
+CREATE TABLE device (
+    device TEXT NOT NULL PRIMARY KEY, state INTEGER NOT NULL, verdict TEXT NOT NULL, reasons TEXT NOT NULL,
+    used INTEGER NOT NULL, bound INTEGER NOT NULL, allowance INTEGER NOT NULL, permille INTEGER NOT NULL,
+    runs_out TEXT NOT NULL, resumes TEXT NOT NULL, seen TEXT NOT NULL, cycle_id INTEGER NOT NULL,
+    drift INTEGER NOT NULL DEFAULT 0, beyond INTEGER NOT NULL DEFAULT 0, compared INTEGER NOT NULL DEFAULT 0,
+    said TEXT NOT NULL DEFAULT '', tags TEXT NOT NULL DEFAULT '', waiting TEXT NOT NULL DEFAULT '',
+    urgency INTEGER NOT NULL GENERATED ALWAYS AS (
+        state * 100000000 + CASE state WHEN 4 THEN CAST(replace(runs_out, '-', '') AS INTEGER)
+        ELSE 99999999 - min(permille, 99999999) END
+    ) STORED
+) STRICT, WITHOUT ROWID;
+CREATE INDEX by_state ON device (state, urgency, device);
+CREATE INDEX by_urgency ON device (urgency, device);
+CREATE INDEX by_permille ON device (permille, device);
+CREATE INDEX by_used ON device (used, device);
+CREATE INDEX by_runs_out ON device (runs_out, device);
+CREATE INDEX by_seen ON device (seen, device);
+CREATE INDEX by_beyond ON device (beyond, device);
+"""
+SORTS = {
+    "urgent": ("urgency", False),
+    "device": ("device", False),
+    "percent": ("permille", True),
+    "used": ("used", True),
+    "runs-out": ("runs_out", False),
+    "seen": ("seen", False),
+    "drift": ("beyond", True),
+}
+"""By name, the column, and whether the highest comes first."""
+PAGE = 50
+
+
+class Row(NamedTuple):
+    """A device as the table shows it. `drift`: the carrier's figure less the device's, where `compared`; `beyond`: how
+    much of that, either way, neither the bound nor the time explains. `said`: what both ends say, see
+    `standing.diagnosis`. `waiting`: an order that waits for it. `urgency`: by state, then by the day on which it runs
+    out or by how much of the allowance is used."""
+
+    device: str
+    state: int
+    verdict: str
+    reasons: str
+    used: int
+    bound: int
+    allowance: int
+    permille: int
+    runs_out: str
+    resumes: str
+    seen: str
+    cycle_id: int
+    drift: int
+    beyond: int
+    compared: int
+    said: str
+    tags: str
+    waiting: str
+    urgency: int
+
+
+_COLUMNS = ", ".join(Row._fields)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which devices a page shows, and in which order. `after` or `before`: where it begins or ends, see `Page`."""
+
+    state: int = 0
+    reason: str = ""
+    tag: str = ""
+    runs_out: str = ""
+    text: str = ""
+    sort: str = "urgent"
+    after: tuple[Any, str] | None = None
+    before: tuple[Any, str] | None = None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it leaves no device out."""
+        return not (self.state or self.reason or self.tag or self.runs_out or self.text)
+
+
+@dataclass(frozen=True)
+class Page:
+    """`back` and `on`: where the pages beside this one end and begin; None where there is none."""
+
+    rows: list[Row]
+    back: tuple[Any, str] | None
+    on: tuple[Any, str] | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts of the whole fleet. `days`: how many devices run out on each day; `reasons`: of those that are stopped."""
+
+    devices: int
+    states: dict[int, int]
+    days: dict[str, int]
+    reasons: dict[str, int]
+    tags: list[str]
+
+
+class Index:
+    """One thread may write and others read at the same time, each with a `Reader` of its own."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="usageguard-fleet-")
+        self.path = Path(self._folder.name) / "index.sqlite"
+        self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; {_SCHEMA}")
+
+    def close(self) -> None:
+        self._db.close()
+        self._folder.cleanup()
+
+    def put(self, standings: Iterable[Standing], more: Iterable[tuple[str, str, str, str]] = ()) -> None:
+        """Adds or replaces devices; `more`: device, said, tags, waiting."""
+        columns = Row._fields[: Row._fields.index("drift")]
+        update = ", ".join(f"{name} = excluded.{name}" for name in columns[1:])
+        with self._db:
+            self._db.execute("BEGIN")
+            self._db.executemany(
+                f"INSERT INTO device ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+                f" ON CONFLICT (device) DO UPDATE SET {update}",
+                (
+                    (
+                        each.device, int(each.state), each.verdict, " ".join(each.reasons), each.used, each.bound,
+                        each.allowance, each.permille, each.runs_out, each.resumes,
+                        each.seen.astimezone(UTC).isoformat(), each.cycle_id,
+                    )
+                    for each in standings
+                ),
+            )  # fmt: skip
+            self._db.executemany(
+                "UPDATE device SET said = ?2, tags = ?3, waiting = ?4 WHERE device = ?1", more
+            )
+
+    def put_drift(self, device: str, drift: int, beyond: int) -> None:
+        self._db.execute(
+            "UPDATE device SET drift = ?, beyond = ?, compared = 1 WHERE device = ?", (drift, abs(beyond), device)
+        )
+
+    def fall_silent(self, before: datetime) -> int:
+        """Devices not heard of since are silent from now on; how many are new among them."""
+        return self._db.execute(
+            "UPDATE device SET state = ? WHERE seen <= ? AND state > ?",
+            (State.SILENT, before.astimezone(UTC).isoformat(), State.SILENT),
+        ).rowcount
+
+
+class Reader:
+    """A connection for one thread at a time."""
+
+    def __init__(self, index: Index) -> None:
+        name = f"file:{index.path}?mode=ro"
+        self._db = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def page(self, choice: Choice, most: int = PAGE) -> Page:
+        """By keys: the hundredth page takes no longer than the first."""
+        column, down = SORTS[choice.sort]
+        key = choice.before or choice.after
+        backwards = choice.before is not None
+        where, values = _filter(choice)
+        # Of equal keys those with the lower id come first, whichever way the keys go.
+        highest_first = down != backwards
+        if key is not None:
+            sign, tie = ("<" if highest_first else ">"), ("<" if backwards else ">")
+            if column == "device":
+                where.append(f"device {tie} ?")
+                values.append(key[1])
+            else:
+                where.append(f"({column} {sign}= ? AND ({column} {sign} ? OR device {tie} ?))")
+                values += (key[0], key[0], key[1])
+        order = f"{column} {'DESC' if highest_first else 'ASC'}, device {'DESC' if backwards else 'ASC'}"
+        if column == "device":
+            order = f"device {'DESC' if backwards else 'ASC'}"
+        found = self._rows(
+            f"SELECT {_COLUMNS} FROM device{_where(where)} ORDER BY {order} LIMIT ?", (*values, most + 1)
+        )
+        has_more = len(found) > most
+        rows = found[:most][::-1] if backwards else found[:most]
+        keys = [(getattr(row, column), row.device) for row in (rows[0], rows[-1])] if rows else [None, None]
+        has_back, has_on = (has_more, True) if backwards else (key is not None, has_more)
+        return Page(rows, keys[0] if has_back else None, keys[1] if has_on else None)
+
+    def every(self, choice: Choice) -> Iterable[Row]:
+        """All devices of a choice, in its order."""
+        column, down = SORTS[choice.sort]
+        where, values = _filter(choice)
+        order = f"{column} {'DESC' if down else 'ASC'}, device"
+        cursor = self._db.execute(f"SELECT {_COLUMNS} FROM device{_where(where)} ORDER BY {order}", values)
+        return map(Row._make, cursor)
+
+    def one(self, device: str) -> Row | None:
+        found = self._rows(f"SELECT {_COLUMNS} FROM device WHERE device = ?", (device,))
+        return found[0] if found else None
+
+    def count(self, choice: Choice) -> int:
+        where, values = _filter(choice)
+        return self._db.execute(f"SELECT COUNT(*) FROM device{_where(where)}", values).fetchone()[0]
+
+    def summary(self) -> Summary:
+        states = dict(self._db.execute("SELECT state, COUNT(*) FROM device GROUP BY state"))
+        days = dict(
+            self._db.execute(
+                "SELECT runs_out, COUNT(*) FROM device WHERE state = ? GROUP BY runs_out ORDER BY runs_out",
+                (State.RUNS_OUT,),
+            )
+        )
+        reasons: dict[str, int] = {}
+        for codes, count in self._db.execute(
+            "SELECT reasons, COUNT(*) FROM device WHERE state <= ? AND reasons <> '' GROUP BY reasons", (State.STOPPED,)
+        ):
+            for code in codes.split():
+                reasons[code] = reasons.get(code, 0) + count
+        tags: set[str] = set()
+        for (some,) in self._db.execute("SELECT DISTINCT tags FROM device WHERE tags <> ''"):
+            tags |= set(some.split())
+        ordered = dict(sorted(reasons.items(), key=lambda each: -each[1]))
+        return Summary(sum(states.values()), states, days, ordered, sorted(tags))
+
+    def _rows(self, statement: str, values: Sequence[Any]) -> list[Row]:
+        with closing(self._db.execute(statement, values)) as cursor:
+            return [Row._make(each) for each in cursor]
+
+
+def _filter(choice: Choice) -> tuple[list[str], list[Any]]:
+    where: list[str] = []
+    values: list[Any] = []
+    for column, value in (("state", choice.state), ("runs_out", choice.runs_out)):
+        if value:
+            where.append(f"{column} = ?")
+            values.append(value)
+    for column, word in (("reasons", choice.reason), ("tags", choice.tag)):
+        if word:
+            where.append(f"instr(' ' || {column} || ' ', ?)")
+            values.append(f" {word} ")
+    if choice.text:
+        where.append("instr(lower(device), ?)")
+        values.append(choice.text.lower())
+    return where, values
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def to_cursor(key: tuple[Any, str] | None) -> str:
+    """The key of a page as text for an address."""
+    return "" if key is None else json.dumps(key, separators=(",", ":"))
+
+
+def from_cursor(text: str) -> tuple[Any, str] | None:
+    """Undoes `to_cursor`. ValueError for other text."""
+    if not text:
+        return None
+    try:
+        value, device = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("not a cursor") from None
+    if not isinstance(value, int | str) or isinstance(value, bool) or not isinstance(device, str):
+        raise ValueError("not a cursor")
+    if isinstance(value, int) and abs(value) >= 1 << 63:
+        raise ValueError("not a cursor")
+    return value, device
+
+

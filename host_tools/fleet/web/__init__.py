@@ -1,0 +1,1 @@
+"""The fleet's pages and the JSON interface, over HTTP."""

@@ -1,0 +1,400 @@
+"""The JSON interface for programs, and its OpenAPI description. Who asks sends an API token."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from math import ceil
+from typing import Annotated, Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from host_tools.base.errors import UsageError
+from host_tools.collector import ordering
+from host_tools.collector.order_book import Given
+from host_tools.fleet.accounts import Role, User
+from host_tools.fleet.desk import Desk
+from host_tools.fleet.details import details
+from host_tools.fleet.index import SORTS, Row, to_cursor
+from host_tools.fleet.limiter import Limiter
+from host_tools.fleet.standing import NEVER, UNKNOWN, State
+from host_tools.fleet.web import table
+from host_tools.fleet.web.security import Line
+
+VERSION = "1"
+_FAILURES, _SPAN_S = 30, 300.0
+_MOST_ROWS = 500
+_STATES = {each.name.lower().replace("_", "-"): each for each in State}
+
+Text = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class Device(msgspec.Struct):
+    """Octets; `runs_out` is the day on which the allowance will be used up, if that is in this period. `drift` is the
+    carrier's figure less the device's; `unexplained` how much of it neither the bound nor the time explains."""
+
+    device: str
+    state: str
+    verdict: str
+    reasons: list[str]
+    used: int
+    bound: int
+    allowance: int | None
+    runs_out: str | None
+    seen: str
+    drift: int | None
+    unexplained: int | None
+    diagnosis: str
+    tags: list[str]
+    waiting: str
+
+
+class Devices(msgspec.Struct):
+    """`next`: what `after` has to be for the next ones; null where there are none."""
+
+    devices: list[Device]
+    next: str | None
+
+
+class DayOfUse(msgspec.Struct):
+    day: str
+    rated: int
+    carried: int
+
+
+class PeriodOfUse(msgspec.Struct):
+    start: str | None
+    rated: int
+    carried: int
+    bound: int
+    carrier: int | None
+    carrier_as_of: str | None
+
+
+class Usage(msgspec.Struct):
+    days: list[DayOfUse]
+    periods: list[PeriodOfUse]
+
+
+class Event(msgspec.Struct):
+    """`what`: a verdict or a kind of alarm; `detail`: its reasons, or what the alarm says."""
+
+    at: str
+    kind: str
+    what: str
+    detail: str
+
+
+class Events(msgspec.Struct):
+    events: list[Event]
+
+
+class OrderState(msgspec.Struct):
+    id: int
+    device: str
+    order: str
+    state: str
+    given_at: str
+    given_by: str
+    why: str
+    until: str | None
+
+
+class Orders(msgspec.Struct):
+    """`next`: what `after` has to be for later ones; null where there are none."""
+
+    orders: list[OrderState]
+    next: int | None
+
+
+class NewOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """`order` is as for `usageguard order`; with `preview` it is only checked, and `before` says how the device is."""
+
+    order: Text
+    why: Text = ""
+    preview: bool = False
+
+
+class Ordered(msgspec.Struct):
+    """`id` is null for a preview."""
+
+    id: int | None
+    device: str
+    order: str
+    before: str
+
+
+class Alert(msgspec.Struct):
+    id: int
+    device: str
+    at: str
+    kind: str
+    detail: str
+
+
+class Alerts(msgspec.Struct):
+    """`next`: what `after` has to be for later ones; null where there are none."""
+
+    alerts: list[Alert]
+    next: int | None
+
+
+class Problem(msgspec.Struct):
+    error: str
+
+
+Handler = Callable[[Request, User], Awaitable[Any]]
+
+
+def routes(desk: Desk, line: Line) -> list[Route]:
+    interface = Interface(desk, line)
+    description = describe()
+    v, device = f"/v{VERSION}", f"/v{VERSION}/devices/{{device:str}}"
+
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(description)
+
+    return [
+        Route("/openapi.json", openapi),
+        Route(f"{v}/devices", interface.answering(interface.devices)),
+        Route(device, interface.answering(interface.device)),
+        Route(f"{device}/usage", interface.answering(interface.usage)),
+        Route(f"{device}/events", interface.answering(interface.events)),
+        Route(f"{device}/orders", interface.answering(interface.give, Role.ACT), methods=["POST"]),
+        Route(f"{v}/orders", interface.answering(interface.orders)),
+        Route(f"{v}/alerts", interface.answering(interface.alerts)),
+    ]
+
+
+class Interface:
+    def __init__(self, desk: Desk, line: Line) -> None:
+        self._desk = desk
+        self._line = line
+        self._failures = Limiter(_FAILURES, _SPAN_S)
+
+    def answering(self, handler: Handler, role: Role = Role.READ) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            user = await self._user(request)
+            if not user.may(role):
+                raise HTTPException(403, "the token's role does not allow that")
+            return Response(msgspec.json.encode(await handler(request, user)), media_type="application/json")
+
+        return answer
+
+    async def _user(self, request: Request) -> User:
+        """Whose token it is; a cookie counts for nothing here, so that no other site's page can ask."""
+        address = self._line.client(request)
+        if wait_s := self._failures.wait_s(address):
+            raise HTTPException(429, "too many wrong tokens", {"Retry-After": str(ceil(wait_s))})
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        user = None
+        if scheme.lower() == "bearer" and secret:
+            user = await self._desk.ask(lambda: self._desk.accounts.bearer(secret.strip()))
+            if user is None:
+                self._failures.failed(address)
+        if user is None:
+            raise HTTPException(401, "send an API token", {"WWW-Authenticate": "Bearer"})
+        return user
+
+    async def devices(self, request: Request, _: User) -> Devices:
+        query = dict(request.query_params)
+        name = query.pop("state", "")
+        if name and name not in _STATES:
+            raise HTTPException(400, f"state is one of {', '.join(_STATES)}")
+        try:
+            choice = table.choice_of({**query, "state": str(int(_STATES[name])) if name else "", "before": ""})
+        except HTTPException:
+            raise HTTPException(400, "sort or after is not one that is known") from None
+        page = await self._desk.ask(lambda: self._desk.reader.page(choice, _number(query, "limit", 50, _MOST_ROWS)))
+        return Devices([_device(row) for row in page.rows], to_cursor(page.on) or None)
+
+    async def device(self, request: Request, _: User) -> Device:
+        row = await self._desk.ask(lambda: self._desk.reader.one(request.path_params["device"]))
+        if row is None:
+            raise HTTPException(404, "this device has never reported")
+        return _device(row)
+
+    async def usage(self, request: Request, _: User) -> Usage:
+        known = await self._details(request)
+        return Usage(
+            [DayOfUse(each.day.isoformat(), each.rated, each.carried) for each in known.days],
+            [
+                PeriodOfUse(
+                    each.start.isoformat() if each.start else None,
+                    each.rated,
+                    each.carried,
+                    each.bound,
+                    each.carrier.octets if each.carrier else None,
+                    each.carrier.as_of.isoformat() if each.carrier else None,
+                )
+                for each in known.periods
+            ],
+        )
+
+    async def events(self, request: Request, _: User) -> Events:
+        known = await self._details(request)
+        found = [
+            Event(each.begin.isoformat(), "verdict", each.verdict, " ".join(each.reasons)) for each in known.stretches
+        ]
+        found += [Event(each.received_at.isoformat(), "alarm", each.kind, each.detail) for each in known.alarms]
+        return Events(sorted(found, key=lambda each: each.at))
+
+    async def _details(self, request: Request) -> Any:
+        device, now = request.path_params["device"], datetime.now(UTC)
+        known = await self._desk.ask(lambda: details(self._desk.store, device, now, self._desk.terms.rating))
+        if known is None:
+            raise HTTPException(404, "this device has never reported")
+        return known
+
+    async def give(self, request: Request, user: User) -> Ordered:
+        device = request.path_params["device"]
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            raise HTTPException(415, "send application/json")
+        try:
+            new = msgspec.json.decode(await request.body(), type=NewOrder)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise HTTPException(422, str(error)) from None
+
+        def give() -> Ordered:
+            wish = ordering.wish(self._desk.store, new.order, [device], datetime.now(UTC))
+            given = None if new.preview else wish.give(self._desk.store, by=user.name, why=new.why)[device]
+            return Ordered(given, device, new.order, wish.before[device])
+
+        try:
+            return await self._desk.ask(give)
+        except UsageError as error:
+            raise HTTPException(422, str(error)) from None
+
+    async def orders(self, request: Request, _: User) -> Orders:
+        query = request.query_params
+        most, after = _number(query, "limit", 50, _MOST_ROWS), _number(query, "after", 0, (1 << 63) - 1, 0)
+        device = query.get("device", "")
+
+        def read() -> list[Given]:
+            ids = self._desk.store.database.execute(
+                "SELECT id FROM given_order WHERE id > ? AND (? = '' OR device = ?) ORDER BY id LIMIT ?",
+                (after, device, device, most + 1),
+            )
+            now = datetime.now(UTC)
+            return [each for (id,) in ids for each in self._desk.store.book.given(id=id, now=now)]
+
+        found = await self._desk.ask(read)
+        shown = [
+            OrderState(
+                each.id, each.device, each.what, each.state.value, each.given_at.isoformat(), each.given_by, each.why,
+                each.until.isoformat() if each.until else None,
+            )
+            for each in found[:most]
+        ]  # fmt: skip
+        return Orders(shown, shown[-1].id if len(found) > most else None)
+
+    async def alerts(self, request: Request, _: User) -> Alerts:
+        query = request.query_params
+        most, after = _number(query, "limit", 50, _MOST_ROWS), _number(query, "after", 0, (1 << 63) - 1, 0)
+        device = query.get("device", "")
+        rows = await self._desk.ask(
+            lambda: self._desk.store.database.execute(
+                "SELECT id, device, received_at, kind, detail FROM alarm WHERE id > ? AND (? = '' OR device = ?)"
+                " ORDER BY id LIMIT ?",
+                (after, device, device, most + 1),
+            )
+        )
+        shown = [Alert(*row) for row in rows[:most]]
+        return Alerts(shown, shown[-1].id if len(rows) > most else None)
+
+
+def _number(query: Any, name: str, default: int, most: int, least: int = 1) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or not least <= int(text) <= most:
+        raise HTTPException(400, f"{name} is a number from {least} to {most}")
+    return int(text)
+
+
+def _device(row: Row) -> Device:
+    return Device(
+        row.device,
+        State(row.state).name.lower().replace("_", "-"),
+        row.verdict,
+        row.reasons.split(),
+        row.used,
+        row.bound,
+        None if row.allowance == UNKNOWN else row.allowance,
+        None if row.runs_out == NEVER else row.runs_out,
+        row.seen,
+        row.drift if row.compared else None,
+        row.beyond if row.compared else None,
+        row.said,
+        row.tags.split(),
+        row.waiting,
+    )
+
+
+def describe() -> dict[str, Any]:
+    """The interface in OpenAPI 3.1; the schemas are made from the types that are sent."""
+    answers = (Devices, Device, Usage, Events, Orders, NewOrder, Ordered, Alerts, Problem)
+    _, components = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
+
+    def ref(of: type) -> dict[str, Any]:
+        return {"application/json": {"schema": {"$ref": f"#/components/schemas/{of.__name__}"}}}
+
+    def answer(text: str, of: type = Problem) -> dict[str, Any]:
+        return {"description": text, "content": ref(of)}
+
+    def parameter(name: str, schema: dict[str, Any], where: str = "query") -> dict[str, Any]:
+        return {"name": name, "in": where, "required": where == "path", "schema": schema}
+
+    def operation(summary: str, of: type, parameters: list[dict[str, Any]], *codes: int, **more: Any) -> dict[str, Any]:
+        said = {
+            400: "A parameter is not one that is known.", 404: "The device has never reported.",
+            403: "The token's role does not allow that.", 413: "The body is too large.",
+            415: "The body is not JSON.", 422: "It is no order for this device.",
+        }  # fmt: skip
+        common = {"401": answer("No token, or a wrong one."), "429": answer("Too many wrong tokens.")}
+        common |= {"503": answer("The database does not answer now.")}
+        wrong = {str(code): answer(said[code]) for code in codes}
+        responses = {"200": answer("Done.", of)} | wrong | common
+        return {"summary": summary, "parameters": parameters, "responses": responses, **more}
+
+    text = {"type": "string", "maxLength": 64}
+    device = [parameter("device", {"type": "string", "minLength": 1, "maxLength": 16}, "path")]
+    limit = parameter("limit", {"type": "integer", "minimum": 1, "maximum": _MOST_ROWS, "default": 50})
+    numbered = [
+        parameter("device", text),
+        parameter("after", {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}),
+        limit,
+    ]
+    listed = [
+        parameter("state", {"enum": [*_STATES]}),
+        *(parameter(name, text) for name in ("q", "reason", "tag", "runs_out")),
+        parameter("sort", {"enum": [*SORTS]}),
+        parameter("after", {"type": "string"}),
+        limit,
+    ]
+    body = {"required": True, "content": ref(NewOrder)}
+    v = f"/api/v{VERSION}"
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Usage Guard fleet", "version": VERSION, "description": "Sizes are in octets."},
+        "security": [{"token": []}],
+        "paths": {
+            f"{v}/devices": {"get": operation("All devices, a page at a time", Devices, listed, 400)},
+            f"{v}/devices/{{device}}": {"get": operation("How a device stands", Device, device, 404)},
+            f"{v}/devices/{{device}}/usage": {"get": operation("Usage by day and period", Usage, device, 404)},
+            f"{v}/devices/{{device}}/events": {"get": operation("Verdicts and alarms", Events, device, 404)},
+            f"{v}/devices/{{device}}/orders": {
+                "post": operation("Give an order", Ordered, device, 403, 413, 415, 422, requestBody=body)
+            },
+            f"{v}/orders": {"get": operation("Orders, the oldest first", Orders, numbered, 400)},
+            f"{v}/alerts": {"get": operation("Alarms, the oldest first", Alerts, numbered, 400)},
+        },
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }

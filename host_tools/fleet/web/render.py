@@ -1,0 +1,160 @@
+"""Fills the templates in, in the reader's language."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from host_tools.base.units import size
+from host_tools.fleet import index, standing, words
+from host_tools.fleet.accounts import LEAST_PASSWORD, Role, User
+from host_tools.fleet.details import DayUse, Details, Stretch
+from host_tools.fleet.web import table
+
+TIMELINE = timedelta(days=31)
+_WIDTH = 1000  # of pictures, in their own units
+_CHINA = timedelta(hours=8)
+_MOST_DAYS = 31
+
+
+@dataclass(frozen=True)
+class Look:
+    """`back`: the page's own address."""
+
+    language: str
+    theme: str
+    back: str
+
+
+class Renderer:
+    def __init__(self, silent: timedelta) -> None:
+        self._silent_h = round(silent.total_seconds() / 3600)
+        self._environment = Environment(
+            loader=PackageLoader("host_tools.fleet.web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals |= {
+            "State": standing.State, "Role": Role, "SORTS": index.SORTS, "NEVER": standing.NEVER,
+            "UNKNOWN": standing.UNKNOWN, "LANGUAGES": words.LANGUAGES, "LEAST_PASSWORD": LEAST_PASSWORD,
+            "address": table.address, "static": static, "size": short, "usage": usage, "bars": bars, "events": events,
+            "segments": segments, "reasons_of": standing.reasons_of,
+        }  # fmt: skip
+
+    def __call__(self, template: str, look: Look, user: User | None, **values: Any) -> str:
+        t = words.words(look.language)
+        now = datetime.now(UTC)
+        own = {
+            "t": t, "look": look, "user": user, "silent": t("hours", count=self._silent_h),
+            "ago": lambda at: ago(t, now - _time(at)), "stamp": stamp, "day": lambda value: day(t, value),
+        }  # fmt: skip
+        return self._environment.get_template(template).render(own | values)
+
+
+def ago(t: words.Words, age: timedelta) -> str:
+    seconds = max(0, int(age.total_seconds()))
+    for word, unit in (("ago-d", 86_400), ("ago-h", 3_600), ("ago-m", 60)):
+        if seconds >= 2 * unit or (unit == 60 and seconds >= unit):
+            return t(word, count=seconds // unit)
+    return t("ago-s", count=seconds)
+
+
+def stamp(at: datetime | str) -> str:
+    """A time in UTC, to the minute."""
+    return f"{_time(at).astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def short(octets: int) -> str:
+    """A size without a fraction that is zero."""
+    return size(octets).replace(".00 ", " ")
+
+
+def day(t: words.Words, value: date | str) -> str:
+    """A day as people of a language write it, without the year."""
+    at = date.fromisoformat(value) if isinstance(value, str) else value
+    return f"{at.month}月{at.day}日" if t.language == "zh" else f"{at.day} {at:%b}"
+
+
+def _time(at: datetime | str) -> datetime:
+    return datetime.fromisoformat(at) if isinstance(at, str) else at
+
+
+@cache
+def static(name: str) -> str:
+    """The address of a file that browsers may keep: another content has another one."""
+    content = resources.files("host_tools.fleet.web").joinpath("static", name).read_bytes()
+    return f"/static/{name}?{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def bars(days: dict[str, int], now: datetime | None = None) -> list[tuple[str, int, int]]:
+    """(day, count, height in percent) from today to the last day on which a device runs out, in UTC+8."""
+    if not days:
+        return []
+    today = ((now or datetime.now(UTC)) + _CHINA).date()
+    last = date.fromisoformat(max(days))
+    first = min(today, date.fromisoformat(min(days)), last)
+    span = min((last - first).days + 1, _MOST_DAYS)
+    begin = last - timedelta(days=span - 1)
+    highest = max(days.values())
+    shown = [(begin + timedelta(days=number)).isoformat() for number in range(span)]
+    return [(each, days.get(each, 0), -(-days.get(each, 0) * 100 // highest)) for each in shown]
+
+
+def usage(known: Details, allowance: int) -> dict[str, Any]:
+    """What the pictures of a device draw: seconds since 1970, octets."""
+    reports = known.in_period()
+    start = known.periods[0].start
+    carrier = [each for each in known.figures if each.cycle_start == start] if start else []
+    return {
+        "period": {
+            "at": [int(each.at.timestamp()) for each in reports],
+            "rated": [each.report.cycle_rated_octets for each in reports],
+            "bound": [each.report.error_bound_octets for each in reports],
+            "carrierAt": [int(each.as_of.timestamp()) for each in carrier],
+            "carrier": [each.octets for each in carrier],
+            "allowance": allowance if allowance > 0 else None,
+        },
+        "days": {
+            "day": [each.day.isoformat() for each in _without_gaps(known.days)],
+            "rated": [each.rated for each in _without_gaps(known.days)],
+        },
+    }
+
+
+def _without_gaps(days: Sequence[DayUse]) -> list[DayUse]:
+    if not days:
+        return []
+    used = {each.day: each for each in days}
+    first, last = days[0].day, days[-1].day
+    every = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    return [used.get(each, DayUse(each, 0, 0)) for each in every]
+
+
+def segments(stretches: Sequence[Stretch], now: datetime) -> list[tuple[float, float, Stretch]]:
+    """(left, width, stretch) of the time line, in its own units."""
+    begin = now - TIMELINE
+    scale = _WIDTH / TIMELINE.total_seconds()
+    found = []
+    for each in stretches:
+        left = max((each.begin - begin).total_seconds(), 0.0) * scale
+        right = (each.end - begin).total_seconds() * scale
+        if right > left:
+            found.append((round(left, 1), round(max(right - left, 2.0), 1), each))
+    return found
+
+
+def events(known: Details) -> list[tuple[datetime, str, Any]]:
+    """(time, kind, what) of all that has happened, the newest first."""
+    found: list[tuple[datetime, str, Any]] = [(each.begin, "verdict", each) for each in known.stretches[1:]]
+    found += [(each.received_at, "alarm", each) for each in known.alarms]
+    found += [(each.given_at, "order", each) for each in known.orders]
+    return sorted(found, key=lambda each: each[0], reverse=True)[:200]

@@ -1,0 +1,76 @@
+"""The fleet's table in addresses and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.exceptions import HTTPException
+
+from host_tools.fleet.index import SORTS, Choice, Row, from_cursor, to_cursor
+from host_tools.fleet.standing import NEVER, UNKNOWN, State
+
+_MOST_TEXT = 64
+_BATCH = 500
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would take for the beginning of a formula."""
+
+
+def choice_of(query: Mapping[str, str]) -> Choice:
+    """What an address asks for. HTTPException 400 for what no page links to."""
+    state, sort = query.get("state", ""), query.get("sort") or "urgent"
+    if sort not in SORTS or state not in ("", *(str(int(each)) for each in State)):
+        raise HTTPException(400, "bad-request")
+    try:
+        after, before = from_cursor(query.get("after", "")), from_cursor(query.get("before", ""))
+    except ValueError:
+        raise HTTPException(400, "bad-request") from None
+    words = {name: query.get(name, "")[:_MOST_TEXT] for name in ("reason", "tag", "runs_out")}
+    text = query.get("q", "").strip()[:_MOST_TEXT]
+    return Choice(int(state or 0), text=text, sort=sort, after=after, before=before, **words)
+
+
+def address(choice: Choice, **changed: Any) -> str:
+    """The query of a choice that differs from another one; it begins anew unless it says where."""
+    new = replace(choice, **{"after": None, "before": None, **changed})
+    named = {
+        "q": new.text, "state": new.state, "reason": new.reason, "tag": new.tag, "runs_out": new.runs_out,
+        "sort": "" if new.sort == "urgent" else new.sort,
+        "after": to_cursor(new.after), "before": to_cursor(new.before),
+    }  # fmt: skip
+    return "?" + urlencode({name: value for name, value in named.items() if value})
+
+
+def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """With a header; a cell that a spreadsheet would compute has an apostrophe in front."""
+    columns = ("device", "state", "verdict", "reasons", "used", "allowance", "runs_out", "seen", "drift", "beyond",
+               "said", "tags", "waiting")  # fmt: skip
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    for number, row in enumerate(rows, 1):
+        cells = row._asdict() | {"state": State(row.state).name.lower()}
+        for name, unknown in (("allowance", UNKNOWN), ("runs_out", NEVER)):
+            if cells[name] == unknown:
+                cells[name] = ""
+        if not row.compared:
+            cells["drift"] = cells["beyond"] = ""
+        writer.writerow([safe(cells[name]) for name in columns])
+        if number % _BATCH == 0:
+            yield _taken(file)
+    yield _taken(file)
+
+
+def safe(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def _taken(file: io.StringIO) -> str:
+    text = file.getvalue()
+    file.seek(0)
+    file.truncate()
+    return text
