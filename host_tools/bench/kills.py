@@ -27,7 +27,7 @@ _PREFIX = "fleet"
 _REPEAT_S = 2.0, 4.0  # after a device's first attempt; doubled after each further one, as CoAP does
 _MOST_DOUBLED = 4
 _KILL_S = 0.5, 1.5  # between kills
-_PATIENCE_S = 600
+_PATIENCE_S = 1800  # on a computer that has other things to do
 
 
 @dataclass(frozen=True)

@@ -285,7 +285,7 @@ class _Fleet:
             return
         self._left_since = self._left_since or now
         for member in self.members:
-            if member.lacks_since is not None:
+            if member.lacks_since is not None and not member.dies:  # which a dead one does not tell any more
                 member.waited = max(member.waited, now - max(member.lacks_since, self._left_since))
 
     def settle(self) -> None:

@@ -1,10 +1,13 @@
 """A month of devices on one pool, with the firmware in them; the whole by `make fleet`."""
 
+import json
 import random
+from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
 
+from host_tools import cli
 from host_tools.soak import fleet
 from host_tools.soak.fleet import BEGIN, Lived
 
@@ -23,8 +26,8 @@ def test_a_month_of_a_small_fleet():
 class Given:
     """A member as far as the judge looks at it."""
 
-    def __init__(self, lacks_since=None, unused=0):
-        self.lacks_since, self.unused = lacks_since, unused
+    def __init__(self, lacks_since=None, unused=0, dies=False):
+        self.lacks_since, self.unused, self.dies = lacks_since, unused, dies
         self.waited = timedelta()
 
 
@@ -41,9 +44,26 @@ def test_a_member_waits_only_while_there_is_some_left():
     since = BEGIN + timedelta(hours=1)
     assert waited(100_000, Given(since)) == 6, "from when it was first seen that there is some left"
     assert waited(100_000, Given(since), hours=(0, 12)) == 11
-    assert waited(100_000, Given(None)) == 0
+    assert waited(100_000, Given(None)) == waited(100_000, Given(since, dies=True)) == 0
     assert waited(960_000, Given(since), hours=(0, 12)) == 0, "3 % are spared, and less than 2 % are none"
     assert waited(100_000, Given(since), Given(unused=860_000), hours=(0, 12)) == 0, "another member has it"
+
+
+@pytest.mark.parametrize("failures", [[], ["4 octets over the pool on 03-09 10:00"]])
+def test_the_command(failures, monkeypatch, capsys):
+    def live(devices, seed, on_day):
+        on_day(1)
+        orders = Counter(applied=31, waiting=1)
+        return Lived(devices, seed, 3 << 20, used=2 << 20, orders=orders, longest_wait_h=7.4, failures=failures)
+
+    monkeypatch.setattr(fleet, "live", live)
+    assert cli.run(["soak", "--pool", "3", "--seed", "7", "--json", "-"]) == bool(failures)
+    out, err = capsys.readouterr()
+    assert json.loads(out)["orders"] == {"applied": 31, "waiting": 1}
+    assert (json.loads(out)["seed"], json.loads(out)["failures"]) == (7, failures)
+    assert "3 devices on a pool for 31 days" in err
+    assert "31 applied, 1 waiting" in err
+    assert all(each in err for each in failures)
 
 
 def test_members_of_a_fleet_differ():
