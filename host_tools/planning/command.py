@@ -69,6 +69,61 @@ def show(
         print_facts(facts, found, out)
 
 
+@app.command()
+def new(
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="what a carrier commonly sells; \"list\" shows the names")
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="the answers, as TOML: nothing is asked")
+    ] = None,
+    to: Annotated[Path, typer.Option("--out", metavar="FILE", help="the plan to write")] = Path("config.toml"),
+    force: Annotated[bool, typer.Option(help="replace a file that is there")] = False,
+) -> None:
+    """Write a plan by answering questions about the SIM: a configuration that `plan`, `sim` and `deploy` take."""
+    from host_tools.planning import new as made
+
+    known = made.presets()
+    if preset == "list":
+        for name, given in known.items():
+            out.print(f"{name:18} {given['title']}", markup=False)
+        return
+    if preset is not None and preset not in known:
+        raise UsageError("--preset", preset, "is not known", f"there are {', '.join(known)}")
+    if to.exists() and not force:
+        raise UsageError("--out", str(to), "is there already", "name another file, or give --force")
+    files.writable("--out", to)
+    given = dict(known[preset]) if preset else {}
+    where = "--preset"
+    if answers:
+        given |= made.read_answers(answers)
+        where = answers.name
+    found = made.answer(given, None if answers else _ask, where)
+    text = made.write(found)
+    _check(text, to)
+    to.write_text(text, "utf-8")
+    out.print(f"{to} is written. `usageguard plan {to}` explains it.", markup=False)
+
+
+def _ask(question: Any, problem: str) -> str:
+    """Asks on the terminal; an empty answer is the usual one."""
+    if problem:
+        err.print(f"  {problem}", markup=False)
+    usual = question.default
+    shown = {True: "yes", False: "no", None: ""}.get(usual, usual) if isinstance(usual, bool | None) else usual
+    err.print(f"{question.text}\n  {question.explains}", markup=False)
+    return typer.prompt("  ", default=str(shown), show_default=bool(shown), prompt_suffix="> ", err=True).strip()
+
+
+def _check(text: str, to: Path) -> None:
+    """UsageError if the answers together are no plan."""
+    import tomllib
+
+    from host_tools.build import device_config
+
+    device_config.check(device_config.normalized(tomllib.loads(text), to.name), to.name)
+
+
 @app.command(cls=_Fit)
 def fit(
     usage: Annotated[

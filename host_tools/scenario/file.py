@@ -10,7 +10,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args
 
@@ -353,11 +353,48 @@ def load(name: str | Path, modem: str | None = None, bearer: str | None = None) 
     raw = toml.parse(files.text(path, "name a scenario's TOML file", path.name), path.name)
     if "modem" in raw:
         raw["modem"] = find_modem(raw["modem"], path.parent)
+    if isinstance(raw.get("modem"), dict):  # as it is deployed; in a scenario it is a name
+        raw = of_configuration(raw, path.name)
     scenario = read(raw, path.name, modem, bearer)
     app = path.parent / scenario.app.name
     if app.suffix == ".py" and app.is_file():
         return msgspec.structs.replace(scenario, app=App(str(app)))
     return scenario
+
+
+_FIRST_DAY = date(2026, 3, 1)
+
+
+def of_configuration(raw: dict[str, Any], where: str) -> dict[str, Any]:
+    """The tables of a scenario for a device's configuration: a month against the carrier that its plan describes, with
+    telemetry that uses some 60 % of it. UsageError."""
+    config = device_config.check(device_config.normalized(raw, where), where)
+    plan = raw["plan"]
+    activated = plan.get("activated", _FIRST_DAY)
+    day = max(_FIRST_DAY, activated if isinstance(activated, date) else date.fromisoformat(activated))
+    zone = timezone(timedelta(minutes=config.plan.cycle.utc_offset_min))
+    package = plan.get("package", {})
+    months = package.get("months", 1) if package.get("slice") == "whole" else plan.get("cycle_days", 30) / 30
+    share = int(config.plan.allowance * 0.6 / months / (30 * 24)) - 2_000
+    made = {key: raw[key] for key in ("device", "plan", "classes", "upstream", "enforcement") if key in raw}
+    made |= {
+        "title": f"A month with {where}",
+        "start": datetime(day.year, day.month, day.day, tzinfo=zone),
+        "duration": "31d",
+        "modem": models.of_family(config.modem.family),
+        "bearer": config.modem.bearer,
+        "carrier": {"apn": config.modem.apn},
+        "host": [{"name": "api", "kind": "responder"}],
+        "traffic": [{"class": config.classes[0].name, "kind": "request", "host": "api", "period": "1h",
+                     "rx": max(0, min(share, 1 << 20))}],
+        "expect": {"carrier_stopped": False},
+    }  # fmt: skip
+    for host, kind in ((config.upstream.host, "collector"), (config.upstream.ntp_host, "ntp")):
+        if host:
+            made["host"].append({"name": str(host), "kind": kind})
+    if config.plan.pool:
+        made["carrier"]["pool"] = {"allowance_octets": config.plan.allowance * 10}
+    return made
 
 
 def loads(text: str, where: str, modem: str | None = None, bearer: str | None = None) -> Scenario:

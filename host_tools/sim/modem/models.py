@@ -25,6 +25,11 @@ def names() -> list[str]:
 
 
 @functools.cache
+def of_family(family: str) -> str:
+    """The name of a profile whose dialect the driver of this family speaks."""
+    return next(name for name in names() if load(name).dialect == family)
+
+
 def with_sockets() -> tuple[str, ...]:
     """Those of dialects that have sockets."""
     return tuple(name for name in names() if DIALECTS[load(name).dialect].commands)

@@ -1,0 +1,122 @@
+"""Plans made from answers: each is what was answered, and `plan`, `sim` and `deploy` take it."""
+
+import tomllib
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from host_tools import cli
+from host_tools.base.errors import UsageError
+from host_tools.build import device_config
+from host_tools.planning import new, source
+from host_tools.scenario import file as scenario
+from tests.planning import presets
+
+MB = 1 << 20
+ANSWERS = {"apn": "cmiot", "allowance": "30MB"}
+
+
+def made(**answers):
+    """The firmware's Config of a plan with these answers."""
+    text = new.write(new.answer({**ANSWERS, **answers}, None, "answers.toml"))
+    return device_config.check(device_config.normalized(tomllib.loads(text), "made"), "made")
+
+
+def test_the_usual_answers_are_the_safe_ones():
+    config = made()
+    plan = config.plan
+    assert (plan.allowance, plan.exhaustion, plan.pace) == (30 * MB, "cutoff", True)
+    assert (plan.rating.per_packet_octets, plan.rating.margin_permille) == (54, 70)
+    assert [each.name for each in config.classes] == ["telemetry", "ota", "report"]
+    assert config.upstream.host is None
+
+
+def test_each_answer_does_what_it_says():
+    assert made(used_up="bill", block_fen=29, cost_cap_fen=500).plan.tariff.cost(3 * MB - 1) == 87
+    assert made(used_up="slow", rate="2KB").plan.exhaustion == "throttle"
+    assert made(pool="yes").plan.pool is not None
+    assert made(compared="yes").plan.rating.margin_permille == 0
+    assert made(pace="no").plan.pace is False
+    assert [each.name for each in made(updates="no").classes] == ["telemetry", "report"]
+    assert made(collector="reports.example", interval="1h").upstream.interval_s == 3600
+    package = made(period="package", months=120, activated=date(2026, 2, 15), zone="UTC").plan
+    assert (package.package_months, package.cycle.utc_offset_min) == (120, 0)
+    assert made(period="days", days=28, activated="2026-02-15").plan.cycle.length == 28
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "used_up": st.sampled_from(["stop", "bill", "slow"]),
+            "period": st.sampled_from(["month", "days", "package"]),
+            "pool": st.booleans(),
+            "compared": st.booleans(),
+            "pace": st.booleans(),
+            "updates": st.booleans(),
+            "collector": st.sampled_from(["none", "reports.example"]),
+            "billing_day": st.integers(1, 31),
+        }
+    )
+)
+def test_whatever_is_answered_is_a_plan(answers):
+    made(**answers, block_fen=29, cost_cap_fen=500, days=28, months=6, activated="2026-02-15")
+
+
+@pytest.mark.parametrize("name", new.presets())
+def test_every_preset_is_taken_by_plan_sim_and_deploy(name, tmp_path):
+    path = presets.plan(name, tmp_path)
+    assert source.load(path).config.modem.apn == new.presets()[name]["apn"]
+    assert scenario.load(path).carrier_config.sim_plan.allowance_octets == source.load(path).plan.allowance
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("name", ["onelink-pool", "1nce"])
+def test_a_month_of_a_preset_holds(name, tmp_path):
+    """A sample of `python -m tests.planning.presets`."""
+    assert presets.month(presets.plan(name, tmp_path)).to_json()["failures"] == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"allowance": "30 parsecs"}, "allowance: "),
+        ({"used_up": "explode"}, "is none of stop, bill, slow"),
+        ({"used_up": "bill"}, "block_fen: is missing"),
+        ({"billing_day": 32}, "is not in 1 to 31"),
+        ({"period": "days", "days": 28, "activated": "soon"}, "is not a date"),
+        ({"pace": "perhaps"}, "is neither yes nor no"),
+        ({"colour": "blue"}, "is not a question's name"),
+    ],
+)
+def test_an_answer_that_is_not_understood_is_refused(answers, said):
+    with pytest.raises(UsageError, match=said):
+        made(**answers)
+
+
+def test_a_person_is_asked_what_applies_and_again_after_a_wrong_answer():
+    said = iter(["cmiot", "much", "30MB", "stop"])
+    asked, problems = [], []
+
+    def ask(question, problem):
+        asked.append(question.key)
+        problems.append(problem)
+        return next(said, "") if question.key != "family" else ""
+
+    answers = new.answer({}, ask, "")
+    assert asked[:5] == ["family", "apn", "allowance", "allowance", "used_up"]
+    assert "is not a size" in problems[3]
+    assert answers["allowance"] == "30MB"
+    assert not {"block_fen", "rate", "days", "months", "interval"} & set(asked)
+
+
+def test_the_command_writes_a_file_once(tmp_path):
+    answers, plan = tmp_path / "answers.toml", tmp_path / "config.toml"
+    answers.write_text('collector = "reports.example"\n', "utf-8")
+    command = ["plan", "new", "--preset", "onelink-30mb", "--answers", str(answers), "--out", str(plan)]
+    assert cli.run(command) == cli.HELD
+    assert plan.read_text("utf-8").startswith("# China Mobile OneLink, 30 MB a month")
+    assert cli.run(["plan", str(plan)]) == cli.HELD
+    assert cli.run(command) == cli.BAD_INPUT
+    assert cli.run(["plan", "new", "--preset", "nobody", "--out", str(tmp_path / "x")]) == cli.BAD_INPUT
