@@ -194,6 +194,7 @@ class Device:
     def begin(self) -> None:
         """Starts the ledger's cycle, when the device's clock has passed the carrier's boundary."""
         self.ledger.new_cycle(self.truth.cycle_id)
+        self.ledger.commit()
         self.note(begun=self.truth.cycle_id)
 
 

@@ -87,10 +87,12 @@ def take(device: Device, step: Step) -> None:
     if step.cycle_id > truth.present[0]:
         if ledger.cycle_id != step.cycle_id:
             ledger.new_cycle(step.cycle_id, True)
+            ledger.commit()
         after = truth.other if truth.other[0] == step.cycle_id else now, truth.present
     else:
         if ledger.cycle_id != step.cycle_id:
             reopen(ledger, step.cycle_id)
+            ledger.commit()
         if truth.other[0] == step.cycle_id:
             after = truth.other, truth.present
         else:

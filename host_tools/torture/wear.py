@@ -49,6 +49,7 @@ def month(store: Store, nor: Nor, octets: int, lease_max: int, most_records: int
     ledger = Ledger(Hal(), store.attach(nor), lease_max)
     ledger.open()
     ledger.new_cycle(300)
+    ledger.commit()
     day = octets // MONTH_DAYS
     used = commits = 0
     log = ledger._ring

@@ -122,8 +122,10 @@ class Device:
             ledger.floor_day, ledger.floor_second = floor
             if clock.cycle_id > ledger.cycle_id:
                 ledger.new_cycle(clock.cycle_id, clock.jumped)
+                ledger.commit()
             else:
                 reopen(ledger, clock.cycle_id)
+                ledger.commit()
         elif clock.within_cycle(now):
             ledger.within_cycle()
         self.period = ledger.cycle_id

@@ -60,6 +60,7 @@ class Device:
         self.unread = self.hidden = 0  # crossed, and wiped out by a reset: before any reading, for ever
         self.boot()
         self.ledger.new_cycle(MARCH)
+        self.ledger.commit()
         self.admission.rebase()
         self.read()
 

@@ -76,6 +76,7 @@ def test_power_loss_charges_the_lease():
     place, hal = Place(), Hal()
     ledger = boot(place, hal)
     ledger.new_cycle(300)
+    ledger.commit()
     ledger.orders[5] = 9
     ledger.commit()
     ledger.ensure(100, 60)

@@ -201,6 +201,7 @@ def test_all_of_the_state_survives():
     ledger.lost = True
     ledger.counter_read(Octets(12345678901))
     ledger.new_cycle(321)
+    ledger.commit()
     ledger.warned = 0x81
     ledger.close()
     again = boot(blocks, hal)
@@ -235,6 +236,7 @@ def test_what_was_used_since_the_reading_of_the_counter():
 def test_a_cycle_id_only_increases():
     ledger = boot(Blocks(), Hal())
     ledger.new_cycle(300)
+    ledger.commit()
     for cycle_id in (300, 299):
         error = raised(ValueError, ledger.new_cycle, cycle_id)
         assert error, cycle_id
@@ -249,11 +251,13 @@ def spent(blocks, hal):
     """A ledger with 1000 octets used in cycle 300, of which 200 are not for certain, and 50 in cycle 330."""
     ledger = boot(blocks, hal)
     ledger.new_cycle(300)
+    ledger.commit()
     ledger.ensure(9000, 9000)
     ledger.spend(800, 700)
     ledger.within_cycle()
     ledger.spend(200, 150)
     ledger.new_cycle(330)
+    ledger.commit()
     ledger.spend(50, 40)
     assert used(ledger) == 250, used(ledger)
     return ledger
@@ -264,6 +268,7 @@ def test_a_cycle_that_a_wrong_clock_began_is_left_with_all_that_was_used():
         blocks, hal = Blocks(), Hal()
         ledger = spent(blocks, hal)
         reopen(ledger, 300)
+        ledger.commit()
         ledger.spend(7, 7)
         if reboots:
             ledger.close()
@@ -272,6 +277,7 @@ def test_a_cycle_that_a_wrong_clock_began_is_left_with_all_that_was_used():
         assert ledger.carried.value() - ledger.carried_base.value() == 897
         ledger.within_cycle()
         ledger.new_cycle(330)
+        ledger.commit()
         assert used(ledger) == 0, "it begins at its time, and is not charged for the one before"
 
 
@@ -279,19 +285,23 @@ def test_a_cycle_that_was_left_by_mistake_goes_on_with_what_it_had_used():
     blocks, hal = Blocks(), Hal()
     ledger = spent(blocks, hal)
     reopen(ledger, 300)
+    ledger.commit()
     ledger.within_cycle()
     ledger.close()
     ledger = boot(blocks, hal)
     ledger.spend(9, 9)
     ledger.new_cycle(330, True)
+    ledger.commit()
     assert used(ledger) == 259, used(ledger)
     reopen(ledger, 300)
+    ledger.commit()
     assert used(ledger) == 1059, used(ledger)
 
 
 def test_a_cycle_between_the_two_takes_what_was_used_since_the_first():
     ledger = spent(Blocks(), Hal())
     reopen(ledger, 310)
+    ledger.commit()
     assert (ledger.cycle_id, used(ledger), ledger.lost) == (310, 250, False), used(ledger)
 
 
@@ -299,7 +309,9 @@ def test_a_third_cycle_back_is_a_loss():
     blocks, hal = Blocks(), Hal()
     ledger = spent(blocks, hal)
     ledger.new_cycle(360)
+    ledger.commit()
     reopen(ledger, 300)
+    ledger.commit()
     assert ledger.lost, "the bases of 300 are gone"
     assert boot(blocks, hal).lost
 
@@ -319,6 +331,7 @@ def test_without_flash():
     ledger.ensure(5000, 4000)
     ledger.spend(7000, 6000)
     ledger.new_cycle(5)
+    ledger.commit()
     ledger.tidy()
     ledger.close()
     assert (ledger.rated.value(), ledger.boot_id) == (7000, 0x030201), "RAM only"
@@ -441,6 +454,7 @@ def test_no_more_is_unsure_than_was_used_in_the_cycle():
     again.within_cycle()
     again.spend(100, 50)
     again.new_cycle(300)
+    again.commit()
     got = (again.rated_unsure.value(), again.carried_unsure.value())
     assert got == (100, 50), got
 
@@ -485,6 +499,7 @@ def test_what_was_committed_outlives_the_rot_of_any_record():
         blocks, hal = Blocks(), Hal()
         ledger = boot(blocks, hal)
         ledger.new_cycle(300)
+        ledger.commit()
         ledger.orders[0] = 77
         ledger.reasons = 0x820001
         ledger.commit()
@@ -547,13 +562,16 @@ def test_of_what_is_in_doubt_a_new_cycle_keeps_what_came_after_its_boundary():
     for before, settled, after, left in ((500, 0, 200, 200), (500, 300, 0, 0), (0, 0, 90, 90), (500, 500, 0, 0)):
         ledger = boot(Blocks(), Hal())
         ledger.new_cycle(300)
+        ledger.commit()
         ledger.doubt.add(before)
         ledger.within_cycle()
         ledger.doubt.sub(Octets(settled))
         ledger.doubt.add(after)
         ledger.new_cycle(330)
+        ledger.commit()
         assert ledger.doubt.value() == left, (before, settled, after, ledger.doubt.value())
         ledger.new_cycle(360)
+        ledger.commit()
         assert ledger.doubt.value() == left, "no boundary was seen since"
 
 
@@ -570,6 +588,7 @@ def test_the_next_cycle_inherits_what_a_changed_plans_present_one_used():
     ledger.within_cycle()
     inherit(ledger, 330)
     ledger.new_cycle(340)
+    ledger.commit()
     assert used(ledger) == 250, used(ledger)
     assert ledger.carried.value() - ledger.carried_base.value() == 190
 
@@ -581,6 +600,7 @@ def test_an_earlier_cycle_of_a_changed_plan_inherits_since_the_one_before_or_all
         inherit(ledger, cycle_id)
         assert (ledger.cycle_id, used(ledger)) == (cycle_id, octets), (cycle_id, used(ledger))
         ledger.new_cycle(335)
+        ledger.commit()
         assert used(ledger) == octets, (cycle_id, used(ledger))
 
 

@@ -59,7 +59,7 @@ def test_a_cycle_that_is_not_undone_is_found(monkeypatch, broken):
 
 
 def test_a_cycle_that_is_begun_in_memory_alone_is_found(monkeypatch):
-    monkeypatch.setattr(Subject, "start", lambda self, cycle_id: setattr(self, "cycle_id", cycle_id))
+    monkeypatch.setattr(Subject, "commit", lambda self: None)
     assert torture.caught(run_trial("undone", Subject, "log", 51, 80, 0.2, control=True))
 
 

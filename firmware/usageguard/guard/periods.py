@@ -164,6 +164,5 @@ class PeriodTracker:
         self._ledger.cycle_mark = _mark(self._cycle, cycle_id)
         admission.begin_cycle(cycle_id, self.clock.jumped or self._replanned)
         self._hal.event("cycle", cycle_id)
-        self._obey(self._policy.apply(rules.NEW_CYCLE) | rules.SAVE)  # the warnings that outlast it too
-        self._obey(account.begin_cycle(cycle_id, used))
+        self._obey(self._policy.apply(rules.NEW_CYCLE) | account.begin_cycle(cycle_id, used) | rules.SAVE)
         self._account_at = now

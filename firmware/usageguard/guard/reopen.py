@@ -5,16 +5,13 @@ from usageguard.store import reopen as store
 
 
 def reopen(cycle_id, ledger, account, admission):
-    """Makes an earlier period the present one; returns the policy's actions.
+    """Makes an earlier period the present one; returns the policy's actions, which store that.
 
     Fees that were taken off the balance stay off: it is too low, never too high, until an order states it, which
     upstream is asked for.
     """
-    try:
-        store.reopen(ledger, cycle_id)
-        admission.rebase()
-    except OSError:
-        admission.broken = True
+    store.reopen(ledger, cycle_id)
+    admission.rebase()
     if ledger.lost:
         admission.broken = True
     standing = account.standing

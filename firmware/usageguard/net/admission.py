@@ -177,20 +177,17 @@ class Admission:
         ledger = self._ledger
         self.meter.packets = 0
         self.meter.sessions = min(self.meter.sessions, 1)  # the last one goes on
-        try:
-            ledger.new_cycle(cycle_id, again)
-            self.rebase()
-            if self.doubts:
-                self.doubts.merge()
-            carried, rated = ledger.carried.diff(ledger.carried_base), ledger.rated.diff(ledger.rated_base)
-            self.meter.keep(carried, rated)
-            self.meter.slack = carried + self.meter.forfeited
-            ledger.surplus = self.meter.bound()
-            if self.meter.session_round:  # a session that runs on is rounded up in both periods
-                self.meter.begin_session()
-                self.owe(max(0, self.meter.pay(self.meter.worst(carried)) - rated))
-        except OSError:
-            self.broken = True
+        ledger.new_cycle(cycle_id, again)
+        self.rebase()
+        if self.doubts:
+            self.doubts.merge()
+        carried, rated = ledger.carried.diff(ledger.carried_base), ledger.rated.diff(ledger.rated_base)
+        self.meter.keep(carried, rated)
+        self.meter.slack = carried + self.meter.forfeited
+        ledger.surplus = self.meter.bound()
+        if self.meter.session_round:  # a session that runs on is rounded up in both periods
+            self.meter.begin_session()
+            self.owe(max(0, self.meter.pay(self.meter.worst(carried)) - rated))
 
     def commit(self):
         """Stores reasons, warnings and the account."""

@@ -330,10 +330,10 @@ class Ledger:
         self._rated.base.sub(Octets(octets))
 
     def new_cycle(self, cycle_id, again=False):
-        """Begins a cycle, and stores it: the bases become what was used at the last `within_cycle`; or with `again`
-        what they were, if this cycle was left by `store.reopen`.
+        """Begins a cycle, which the next `commit` stores: the bases become what was used at the last `within_cycle`; or
+        with `again` what they were, if this cycle was left by `store.reopen`.
 
-        ValueError if it is not later than the present one; OSError if the flash does not store it."""
+        ValueError if it is not later than the present one."""
         if cycle_id <= self.cycle_id:
             raise ValueError("a cycle id only increases")
         if again:
@@ -354,10 +354,9 @@ class Ledger:
         self.start(cycle_id)
 
     def start(self, cycle_id):
-        """Stores the present bases as those of `cycle_id`. OSError if the flash does not store it."""
+        """The present bases are those of `cycle_id`."""
         self.cycle_id = cycle_id
         self.warned = self.sms = 0
-        self.commit()
 
     def open(self):
         """Recovers the state and begins a boot; to be called once, first. ValueError if a newer firmware

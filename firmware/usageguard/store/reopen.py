@@ -10,11 +10,11 @@ from usageguard.core.octets import WIDTH, Octets
 
 
 def reopen(ledger, cycle_id):
-    """Makes an earlier cycle the present one of `ledger`. What was used since it began counts in it; nothing is
-    forgotten if the cycle that is left begins again (`resume`).
+    """Makes an earlier cycle the present one of `ledger`, which the next `commit` stores. What was used since it began
+    counts in it; nothing is forgotten if the cycle that is left begins again (`resume`).
 
     A third cycle, earlier than both, is a loss (`Ledger.lost`). ValueError if the cycle is not earlier than the present
-    one; OSError if the flash does not store it.
+    one.
     """
     if not 0 < cycle_id < ledger.cycle_id:
         raise ValueError("not an earlier cycle")
