@@ -141,8 +141,9 @@ def test_an_account_has_the_client_of_its_platform(tmp_path, monkeypatch):
     monkeypatch.setenv(accounts.SECRET_VARIABLE, "key")
     file = tmp_path / "platform.toml"
     clients = {"onelink": "OneLink", "onelink-gateway": "OneLink", "control-center": "Control Center"}
+    clients |= {"ctwing": "CTWing", "1nce": "1NCE"}
     for platform, name in clients.items():
-        file.write_text(f'platform = "{platform}"\nurl = "https://x.invalid"\nuser = "u"\n')
+        file.write_text(f'platform = "{platform}"\nurl = "https://x.invalid"\nuser = "u"\ncustomer = "c"\n')
         assert accounts.client(accounts.load(file), file).capabilities.name == name
 
 
@@ -191,6 +192,7 @@ def test_masks_know_what_is_harmless():
         ('platform = "onelink"\nurl = "http://x"\nuser = "u"\n', "url: is not https"),
         ('platform = "onelink"\nurl = "https://x"\nuser = "u"\n[sims]\na = "1"\nb = "1"\n', "two devices have one SIM"),
         ('platform = "onelink"\nurl = "https://x"\nuser = "u"\ncalls_per_s = 0\n', "calls_per_s: is out of range"),
+        ('platform = "ctwing"\nurl = "https://x"\nuser = "u"\n', "customer: is missing"),
         ('platform = "onelink"\nurl = "https://x"\nuser = "u"\n[pool]\nfirst_grant = "1MB"\n', "pool: has no group"),
         ('platform = "onelink"\nurl = "https://x"\nuser = "u"\npassword = "p"\n', "password: no such field"),
     ],

@@ -2,12 +2,15 @@
 
 import asyncio
 import base64
+from contextlib import closing
 from datetime import date
 
 import pytest
 
+from host_tools.collector.store import Store
 from host_tools.platforms.interface import BadCredentials, Data, Life, NoAnswer, Progress, Refused, Scope
 from host_tools.platforms.one_nce import OneNce
+from host_tools.platforms.sync import Sync
 from tests.platforms.recorded import KEY, NOW, Recorded, client
 
 SIM = "8988280666000000000"
@@ -26,6 +29,7 @@ def day(of, megabytes):
     return {"date": of, "data": data, "sms": {"volume": "3", "traffic_type": {"id": 6, "unit": "SMS"}}}
 
 
+STOPPED = "SIM stopped, data off: deactivated"
 USAGE = {"stats": [day("2026-03-02T00:00:00.000Z", "0.5"), day("2026-03-09T00:00:00.000Z", "0.002803"),
                    day("2026-02-28T00:00:00.000Z", "7"), day("TOTAL", "7.502803")]}  # fmt: skip
 
@@ -112,6 +116,16 @@ def test_a_change_that_is_not_answered_is_not_repeated():
     conflict = {"error_code": 1000, "error_token": "Conflict", "message": "Conflicting request"}
     made, _ = asked(lambda platform: platform.stop([SIM]), put=(409, conflict))
     assert made.problems[SIM].code == "1000"
+
+
+def test_a_sync_asks_each_time_for_the_state_of_each_sim():
+    """There is no list of those that were stopped."""
+    http = Recorded(answers(about=[ABOUT, ABOUT | {"status": "Disabled"}]))
+    with closing(Store()) as store:
+        sync = Sync("1nce", {"tracker-001": SIM}, client(OneNce, http, "/management-api"), store)
+        done = [asyncio.run(sync.run(NOW)) for _ in range(2)]
+    assert [each.states for each in done] == [1, 1]
+    assert [each.alarms for each in done] == [[], [("tracker-001", "carrier_stopped", STOPPED)]]
 
 
 def test_an_expired_token_is_replaced_once():
