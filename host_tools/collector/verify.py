@@ -237,12 +237,14 @@ def _time(day: int, second: int) -> bytes:
     return cbor2.dumps([1, day, second])
 
 
+_HEADS = [bytes((0x40 + length,)) if length < 24 else bytes((0x58, length)) for length in range(256)]
+"""What precedes a byte string in CBOR, by its length."""
+
+
 def _octets(octets: bytes) -> bytes:
     """A byte string in CBOR; with cbor2 it takes most of the time that a report takes."""
     length = len(octets)
-    if length < 24:
-        return bytes((0x40 + length,)) + octets
-    return b"\x58" + bytes((length,)) + octets if length < 256 else cbor2.dumps(octets)
+    return _HEADS[length] + octets if length < 256 else cbor2.dumps(octets)
 
 
 def _mac(key: bytes, external_aad: bytes, payload: bytes) -> bytes:
