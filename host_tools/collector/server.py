@@ -195,7 +195,9 @@ def line(received: Received, kept: Kept) -> str:
     cost = f", cost {report.cost_fen:,} fen" if report.cost_fen else ""
     order = f", order {report.counter}" if report.counter else ""
     refused = f", [red]{report.refused} orders refused[/]" if report.refused else ""
-    traffic = f"packets {report.packets:,}, sessions {report.sessions:,}" if report.packets >= 0 else ""
+    traffic = ""
+    if report.packets >= 0:  # the rest of the line is of the period
+        traffic = f"since the boot packets {report.packets:,}, sessions {report.sessions:,}"
     details = "".join(f", {part}" for part in (traffic, *evidence(report)) if part)
     mark = "" if kept.outcome is Outcome.NEW else f" [yellow]{kept.outcome.value}[/]"
     return (

@@ -290,7 +290,10 @@ def test_line(changed, outcome, says):
             {"reject_cause": 15},
             "+CEREG 1, RSRP -95 dBm, RSRQ -9.5 dB, EMM cause 15, session refused with CME 33, 2 modem restarts",
         ),
-        ({"rsrp": 255, "rsrq": -1, "cme": 0, "modem_restarts": 0}, "open, packets 700, sessions 3, +CEREG 1"),
+        (
+            {"rsrp": 255, "rsrq": -1, "cme": 0, "modem_restarts": 0},
+            "open, since the boot packets 700, sessions 3, +CEREG 1",
+        ),
     ],
 )
 def test_the_line_of_a_full_report(changed, says):
