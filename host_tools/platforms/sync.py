@@ -16,6 +16,7 @@ from host_tools.platforms.ledger import CarrierLedger, Figure, Sim
 from host_tools.platforms.reconcile import Facts, cycle_begin, stops_first
 
 BY = "platform sync"
+_CARRIER_STOP = 0x000004  # a reason of a report (SPEC.md)
 _FIRST_EVENTS = timedelta(days=2)  # how far back the first call looks
 _LEAST_OCTETS = 4096
 _LEAST_SHARE = 256  # of a figure: less of a difference is not worth an order's octets
@@ -70,8 +71,8 @@ class Sync:
         done.problems |= {self._devices[sim]: problem.message for sim, problem in usage.problems.items()}
 
     async def _states(self, now: datetime, done: Synced) -> None:
-        """Asks for SIMs that the platform lists as changed, that were never asked for, or too long ago; for all where
-        it has no such list."""
+        """Asks for SIMs that the platform lists as changed, that were never asked for, or too long ago, for all where it
+        has no such list; and for those whose devices are refused: used-up data, of a pool too, changes no SIM's state."""
         last = self.ledger.last_sync(self._name) or now - _FIRST_EVENTS
         changed = set(self._devices)
         if self._platform.capabilities.can.events:
@@ -101,8 +102,10 @@ class Sync:
     def _is_old(self, sim: Sim) -> bool:
         """Whether a SIM is to be asked for again: until it runs, and once in each cycle for its allowance."""
         newest = self.ledger.newest(sim.device)
+        latest = self._store.latest(sim.device)
         return (
             not sim.runs
+            or (latest is not None and latest.report.reasons & _CARRIER_STOP and latest.received_at > sim.asked_at)
             or sim.total_octets is None
             or (newest is not None and sim.asked_at < cycle_begin(newest.cycle_start))
         )

@@ -1,10 +1,12 @@
-"""A device on the VM, its collector, and the carrier's platform: a higher figure makes the device stop earlier."""
+"""A device on the VM, its collector, and the carrier's platform: a higher figure makes the device stop earlier, and
+each kind of stop is in the database with what the platform says and what the device has found."""
 
 import asyncio
 
 import pytest
 
 from host_tools.collector.intake import no_orders
+from host_tools.platforms.ledger import CarrierLedger
 from host_tools.platforms.sync import Sync
 from host_tools.run.run import run_scenario
 from host_tools.run.world import IMSI
@@ -80,3 +82,59 @@ def test_reports_figure_order_and_an_earlier_stop():
     assert summary["device"]["reasons"] == ["QUOTA_EXHAUSTED"]
     assert "applied" in orders
     assert set(orders) <= {"applied", "superseded", "sent", "waiting"}
+
+
+STOP = """
+title = "Why the carrier stops"
+start = 2026-03-20T00:00:00+08:00
+duration = "3h"
+[plan]
+allowance_octets = "1MB"
+{plan}
+[upstream]
+host = "collector"
+interval_s = "1h"
+sms_number = "+8613800138000"
+[[host]]
+name = "collector"
+kind = "collector"
+{carrier}
+"""
+EXPIRED = 'activated = 2026-02-20\npackage = { months = 1, slice = "whole" }'
+POOL = '[carrier.pool]\nallowance_octets = "1MB"\nmembers = [{ count = 9, octets_per_hour = "1KB" }]'
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(
+    ("code", "plan", "carrier", "life", "reasons", "cause"),
+    [
+        ("manual", "", "", "stopped", ("customer",), ""),
+        ("arrears", "account = { balance_fen = 0 }", "", "stopped", ("credit-control",), "carrier-arrears"),
+        ("expired", EXPIRED, "", "stopped", (), "carrier-expired"),  # which has no digit there
+        ("pool_exhausted", "pool = {}", POOL, "active", ("data-paused",), "carrier-pool"),
+    ],
+)
+def test_what_stops_a_sim_is_in_the_database_by_both_sides(code, plan, carrier, life, reasons, cause):
+    from usageguard.diagnose.causes import CAUSES, NAME
+
+    worlds = []
+
+    def begin(world):
+        worlds.append(world)
+        world.collector.orders = world.collector.stops = no_orders
+        client, sim = served_beside(world.clock, world.carrier, IMSI)
+        sync = Sync("onelink", {world.device_id: sim}, client, world.store)
+        for minutes in (30, 150):
+            world.clock.at(minutes * 60 * S, lambda: asyncio.run(sync.run(world.clock.utc())))
+        world.clock.at(3600 * S, world.carrier.stop, IMSI, code)
+
+    run_scenario(scenarios.loads(STOP.format(plan=plan, carrier=carrier), "stop.toml"), on_start=begin)
+    (world,) = worlds
+    told = CarrierLedger(world.store.database).sim(world.device_id)
+    assert (told.life, told.data, told.stop_reasons) == (life, "off", reasons)
+    latest = world.store.latest(world.device_id)
+    assert (latest.path, latest.report.reasons & 4) == ("sms", 4)
+    found = CAUSES[latest.report.cause - 1][NAME]
+    assert found == (cause or found)
+    assert found.startswith("carrier-"), "by its refusal and its plan, as no network says why"
+    assert "carrier_stopped" in [alarm.kind for alarm in world.store.alarms(world.device_id)]
