@@ -11,13 +11,14 @@ from typing import Any
 from host_tools.base.days import day_number, instant
 from host_tools.base.errors import UsageError
 from host_tools.base.units import Octets
-from host_tools.collector.order import Allowance, Balance, CarrierUsed, Order, SetUsed
+from host_tools.collector.order import MAX_CLASSES, Allowance, Balance, CarrierUsed, Order, SetUsed
 from host_tools.collector.store import Received
 
 AsOf = Callable[[datetime], Received | None]
 """The device's newest report that had arrived at a time: Store.as_of of one device."""
 
 PLAN = "plan"
+NOTHING = "none"
 _UNKNOWN = 0  # cycle_id (SPEC.md, "Report")
 
 
@@ -141,6 +142,19 @@ def _billing(value: str, about: About) -> dict[str, Any]:
     return {"billing": _day(value)}
 
 
+def _hold(value: str, about: About) -> dict[str, Any]:
+    if value == NOTHING:
+        return {"hold": 0}
+    try:
+        places = {int(each) for each in value.split(",")}
+    except ValueError:
+        places = {0}
+    if min(places) < 1 or max(places) > MAX_CLASSES:
+        hint = f'write their places in the device\'s configuration, 1 to {MAX_CLASSES}, as in "2,3", or "{NOTHING}"'
+        raise ValueError(f'"{value}" is no list of classes; {hint}')
+    return {"hold": sum(1 << place - 1 for place in places)}
+
+
 INSTRUCTIONS = {
     "stop": Instruction("", "stop all data but reports", _plain(stop=1)),
     "resume": Instruction("", "end a stop by hand", _plain(stop=0)),
@@ -154,6 +168,11 @@ INSTRUCTIONS = {
     "used": Instruction("SIZE", "correct the device's own figure for this period", _used),
     "accept": Instruction("", "the device's counts are right, after it has lost its ledger", _plain(accept=1)),
     "release": Instruction("", "end the hold of the burst guard", _plain(release=1)),
+    "hold": Instruction(
+        "CLASS,…|none", "hold these traffic classes and no others, by their places in the configuration", _hold
+    ),
+    "diagnose": Instruction("", "report at once, with why the device is offline", _plain(diagnose=1)),
+    "report-now": Instruction("", "report at once, with all that a report can have", _plain(report_now=1)),
     "new-sim": Instruction("SIZE", "another SIM was put in, which has used so much in this period", _new_sim),
     "billing": Instruction("DATE", "the SIM has been billed since this local day", _billing),
 }

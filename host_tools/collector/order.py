@@ -11,8 +11,11 @@ from host_tools.base import paths
 
 paths.use_firmware()
 
+from usageguard.config.load import MAX_CLASSES  # noqa: E402
 from usageguard.core.account import standing as o  # noqa: E402
 from usageguard.core.account.orders import SHAPES  # noqa: E402
+
+__all__ = ["MAX_CLASSES", "MAX_COUNTER", "Order", "limits", "o"]
 
 MAX_COUNTER = o.COUNTER_MAX
 
@@ -74,6 +77,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 
     `counter` increases with each order to a device: the device ignores an order that it has, and refuses an older one.
     `limit` and `throttle` 0 remove the limit; `expiry` and `billing` are days since 2000-01-01 in the plan's zone.
+    `hold` is a bitmap of classes, by their place in the device's configuration.
     The constructor checks nothing; `checked` and `decode` check against the device's own table of ranges.
     """
 
@@ -89,9 +93,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     accept: Annotated[int, _range(o.ACCEPT)] | None = msgspec.field(default=None, name="9")
     release: Annotated[int, _range(o.RELEASE)] | None = msgspec.field(default=None, name="10")
     billing: Annotated[int, _range(o.BILLING)] | None = msgspec.field(default=None, name="11")
-
     new_sim: Annotated[int, _range(o.NEW_SIM)] | None = msgspec.field(default=None, name="12")
     allowance: Allowance | None = msgspec.field(default=None, name="13")
+    hold: Annotated[int, _range(o.HOLD)] | None = msgspec.field(default=None, name="14")
+    diagnose: Annotated[int, _range(o.DIAGNOSE)] | None = msgspec.field(default=None, name="15")
+    report_now: Annotated[int, _range(o.REPORT_NOW)] | None = msgspec.field(default=None, name="16")
 
     def fields(self) -> tuple[int, dict[int, Any]]:
         """Counter and map, as an acknowledgement carries them."""

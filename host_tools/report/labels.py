@@ -44,6 +44,7 @@ REASONS = {
     "QUOTA_EXHAUSTED": "the local limit, or the owner's own, is used up",
     "THROTTLED_BY_HAND": "the owner orders a lower speed",
     "THROTTLED": "the allowance is used up, and the carrier slows the SIM down",
+    "HELD_BY_HAND": "the owner holds classes",
     "BURST": "a class uses many times its usual rate",
     "PACED": "the day's budget is used up",
 }

@@ -27,6 +27,7 @@ LIFTED_BY = {
     "BILLING_BEGAN": "the billing period begins, or the owner or the application asks for the first use",
     "POOL_GRANTED": "a new share of the pool",
     "SPEED_ORDERED": "the owner lifts the lower speed",
+    "HOLD_ENDED": "the owner releases the classes",
     "BURST_OVER": "the hold ends, or the owner releases the class",
     "DAY_GRANTED": "the next day's budget",
 }

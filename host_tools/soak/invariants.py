@@ -556,6 +556,7 @@ class Checker:
         "POOL_EXHAUSTED": (lambda w, s: s["rated_octets"] + w._least >= s["granted_octets"], 60),
         "GRANT_EXPIRED": (lambda w, s: w._lapsed(s), 60),
         "SILENT_PERIOD": (lambda w, s: s["phase"] == "silent" or w._silence_is_near(), 60),
+        "HELD_BY_HAND": (lambda w, s: False, 0),  # which no scenario orders
         "BURST": (lambda w, s: w.now_s - max(w._burst_s, w._disturbed_s) <= 1_800 + HOUR_S, 60),
         "COUNT_DOUBTED": (lambda w, s: s["doubt_octets"] > 0, 60),
         "PACED": (lambda w, s: w.plan.get("pace", False), 60),

@@ -82,6 +82,31 @@ class TestOrder:
         sim.boot()
         assert sim.may(OTA), "a reset does not undo it"
 
+    def test_hold(self):
+        sim = Sim()
+        sim.order({14: 1 << OTA})
+        assert (sim.names(), sim.may(OTA), sim.may(TELEMETRY)) == (["HELD_BY_HAND"], False, True)
+        sim.boot()
+        sim.until("2026-04-01")
+        assert (sim.names(), sim.may(OTA)) == (["HELD_BY_HAND"], False), "neither a reset nor a new period ends it"
+        sim.order({14: 1 << TELEMETRY})
+        assert (sim.may(OTA), sim.may(TELEMETRY)) == (True, False), "the last order says which"
+        sim.order({14: 0})
+        assert (sim.names(), sim.may(TELEMETRY)) == ([], True)
+
+    @pytest.mark.parametrize("classes", [1 << REPORTS, 1 << 7 | 1 << OTA])
+    def test_a_hold_of_a_class_that_cannot_be_held_is_skipped(self, classes):
+        sim = Sim()
+        sim.order({14: classes, 2: 5 * MB})
+        assert (sim.done.unheard, sim.account.refused, sim.names()) == ([14], 1, [])
+        assert sim.account.standing.limit == 5 * MB, "but not what came with it"
+
+    def test_what_is_asked_for_is_told(self):
+        sim = Sim()
+        for keys, asked in (({15: 1}, (True, True)), ({16: 1}, (True, False)), ({1: 0}, (False, False))):
+            sim.order(keys)
+            assert (sim.done.asked, sim.done.diagnosed) == asked
+
     def test_set_used(self):
         sim = Sim(pool={"first_grant_octets": 4 * MB})
         sim.spend(6 * MB)
@@ -166,7 +191,7 @@ class TestOrder:
         ("counter", "keys"),
         [
             *((6, {1: 1}), (1, {1: 1}), (0, {1: 1}), (-1, {1: 1}), (1 << 30, {1: 1}), ("8", {1: 1})),
-            *((8, {1: 1, 14: 1}), (8, {1: 1, 2: -1}), (8, {1: 1, 5: [0]}), (8, [1, 1]), (8, None)),
+            *((8, {1: 1, 99: 1}), (8, {1: 1, 2: -1}), (8, {1: 1, 5: [0]}), (8, [1, 1]), (8, None)),
         ],
     )
     def test_what_is_refused_is_counted_and_changes_nothing(self, counter, keys):
@@ -838,6 +863,9 @@ def orders(draw):
         9: st.just(1),
         10: st.just(1),
         13: st.tuples(st.none(), octets, st.integers(0, 1)).map(list),
+        14: st.integers(0, 7),
+        15: st.just(1),
+        16: st.just(1),
     }
     return {key: draw(made[key]) for key in keys}
 

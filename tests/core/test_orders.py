@@ -14,7 +14,7 @@ DAY, ID, OCTETS, FEN = (0, 0xFFFF), (0, 0xFFFF), (0, 1 << 50), (-(1 << 30), (1 <
 KEYS = {
     1: [(0, 1)],
     2: [OCTETS],
-    3: [(0, 1 << 24)],
+    3: [(0, (1 << 24) - 1)],
     4: [DAY],
     5: [ID, FEN, FEN],
     6: [ID, OCTETS, DAY, (0, 86399), OCTETS],
@@ -25,6 +25,9 @@ KEYS = {
     11: [(1, 0xFFFF)],
     12: [OCTETS],
     13: [ID, OCTETS, (0, 1)],
+    14: [(0, 255)],
+    15: [(1, 1)],
+    16: [(1, 1)],
 }
 
 
@@ -93,7 +96,8 @@ def test_fields_fit_where_the_ledger_keeps_them():
 EXTREMES = {
     "counter": (0, (1 << 30) - 1),
     "limit": OCTETS,
-    "throttle": (0, 1 << 24),
+    "throttle": (0, (1 << 24) - 1),
+    "kept": (0, 255),
     "expiry_day": DAY,
     "balance_known": (0, 1),
     "balance": FEN,

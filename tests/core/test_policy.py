@@ -119,6 +119,7 @@ EXPECTED = {
     "SILENT_PERIOD": (0x1000, {p.SILENCE_BEGAN}, {p.BILLING_BEGAN}, "T", False),
     "THROTTLED": (0x2000, {p.SLOW_REACHED}, {p.QUOTA_GRANTED, p.NEW_CYCLE}, "slow", False),
     "THROTTLED_BY_HAND": (0x4000, {p.SLOW_ORDERED}, {p.SPEED_ORDERED}, "slow", True),
+    "HELD_BY_HAND": (0x80000, {p.HOLD_ORDERED}, {p.HOLD_ENDED}, "hold", True),
     "BURST": (0x8000, {p.BURST_FOUND}, {p.BURST_OVER}, "hold", False),
     "SIM_CHANGED": (0x40000, {p.SIM_EXCHANGED}, {p.SIM_ACCEPTED}, "R", True),
     "COUNT_DOUBTED": (0x20000, {p.DOUBT_FOUND}, {p.DOUBT_SETTLED, p.NEW_CYCLE}, "R", False),
@@ -129,7 +130,7 @@ LETTERS = {TERMINATE: "T", RESTRICT_ACCESS: "R", THROTTLE: "slow", HOLD: "hold"}
 
 def test_rows_are_sound():
     assert {code: row[0] for code, row in EXPECTED.items()} == BITS
-    assert len(set(BITS.values())) == len(REASONS) == 19
+    assert len(set(BITS.values())) == len(REASONS) == 20
     for row in REASONS:
         assert row[BIT] & (row[BIT] - 1) == 0, row
         assert 0 < row[BIT] < 1 << 24, "the ledger keeps 24 bits"
@@ -141,7 +142,7 @@ def test_rows_are_sound():
         assert LETTERS[row[RESTRICTION]] == restriction, row
         assert row[SURVIVES_CYCLE] or not by_hand, "a new period is no hand"
         assert not by_hand or row[LIFTED_BY] != CARRIER_SERVES, "neither is a carrier"
-    assert len(set(EVENTS)) == len(EVENTS) == 33
+    assert len(set(EVENTS)) == len(EVENTS) == 35
     used = {event for row in REASONS for event in (row[RAISED_BY], row[LIFTED_BY])}
     assert used | {NEW_CYCLE} == set(EVENTS), "none is idle"
     restrictions = [LETTERS[row[RESTRICTION]] for row in REASONS]
@@ -208,7 +209,7 @@ def test_an_event_again_changes_nothing(event):
 
 def raised(reasons, observe=False):
     policy = make(observe)
-    policy.held = 1 << OTA
+    policy.held = policy.kept = 1 << OTA
     for row in REASONS:
         if row[BIT] & reasons:
             policy.apply(row[RAISED_BY])
@@ -230,7 +231,7 @@ def test_verdict_admission_and_actions_follow_the_set(event):
         elif "R" in restrictions:
             assert (policy.verdict(), admitted) == ("restricted", [False, False, True])
         else:
-            waits = {"BURST", "PACED"} & set(standing)  # both concern but the second class here
+            waits = {"HELD_BY_HAND", "BURST", "PACED"} & set(standing)  # all concern but the second class here
             verdict = "throttled" if "slow" in restrictions else "shed" if waits else "open"
             assert (policy.verdict(), admitted) == (verdict, [True, not waits, True])
         assert admitted == [bool(policy.open >> i & 1) for i in range(3)]
@@ -666,6 +667,19 @@ def test_hold():
     assert policy.names() == ["BURST"], "a new period makes nothing right"
     assert policy.hold(0) == SAVE | REPORT | RESUME
     assert (policy.open, policy.verdict()) == (0b111, "open")
+
+
+def test_what_the_owner_holds_waits_whatever_the_burst_guard_ends():
+    policy = make()
+    assert policy.keep(1 << OTA | 1 << REPORTS | 1 << 7) == SAVE | REPORT | CLOSE
+    assert (policy.kept, policy.open, policy.names()) == (1 << OTA, 0b101, ["HELD_BY_HAND"]), "and no class beyond"
+    policy.hold(1 << OTA)
+    policy.hold(0)
+    policy.apply(NEW_CYCLE)
+    assert (policy.open, policy.names(), policy.verdict()) == (0b101, ["HELD_BY_HAND"], "shed")
+    assert policy.keep(1 << TELEMETRY) == CLOSE | RESUME
+    assert policy.keep(0) == SAVE | REPORT | RESUME
+    assert (policy.open, policy.names()) == (0b111, [])
 
 
 def test_warnings_that_are_none_of_octets():

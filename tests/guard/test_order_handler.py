@@ -33,6 +33,7 @@ class Rig:
     def __init__(self, monkeypatch, actions=ACTIONS, doubts=None, used=1_000, refused=0, **done):
         self.calls = calls = Calls()
         plain = {"owed": 0, "settled": None, "set_used": None, "late": None, "accepted": False, "activated": False}
+        plain |= {"asked": False, "diagnosed": False}
         self.hal = calls.part("hal")
         self.ledger = SimpleNamespace(rated=Octets(70_000), cycle_id=CYCLE, correct=calls.part("ledger").correct)
         self.policy = calls.part("policy", {"cross": CROSSED})
@@ -51,8 +52,8 @@ class Rig:
             return ordered
 
         monkeypatch.setattr(order_handler, "Ordered", made)
-        obey = calls.part("guard").obey
-        parts = (self.hal, self.ledger, self.policy, self.account, self.admission, self.periods, obey)
+        books = (self.hal, self.ledger, self.policy, self.account, self.admission, self.periods)
+        parts = (*books, calls.part("outbox"), calls.part("guard").obey)
         order_handler.OrderHandler(*parts).order(7, KEYS, NOW)
 
 
@@ -119,6 +120,13 @@ def test_keys_for_parts_that_are_not_there_are_told(monkeypatch):
     calls = Rig(monkeypatch, unheard=[5, 11]).calls
     told = [call[1:] for call in calls if call[0] == "hal.event"]
     assert told == [("order", 7), ("order-without-part", 5), ("order-without-part", 11)]
+
+
+@pytest.mark.parametrize("diagnosed", [False, True])
+def test_a_report_that_is_asked_for_is_made_when_all_else_is_done(monkeypatch, diagnosed):
+    calls = Rig(monkeypatch, asked=True, diagnosed=diagnosed).calls
+    told = ("outbox.tell_all", NOW, diagnosed)
+    assert calls[-3:] == [("guard.obey", ACTIONS | CROSSED), told, ("periods.look_again", NOW)]
 
 
 def test_what_is_in_doubt_goes_with_it(monkeypatch):

@@ -30,7 +30,7 @@ CODES = {row[p.CODE]: row[p.BIT] for row in p.REASONS}
 # The reasons by what they do, of the contract and not of the firmware's table.
 TERMINATE = {"LEDGER_FAULT", "SILENT_PERIOD", "CARRIER_STOP", "RESERVE_EXHAUSTED"}
 SLOW = {"THROTTLED", "THROTTLED_BY_HAND"}
-HOLD = {"BURST", "PACED"}
+HOLD = {"HELD_BY_HAND", "BURST", "PACED"}
 RESTRICT = set(CODES) - TERMINATE - SLOW - HOLD
 OF_LOCAL = {"QUOTA_EXHAUSTED", "COST_CAP", "TEST_EXHAUSTED"}
 OF_OCTETS = OF_LOCAL | {"RESERVE_EXHAUSTED", "THROTTLED", "ARREARS", "POOL_EXHAUSTED", "PACED"}
@@ -47,6 +47,7 @@ MAY_LIFT = {
     9: {"LEDGER_FAULT"},
     10: {"BURST"},
     11: {"SILENT_PERIOD"} | OF_OCTETS,  # a period begins, if it has not
+    14: {"HELD_BY_HAND"},
 }
 DELAY_S = 300
 
@@ -187,6 +188,11 @@ class Machine(RuleBasedStateMachine):
     @rule(rate=st.sampled_from([0, 1, 1 << 20]))
     def order_throttle(self, rate):
         self.world.order(throttle=rate)
+        self.world.settle()
+
+    @rule(classes=st.sampled_from([0, 0, 1 << TELEMETRY]))
+    def order_hold(self, classes):
+        self.world.order(hold=classes)
         self.world.settle()
 
     @rule()
@@ -448,6 +454,8 @@ class Machine(RuleBasedStateMachine):
             iff("PACED", False)
         elif "PACED" in names:
             assert used + PACKET > self.pace_mark(local if local < MAX // 2 else self.allowance(test))
+        iff("HELD_BY_HAND", heard.get(14))
+        assert device.policy.kept == heard.get(14, 0)
         iff("BURST", device.policy.held)
         if device.policy.held:
             assert self.plan["burst"]

@@ -3,6 +3,7 @@
 import hmac
 import struct
 from itertools import pairwise
+from types import SimpleNamespace
 
 import cbor2
 import pytest
@@ -398,7 +399,7 @@ def test_an_acknowledgement_starts_that_time_anew(world):
     world.policy.warned = 1
     world.run(6 * MINUTE)
     world.outbox.app_restarts = 1
-    while not world.outbox._coap.busy:
+    while not world.outbox._exchange.busy:
         world.run(1000)
     world.outbox.app_restarts = 2
     world.run(1)
@@ -509,6 +510,43 @@ def test_a_refusal_is_reported_at_once_and_less_and_less_often(world):
     world.collector._order = lambda received, new: Order(counter=1, limit=5)  # one that retires nothing
     world.run(DAY)
     assert world.outbox.reports_sent <= 24 + 6
+
+
+@pytest.mark.parametrize("diagnosed", [False, True])
+def test_a_report_that_an_order_asks_for_is_full_and_at_once(world, diagnosed):
+    world.outbox.on_verdict = lambda ask: [SimpleNamespace(cause=7)]
+    world.run(2 * HOUR)
+    told = world.reports()[-1]
+    assert told.packets < 0, "a routine one"
+    world.path.replies = False
+    world.outbox.tell_all(world.ticks(), diagnosed)
+    world.run(1)
+    full = world.reports()[-1]
+    assert (full.seq, full.packets, full.cause) == (told.seq + 1, 700, 7 if diagnosed else 0)
+    world.run(5 * MINUTE)
+    world.path.replies = True
+    world.run(5 * MINUTE)
+    assert world.reports()[-1].cause == full.cause, "it is lost with no report that nobody answered"
+    world.policy.warned = 1
+    world.run(MINUTE)
+    world.outbox.tell_all(world.ticks(), False)
+    world.run(MINUTE)
+    assert world.reports()[-1].cause == 0, "asked for once"
+
+
+def test_a_report_that_is_asked_for_while_data_is_stopped_goes_by_sms_although_one_went_just_now(world):
+    world.run(2 * HOUR)
+    world.path.up = False
+    world.policy.level, world.policy.reasons = TERMINATED, 4
+    world.run(MINUTE)
+    assert len(world.path.messages) == 1
+    world.outbox.tell_all(world.ticks(), True)
+    world.run(MINUTE)
+    assert len(world.path.messages) == 2
+    world.ledger.sms = 10
+    world.outbox.tell_all(world.ticks(), True)
+    world.run(MINUTE)
+    assert len(world.path.messages) == 2, "no more than the period has"
 
 
 def test_what_a_period_costs_is_reported(world):
@@ -696,8 +734,8 @@ def test_an_empty_acknowledgement_is_the_collectors_own(lie):
         return world.outbox.reports_acked
 
     assert answer(forged) == 0
-    world.outbox._coap.begin(world.ticks(), b"")
-    datagram = bytes(world.outbox._coap.out)
+    world.outbox._exchange.begin(world.ticks(), b"")
+    datagram = bytes(world.outbox._exchange.out)
     assert answer(tag(KEY, b"Alifetracker-001" + struct.pack(">II", 1, 0))) == 1, "the right one is believed"
     assert world.times == []
 

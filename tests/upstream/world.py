@@ -16,7 +16,7 @@ DEVICE = "tracker-001"
 KEY = bytes(range(32))
 T0 = datetime(2025, 6, 1, tzinfo=UTC)
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
-SMS = {"sms_number": "+8613800000000", "max_sms_per_cycle": 10}
+SMS = {"sms_number": "+8613800000000", "max_sms_per_cycle": 10, "mqtt": None}
 OPEN, WARNED, SHED, THROTTLED, RESTRICTED, TERMINATED = range(6)
 
 

@@ -49,7 +49,9 @@ DOUBT_FOUND = 30  # the modem's counter grew by what the device's own traffic ca
 DOUBT_SETTLED = 31  # the carrier's figure or the owner has said what of it was used
 SIM_EXCHANGED = 32  # another SIM is in the modem than the one that is counted
 SIM_ACCEPTED = 33  # the owner counts on with it, or the former one is back
-EVENTS = range(QUOTA_REACHED, SIM_ACCEPTED + 1)
+HOLD_ORDERED = 34  # the owner holds classes
+HOLD_ENDED = 35  # the owner ends that
+EVENTS = range(QUOTA_REACHED, HOLD_ENDED + 1)
 
 # One row per reason, in the order in which they are named to people. Bits are stored and reported: never reuse one.
 # The order puts causes before effects: a carrier stops a SIM because of arrears, an expired package or a stop by hand,
@@ -80,6 +82,7 @@ REASONS = (
     ("QUOTA_EXHAUSTED", 0x000001, QUOTA_REACHED, QUOTA_GRANTED, False, RESTRICT_ACCESS),
     ("THROTTLED_BY_HAND", 0x004000, SLOW_ORDERED, SPEED_ORDERED, True, THROTTLE),
     ("THROTTLED", 0x002000, SLOW_REACHED, QUOTA_GRANTED, False, THROTTLE),
+    ("HELD_BY_HAND", 0x080000, HOLD_ORDERED, HOLD_ENDED, True, HOLD),
     ("BURST", 0x008000, BURST_FOUND, BURST_OVER, True, HOLD),
     ("PACED", 0x010000, PACE_REACHED, DAY_GRANTED, False, HOLD),
 )
@@ -93,6 +96,7 @@ THROTTLED = 0x002000
 THROTTLED_BY_HAND = 0x004000
 BURST = 0x008000
 PACED = 0x010000
+HELD_BY_HAND = 0x080000
 
 # Limits in octets of the period, by what sets them; _REACHED is the event at a limit, _GRANTS that of a new one.
 LOCAL, BALANCE, GRANT, PACE, RESERVE, SLOW = range(6)
@@ -144,9 +148,9 @@ class Policy:
     takes their index. With `observe` reasons are found and reported as usual, and nothing is held back.
 
     Read only: `reasons` and `warned` (bitmaps, to be stored: 24 and 16 bits), `shed` (bitmap of classes past
-    their limit), `held` (bitmap of classes held by the burst guard), `open` (bitmap of classes that may send),
-    `level` (index of the verdict), `next_mark` (Octets at which `cross` is due), `exchange` (see allow_exchange; None
-    without).
+    their limit), `held` (bitmap of classes held by the burst guard), `kept` (by the owner), `open` (bitmap of classes
+    that may send), `ordinary` (of those that may be held), `level` (index of the verdict), `next_mark` (Octets at which
+    `cross` is due), `exchange` (see allow_exchange; None without).
 
     `room`: rated octets up to which each class of `open` may send, and `cross` is not due. Whoever spends takes them
     from it, and calls `past_mark` where they are more.
@@ -154,7 +158,7 @@ class Policy:
 
     def __init__(self, plan, classes, observe=False):
         self.reasons = self.warned = self.shed = self.room = 0
-        self.held = 0
+        self.held = self.kept = 0
         self.exchange = None
         self.level = OPEN
         self.next_mark = Octets()
@@ -164,6 +168,7 @@ class Policy:
         self._reached = list(_REACHED)
         self._all = (1 << len(classes)) - 1
         self._reserve = sum(1 << i for i, c in enumerate(classes) if c.uses_reserve)
+        self.ordinary = self._all & ~self._reserve
         self._paced = sum(1 << i for i, c in enumerate(classes) if c.paced)
         self.open = self._all
         self._least = [Octets(MAX) for _ in classes]
@@ -239,8 +244,13 @@ class Policy:
 
     def hold(self, classes):
         """Holds the classes of this bitmap, and no others, for the burst guard; returns actions."""
-        self.held = classes & ~self._reserve
+        self.held = classes & self.ordinary
         return self.apply(BURST_FOUND if self.held else BURST_OVER)
+
+    def keep(self, classes):
+        """Holds the classes of this bitmap, and no others, for the owner; returns actions."""
+        self.kept = classes & self.ordinary
+        return self.apply(HOLD_ORDERED if self.kept else HOLD_ENDED)
 
     def denied(self, index):
         """Class `index` was not admitted with one packet; returns actions.
@@ -349,6 +359,7 @@ class Policy:
 
     def _become(self, reasons, warned, shed):
         waiting = shed | (self.held if reasons & BURST else 0) | (self._paced if reasons & PACED else 0)
+        waiting |= self.kept if reasons & HELD_BY_HAND else 0
         level = OPEN
         may_send = self._all
         if reasons & _TERMINATING:

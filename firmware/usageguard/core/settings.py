@@ -16,15 +16,20 @@ class ModemSettings:
 
 class UpstreamSettings:
     """Where reports go. `host` is None for no reports by CoAP, `sms_number` None for none by SMS,
-    `ntp_host` None where no NTP server is asked."""
+    `ntp_host` None where no NTP server is asked; `sms_orders`: whether orders may come by SMS;
+    `mqtt`: (prefix, user, password), the host is a broker, None where it is a collector."""
 
-    def __init__(self, host, port, interval_s, sms_number, max_sms_per_cycle, ntp_host=None):
+    def __init__(
+        self, host, port, interval_s, sms_number, max_sms_per_cycle, ntp_host=None, sms_orders=False, mqtt=None
+    ):
         self.host = host
         self.port = port
         self.interval_s = interval_s
         self.sms_number = sms_number
         self.max_sms_per_cycle = max_sms_per_cycle
         self.ntp_host = ntp_host
+        self.sms_orders = sms_orders
+        self.mqtt = mqtt
 
 
 class Config:

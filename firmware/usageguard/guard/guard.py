@@ -62,7 +62,12 @@ class Guard(Enforcement):
         super().__init__(hal, config, Ledger(hal, _storage(hal), config.plan.lease_max_octets), driver.WINDOW, nap)
         ledger, policy, account, admission = self.ledger, self.policy, self.account, self.admission
         self.modem = modem = driver(hal, driver.CHANNEL(hal), config.modem, self)
-        self.path = ReportPath(modem, admission, config)
+        if config.upstream.mqtt:
+            from usageguard.upstream.mqtt import MqttPath
+
+            self.path = MqttPath(modem, admission, config)
+        else:
+            self.path = ReportPath(modem, admission, config)
         ntp = config.upstream.ntp_host is not None
         self.periods = PeriodTracker(
             hal, config.plan.cycle, ledger, policy, account, admission, modem, self.obey, now, ntp
@@ -88,6 +93,10 @@ class Guard(Enforcement):
         self.outbox.on_time = self.periods.server_time
         self.outbox.on_order = self._order
         self.outbox.on_verdict = self.diagnose
+        if config.upstream.sms_orders:
+            from usageguard.upstream.sms_orders import SmsOrders
+
+            SmsOrders(config, hal, ledger, account, self.path.sms, self._order)
         self._way_in = self._reserve_pace = None
         self._sntp = None
         if ntp:
@@ -325,7 +334,7 @@ class Guard(Enforcement):
         if self.policy.deaf() and self._way_in is None and self.config.upstream.host:
             from usageguard.guard.way_in import WayIn
 
-            self._way_in = WayIn(self.hal, self.policy, self.admission, outbox, self.obey, now)
+            self._way_in = WayIn(self.hal, self.policy, self.admission, outbox, self.obey, now, self.path.TCP)
         if self._way_in is not None:
             due = min(due, self._way_in.step(now))
         if self.policy.level >= rules.RESTRICTED and self._reserve_pace is None and self.config.upstream.host:
@@ -353,7 +362,7 @@ class Guard(Enforcement):
         from usageguard.guard.order_handler import OrderHandler  # with the first order: many devices get none
 
         handler = OrderHandler(
-            self.hal, self.ledger, self.policy, self.account, self.admission, self.periods, self.obey
+            self.hal, self.ledger, self.policy, self.account, self.admission, self.periods, self.outbox, self.obey
         )
         handler.order(counter, orders, now)
         del handler

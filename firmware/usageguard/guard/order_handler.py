@@ -7,13 +7,14 @@ from usageguard.core.octets import MAX
 class OrderHandler:
     """`obey` carries out the policy's actions."""
 
-    def __init__(self, hal, ledger, policy, account, admission, periods, obey):
+    def __init__(self, hal, ledger, policy, account, admission, periods, outbox, obey):
         self._hal = hal
         self._ledger = ledger
         self._policy = policy
         self._account = account
         self._admission = admission
         self._periods = periods
+        self._outbox = outbox
         self._obey = obey
 
     def order(self, counter, orders, now):
@@ -47,6 +48,8 @@ class OrderHandler:
         for key in done.unheard:
             hal.event("order-without-part", key)
         self._obey(actions | self._policy.cross(admission.used))
+        if done.asked:
+            self._outbox.tell_all(now, done.diagnosed)
         periods.look_again(now)
 
     def _set_used(self, done):

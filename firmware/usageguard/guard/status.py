@@ -23,7 +23,7 @@ def status(config, ledger, policy, account, admission, periods, modem, outbox):
         "verdict": policy.verdict(),
         "reasons": policy.names(),
         "shed": [c.name for i, c in enumerate(config.classes) if policy.shed >> i & 1],
-        "held": [c.name for i, c in enumerate(config.classes) if policy.held >> i & 1],
+        "held": [c.name for i, c in enumerate(config.classes) if (policy.held | policy.kept) >> i & 1],
         "warned": [account.plan.warning(bit) for bit in range(16) if policy.warned >> bit & 1],
         "stopped": policy.level >= RESTRICTED,
         "phase": PHASES[plan.cycle.phase(ledger.cycle_id)],
@@ -51,6 +51,8 @@ def status(config, ledger, policy, account, admission, periods, modem, outbox):
         "modem_restarts": modem.restarts,
         "sim_state": str(modem.sim_state, "ascii"),
     }
+    if config.upstream.sms_orders:
+        shown["sms_refused"] = modem.messenger.refused
     for name in ("sim_error", "registration", "reject_cause", "cme", "signal", "rsrp"):
         shown[name] = getattr(modem, name)
     return shown

@@ -28,6 +28,9 @@ _RANKS = (VALIDITY_TIME, RATING_CONDITION_CHANGE, BOOT, APPLICATION_CRASH, THRES
 _NONE = const(-1)
 _UNTOLD = const(0)
 _NO_STATE = const(1)
+_KNOWN = const(0)  # of the diagnosis that an order asks for
+_WANTED = const(1)
+_SENT = const(2)  # in the report under way
 _PERIODIC = const(0)
 _CHANGED = const(1)
 _BOOTED = const(2)
@@ -58,6 +61,7 @@ class Outbox:
     - `registered`: whether the modem is on the network, so that a short message can be sent.
     - `sms`: a modem.messenger.Messenger, where upstream has an `sms_number`.
     - `octets`: IP octets of all datagrams.
+    With upstream's `mqtt` it is an upstream.mqtt.MqttPath, and datagrams are octets of a connection.
     Datagrams from the collector go to `receive`. `on_time(day, second, now)` gets the collector's time, which
     is at most as old as the exchange took (93 s); then `on_order(counter, orders, now)` an order that came with it.
     `on_verdict(False)` gives the verdicts on what keeps the device offline, as Guard.diagnose.
@@ -83,12 +87,18 @@ class Outbox:
         self._account = account
         self._admission = admission
         self._path = path
-        self._coap = Coap(hal.random, _MAX_OCTETS)
+        if config.upstream.mqtt:
+            from usageguard.upstream.mqtt import Mqtt
+
+            self._exchange = Mqtt(config, path)
+        else:
+            self._exchange = Coap(hal.random, _MAX_OCTETS)
         self._seq = 0  # of the next report; (boot_id, seq) never comes twice in the ledger's life
         # A digest of the state in the last report; _NO_STATE: the next one tells it; _UNTOLD: and is full.
         self._told = _UNTOLD
         self._sim = 0  # the one that was told
         self._details = Countdown()  # until the next full report
+        self._diagnosis = _KNOWN
         self._sending = _NONE  # rank of the report under way
         self._pending = _BOOTED  # rank of what waits to be reported
         self._backoff_ms = _BACKOFF_MS
@@ -107,7 +117,7 @@ class Outbox:
     @property
     def refused(self):
         """The code octet by which the collector refused the last report (0x81 = 4.01), else 0."""
-        return self._coap.code if self._coap.code >> 5 > 2 else 0
+        return self._exchange.code if self._exchange.code >> 5 > 2 else 0
 
     def octets_per_report(self):
         """IP octets per acknowledged report, both ways."""
@@ -128,8 +138,8 @@ class Outbox:
         sms = self._sms
         if sms:
             sms.step(now)
-        coap = self._coap
-        if self._pending != _NONE and not coap.busy and not self._hold.left_ms(now):
+        exchange = self._exchange
+        if self._pending != _NONE and not exchange.busy and not self._hold.left_ms(now):
             ready = self._path.ready()
             stopped = not ready and self._policy.level == _TERMINATED
             if sms and sms.due(now, stopped):
@@ -138,15 +148,15 @@ class Outbox:
                     self._count_sent(now)
             elif ready:
                 self._begin(now)
-        does = coap.step(now)
+        does = exchange.step(now)
         while does != WAIT:
             if does == SEND:
-                self._path.send(coap.out, coap.out_n)
+                self._path.send(exchange.out, exchange.out_n)
             elif does == REPLY:
-                self._path.send(coap.reply, len(coap.reply))
+                self._path.send(exchange.reply, len(exchange.reply))
             else:
                 self._failed(now)
-            does = coap.step(now)
+            does = exchange.step(now)
 
     def ask(self, now):
         """Requests a report without waiting for the interval; whether one will be sent.
@@ -180,12 +190,23 @@ class Outbox:
             self._raise(now, _PERIODIC)
             self._hold.start(now, 0)
 
+    def tell_all(self, now, diagnosed):
+        """Has a full report sent at once, as a short message where no datagram gets through; if `diagnosed`, with what
+        keeps the device offline, also while data flows."""
+        self._details.start(now, 0)
+        if diagnosed:
+            self._diagnosis = _WANTED
+        self.hurry(now)
+        if self._sms:
+            self._sms.raised(now, True, False, False)
+            self._sms.hurry(now)
+
     def due_ms(self, now):
         """Milliseconds until `step` is wanted next, if nothing changes before."""
         due = self._interval.left_ms(now)
-        coap_due = self._coap.due_ms(now)
-        if coap_due >= 0:
-            return min(due, coap_due)
+        exchange_due = self._exchange.due_ms(now)
+        if exchange_due >= 0:
+            return min(due, exchange_due)
         if self._pending == _NONE:
             return due
         stopped = self._policy.level == _TERMINATED
@@ -193,7 +214,7 @@ class Outbox:
 
     def receive(self, now, buf, n):
         """Takes the datagram buf[0:n] that came from the collector."""
-        payload = self._coap.receive(now, buf, n)
+        payload = self._exchange.receive(now, buf, n)
         if payload is None:
             return
         ledger = self._ledger
@@ -209,6 +230,8 @@ class Outbox:
             self._failed(now)
             return
         self.reports_acked += 1
+        if self._diagnosis == _SENT:
+            self._diagnosis = _KNOWN
         self._sending = _NONE
         self._path.answered()
         self._backoff_ms = _BACKOFF_MS
@@ -269,7 +292,7 @@ class Outbox:
             self._sms.raised(now, rank != _PERIODIC, rank == _STOPPED, self._pending == _NONE == self._sending)
         self._pending = max(self._pending, rank)
         if rank >= _STOPPING:
-            self._coap.abort()
+            self._exchange.abort()
             self._requeue()
             self._hold.start(now, 0)
 
@@ -286,7 +309,7 @@ class Outbox:
         if full:
             self._sim = sim
             self._details.start(now, _DETAILS_MS)
-        self._coap.begin(now, self._sealed(full, full, not full and self._pending == _PERIODIC))
+        self._exchange.begin(now, self._sealed(full, full, not full and self._pending == _PERIODIC))
         self._sending = self._pending
         self._pending = _NONE
         self._count_sent(now)
@@ -299,7 +322,7 @@ class Outbox:
 
     def _failed(self, now):
         self._requeue()
-        if self._coap.code:
+        if self._exchange.code:
             self._path.answered()
         else:
             self._path.renew()
@@ -341,8 +364,10 @@ class Outbox:
         if full and not details:  # a short message, which is not acknowledged
             self._told = min(before, _NO_STATE)
         cause = 0
-        if full and self.on_verdict and (policy.level >= RESTRICTED or not details):
+        if full and self.on_verdict and (policy.level >= RESTRICTED or not details or self._diagnosis):
             try:
+                if self._diagnosis:
+                    self._diagnosis = _SENT
                 verdicts = self.on_verdict(False)
                 cause = verdicts[0].cause if verdicts else 0
             except MemoryError:  # the report goes without it

@@ -52,6 +52,10 @@ class ShortMessages:
         if stopped:  # the first one at once; a later one does not wait for a day
             self._hold.start(now, min(self._hold.left_ms(now), _GAP_MS) if self._tried else 0)
 
+    def hurry(self, now):
+        """The owner asks for a report: it does not wait for an hour after the last one."""
+        self._hold.start(now, 0)
+
     def acknowledged(self, now):
         """A report was acknowledged."""
         self._reported = False

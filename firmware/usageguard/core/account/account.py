@@ -69,6 +69,7 @@ class Account:
             if self.life:
                 self.life.restore(cycle_id)
             policy.hold(self.standing.held if self._own.burst else 0)
+            policy.keep(self.standing.kept)
         # A reason that was stored under another plan may belong to a part that this plan does not have.
         own = self._own
         parts = (self.life, p.BILLING_BEGAN), (self.pool, p.POOL_GRANTED), (own.pace, p.DAY_GRANTED)

@@ -12,7 +12,7 @@ _FEN = (o.FEN_MIN, (1 << 30) - 1)
 SHAPES = {
     o.STOP: ((0, 1),),
     o.LIMIT: (_OCTETS,),
-    o.THROTTLE: ((0, 1 << 24),),
+    o.THROTTLE: ((0, (1 << 24) - 1),),
     o.EXPIRY: (_DAY,),
     o.BALANCE: (_ID, _FEN, _FEN),
     o.CARRIER_USED: (_ID, _OCTETS, _DAY, (0, DAY_SECONDS - 1), _OCTETS),
@@ -23,6 +23,9 @@ SHAPES = {
     o.BILLING: ((1, 0xFFFF),),
     o.NEW_SIM: (_OCTETS,),
     o.ALLOWANCE: (_ID, _OCTETS, (0, 1)),
+    o.HOLD: ((0, 0xFF),),
+    o.DIAGNOSE: ((1, 1),),
+    o.REPORT_NOW: ((1, 1),),
 }
 
 
@@ -50,15 +53,16 @@ class Ordered:
     charge `owed` rated octets before anything is stored; settle what is in doubt by `settled` (lifetime's rated octets
     then, octets of the doubt that were used) unless that is None; correct this period's usage to `set_used` unless that
     is None, and call `put_right`; give `late` (cycle id, octets) to the closed period unless it is None; clear a ledger
-    fault if `accepted`; find the period again if `activated`. `unheard` are keys for parts that the plan does not have:
-    they were skipped, and the order is counted in `refused`.
+    fault if `accepted`; find the period again if `activated`; have a full report sent if `asked`, with the diagnosis if
+    `diagnosed`. `unheard` are keys for parts that the plan does not have, or classes that the configuration does not
+    have: they were skipped, and the order is counted in `refused`.
     """
 
     def __init__(self, account):
         self._account = account
         self.owed = 0
         self.settled = self.set_used = self.late = None
-        self.accepted = self.activated = False
+        self.accepted = self.activated = self.asked = self.diagnosed = False
         self.unheard = []
 
     def carry_out(self, counter, orders, used, rated, cycle_id, day, second, doubts=()):
@@ -124,6 +128,16 @@ class Ordered:
                 actions |= policy.apply(p.SIM_ACCEPTED)
             elif key == o.ALLOWANCE:
                 actions |= account.allow(value[0], value[1], value[2], used, cycle_id)
+            elif key == o.HOLD:
+                if value & ~policy.ordinary:
+                    self.unheard.append(key)
+                else:
+                    standing.kept = value
+                    actions |= policy.keep(value)
+            elif key == o.DIAGNOSE:
+                self.asked = self.diagnosed = True
+            elif key == o.REPORT_NOW:
+                self.asked = True
             elif key == o.BILLING:
                 account.begin_billing(value)
                 self.activated = True

@@ -18,6 +18,9 @@ RELEASE = 10
 BILLING = 11
 NEW_SIM = 12
 ALLOWANCE = 13
+HOLD = 14
+DIAGNOSE = 15
+REPORT_NOW = 16
 
 FEN_MIN = -(1 << 30)
 COUNTER_MAX = (1 << 30) - 1
@@ -26,7 +29,8 @@ COUNTER_MAX = (1 << 30) - 1
 FIELDS = (
     ("counter", 4),
     ("limit", 7),
-    ("throttle", 4),
+    ("throttle", 3),
+    ("kept", 1),
     ("expiry_day", 2),
     ("balance_known", 1),
     ("balance", 4),
