@@ -22,7 +22,11 @@ _BESIDE = ("slots", "main")  # installed outside the sets
 
 
 def _with_sms(config: Any) -> bool:
-    return config.upstream.sms_number is not None
+    return config.upstream.sms_number is not None or config.upstream.sms_orders
+
+
+def _with_sms_orders(config: Any) -> bool:
+    return config.upstream.sms_orders
 
 
 def _with_ntp(config: Any) -> bool:
@@ -33,8 +37,12 @@ def _with_ppp(config: Any) -> bool:
     return config.modem.bearer == "ppp"
 
 
+def _with_host(config: Any) -> bool:
+    return config.upstream.host is not None
+
+
 def _with_orders(config: Any) -> bool:
-    return config.upstream.host is not None  # orders come with the acknowledgement of a report
+    return _with_host(config) or config.upstream.sms_orders  # they come with acknowledgements too
 
 
 _FOR_SOME: dict[str, Callable[[Any], bool]] = {
@@ -44,10 +52,11 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.core.account.figures": _with_orders,
     "usageguard.core.account.orders": _with_orders,
     "usageguard.corroborated": _with_ntp,
-    "usageguard.guard.reserve_pace": _with_orders,
-    "usageguard.guard.way_in": _with_orders,
+    "usageguard.guard.reserve_pace": _with_host,
+    "usageguard.guard.way_in": _with_host,
     "usageguard.guard.burst_guard": lambda config: config.plan.burst is not None,
     "usageguard.hal.esp32_ppp": _with_ppp,
+    "usageguard.modem.mailbox": _with_sms_orders,
     "usageguard.modem.messenger": _with_sms,
     "usageguard.modem.quectel_push": lambda config: config.modem.family == "quectel",
     "usageguard.modem.ppp": _with_ppp,
@@ -56,7 +65,9 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.modem.ppp_names": _with_ppp,
     "usageguard.net.ppp": _with_ppp,
     "usageguard.guard.order_handler": _with_orders,
-    "usageguard.upstream.sms": _with_sms,
+    "usageguard.upstream.mqtt": lambda config: config.upstream.mqtt is not None,
+    "usageguard.upstream.sms": lambda config: config.upstream.sms_number is not None,
+    "usageguard.upstream.sms_orders": _with_sms_orders,
     "usageguard.upstream.sntp": _with_ntp,
 }
 """Modules that are imported inside functions, each with the configurations (core.settings.Config) that use it.

@@ -95,8 +95,10 @@ class OrderBook:
         why: str,
         before: str,
         until: datetime | None = None,
+        first: bool = False,
     ) -> int:
-        """Queues the keys of `order`, which gets a counter of its own, behind what waits; returns its id.
+        """Queues the keys of `order`, which gets a counter of its own, behind what waits; returns its id. One that goes
+        `first`, as a short message has no other, has the lowest counter of what waits.
 
         What waits, was not sent, and sets nothing else is superseded. `by`, `what`, `why`, `before` and `until`: see
         Given.
@@ -111,7 +113,10 @@ class OrderBook:
                 " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (device, at.isoformat(), by, what, why, before, until and until.astimezone(UTC).isoformat()),
             )
-            self._insert(device, msgspec.structs.replace(order, counter=self.next_counter(device)), None, given)
+            behind = self._waiting(device) if first else []
+            numbered = msgspec.structs.replace(order, counter=self.next_counter(device))
+            self._insert(device, numbered, None, given)
+            self._put_behind(device, numbered, behind)
         return given
 
     def expire(self, device: str, at: datetime) -> None:

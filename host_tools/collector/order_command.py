@@ -5,10 +5,13 @@ from __future__ import annotations
 import getpass
 import re
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 from rich.markup import escape
 
@@ -19,7 +22,11 @@ from host_tools.base.terminal import Column, Listing, out
 from host_tools.collector.database_file import DB, DbOption, members, opened
 
 if TYPE_CHECKING:
+    from host_tools.collector.order import Order
     from host_tools.collector.order_book import Given
+    from host_tools.collector.ordering import Wish
+    from host_tools.collector.sms_gateway import Outgoing
+    from host_tools.collector.store import Received, Store
 
 _DEFAULT = "give"  # `order WHAT DEVICE` is `order give WHAT DEVICE`
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -50,6 +57,11 @@ def give(
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be ordered, and order nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, also for several devices.")] = False,
+    sms: Annotated[
+        str,
+        typer.Option(metavar="FILE|-", help="Send it by SMS as well, as this TOML file says; - prints the message."),
+    ] = "",
+    keys: Annotated[Path | None, typer.Option(metavar="FILE", help="For --sms: the collector's key file.")] = None,
 ) -> None:
     """Give an order, once or to many devices.
 
@@ -59,6 +71,7 @@ def give(
     from host_tools.collector import instructions, ordering
 
     instructions.split(what)
+    texts = Texts.load(sms, keys) if sms else None
     if not devices and not file:
         raise UsageError("order", what, "no device is named", "name one, or a file with --devices")
     for option, text in (("--why", why), ("--by", by)):
@@ -70,16 +83,22 @@ def give(
         now = datetime.now(UTC)
         last = _last(until, now) if until else None
         wish = ordering.wish(store, what, named, now)
+        if texts:
+            wish = texts.checked(store, wish)
         if dry_run:
             for device, before in wish.before.items():
-                out.print(f"would order {escape(what)} for {escape(device)}, now {before}")
+                out.print(f"would order {escape(wish.what)} for {escape(device)}, now {before}")
             return
         if len(named) > 1 and not yes:
-            _confirm(f"{what} for {len(named):,} devices ({ordering.some(named)})")
-        ids = wish.give(store, by=who, why=why, until=last)
+            _confirm(f"{wish.what} for {len(named):,} devices ({ordering.some(named)})")
+        ids = wish.give(store, by=who, why=why, until=last, first=texts is not None)
+        if texts:
+            texts.take(store, wish)
     limit = f" if that comes before {last:{_TIME}} UTC" if last else ""
     for device, given in ids.items():
-        out.print(f"{given}: {escape(what)} for {escape(device)}, with the answer to its next report{limit}")
+        out.print(f"{given}: {escape(wish.what)} for {escape(device)}, with the answer to its next report{limit}")
+    if texts:
+        texts.send()
 
 
 @app.command()
@@ -158,6 +177,84 @@ def cancel(
         acts = any(order.state in (State.SENT, State.APPLIED) for order in late)
         hint = "give the opposite order, or the value that was in force before" if acts else ""
         raise UsageError("order cancel", some([str(order.id) for order in late]), f"{what} already", hint)
+
+
+class Texts:
+    """The short messages of one command."""
+
+    def __init__(self, outgoing: Outgoing | None, numbers: Mapping[str, str], keys: Mapping[str, bytes]) -> None:
+        self._outgoing, self._numbers, self._keys = outgoing, numbers, keys
+        self._messages: dict[str, tuple[str, bytes]] = {}
+
+    @classmethod
+    def load(cls, file: str, keys: Path | None) -> Texts:
+        """UsageError where the options, or the files that they name, are of no use."""
+        from host_tools.base import extras
+        from host_tools.collector.keys import load_keys
+
+        extras.need("--sms", "sms")
+        from host_tools.collector import sms_gateway
+
+        if keys is None:
+            raise UsageError("--keys", "", "is missing", "name the key file that the collector has")
+        outgoing, numbers = sms_gateway.load(Path(file)) if file != "-" else (None, {})
+        return cls(outgoing, numbers, load_keys(keys))
+
+    def checked(self, store: Store, wish: Wish) -> Wish:
+        """The wish, as the audit trail has one by SMS. UsageError where an order cannot go to its device so."""
+        from host_tools.collector.sms_gateway import BY_SMS
+
+        for device, order in wish.orders.items():
+            self._check(store, device, order, wish.at)
+        return replace(wish, what=wish.what + BY_SMS)
+
+    def take(self, store: Store, wish: Wish) -> None:
+        """Makes the messages of a wish that was given."""
+        for device in wish.orders:
+            order = store.book.send(device, wish.at)
+            if order:  # else its answer was faster
+                message = self._sealed(device, _latest(store, device), order)
+                self._messages[device] = self._numbers.get(device, ""), message
+
+    def send(self) -> None:
+        """Sends them, or prints them. UsageError where the gateway takes one not: the order waits all the same."""
+        from host_tools.collector import ordering, sms_gateway
+
+        if self._outgoing is None:
+            for device, (_, octets) in self._messages.items():
+                out.print(f"SMS for {escape(device)}, {len(octets)} octets of 8-bit data: {octets.hex().upper()}")
+            return
+        if wrong := sms_gateway.send(self._outgoing, self._messages):
+            problem = f"the SMS gateway has not taken it: {', '.join(sorted({*wrong.values()}))}"
+            raise UsageError("--sms", ordering.some([*wrong]), problem, "the order waits for the next report")
+        out.print(f"{len(self._messages):,} sent by SMS")
+
+    def _check(self, store: Store, device: str, order: Order, now: datetime) -> None:
+        from host_tools.collector import sms_gateway
+        from host_tools.collector.order import MAX_COUNTER
+
+        latest = _latest(store, device)
+        sms_gateway.check_timeless(device, order)
+        if device not in self._keys:
+            raise UsageError("--keys", device, "has no key there", "name the key file that the collector has")
+        if not latest.report.life_id:
+            raise UsageError("--sms", device, "its firmware takes no orders by SMS", "deploy a newer one")
+        if self._outgoing:
+            if device not in self._numbers:
+                raise UsageError("--sms", device, "has no number", "add it to the table numbers of the file")
+            longest = self._sealed(device, latest, msgspec.structs.replace(order, counter=MAX_COUNTER))
+            self._outgoing.check(device, longest, store.book.given([device]), now)
+
+    def _sealed(self, device: str, latest: Received, order: Order) -> bytes:
+        from host_tools.collector.verify import seal_sms_order
+
+        return seal_sms_order(self._keys[device], device, latest.report.life_id, order)
+
+
+def _latest(store: Store, device: str) -> Received:
+    latest = store.latest(device)
+    assert latest is not None, "as it was asked for its standing"
+    return latest
 
 
 def _listed(file: Path) -> list[str]:

@@ -26,12 +26,14 @@ class Wish:
     before: dict[str, str]
     at: datetime
 
-    def give(self, store: Store, *, by: str, why: str, until: datetime | None = None) -> dict[str, int]:
-        """Queues all of it or nothing; the orders' ids by device. StoreError: nothing was queued."""
+    def give(self, store: Store, *, by: str, why: str, until: datetime | None = None, first: bool = False) -> dict[str, int]:
+        """Queues all of it or nothing; the orders' ids by device. `first`: see OrderBook.give. StoreError: nothing was
+        queued."""
+        said = {"by": by, "what": self.what, "why": why}
         with store.at_once():
             return {
                 device: store.book.give(
-                    device, order, self.at, by=by, what=self.what, why=why, before=self.before[device], until=until
+                    device, order, self.at, **said, before=self.before[device], until=until, first=first
                 )
                 for device, order in self.orders.items()
             }

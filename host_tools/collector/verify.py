@@ -231,6 +231,13 @@ def seal_acknowledgement(
     return _ACKNOWLEDGES + _octets(payload) + _octets(tag)
 
 
+def seal_sms_order(key: bytes, device: str, life_id: bytes, order: Order) -> bytes:
+    """The user data of a short message with an order, for this life of the device only (SPEC.md, "Orders by SMS")."""
+    payload = order.encode()
+    tag = _mac(key, b"S" + life_id + device.encode("ascii"), payload)
+    return _ACKNOWLEDGES + _octets(payload) + _octets(tag)
+
+
 @lru_cache(maxsize=8)
 def _time(day: int, second: int) -> bytes:
     """An acknowledgement of nothing but the time; in a second there are many."""

@@ -46,7 +46,7 @@ def explain(source: Source, at: datetime) -> dict[str, Any]:
         "sentence": sentence(plan),
         "cycle": cycle,
         "limits": limits(plan),
-        "reserve_reports": plan.reserve_octets // report_octets(plan),
+        "reserve_reports": plan.reserve_octets // report_octets(plan, config.upstream),
         "rating": {
             "per_packet_octets": plan.rating.per_packet_octets,
             "session_round_octets": plan.rating.session_round_octets,
@@ -77,12 +77,11 @@ def tiers(plan: Any) -> tuple[tuple[int, int, int], ...]:
     return plan.tariff.tiers
 
 
-def report_octets(plan: Any) -> int:
-    """Octets of one report with its acknowledgement, by the plan's rating: two packets."""
-    from usageguard.config.load import REPORT_OCTETS
+def report_octets(plan: Any, upstream: Any) -> int:
+    """Octets of one report with its acknowledgement, by the plan's rating."""
+    from usageguard.config import load
 
-    rating = plan.rating
-    return -(-(REPORT_OCTETS + 2 * rating.per_packet_octets) * (1000 + rating.margin_permille) // 1000)
+    return -(-load.report_octets(plan, upstream) * (1000 + plan.rating.margin_permille) // 1000)
 
 
 def period_words(plan: Any) -> str:
@@ -234,7 +233,7 @@ def _reports(source: Source) -> dict[str, Any] | None:
     plan, upstream = source.plan, source.config.upstream
     if not upstream.host:
         return None
-    each = report_octets(plan)
+    each = report_octets(plan, upstream)
     count = longest_period_s(plan.cycle) // upstream.interval_s
     monthly = each * (31 * DAY_S // upstream.interval_s)
     return {

@@ -146,7 +146,7 @@ def _reserve(source: Source, facts: dict[str, Any]) -> list[Finding]:
     if bounded(plan.ceiling) is None:
         return []
     if count < FEW_REPORTS:
-        wanted = FEW_REPORTS * report_octets(plan)
+        wanted = FEW_REPORTS * report_octets(plan, source.config.upstream)
         text = f"{size(plan.reserve_octets)} is {count} reports once data has stopped; give {wanted} or more"
         return [_warn("plan.reserve_octets", text)]
     if plan.reserve_octets * 5 > plan.allowance:
@@ -229,7 +229,7 @@ def _others(source: Source, facts: dict[str, Any]) -> list[Finding]:
         found.append(_warn("enforcement", '"observe" stops nothing: limits are only reported'))
     if plan.throttle and plan.exhaustion != "throttle":
         found.append(_note("plan.throttle", 'is used only after an order, without on_exhaustion = "throttle"'))
-    if plan.throttle and report_octets(plan) > 60 * plan.throttle.rate_octets_s:
+    if plan.throttle and report_octets(plan, source.config.upstream) > 60 * plan.throttle.rate_octets_s:
         found.append(_warn("plan.throttle.rate_octets_s", "a report takes more than a minute at this rate"))
     if plan.pool and plan.pool.first_grant_octets > plan.allowance:
         found.append(_note("plan.pool.first_grant_octets", "is more than allowance_octets, which is the limit"))

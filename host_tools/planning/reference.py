@@ -50,6 +50,7 @@ SAMPLE: dict[str, Any] = {
         "burst": {},
     },
     "modem": {"family": "quectel", "apn": "cmiot"},
+    "upstream": {"mqtt": {}},
 }
 """A configuration with every table that a validator reads only where it is there."""
 

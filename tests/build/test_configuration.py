@@ -28,7 +28,8 @@ FULL = {
         "pace": True,
     },
     "modem": {"family": "quectel", "apn": "cmiot", "pin": "4711"},
-    "upstream": {"host": "collector.example", "sms_number": "+8613800000000", "ntp_host": "ntp.example"},
+    "upstream": {"host": "collector.example", "sms_number": "+8613800000000", "ntp_host": "ntp.example", "mqtt": {},
+                 "sms_orders": True},
     "enforcement": "observe",
 }
 
@@ -113,6 +114,18 @@ def parts(**plan):
 )
 def test_a_plan_needs_the_modules_of_its_parts(plan, without):
     assert parts(**plan) == without
+
+
+def test_ways_beside_coap_are_for_those_that_have_them():
+    upstream = {"host": "collector.example"}
+    unneeded = {*modules.unneeded(load(FULL | {"upstream": upstream}))}
+    for keys, gained in (
+        ({"mqtt": {}}, {"upstream.mqtt"}),
+        ({"sms_orders": True}, {"at.pdu", "modem.mailbox", "modem.messenger", "upstream.sms_orders"}),
+        ({"sms_number": "+8610"}, {"at.pdu", "modem.messenger", "upstream.sms"}),
+    ):
+        left = {*modules.unneeded(load(FULL | {"upstream": upstream | keys}))}
+        assert unneeded - left == {f"usageguard.{name}" for name in gained}, keys
 
 
 def test_ppp_is_for_those_whose_bearer_it_is():

@@ -51,6 +51,8 @@ interval_s = 86_400
 sms_number = "+8610649000001"
 max_sms_per_cycle = 0
 ntp_host = "ntp.example"
+sms_orders = true
+mqtt = { prefix = "fleet/north", user = "u+1", password = "p w+" }
 [[classes]]
 name = "all"
 rating_group = 0
@@ -101,6 +103,8 @@ def test_minimal():
         "sms_number": None,
         "max_sms_per_cycle": 10,
         "ntp_host": None,
+        "sms_orders": False,
+        "mqtt": None,
     }
 
 
@@ -132,6 +136,8 @@ def test_full_from_toml():
         "sms_number": "+8610649000001",
         "max_sms_per_cycle": 0,
         "ntp_host": "ntp.example",
+        "sms_orders": True,
+        "mqtt": ("fleet/north", "u+1", "p w+"),
     }
 
 
@@ -189,6 +195,9 @@ WRONG = [
     ("upstream.host", "http://x", "has a character that is not allowed; give 1 to 63"),
     ("upstream.interval_s", 59, "59 is out of range; give an integer from 60 to 432000"),
     ("upstream.sms_number", "86+1", "has a character that is not allowed; give"),
+    ("upstream.mqtt", True, "True is not a table; give names with values"),
+    ("upstream.mqtt", {"prefix": "fleet/#"}, "upstream.mqtt.prefix: has a character that is not allowed; give"),
+    ("upstream.mqtt", {"password": "x"}, "upstream.mqtt.password: is without a user; give the user as well"),
     ("enforcement", "off", "'off' is not known; give one of: enforce, observe"),
     ("speed", 1, "is unknown; known are device, plan, classes, modem, upstream, enforcement"),
     ("classes", [REPORT], "has 1 entries; give a list of 2 to 8"),
@@ -608,3 +617,13 @@ def test_defaults_are_not_shared():
     before = copy.deepcopy(CLASSES)
     load(MINIMAL)
     assert before == CLASSES
+
+
+def test_a_broker_has_its_own_port_and_a_report_costs_more():
+    upstream = {"host": "broker.example", "mqtt": {}}
+    config = load(MINIMAL | {"upstream": upstream})
+    assert (config.upstream.port, config.upstream.mqtt) == (1883, ("usageguard", "", ""))
+    small = MINIMAL | {"plan": {"allowance_octets": 1 << 20, "margin_octets": 0, "reserve_octets": 16384}}
+    load(small | {"upstream": {"host": "collector.example"}})
+    with pytest.raises(ConfigError, match="reports every 3600 s may use up all"):
+        load(small | {"upstream": upstream})

@@ -45,7 +45,7 @@ class Rig:
         )
         admission = SimpleNamespace(reserve=0, open=lambda *_: True, transfer=lambda *_: self.admits)
         self.admits = True
-        upstream = SimpleNamespace(host="collector", port=5683, sms_number=None)
+        upstream = SimpleNamespace(host="collector", port=5683, sms_number=None, sms_orders=False)
         self.path = ReportPath(self.modem, admission, SimpleNamespace(upstream=upstream))
 
     def renew_session(self):

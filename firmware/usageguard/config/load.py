@@ -7,7 +7,7 @@ it does not know, in one line that names the field, the problem and a remedy. CO
 import json
 
 from usageguard.config.plan import longest_period_s, read_plan
-from usageguard.config.table import DIGITS, HEX, HOST, NAME, PHONE, ConfigError, Table
+from usageguard.config.table import DIGITS, HEX, HOST, NAME, PHONE, TEXT, TOPIC, ConfigError, Table
 from usageguard.core.plan import SHED_STEP_PERMILLE, TrafficClass
 from usageguard.core.settings import Config, ModemSettings, UpstreamSettings
 
@@ -27,6 +27,9 @@ MAX_CLASSES = 8
 # One report with its acknowledgement over CoAP, IPv4 headers included: two packets. The most of a routine one; a full
 # one with all fields at their maximum takes 22 more.
 REPORT_OCTETS = 256
+# The same over MQTT, with a connection of its own, and the packets that this takes.
+MQTT_OCTETS = 1024
+MQTT_PACKETS = 16
 
 
 def load_file(path):
@@ -116,17 +119,40 @@ def _classes(tables):
     return tuple(classes)
 
 
+def report_octets(plan, upstream):
+    """Octets of one report with its acknowledgement, and with what the carrier adds for each packet."""
+    packet_octets = plan.rating.per_packet_octets
+    if upstream.mqtt:
+        return MQTT_OCTETS + MQTT_PACKETS * packet_octets
+    return REPORT_OCTETS + 2 * packet_octets
+
+
+def _mqtt(table):
+    mqtt = (
+        table.text("prefix", 1, 64, TOPIC, "usageguard"),
+        table.text("user", 1, 64, TEXT, ""),
+        table.text("password", 1, 64, TEXT, ""),
+    )
+    table.end()
+    if mqtt[2] and not mqtt[1]:
+        raise ConfigError(table.field("password"), "is without a user", "give the user as well")
+    return mqtt
+
+
 def _upstream(table, plan):
+    mqtt = _mqtt(table.table("mqtt")) if table.has("mqtt") else None
     upstream = UpstreamSettings(
         table.text("host", 1, 63, HOST, None),
-        table.integer("port", 1, 65535, 5683),  # CoAP's, RFC 7252 section 12.6
+        table.integer("port", 1, 65535, 1883 if mqtt else 5683),  # MQTT's; CoAP's, RFC 7252 section 12.6
         table.integer("interval_s", 60, 432000, 3600),  # 5 days: below the horizon of ticks, 6.2 days
         table.text("sms_number", 3, 20, PHONE, None),
         table.integer("max_sms_per_cycle", 0, 255, 10),
         table.text("ntp_host", 1, 63, HOST, None),
+        table.boolean("sms_orders", False),
+        mqtt,
     )
     table.end()
-    cost = REPORT_OCTETS + 2 * plan.rating.per_packet_octets
+    cost = report_octets(plan, upstream)
     period_s = longest_period_s(plan.cycle)
     if upstream.host and cost * (period_s // upstream.interval_s) >= plan.local_limit:
         raise ConfigError(

@@ -8,6 +8,8 @@ DIGITS = ("0123456789", "digits")
 HEX = ("0123456789abcdefABCDEF", "hex digits")
 HOST = (ALNUM + ".-", "letters, digits, '.' or '-'")
 NAME = (ALNUM + "._-", "letters, digits, '.', '_' or '-'")
+TOPIC = (ALNUM + "._-/", "letters, digits, '.', '_', '-' or '/'")
+TEXT = (ALNUM + " !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", "ASCII characters")
 PHONE = ("+0123456789", "digits after an optional '+'")
 
 _REQUIRED = object()
@@ -82,7 +84,7 @@ class Table:
         if not shortest <= len(value) <= longest:
             raise ConfigError(self.field(name), "has %d characters" % len(value), hint)
         for i, character in enumerate(value):
-            if character not in characters or (character == "+" and i):
+            if character not in characters or (character == "+" and i and alphabet is PHONE):
                 raise ConfigError(self.field(name), "has a character that is not allowed", hint)
         return value
 

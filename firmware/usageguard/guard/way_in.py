@@ -20,12 +20,13 @@ _NEVER_MS = const(268_435_456)
 class WayIn:
     """`obey` carries out the policy's actions. Read only: `tries`."""
 
-    def __init__(self, hal, policy, admission, outbox, obey, now):
+    def __init__(self, hal, policy, admission, outbox, obey, now, tcp=False):
         self._hal = hal
         self._policy = policy
         self._admission = admission
         self._outbox = outbox
         self._obey = obey
+        self._octets = OCTETS << tcp  # a connection has twice the packets
         self._acked = 0  # reports, when the exchange was let through
         self._left = Countdown()
         self.tries = Probe(_FIRST_MS, _LONGEST_MS, _PER_DAY)
@@ -51,6 +52,6 @@ class WayIn:
         self._hal.event("way-in")
         meter = self._admission.meter
         meter.begin_session()  # the exchange needs another one, which is perhaps rounded up
-        self._obey(policy.allow_exchange(self._admission.used, meter.due(OCTETS)))
+        self._obey(policy.allow_exchange(self._admission.used, meter.due(self._octets)))
         outbox.hurry(now)
         return _OPEN_MS

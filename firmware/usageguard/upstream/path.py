@@ -17,6 +17,9 @@ class ReportPath:
     It is the modem's first connection, which no application gets: reports do not depend on the sockets it keeps open.
     """
 
+    TCP = False
+    HEADERS = 28  # octets of IP and UDP
+
     def __init__(self, modem, admission, config):
         self._modem = modem
         self._admission = admission
@@ -25,7 +28,11 @@ class ReportPath:
         self.connection = modem.connections[0]
         self.buffer = bytearray(_DATAGRAM)
         self.sms = None
-        if config.upstream.sms_number is not None:
+        if config.upstream.sms_orders:
+            from usageguard.modem.mailbox import Mailbox
+
+            self.sms = Mailbox(modem)
+        elif config.upstream.sms_number is not None:
             from usageguard.modem.messenger import Messenger
 
             self.sms = Messenger(modem)
@@ -100,20 +107,20 @@ class ReportPath:
             if not self._retry.due(self._modem.now):
                 return
             self._retry.clear()
-        if self._admission.open(self._class, False, self._modem.name_octets(upstream.host)):
+        if self._admission.open(self._class, self.TCP, self._modem.name_octets(upstream.host)):
             self.connection.traffic_class = self._class
             self._opening = True
-            self.connection.open(False, upstream.host, upstream.port)
+            self.connection.open(self.TCP, upstream.host, upstream.port)
 
     def send(self, buf, n):
         """Sends the datagram buf[0:n]; False when it was not taken (no session, no quota)."""
-        if not self.ready() or not self._admission.transfer(self._class, False, n):
+        if not self.ready() or not self._admission.transfer(self._class, self.TCP, n):
             return False
         connection = self.connection
         connection.tx.write(buf, 0, n)
         connection.flush(n)
         self._sent = True
-        self.octets += n + 28
+        self.octets += n + self.HEADERS
         return True
 
     def arrived(self):
@@ -125,5 +132,5 @@ class ReportPath:
         if not self.arrived():
             return 0
         n = self.connection.rx.readinto(self.buffer, _DATAGRAM)
-        self.octets += n + 28
+        self.octets += n + self.HEADERS
         return n
