@@ -26,7 +26,9 @@ class Wish:
     before: dict[str, str]
     at: datetime
 
-    def give(self, store: Store, *, by: str, why: str, until: datetime | None = None, first: bool = False) -> dict[str, int]:
+    def give(
+        self, store: Store, *, by: str, why: str, until: datetime | None = None, first: bool = False
+    ) -> dict[str, int]:
         """Queues all of it or nothing; the orders' ids by device. `first`: see OrderBook.give. StoreError: nothing was
         queued."""
         said = {"by": by, "what": self.what, "why": why}

@@ -94,7 +94,10 @@ async def _send(outgoing: Outgoing, messages: Mapping[str, tuple[str, bytes]]) -
         for device, (number, octets) in messages.items():
             body = outgoing.fields | {outgoing.number: number, outgoing.message: outgoing.coded(octets)}
             try:
-                sent = session.post(outgoing.url, **{"json" if outgoing.body == "json" else "data": body})
+                if outgoing.body == "json":
+                    sent = session.post(outgoing.url, json=body)
+                else:
+                    sent = session.post(outgoing.url, data=body)
                 async with sent as answer:
                     if answer.status >= 300:
                         wrong[device] = f"HTTP status {answer.status}"

@@ -71,8 +71,8 @@ class Sync:
         done.problems |= {self._devices[sim]: problem.message for sim, problem in usage.problems.items()}
 
     async def _states(self, now: datetime, done: Synced) -> None:
-        """Asks for SIMs that the platform lists as changed, that were never asked for, or too long ago, for all where it
-        has no such list; and for those whose devices are refused: used-up data, of a pool too, changes no SIM's state."""
+        """Asks for SIMs that the platform lists as changed, that were never asked for, or too long ago; for all where
+        it has no such list. And for those whose devices are refused: used-up data changes no SIM's state."""
         last = self.ledger.last_sync(self._name) or now - _FIRST_EVENTS
         changed = set(self._devices)
         if self._platform.capabilities.can.events:
