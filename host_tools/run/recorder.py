@@ -84,6 +84,8 @@ class Recorder:
             figures = self._closed.get(cycle_id(carrier["cycle"]), {})
         else:  # the present cycle: the carrier's figures as of the device's last status
             carrier, figures = self._carrier_then, last
+        # A real board's figures are those of a moment in the traffic: what was under way then it knew to be possible.
+        unseen = last.get("unseen_octets", 0) if figures is last and world.scenario.real_time else 0
         received = world.store.reports_received(world.device_id)
         simulated = world.board.simulated
         sent = max(sum(self._sent.values()), received)  # the last status may be older than the last report
@@ -102,6 +104,7 @@ class Recorder:
                 "carried_octets": figures.get("carried_octets"),
                 "rated_octets": figures.get("rated_octets"),
                 "error_bound_octets": figures.get("error_bound_octets"),
+                "unseen_octets": unseen,
                 "verdict": last.get("verdict"),
                 "verdicts_seen": list(dict.fromkeys(verdict for _, verdict in self._verdicts)),
                 "reasons": last.get("reasons"),

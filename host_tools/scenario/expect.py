@@ -77,7 +77,7 @@ class Expect(Table, frozen=True, kw_only=True):
             found.append("the device reported no figures for the carrier's last complete cycle")
         if told and self.carried_over_permille is not None:
             over = device["carried_octets"] - carrier["ip_octets"]
-            if over < 0:
+            if over < -device.get("unseen_octets", 0):
                 found.append(f"the device counted {-over:,} octets fewer than the carrier carried")
             elif over * 1000 > carrier["ip_octets"] * self.carried_over_permille:
                 found.append(

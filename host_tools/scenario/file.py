@@ -239,6 +239,7 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
     counter: bool = True  # false: the device reads no counter of the modem's, as with one that has none
     any_sim: bool = False  # the device's modem.any_sim
     bearer: Literal["at", "ppp"] = "at"  # the device's modem.bearer
+    only_bearer: Literal["at", "ppp"] | None = None  # with which its expectations hold
     baud: Annotated[int, msgspec.Meta(ge=1_200, le=3_000_000)] = 115_200
     flow_control: bool = False  # RTS and CTS are wired
     device: dict[str, Any] = {}
@@ -476,6 +477,9 @@ def _check(where: str, scenario: Scenario) -> None:
         raise wrong("duration", "is long for real time", f"give {REAL_TIME_S} s or less, or leave real_time out")
     if scenario.real_time and scenario.deploys:
         raise wrong("deploy", "is not possible on a real board", "leave it or real_time out")
+    if scenario.only_bearer not in (None, scenario.bearer):
+        problem = f"{quote(scenario.bearer)} is not what its expectations are for"
+        raise wrong("bearer", problem, f"give {quote(scenario.only_bearer)}")
     if scenario.modem not in models.names() and not scenario.modem.endswith(".toml"):
         hint = f"there are {', '.join(models.names())}; or give a profile's .toml file"
         raise wrong("modem", f"{quote(scenario.modem)} is unknown", hint)

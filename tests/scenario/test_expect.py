@@ -65,6 +65,13 @@ def test_what_holds_says_nothing():
     assert Expect().failures(RESULT) == []
 
 
+@pytest.mark.parametrize(("carried", "enough"), [(99_400, True), (99_399, False)])
+def test_what_was_under_way_at_a_real_boards_last_status_may_be_missing(carried, enough):
+    result = changed("device.carried_octets", carried)
+    result["device"]["unseen_octets"] = 600
+    assert (Expect(carried_over_permille=5).failures(result) == []) is enough
+
+
 @pytest.mark.parametrize(
     ("expect", "result", "failure"),
     [

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from usageguard.core import policy as rules
 
+from host_tools.base.errors import UsageError
 from host_tools.run.run import run_scenario
 from host_tools.run.targets.direct import DirectTarget, sockets
 from host_tools.run.targets.names import SIMULATED
@@ -112,6 +113,17 @@ def test_a_scenario_holds_alike_on_both_targets():
     cpython, micropython = (runs[target]["events"] for target in SIMULATED)
     assert cpython == micropython
     assert any(event["what"] == "call" for event in cpython)
+
+
+@pytest.mark.parametrize("name", ["rt-ppp", "rt-month", "rt-resets", "rt-sms"])
+def test_a_scenario_for_the_bench_holds_over_ppp(name):
+    assert run_scenario(scenario.load(name, bearer="ppp"), "cpython").summary["failures"] == []
+
+
+@pytest.mark.parametrize("name", ["rt-bring-up", "rt-stop", "rt-power-cut", "rt-modem-reboot"])
+def test_one_that_wants_more_than_ppp_does_in_the_time_is_refused(name):
+    with pytest.raises(UsageError, match=r'^rt-[a-z-]+.toml: bearer: "ppp" is not what its expectations are for'):
+        scenario.load(name, bearer="ppp")
 
 
 @pytest.mark.proof
