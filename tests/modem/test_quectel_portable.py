@@ -96,6 +96,19 @@ def test_no_counter_wanted():
     assert listener.calls == [("served",)]
 
 
+def test_the_counter_is_read_every_quarter_of_an_hour_unless_traffic_has_had_it_read():
+    for asked, most in ((False, 4), (True, 6)):
+        modem, port, _ = online()
+        for _ in range(6):
+            if asked:
+                modem.read_counter()
+            for _minute in range(10):
+                port.sent()
+                run(modem, port, 60_000)
+                most -= port.sent().count(b"AT+QGDCNT?")
+        assert most == 0, asked
+
+
 def test_open():
     modem, port, listener = online()
     connection, other = modem.connections[0], modem.connections[1]

@@ -42,7 +42,7 @@ class Enforcement:
         self.work = self._changed = True
         self._urgent = False
         self._refusals = 0  # in a row
-        self._reading = False  # one was asked for; the driver also takes one every 15 minutes
+        self._reading = False  # one was asked for; the driver also takes one by itself
         self._abandoned = None  # the connection that was last
 
     def _restore(self):

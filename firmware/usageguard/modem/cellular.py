@@ -101,6 +101,7 @@ class Cellular(Modem):
         self._stuck_ms = _STUCK_MS
         self._boot_retry_ms = _BOOT_RETRY_MS
         self._pin_tried = False
+        self._readings = 0  # of the counter, since the evidence was gathered; -1: that has asked for one
         super().__init__(hal, channel, config, listener)
 
     def _run(self):
@@ -227,6 +228,8 @@ class Cellular(Modem):
                     yield True
                     self._answered()
                     self._counter_read()
+                    if self.channel.result == OK:
+                        self._readings += 1
             elif self.data_wanted and not self.online and self.registered and not self.retry_due.armed:
                 yield from self._go_online()
             elif self.messenger and self.messenger.waiting and self.registered:
@@ -354,7 +357,10 @@ class Cellular(Modem):
         yield False
         yield from self._read_time()
         yield False
-        self.counter_wanted = True
+        # Where traffic has had the counter read since the last time, it would show only what has come unasked.
+        if self._readings <= 0:
+            self.counter_wanted = True
+        self._readings = -1 if self.counter_wanted else 0
         self._context_doubted = True
         if not self.time_reading:
             self._evidence_due.set(self.now, _FIRST_TIME_MS)
