@@ -13,12 +13,12 @@ from the local day on which the history begins.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from host_tools.base.days import DAY_S
 from host_tools.base.errors import UsageError
-from host_tools.planning.explain import day_text
+from host_tools.planning.explain import day_text, report_octets
 from host_tools.planning.replay import Outcome, Period, periods, replay
 from host_tools.planning.source import Source
 from host_tools.planning.usage import History
@@ -41,9 +41,22 @@ class Option:
         return f"{self.source.title}: {self.behaviour}{', guarded' if self.guarded else ''}"
 
 
+@dataclass(frozen=True)
+class Saved:
+    """What a guarded option saves beside the same behaviour without the guard.
+
+    `dark_s`: time in which the carrier would have stopped the SIM, reports included; `overage_fen`: cost beyond the
+    plan; `reports`: those that still go out while the device holds other data back, from the plan's reserve.
+    """
+
+    dark_s: int
+    overage_fen: int
+    reports: int
+
+
 @dataclass
 class Total:
-    """The outcomes of an option, added up over all devices and periods."""
+    """The outcomes of an option, added up over all devices and periods. `saved` is None for one without the guard."""
 
     option: Option
     seconds: int = 0
@@ -59,10 +72,16 @@ class Total:
     devices_stopped: int = 0
     by_period: dict[str, list[int]] = field(default_factory=dict)
     """Demand of each device by the first day of its period."""
+    reports: int = 0  # that the reserve carries while other data is held back
+    saved: Saved | None = None
 
     def add(self, seconds: int, parts: list[Period], outcomes: list[Outcome]) -> None:
         """Adds the outcomes of one device."""
         cycle = self.option.plan.cycle
+        reserve, upstream = self.option.plan.reserve_octets, self.option.source.config.upstream
+        if upstream.host is not None:
+            most = reserve // report_octets(self.option.plan, upstream)
+            self.reports += sum(min(most, each.stopped_s // upstream.interval_s) for each in outcomes)
         self.seconds += seconds
         self.devices += 1
         self.devices_stopped += any(each.stopped_s for each in outcomes)
@@ -115,6 +134,7 @@ class Total:
             "cost_per_device_month_fen": round(self.cost_per_month_fen, 2),
             "stopped_share": self.stopped_s / self.seconds,
             "devices_stopped": self.devices_stopped,
+            "saved": self.saved and asdict(self.saved),
             "allowance_octets": option.plan.allowance,
             "periods": {
                 day: {"devices": len(each), "octets": sum(each), "most_octets": max(each)}
@@ -134,6 +154,12 @@ class Fit:
     trade_off: Total
     notes: list[str]
 
+    @property
+    def unpriced(self) -> list[str]:
+        """The titles of plans without a price: their options look cheaper than they are."""
+        titles = {total.option.source.title: total.option.source.plan.fee_fen for total in self.totals}
+        return [title for title, fee_fen in titles.items() if not fee_fen]
+
     def to_json(self) -> dict[str, Any]:
         return {
             "usage": self.history.where,
@@ -144,6 +170,7 @@ class Fit:
             "cheapest": self.cheapest.option.name,
             "least_stopped": self.least_stopped.option.name,
             "trade_off": self.trade_off.option.name,
+            "unpriced": self.unpriced,
             "notes": self.notes,
         }
 
@@ -208,6 +235,7 @@ def fit(
             raise UsageError(source.where, "title", problem, "give each plan its own")
         titles[source.title] = source.where
     totals = [total for source in each(sources) for total in _totals(history, source)]
+    _find_savings(totals)
     totals.sort(key=lambda total: (total.cost_fen, total.stopped_s, total.lost_octets))
     return Fit(
         history,
@@ -217,6 +245,19 @@ def fit(
         trade_off(totals, stopped_day_fen),
         [*history.notes, *(note for source in sources for note in notes(history, source))],
     )
+
+
+def _find_savings(totals: list[Total]) -> None:
+    """Compares each guarded option with what the carrier alone would do."""
+    alone = {
+        (total.option.source.where, total.option.behaviour): total for total in totals if not total.option.guarded
+    }
+    for total in totals:
+        option = total.option
+        other = alone.get((option.source.where, option.behaviour.partition(",")[0]))
+        if option.guarded and other:
+            avoided = max(0, other.overage_fen - total.overage_fen)
+            total.saved = Saved(other.stopped_s, avoided, total.reports)
 
 
 def _totals(history: History, source: Source) -> Iterator[Total]:
@@ -272,8 +313,6 @@ def notes(history: History, source: Source) -> Iterator[str]:
         yield f"{title}: sessions are not rounded up, as the history has none"
     if plan.pool:
         yield f"{title}: its pool is left out, each device has the allowance for itself"
-    if not plan.fee_fen:
-        yield f"{title}: has no plan.account.fee_fen, so only what is beyond the plan costs"
     cycle = getattr(plan.cycle, "cycle", plan.cycle)
     if not hasattr(cycle, "start_day"):
         yield f"{title}: its periods are counted from the history's first day"

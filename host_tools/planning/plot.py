@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import io
+import re
+import warnings
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,12 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findSystemFonts, fontManager
 from matplotlib.ticker import MaxNLocator
 
 from host_tools.base.units import SIZE_UNITS
 from host_tools.planning.explain import yuan
 from host_tools.planning.fit import Fit, Total
-from host_tools.planning.table import share, stops
+from host_tools.planning.table import price_warning, saved, share, stops
 
 MOST_PLANS = 12
 """The most plans that get axes of their own; the ranking has all."""
@@ -24,22 +27,45 @@ _MARKERS = {"cutoff": "o", "overage": "s", "overage, capped": "D", "throttle": "
 _MB = SIZE_UNITS["MB"]
 
 
-def draw(found: Fit) -> Figure:
-    """The figure: a colour for each plan, a marker for each behaviour, filled if guarded."""
+_CJK = ("NotoSansCJK-Regular", "NotoSansSC", "NotoSerifCJK-Regular", "SourceHanSans", "wqy-zenhei", "PingFang",
+        "Hiragino Sans GB", "msyh", "simhei")  # fmt: skip
+"""How the files of fonts with Chinese glyphs are named, from the best on."""
+_FIRST_CJK = "\u2e80"
+
+
+def fonts(text: str) -> list[str]:
+    """The families for a picture with this text: matplotlib's own, and for Chinese one that is installed.
+
+    The files are looked for, as matplotlib's own list is as old as its cache.
+    """
+    families = ["DejaVu Sans"]
+    if any(char >= _FIRST_CJK for char in text):
+        files = findSystemFonts()
+        for name in _CJK:
+            for file in files:
+                if Path(file).name.startswith(name):
+                    fontManager.addfont(file)
+                    return [*families, fontManager.ttflist[-1].name]
+    return families
+
+
+def draw(found: Fit, narrow: bool = False) -> Figure:
+    """The figure: a colour for each plan, a marker for each behaviour, filled if guarded; `narrow` for a phone."""
     titles = list(dict.fromkeys(total.option.source.title for total in found.totals))
     shown = titles[:MOST_PLANS]
-    rows = 2 + -(-len(shown) // 2)
-    figure = Figure(figsize=(10.5, 2.4 * rows), layout="constrained", facecolor="white")
-    grid = figure.add_gridspec(rows, 2)
+    columns = 1 if narrow else 2
+    rows = 2 + -(-len(shown) // columns)
+    figure = Figure(figsize=(4.6 if narrow else 10.5, 2.4 * rows), layout="constrained", facecolor="white")
+    grid = figure.add_gridspec(rows, columns)
     colours = {title: f"C{index % 10}" for index, title in enumerate(titles)}
-    _scatter(figure.add_subplot(grid[:2, :]), found, colours)
+    _scatter(figure.add_subplot(grid[:2, :]), found, colours, columns)
     for index, title in enumerate(shown):
         total = next(each for each in found.totals if each.option.source.title == title)
-        _usage(figure.add_subplot(grid[2 + index // 2, index % 2]), total, colours[title])
+        _usage(figure.add_subplot(grid[2 + index // columns, index % columns]), total, colours[title])
     return figure
 
 
-def _scatter(axes: Axes, found: Fit, colours: dict[str, str]) -> None:
+def _scatter(axes: Axes, found: Fit, colours: dict[str, str], columns: int) -> None:
     for total in found.totals:
         option = total.option
         axes.plot(
@@ -64,7 +90,7 @@ def _scatter(axes: Axes, found: Fit, colours: dict[str, str]) -> None:
         arrowprops={"arrowstyle": "-", "lw": 0.7},
         fontsize=9,
     )
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3, frameon=False, fontsize=8)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2 * columns - 1, frameon=False, fontsize=8)
 
 
 def _usage(axes: Axes, total: Total, colour: str) -> None:
@@ -86,21 +112,24 @@ def _usage(axes: Axes, total: Total, colour: str) -> None:
 
 def write(path: Path, found: Fit) -> None:
     """Writes a .png, .svg or .html file, by its suffix. Raises OSError."""
-    figure = draw(found)
-    suffix = path.suffix.lower()
-    if suffix == ".png":
-        picture = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(picture)
-        path.write_bytes(picture.getvalue())
-        return
-    svg = _svg(figure)
-    path.write_text(svg if suffix == ".svg" else _page(found, svg[svg.index("<svg") :]), encoding="utf-8")
+    titles = "".join(total.option.source.title for total in found.totals)
+    with mpl.rc_context({"font.family": fonts(titles)}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # where no font has it, a box stands for it
+        suffix = path.suffix.lower()
+        if suffix == ".png":
+            picture = io.BytesIO()
+            FigureCanvasAgg(draw(found)).print_png(picture)
+            path.write_bytes(picture.getvalue())
+        elif suffix == ".svg":
+            path.write_text(_svg(draw(found)), encoding="utf-8")
+        else:
+            path.write_text(_page(found), encoding="utf-8")
 
 
 def _svg(figure: Figure) -> str:
     out = io.StringIO()
     # Equal input gives equal output.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "usage-guard"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"usage-guard {figure.get_figwidth()}"}):
         FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
     return out.getvalue()
 
@@ -117,29 +146,42 @@ table {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
 th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #dde2de; }}
 td.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
 svg {{ width: 100%; height: auto; }}
+.scroll {{ overflow-x: auto; }}
+.price {{ background: #fdf0d5; padding: .5rem .8rem; border-radius: .4rem; }}
+.narrow {{ display: none; }}
+@media (max-width: 44rem) {{ .wide {{ display: none; }} .narrow {{ display: block; }} }}
 </style>
 </head>
 <body>
 <h1>{title}</h1>
-<p>{best}</p>
-{svg}
+{price}<p>{best}</p>
+<div class="wide">{wide}</div>
+<div class="narrow">{narrow}</div>
+<div class="scroll">
 <table>
-<thead><tr><th>Plan</th><th>Cost</th><th>A month, per device</th><th>Without data</th><th>Lost</th><th>Unused</th></tr>
+<thead><tr><th>Plan</th><th>Cost</th><th>A month, per device</th><th>Without data</th><th>Lost</th><th>Unused</th>
+<th>Dark avoided</th><th>Overage avoided, yuan</th><th>Reports kept</th></tr>
 </thead>
 <tbody>
 {rows}
 </tbody>
 </table>
+</div>
 <ul>{notes}</ul>
 </body>
 </html>
 """
 
 
-def _page(found: Fit, svg: str) -> str:
+def _page(found: Fit) -> str:
+    def element(narrow: bool) -> str:
+        svg = _svg(draw(found, narrow))
+        prefix = "phone" if narrow else "desk"  # ids are unique in a page
+        return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{prefix}-", svg[svg.index("<svg") :])
+
     def row(total: Total) -> str:
         cells = (yuan(total.cost_fen), f"{total.cost_per_month_fen / 100:.2f} yuan", stops(total))
-        cells = (*cells, share(total.lost_share), share(total.unused_share))
+        cells = (*cells, share(total.lost_share), share(total.unused_share), *saved(total))
         rest = "".join(f'<td class="n">{html.escape(cell)}</td>' for cell in cells)
         return f"<tr><td>{html.escape(total.option.name)}</td>{rest}</tr>"
 
@@ -147,7 +189,9 @@ def _page(found: Fit, svg: str) -> str:
     return _PAGE.format(
         title=html.escape(f"Plans for {found.history.where}"),
         best=html.escape(f"Best trade-off: {best.option.name}, {yuan(best.cost_fen)}, {stops(best)}."),
-        svg=svg,
+        price="".join(f'<p class="price">{html.escape(words)}</p>' for words in (price_warning(found),) if words),
+        wide=element(False),
+        narrow=element(True),
         rows="\n".join(row(total) for total in found.totals),
         notes="".join(f"<li>{html.escape(note)}</li>" for note in found.notes),
     )

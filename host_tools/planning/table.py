@@ -19,7 +19,10 @@ def show_fit(found: Fit, console: Console) -> None:
     days = history.seconds / 86_400
     passed = f"{days:,.0f} device day{'' if round(days) == 1 else 's'}"
     console.print(f"{escape(history.where)}: {many}, {passed}, {size(history.total)}")
+    if words := price_warning(found):
+        console.print(f"[yellow]![/] {escape(words)}")
     figures = ("Yuan", "a month", "Stopped", "Slowed", "Lost", "Unused")
+    figures += ("Dark avoided", "Overage avoided", "Reports kept")
     table = Listing([Column("Plan", least=24), *(Column(name, right=True) for name in figures)])
     for total in found.totals:
         table.add(
@@ -30,10 +33,13 @@ def show_fit(found: Fit, console: Console) -> None:
             _brief(total.slowed_s),
             share(total.lost_share),
             share(total.unused_share),
+            *saved(total),
         )
     console.print(table)
     console.print(
-        "Cost and times are of all devices, a month is of one device. Lost: octets that would have been held back."
+        "Cost and times are of all devices, a month is of one device. Lost: octets that would have been held back. "
+        "What a guard avoids: time in which the carrier would have stopped the SIM, and cost beyond the plan; reports "
+        "still go out of its reserve."
     )
     for words, total in (
         ("Least cost", found.cheapest),
@@ -43,6 +49,21 @@ def show_fit(found: Fit, console: Console) -> None:
         console.print(f"[bold]{words}[/]: {escape(total.option.name)}, {yuan(total.cost_fen)}, {stops(total)}")
     for note in found.notes:
         console.print(f"[cyan]i[/] {escape(note)}")
+
+
+def price_warning(found: Fit) -> str:
+    """What is to be said first: which plans have no price; "" if each has one."""
+    if not found.unpriced:
+        return ""
+    return f"no price: {', '.join(found.unpriced)}; give plan.account.fee_fen, or their ranking by cost means nothing"
+
+
+def saved(total: Total) -> tuple[str, str, str]:
+    """What the guard saves: time without data, cost, reports; blank for an option without it."""
+    if total.saved is None:
+        return "", "", ""
+    overage = f"{total.saved.overage_fen / 100:.2f}" if total.saved.overage_fen else "-"
+    return _brief(total.saved.dark_s), overage, f"{total.saved.reports:,}" if total.saved.reports else "-"
 
 
 def stops(total: Total) -> str:
