@@ -24,9 +24,9 @@ _FREE_MS = const(8_000)  # the end of one without an answer: two requests, 3 s a
 _QUIET_MS = const(700)  # a delayed acknowledgement, and what it has the peer send
 _LOUD_MS = const(5_000)
 _GUARD_MS = const(1_050)  # V.250's de facto guard time of 1 s, and what may still be in the UART
-_HUNG_UP_MS = const(300)
 _TRIES = const(2)
 _ESCAPED = (b"", 2_500, None, 0)  # nothing is sent: +++ has no end of line, and DTR is a wire
+_HUNG_UP = (b"", 1_500, None, 0)  # it says NO CARRIER by itself, and until then takes a command for a frame
 _DTR_ESCAPES = (b"AT&D1\r", 1_000, None, 0)  # V.250 6.2.9
 _PROBE = (b"AT\r", 1_000, None, 0)
 # The context's own number: with another some modems open a second one, which is billed apart.
@@ -250,7 +250,8 @@ def over(driver):
                 self.line = _COMMANDS
                 self.channel.digest.resync()
                 if ended:
-                    yield from self._sleep(_HUNG_UP_MS)
+                    yield from self._sleep(1)  # as in `_leave`
+                    yield from super().ask(_HUNG_UP)
                 else:
                     yield from self._leave()
             yield from super().ask(_HANG_UP)

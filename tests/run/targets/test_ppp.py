@@ -15,6 +15,7 @@ from host_tools.run.targets.names import SIMULATED
 from host_tools.run.world import IMSI, World
 from host_tools.scenario import file as scenario
 from host_tools.sim.clock import S
+from host_tools.sim.modem import call
 from host_tools.sim.modem.data import UP
 
 HOURS = """
@@ -133,6 +134,25 @@ def test_the_short_month_with_a_cutoff_is_counted_and_stopped():
     assert result["failures"] == []
     assert carrier["ip_octets"] <= device["carried_octets"] <= carrier["ip_octets"] * 1.01
     assert device["stopped_at"]
+
+
+@pytest.mark.parametrize("takes_ms", [1, 100, 1_000])
+def test_a_modem_that_takes_its_time_to_hang_up_gets_no_command_meanwhile(monkeypatch, takes_ms):
+    monkeypatch.setattr(call, "_TEAR_DOWN_MS", takes_ms)
+    said = []
+
+    def app(guard):
+        while not guard.modem.flowing:
+            guard.sleep(10)
+        for way in (device.world.board.line.to_host, device.world.board.line.to_modem):
+            way.deliver = lambda data, deliver=way.deliver: (said.append(bytes(data)), deliver(data))
+        device.world.carrier.stop(IMSI)
+        while not guard.modem.cme:
+            guard.sleep(10)
+
+    device = Device(app, duration="2m")
+    device.run()
+    assert said.index(b"\r\nNO CARRIER\r\n") < said.index(b"ATH\r")
 
 
 @pytest.mark.parametrize(
