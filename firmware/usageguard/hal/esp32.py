@@ -33,6 +33,7 @@ class Hal:
     """See `usageguard.hal` for the interface. `flash` is the partition named "ledger", which a stock image lacks."""
 
     files = True  # littlefs
+    flow_control = deaf = False
     SLICE_MS = 20  # asyncio's own poll does not pump the guard: the longest that input may lie in the UART's buffer
 
     def __init__(self, board):
@@ -48,9 +49,8 @@ class Hal:
             timeout=0,
             timeout_char=0,
         )
-        self.deaf = False
-        self.flow_control = board.get("rts") is not None and board.get("cts") is not None
-        if self.flow_control:
+        if board.get("rts") is not None and board.get("cts") is not None:
+            self.flow_control = True
             uart.init(rts=board["rts"], cts=board["cts"], flow=machine.UART.RTS | machine.UART.CTS)
         # A poll idles by FreeRTOS ticks, 10 ms in a stock image; time.sleep_ms(1) would burn them.
         self._poll = select.poll()

@@ -39,6 +39,7 @@ class Gate:
 
     def __init__(self, hal):
         self._hal = hal
+        hal.deaf = False  # so that setting it allocates nothing
         self.pushed = None  # the connection whose payload is pushed
         self.held = False
 
