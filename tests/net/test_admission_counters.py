@@ -3,6 +3,8 @@
 The real Admission, Meter, Policy and Ledger; the modem and the line are the test's, octet by octet.
 """
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -377,3 +379,66 @@ def test_what_was_paid_when_the_modem_lost_it_is_not_leased_any_more():
     device.admission.hold(True, -1, True)
     assert device.admission.headroom == 0
     assert device.admission.reading_ms(device.board.ticks_ms(), True) == FOREVER_MS
+
+
+def wake(device, lookups, reset_after=None):
+    """The modem was switched off after a reading that showed everything; its counter begins at zero, and may be reset
+    again, unnoticed, after so many `lookups`."""
+    device.reboot()
+    device.admission.settled = True
+    device.read()
+    for n in range(lookups):
+        if n == reset_after:
+            device.shown = [0, 0]
+        device.look_up(9, 0)
+    device.admission.reading_ms(device.board.ticks_ms(), True)
+    device.wait(25)
+    device.read()
+
+
+LOOKUP = 126
+SURPLUS = 28  # of a lookup: its answer might have begun with a CNAME
+
+
+@pytest.mark.parametrize("hidden", range(5))
+@pytest.mark.parametrize("seed", range(4))
+def test_a_counter_that_begins_at_zero_costs_a_few_surpluses_and_a_few_hidden_resets_hide_nothing(hidden, seed):
+    """Whenever those resets are, before what was paid for them in advance or after it."""
+    rng = random.Random(seed)
+    device = Device(per_packet=14)
+    wakes = [(rng.randrange(2, 7), 1) for _ in range(hidden)] + [(rng.randrange(1, 7), None) for _ in range(60)]
+    rng.shuffle(wakes)
+    for lookups, reset_after in wakes:
+        wake(device, lookups, reset_after)
+    over = device.carried - device.crossed
+    assert 0 <= over <= device.bound
+    assert over <= 6 * (6 * SURPLUS + LOOKUP)
+    assert device.admission.used.value() >= device.crossed + 14 * device.packets
+
+
+def test_a_counter_that_was_seen_to_be_reset_is_paid_for_anew():
+    device = Device()
+    for _ in range(20):
+        wake(device, 3)
+    over = device.carried - device.crossed
+    wake(device, 3)
+    assert device.carried - device.crossed == over, "all is paid for"
+    device.reset()
+    device._cross(0, 50)
+    device.read()
+    for _ in range(20):
+        wake(device, 3)
+    assert device.carried - device.crossed >= over + 4 * 3 * SURPLUS
+
+
+def test_each_period_pays_for_hidden_resets_anew():
+    device = Device()
+    for _ in range(10):
+        wake(device, 12)
+    device.ledger.within_cycle()
+    device.admission.begin_cycle(APRIL)
+    device.crossed = 0
+    wake(device, 12)
+    for _ in range(4):
+        wake(device, 2, reset_after=1)
+    assert device.carried >= device.crossed

@@ -29,6 +29,7 @@ _DNS_LEAST = const(52)  # of that, the payload of both without the CNAME
 _MSS_OPTIONS = const(8)  # of the SYN and the SYN-ACK: every SYN should have one (RFC 9293 3.7.1)
 COUNTER_SLACK = const(65_536)  # the modem's buffers, which a single reading may show at once
 MOST = const((1 << 29) - 1)  # the most that the ledger charges in one call
+_COVERED = const(4)  # unnoticed resets of the counter that are paid for in advance
 COUNTER_OCTETS_PER_S = const(1_250_000)  # 10 Mbit/s, LTE category 1 downlink (3GPP TS 36.306 table 4.1-1)
 
 
@@ -56,6 +57,7 @@ class Meter:
         self.slack = 0  # charged by the model alone and perhaps not carried, since the caller last set it to 0
         self.forfeited = 0  # pending at the last `forfeit`: charged again if it crosses later
         self._read_since = True  # `forfeit`
+        self.cover = self.cover_rated = 0  # what `trim` has not kept for suspected resets, since the caller set them to 0
         self._forget()
 
     def _forget(self):
@@ -196,9 +198,9 @@ class Meter:
         else:
             self._pending += self.carried
             self._pending_rated += self.rated
-            self._cover()
+            self._pay_short()
 
-    def _cover(self):
+    def _pay_short(self):
         short = self._pending - self.excess
         if short > 0:
             self.excess += short
@@ -284,15 +286,21 @@ class Meter:
             self._crossed_payload = self._waiting_payload
             self._waiting_payload = self._sent_payload
             self._sent = self._sent_rated = self._sent_payload = 0
-        self._cover()
+        self._pay_short()
         self.carried += late
         self.rated += late_rated
 
-    def trim(self):
-        """Keeps no surplus: what the last reading did not show may have crossed all the same."""
-        surplus = self.excess - self._pending
+    def trim(self, suspected=False):
+        """Keeps no surplus: what the last reading did not show may have crossed all the same. Where a reset of the
+        counter that hid it is only `suspected`, until what was not kept for that pays for several such."""
+        surplus, surplus_rated = self.excess - self._pending, self._excess_rated - self._pending_rated
+        if suspected:
+            if self.cover >= _COVERED * surplus and self.cover_rated >= _COVERED * surplus_rated:
+                return
+            self.cover += surplus
+            self.cover_rated += surplus_rated
         self.slack += surplus
-        self.excess -= surplus
+        self.excess = self._pending
         self._excess_rated = self._pending_rated
 
     def forfeit(self):
@@ -306,6 +314,7 @@ class Meter:
 
     def keep(self, carried, rated):
         """A period began, to which so much of the charges counts; `forfeit`s a larger surplus."""
+        self.cover = self.cover_rated = 0
         if self.excess > carried or self._excess_rated > rated:
             self.forfeit()
 

@@ -66,6 +66,7 @@ class Ca(Cellular):
                     break
                 self._up = -1
         if self._up == 1:
+            yield from self._read_now()  # it may have begun with the session: before the first octet
             return True
         yield from self._refused()
         yield from self._deactivate()
@@ -81,10 +82,7 @@ class Ca(Cellular):
     def _deactivate(self):
         for connection in self.connections:
             yield from connection.count_unread()
-        if self._start_counter():  # it may begin anew with the next session
-            yield True
-            self._answered()
-            self._counter_read()
+        yield from self._read_now()  # it may begin anew with the next session
         self._up = -1
         if (yield from self.ask(_DOWN)) == OK:
             yield from self._await(_DOWN_MS)

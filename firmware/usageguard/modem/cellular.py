@@ -92,6 +92,13 @@ class Cellular(Modem):
         """Takes its answer to listener.counter(). HOT."""
         raise NotImplementedError
 
+    def _read_now(self):
+        """Generator: a reading of the data counter, where there is one."""
+        if self._start_counter():
+            yield True
+            self._answered()
+            self._counter_read()
+
     def _read_time(self):
         """One call of _network_time(), if the network told the time. Here from a clock that shows the zone's time."""
         self._take_clock((yield from self._info(_CCLK)))
@@ -173,9 +180,9 @@ class Cellular(Modem):
             self.imei = yield from self._info(_CGSN)
             if self.found_on:
                 self.found_on = (yield from self._is_active()) and self.channel.result == OK
-            yield from self._go_offline(ENETDOWN)  # what an earlier life of ours left open
             if self.rested and not self.found_on:
                 self.counter_epoch += 1
+            yield from self._go_offline(ENETDOWN)  # what an earlier life of ours left open
         self.rested = False
         self.state = NO_SIM
         self._sim_due.set(self.now, 0)

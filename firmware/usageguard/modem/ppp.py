@@ -191,10 +191,8 @@ def over(driver):
             if self._evidence_due.due(self.now):
                 yield from self._gather()
                 self._context_doubted = False
-            if self.counter_wanted and self._start_counter():
-                yield True
-                self._answered()
-                self._counter_read()
+            if self.counter_wanted:
+                yield from self._read_now()
             self.counter_wanted = False
             if self.kept:  # and with it the call: LCP begins anew over it
                 self.kept = yield from self._dial(_RESUME)
@@ -203,8 +201,10 @@ def over(driver):
         def _activate(self):
             yield from super().ask((b'AT+CGDCONT=1,"IP","' + self.config.apn.encode() + b'"\r', 1_000, None, 0))
             # First the context alone: a call that is refused names no cause.
-            if (yield from super().ask(_ACTIVATE)) == OK and (yield from self._dial(_DIAL)):
-                return True
+            if (yield from super().ask(_ACTIVATE)) == OK:
+                yield from self._read_now()  # it may have begun with the context
+                if (yield from self._dial(_DIAL)):
+                    return True
             yield from self._refused()
             yield from super().ask(_DEACTIVATE)
             return False

@@ -67,6 +67,7 @@ class Usocr(Cellular):
                 yield from self._sleep(_POLL_MS)
                 self._awaited = False
             if self._up == 0 or (yield from self._is_active()):  # +UUPSDA may get lost
+                yield from self._read_now()  # it began with the session: before the first octet
                 return True
         yield from self._refused()
         yield from self._deactivate()
@@ -75,10 +76,7 @@ class Usocr(Cellular):
     def _deactivate(self):
         for connection in self.connections:
             yield from connection.count_unread()
-        if self._start_counter():  # it may begin anew with the next session
-            yield True
-            self._answered()
-            self._counter_read()
+        yield from self._read_now()  # it may begin anew with the next session
         yield from self.ask(_DOWN)
         yield from self.ask(_CONTEXT_DOWN)
 

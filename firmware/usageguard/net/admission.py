@@ -67,6 +67,7 @@ class Admission:
         self.settled = False
         self._fell = False  # the last reading was lower than the one before
         self._hidden = 0  # octets that may have crossed before a reset of the counter, and be charged later
+        self._suspected = False  # that reset is
         self.headroom = self._headroom_rated = 0
         self._closed = self._closed_rated = 0  # the part of it that goes with the next reading
         self._unseen_tcp = window
@@ -367,18 +368,21 @@ class Admission:
             self._anchor(total, found_on, credit, credit_rated)
         elif tx.less(before_tx) or rx.less(before_rx):  # reset: the reading is what has crossed since; or it is wrong
             meter.forfeit()  # it will not show what crossed before, so those charges must not offset other traffic
+            meter.cover = meter.cover_rated = 0  # if this one was seen, another may not have been
             self._hidden = self.headroom + 1
+            self._suspected = False
             self._spend_reading(total.diff(_ZERO), now, True)
             self._fell = True
         else:
             grown = tx.diff(before_tx) + rx.diff(before_rx)
             if before_tx.hi == before_rx.hi == 0 and before_tx.lo + before_rx.lo <= window:
                 # It may have been reset, and have counted more since than it stood at.
+                self._suspected = self._suspected or not self._hidden
                 self._hidden = self.headroom + window + 1
             self._spend_reading(grown, now, self._fell)
             self._fell = False  # a wrong reading would have been followed by a higher one
         if self._hidden:
-            meter.trim()
+            meter.trim(self._suspected)
             self._hidden = max(0, min(self._hidden, self.headroom + window + 1) - window)
         self._release()
         before_tx.set(tx)

@@ -1,9 +1,9 @@
 """A month of wakes every ten minutes, through random power cuts, with the modem on or off in the sleep.
 
-    python -m tests.run.targets.month_of_sleep [DAYS [SEED]]
+    python -m tests.run.targets.month_of_sleep [DAYS [SEED [MODEM [off]]]]
 
-Exit status 1: it was counted too low, or more than 2 % too high. 30 days, 4,320 wakes, take some minutes; 31 are the
-most, as what is compared is one period of the plan.
+`off`: always off. Exit status 1: it was counted too low, or more than 2 % too high. 30 days, 4,320 wakes, take some
+minutes; 31 are the most, as what is compared is one period of the plan.
 """
 
 import contextlib
@@ -17,21 +17,22 @@ from tests.run.targets.test_sleep import BASE, Sleeper, ask, nap
 
 DAY_S = 86_400
 OVER_PERMILLE = 20
-_CUTS_PERMILLE = 250  # of the days
+CUTS_PERMILLE = 250  # of the days
 
 
 class Month(Sleeper):
     """`under` are the octets by which a status was below what the carrier had counted, beyond what it says to have
     hidden; `cuts` the power cuts."""
 
-    def __init__(self, days, seed):
-        text = BASE.format(duration=f"{days}d", modem="quectel-ec200u").replace("2026-03-10", "2026-03-01")
+    def __init__(self, days, seed, modem="quectel-ec200u", always_off=False, cuts_permille=CUTS_PERMILLE):
+        text = BASE.format(duration=f"{days}d", modem=modem).replace("2026-03-10", "2026-03-01")
         super().__init__(World(scenario.loads(text, "month.toml"), seed, {}))  # all in one period of the plan
         self._rng = random.Random(seed)
+        self._always_off = always_off
         self.under = self.cuts = self.switched_off = 0
         self.world.board.on_status = self._check
         for day in range(days):
-            if self._rng.randrange(1000) < _CUTS_PERMILLE:
+            if self._rng.randrange(1000) < cuts_permille:
                 self.cuts += 1
                 at = day * DAY_S + self._rng.randrange(600, DAY_S)
                 self.world.clock.at(at * S, self.world.board.cut_power, self._rng.randrange(1, 600) * S)
@@ -39,7 +40,7 @@ class Month(Sleeper):
     def _live(self, guard):
         with contextlib.suppress(OSError):
             ask()
-        stays = self._rng.random() < 0.5
+        stays = not self._always_off and self._rng.random() < 0.5
         self.switched_off += not stays
         nap(self.world, guard, modem=stays)
 
@@ -56,7 +57,7 @@ class Month(Sleeper):
 def main(arguments):
     days = int(arguments[0]) if arguments else 30
     seed = int(arguments[1]) if len(arguments) > 1 else 1
-    month = Month(days, seed).run()
+    month = Month(days, seed, *arguments[2:3], always_off="off" in arguments[3:]).run()
     print(
         f"{month.world.board.boots:,} wakes, {month.cuts} power cuts, the modem off {month.switched_off:,} times: "
         f"{month.carried:,} octets for the carrier's {month.ip_octets:,}, {month.over_permille:+.1f} permille"
