@@ -16,6 +16,7 @@ from host_tools.collector.verify import BadMacError, MalformedError, Report
 from host_tools.scenario.carrier import schedule
 from host_tools.scenario.file import (
     CollectorClock,
+    CollectorKey,
     DeepSleep,
     Deploy,
     Fault,
@@ -83,8 +84,8 @@ class World:
         self.store = Store()
         self._collector_error = timedelta()
         self.ntp_servers: list[NtpServer] = []
-        keys = {self.device_id: bytes.fromhex(config["device"]["key"])}
-        self.collector = Collector(self.store, keys, self.collector_utc)
+        self._keys = {self.device_id: bytes.fromhex(config["device"]["key"])}
+        self.collector = Collector(self.store, self._keys, self.collector_utc)
         self.internet = Internet(
             self.clock, self._rng("network"), scenario.network.latency_ms, scenario.network.loss_permille
         )
@@ -194,6 +195,10 @@ class World:
             self.log.add("bench", "collector-clock", days=fault.days)
             self._collector_error = timedelta(days=fault.days)
             self.clock.after(int(fault.lasts) * S, self._correct_collector)
+        elif isinstance(fault, CollectorKey):
+            right = self._keys[self.device_id]
+            self._set_key(self._rng("another key").randbytes(len(right)))
+            self.clock.after(int(fault.lasts) * S, self._set_key, right)
         elif isinstance(fault, NtpClock | NtpRefusal):
             self.log.add("bench", "ntp", days=getattr(fault, "days", 0), refuses=isinstance(fault, NtpRefusal))
             for server in self.ntp_servers:
@@ -228,6 +233,10 @@ class World:
     def _correct_collector(self) -> None:
         self.log.add("bench", "collector-clock", days=0)
         self._collector_error = timedelta()
+
+    def _set_key(self, key: bytes) -> None:
+        self.log.add("bench", "collector-key")
+        self._keys[self.device_id] = key
 
     def _correct_ntp(self) -> None:
         self.log.add("bench", "ntp", days=0, refuses=False)

@@ -144,6 +144,13 @@ class CollectorClock(Table, frozen=True, tag_field="kind", tag="collector_clock"
     lasts: Seconds = Seconds(86_400)
 
 
+class CollectorKey(Table, frozen=True, tag_field="kind", tag="collector_key"):
+    """The collector has another key of the device, so that it refuses its reports, until `lasts` has passed."""
+
+    at: Seconds
+    lasts: Seconds = Seconds(86_400)
+
+
 class SimExchange(Table, frozen=True, tag_field="kind", tag="sim_exchange"):
     """The supply is cut, and returns after `off` with SIM number `sim` in the modem, which has the same plan; 1 is the
     first one."""
@@ -198,6 +205,7 @@ if TYPE_CHECKING:
         | Reset
         | DeepSleep
         | CollectorClock
+        | CollectorKey
         | SimExchange
         | NtpClock
         | NtpRefusal
@@ -213,8 +221,8 @@ else:
         return msgspec.defstruct(kind.__name__, [("at", Seconds)], bases=(kind,), frozen=True, kw_only=True,
                                  tag_field="kind", tag=kind.__struct_config__.tag)  # fmt: skip
 
-    _OWN = (PowerCut, Reset, DeepSleep, CollectorClock, SimExchange, NtpClock, NtpRefusal, LedgerLost, HostMoved,
-            HostGone)  # fmt: skip
+    _OWN = (PowerCut, Reset, DeepSleep, CollectorClock, CollectorKey, SimExchange, NtpClock, NtpRefusal, LedgerLost,
+            HostMoved, HostGone)  # fmt: skip
     Fault = Union[(*_OWN, *map(_timed, get_args(modem_faults.AnyFault)))]
 
 

@@ -119,6 +119,7 @@ CASES = {
     "a soft stop": ({"more": STOP, "carrier": "stop_cause = 0"}, [(c.SOFT_STOP, 0, ())]),
     "the collector's name": ({"more": fault("host_gone", name="collector")}, [(c.COLLECTOR_NAME, 0, ())]),
     "the collector's port": ({"collector": "sink"}, [(c.COLLECTOR_PORT, 0, ())]),
+    "the collector's key": ({"more": fault("collector_key"), "interval": "2m"}, [(c.COLLECTOR_REFUSES, 0x81, ())]),
     "the ledger is lost": ({"more": fault("ledger_lost")}, [(c.DEVICE_FAULT, c.LEDGER, ())]),
     "two: expired for us and for the carrier": (
         {"plan": EXPIRED, "start": "2026-03-09T23:57"},
