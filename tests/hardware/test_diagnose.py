@@ -1,0 +1,33 @@
+"""`usageguard diagnose --port` on a virtual board, whose UART has no modem."""
+
+import io
+import threading
+
+import pytest
+from rich.console import Console
+
+from host_tools.diagnosis import command
+
+pytestmark = pytest.mark.realtime
+
+
+def test_a_board_that_is_restarted_has_had_time_to_find_its_modem(deployed, monkeypatch):
+    last = command._last  # the first status does here, as no other follows in minutes
+    monkeypatch.setattr(command, "_last", lambda statuses, first: last(statuses, True))
+    said = io.StringIO()
+    found = command.run(
+        command.source(None, "", None, deployed.board.path, True), deployed.config, Console(file=said, width=200)
+    )
+    assert [each["cause"] for each in found["verdicts"]] == ["modem-dead"]
+    assert "waiting for the guard's status" in said.getvalue()
+    assert found["verdicts"][0]["remedy"] in said.getvalue()
+
+
+def test_one_that_goes_on_is_judged_by_its_next_status(deployed):
+    """Too soon to say that its modem does not answer."""
+    timer = threading.Timer(2, lambda: (deployed.board.power_off(), deployed.board.power_on()))
+    timer.start()
+    found = command.run(command.source(None, "", None, deployed.board.path, False), None, Console(file=io.StringIO()))
+    timer.join()
+    assert found["verdicts"] == []
+    assert found["status"] == "open"
