@@ -57,7 +57,7 @@ class Meter:
         self.slack = 0  # charged by the model alone and perhaps not carried, since the caller last set it to 0
         self.forfeited = 0  # pending at the last `forfeit`: charged again if it crosses later
         self._read_since = True  # `forfeit`
-        self.cover = self.cover_rated = 0  # what `trim` has not kept for suspected resets, since the caller set them to 0
+        self.cover = self.cover_rated = 0  # what `trim` kept not for suspected resets, since the caller set it to 0
         self._forget()
 
     def _forget(self):

@@ -346,10 +346,10 @@ def test_a_day_of_wakes_through_a_power_cut_with_the_modem_on_or_off():
 
 @pytest.mark.proof
 @pytest.mark.parametrize("modem", ["ec801e", "sim7080g", "sara-r5"])
-def test_two_days_of_wakes_with_a_counter_that_begins_at_zero(modem):
+def test_three_days_of_wakes_with_a_counter_that_begins_at_zero(modem):
     """It is switched off in each sleep. A day would be too short: a few surpluses are not given back."""
     from tests.run.targets.month_of_sleep import OVER_PERMILLE, Month
 
-    days = Month(2, 1, modem, always_off=True, cuts_permille=0).run()
+    days = Month(3, 1, modem, always_off=True, cuts_permille=0).run()
     assert days.under <= 0 <= days.over_permille <= OVER_PERMILLE
-    assert days.switched_off == days.world.board.boots == 288
+    assert days.switched_off == days.world.board.boots == 432
