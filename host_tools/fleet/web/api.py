@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from math import ceil
 from typing import Annotated, Any
@@ -28,6 +28,10 @@ from host_tools.fleet.web.security import Line
 VERSION = "1"
 _FAILURES, _SPAN_S = 30, 300.0
 _MOST_ROWS = 500
+_MOST_TEXT = 64
+_TEXTS = ("q", "reason", "tag", "runs_out")
+_OF_DEVICES = ("state", *_TEXTS, "sort", "after", "limit")
+_NUMBERED = ("device", "after", "limit")
 _STATES = {each.name.lower().replace("_", "-"): each for each in State}
 
 Text = Annotated[str, msgspec.Meta(max_length=200)]
@@ -160,13 +164,13 @@ def routes(desk: Desk, line: Line) -> list[Route]:
 
     return [
         Route("/openapi.json", openapi),
-        Route(f"{v}/devices", interface.answering(interface.devices)),
+        Route(f"{v}/devices", interface.answering(interface.devices, known=_OF_DEVICES)),
         Route(device, interface.answering(interface.device)),
         Route(f"{device}/usage", interface.answering(interface.usage)),
         Route(f"{device}/events", interface.answering(interface.events)),
         Route(f"{device}/orders", interface.answering(interface.give, Role.ACT), methods=["POST"]),
-        Route(f"{v}/orders", interface.answering(interface.orders)),
-        Route(f"{v}/alerts", interface.answering(interface.alerts)),
+        Route(f"{v}/orders", interface.answering(interface.orders, known=_NUMBERED)),
+        Route(f"{v}/alerts", interface.answering(interface.alerts, known=_NUMBERED)),
     ]
 
 
@@ -176,25 +180,32 @@ class Interface:
         self._line = line
         self._failures = Limiter(_FAILURES, _SPAN_S)
 
-    def answering(self, handler: Handler, role: Role = Role.READ) -> Callable[[Request], Awaitable[Response]]:
+    def answering(
+        self, handler: Handler, role: Role = Role.READ, known: Sequence[str] = ()
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """`known`: the parameters that it takes. Another one is refused: a filter that is spelled wrong is none."""
+
         async def answer(request: Request) -> Response:
             user = await self._user(request)
             if not user.may(role):
                 raise HTTPException(403, "the token's role does not allow that")
+            if unknown := set(request.query_params) - {*known}:
+                raise HTTPException(400, f"there is no parameter {min(unknown)[:_MOST_TEXT]}")
             return Response(msgspec.json.encode(await handler(request, user)), media_type="application/json")
 
         return answer
 
     async def _user(self, request: Request) -> User:
-        """Whose token it is; a cookie counts for nothing here, so that no other site's page can ask."""
-        address = self._line.client(request)
-        if wait_s := self._failures.wait_s(address):
-            raise HTTPException(429, "too many wrong tokens", {"Retry-After": str(ceil(wait_s))})
+        """Whose token it is; a cookie counts for nothing here, so that no other site's page can ask. Who sends wrong
+        tokens keeps nobody at the same address from sending a right one."""
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         user = None
         if scheme.lower() == "bearer" and secret:
             user = await self._desk.ask(lambda: self._desk.accounts.bearer(secret.strip()))
             if user is None:
+                address = self._line.client(request)
+                if wait_s := self._failures.wait_s(address):
+                    raise HTTPException(429, "too many wrong tokens", {"Retry-After": str(ceil(wait_s))})
                 self._failures.failed(address)
         if user is None:
             raise HTTPException(401, "send an API token", {"WWW-Authenticate": "Bearer"})
@@ -202,6 +213,8 @@ class Interface:
 
     async def devices(self, request: Request, _: User) -> Devices:
         query = dict(request.query_params)
+        for each in _TEXTS:
+            _text(query, each)
         name = query.pop("state", "")
         if name and name not in _STATES:
             raise HTTPException(400, f"state is one of {', '.join(_STATES)}")
@@ -272,7 +285,7 @@ class Interface:
     async def orders(self, request: Request, _: User) -> Orders:
         query = request.query_params
         most, after = _number(query, "limit", 50, _MOST_ROWS), _number(query, "after", 0, (1 << 63) - 1, 0)
-        device = query.get("device", "")
+        device = _text(query, "device")
 
         def read() -> list[Given]:
             ids = self._desk.store.database.execute(
@@ -295,7 +308,7 @@ class Interface:
     async def alerts(self, request: Request, _: User) -> Alerts:
         query = request.query_params
         most, after = _number(query, "limit", 50, _MOST_ROWS), _number(query, "after", 0, (1 << 63) - 1, 0)
-        device = query.get("device", "")
+        device = _text(query, "device")
         rows = await self._desk.ask(
             lambda: self._desk.store.database.execute(
                 "SELECT id, device, received_at, kind, detail FROM alarm WHERE id > ? AND (? = '' OR device = ?)"
@@ -314,6 +327,13 @@ def _number(query: Any, name: str, default: int, most: int, least: int = 1) -> i
     if not text.isascii() or not text.isdigit() or len(text) > 19 or not least <= int(text) <= most:
         raise HTTPException(400, f"{name} is a number from {least} to {most}")
     return int(text)
+
+
+def _text(query: Any, name: str) -> str:
+    text = query.get(name, "")
+    if len(text) > _MOST_TEXT:
+        raise HTTPException(400, f"{name} is longer than {_MOST_TEXT} characters")
+    return text
 
 
 def _device(row: Row) -> Device:
@@ -361,7 +381,7 @@ def describe() -> dict[str, Any]:
         responses = {"200": answer("Done.", of)} | wrong | common
         return {"summary": summary, "parameters": parameters, "responses": responses, **more}
 
-    text = {"type": "string", "maxLength": 64}
+    text = {"type": "string", "maxLength": _MOST_TEXT}
     device = [parameter("device", {"type": "string", "minLength": 1, "maxLength": 16}, "path")]
     limit = parameter("limit", {"type": "integer", "minimum": 1, "maximum": _MOST_ROWS, "default": 50})
     numbered = [
@@ -371,7 +391,7 @@ def describe() -> dict[str, Any]:
     ]
     listed = [
         parameter("state", {"enum": [*_STATES]}),
-        *(parameter(name, text) for name in ("q", "reason", "tag", "runs_out")),
+        *(parameter(name, text) for name in _TEXTS),
         parameter("sort", {"enum": [*SORTS]}),
         parameter("after", {"type": "string"}),
         limit,
@@ -384,11 +404,11 @@ def describe() -> dict[str, Any]:
         "security": [{"token": []}],
         "paths": {
             f"{v}/devices": {"get": operation("All devices, a page at a time", Devices, listed, 400)},
-            f"{v}/devices/{{device}}": {"get": operation("How a device stands", Device, device, 404)},
-            f"{v}/devices/{{device}}/usage": {"get": operation("Usage by day and period", Usage, device, 404)},
-            f"{v}/devices/{{device}}/events": {"get": operation("Verdicts and alarms", Events, device, 404)},
+            f"{v}/devices/{{device}}": {"get": operation("How a device stands", Device, device, 400, 404)},
+            f"{v}/devices/{{device}}/usage": {"get": operation("Usage by day and period", Usage, device, 400, 404)},
+            f"{v}/devices/{{device}}/events": {"get": operation("Verdicts and alarms", Events, device, 400, 404)},
             f"{v}/devices/{{device}}/orders": {
-                "post": operation("Give an order", Ordered, device, 403, 413, 415, 422, requestBody=body)
+                "post": operation("Give an order", Ordered, device, 400, 403, 413, 415, 422, requestBody=body)
             },
             f"{v}/orders": {"get": operation("Orders, the oldest first", Orders, numbered, 400)},
             f"{v}/alerts": {"get": operation("Alarms, the oldest first", Alerts, numbered, 400)},

@@ -1,0 +1,111 @@
+"""The JSON interface: what it says of a fleet, and that whatever is asked fits its own description."""
+
+import json
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from host_tools.bench import fleets
+from host_tools.fleet.web import api
+from tests.fleet.conftest import DEVICES
+from tests.fleet.site import serving
+
+
+@pytest.fixture(scope="module")
+def token(site):
+    return site.token("actor")
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """A site that is asked with wrong tokens too, more often than a client may."""
+    path = tmp_path_factory.mktemp("asked") / "reports.sqlite"
+    fleets.fill(path, 5, datetime.now(UTC))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(api, "_FAILURES", 1_000_000)
+    with serving(path) as served:
+        patch.undo()
+        yield served
+
+
+SCHEMA = schemathesis.openapi.from_dict(api.describe())
+OPERATIONS = [each.ok() for each in SCHEMA.get_all_operations()]
+
+
+@pytest.mark.parametrize("mode", [*GenerationMode], ids=lambda each: each.value)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.label)
+def test_every_answer_is_as_described(asked, operation, mode):
+    """By requests that fit the description, half of those for a device that is there, and by others."""
+
+    token = asked.token("actor")
+
+    @settings(max_examples=10, deadline=None, suppress_health_check=[*HealthCheck])
+    @given(operation.as_strategy(generation_mode=mode), st.booleans())
+    def fits(case, is_there):
+        if is_there and mode is GenerationMode.POSITIVE and "device" in case.path_parameters:
+            case.path_parameters["device"] = "tracker-00001"
+        case.call_and_validate(
+            base_url=asked.address,
+            headers={"Authorization": f"Bearer {token}"},
+            excluded_checks=[positive_data_acceptance],  # not every text is a cursor or an order
+        )
+
+    fits()
+
+
+def ask(site, path, token):
+    answer = site.client().get(f"/api/v1{path}", Authorization=f"Bearer {token}")
+    return answer.status, json.loads(answer.body)
+
+
+def order(site, token, device, **body):
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answer = site.client().ask("POST", f"/api/v1/devices/{device}/orders", json.dumps(body), **headers)
+    return answer.status, json.loads(answer.body)
+
+
+def test_all_devices_a_page_at_a_time(site, token):
+    found, after = [], ""
+    while after is not None:
+        status, page = ask(site, f"/devices?sort=device&limit=40{f'&after={after}' if after else ''}", token)
+        assert status == 200
+        found += [each["device"] for each in page["devices"]]
+        after = page["next"] and quote(page["next"])
+    assert found == [fleets.name(number) for number in range(1, DEVICES + 1)]
+
+
+def test_orders_are_previewed_given_and_listed(tmp_path):
+    fleets.fill(tmp_path / "reports.sqlite", 2, datetime.now(UTC))
+    with serving(tmp_path / "reports.sqlite") as site:
+        actor, reader = site.token("actor"), site.token("reader")
+        status, shown = order(site, actor, "tracker-00001", order="limit=5MB", preview=True)
+        assert (status, shown["id"], "rated" in shown["before"]) == (200, None, True)
+        assert order(site, reader, "tracker-00001", order="stop")[0] == 403
+        assert order(site, actor, "tracker-00001", order="limit=lots")[0] == 422
+        assert order(site, actor, "nobody", order="stop")[0] == 422
+        assert order(site, actor, "tracker-00001", order="stop", extra=1)[0] == 422
+        assert order(site, "ug_wrong", "tracker-00001", order="stop")[0] == 401
+        assert ask(site, "/orders", reader) == (200, {"orders": [], "next": None})
+        given = [order(site, actor, f"tracker-0000{number}", order="stop", why="lost")[1]["id"] for number in (1, 2, 1)]
+        status, first = ask(site, "/orders?limit=2", reader)
+        assert [each["id"] for each in first["orders"]] == given[:2]
+        assert first["orders"][0]["given_by"] == "actor"
+        status, rest = ask(site, f"/orders?after={first['next']}", reader)
+        assert ([each["id"] for each in rest["orders"]], rest["next"]) == (given[2:], None)
+        status, own = ask(site, "/orders?device=tracker-00002", reader)
+        assert [each["device"] for each in own["orders"]] == ["tracker-00002"]
+
+
+def test_wrong_tokens_are_not_tried_for_long(tmp_path):
+    fleets.fill(tmp_path / "reports.sqlite", 1, datetime.now(UTC))
+    with serving(tmp_path / "reports.sqlite") as site:
+        right = site.token("reader")
+        assert {ask(site, "/devices", f"ug_{number}")[0] for number in range(30)} == {401}
+        assert ask(site, "/devices", "ug_31")[0] == 429
+        assert ask(site, "/devices", right)[0] == 200
