@@ -36,6 +36,7 @@ class Desk:
         self._thread = ThreadPoolExecutor(1, "fleet-desk")
         self._watcher = ThreadPoolExecutor(1, "fleet-watch")
         self._subscribers: set[Subscriber] = set()
+        self.ended = False
 
     async def ask(self, work: Callable[[], T]) -> T:
         """The result of `work`, which may use the store, the accounts and the reader."""
@@ -67,6 +68,12 @@ class Desk:
     @property
     def subscribers(self) -> int:
         return len(self._subscribers)
+
+    def end(self) -> None:
+        """Ends the streams of all subscribers, and lets none begin."""
+        self.ended = True
+        for each in self._subscribers:
+            each.event.set()
 
     def close(self) -> None:
         self._thread.shutdown()

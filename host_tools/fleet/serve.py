@@ -18,7 +18,7 @@ from host_tools.fleet.watch import Terms
 from host_tools.fleet.web.app import make, new_code
 from host_tools.fleet.web.security import Line
 
-_GRACE_S = 1  # for requests that run at the end; streams never end by themselves
+_GRACE_S = 5  # for requests that run at the end
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,20 @@ def serve(db: str, listen: Listen, terms: Terms, say: Callable[[str], None]) -> 
         say(f"listening on {address}")
         if code:
             say(f"no account yet: create the first one at {address}/first#{code}")
-        server(make(desk, line, code), listen).run(sockets=[bound])
+        server(desk, make(desk, line, code), listen).run(sockets=[bound])
 
 
-def server(app: ASGIApp, listen: Listen) -> uvicorn.Server:
+class _Server(uvicorn.Server):
+    """Ends the streams before it waits for the requests that run."""
+
+    desk: Desk
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.desk.end()
+        await super().shutdown(sockets)
+
+
+def server(desk: Desk, app: ASGIApp, listen: Listen) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         ssl_certfile=listen.certificate,
@@ -72,7 +82,9 @@ def server(app: ASGIApp, listen: Listen) -> uvicorn.Server:
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    return uvicorn.Server(config)
+    made = _Server(config)
+    made.desk = desk
+    return made
 
 
 def bound_to(listen: Listen) -> socket.socket:

@@ -54,7 +54,7 @@ def serving(db, terms=None, line=None, accounts=True, code=CODE):
             for name, role in ROLES.items():
                 desk.accounts.add(name, PASSWORD, role, "test")
         app = make(desk, line or Line(), code)
-        serves = server(app, Listen())
+        serves = server(desk, app, Listen())
         thread = threading.Thread(target=serves.run, kwargs={"sockets": [bound]})
         thread.start()
         try:

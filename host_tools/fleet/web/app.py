@@ -136,7 +136,7 @@ class Pages:
         async def events() -> AsyncIterator[str]:
             try:
                 yield "retry: 3000\n\n"
-                while True:
+                while not self._desk.ended:
                     try:
                         await asyncio.wait_for(subscriber.event.wait(), _BEAT_S)
                     except TimeoutError:
