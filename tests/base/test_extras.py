@@ -47,6 +47,7 @@ def bare(monkeypatch):
     [
         ("demo", "demo: needs the extras broker and report; run: pip install 'usage-guard[broker,report]'"),
         ("sim smoke --html /nowhere.html", "--html: needs the extra report; run: pip install 'usage-guard[report]'"),
+        ("fleet", "fleet: needs the extra fleet; run: pip install 'usage-guard[fleet]'"),
         ("sim demo", "an MQTT broker: needs the extra broker; run: pip install 'usage-guard[broker]'"),
         ("plan fit x.csv --plans y.toml", "plan fit: needs the extra report; run: pip install 'usage-guard[report]'"),
         ("torture", "torture: needs the extra hardware; run: pip install 'usage-guard[hardware]'"),
@@ -65,7 +66,7 @@ def test_a_command_names_the_extra_that_it_lacks(bare, capsys, arguments, words)
 def test_what_is_installed_is_not_asked_for():
     extras.need("x", *extras.MODULES)
     with pytest.raises(KeyError):
-        extras.need("x", "fleet")
+        extras.need("x", "fleets")
 
 
 def test_one_missing_module_is_enough(monkeypatch):
