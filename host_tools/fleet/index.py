@@ -174,6 +174,7 @@ class Reader:
     def __init__(self, index: Index) -> None:
         name = f"file:{index.path}?mode=ro"
         self._db = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
+        self._summary: tuple[int, Summary] | None = None
 
     def close(self) -> None:
         self._db.close()
@@ -223,6 +224,13 @@ class Reader:
         return self._db.execute(f"SELECT COUNT(*) FROM device{_where(where)}", values).fetchone()[0]
 
     def summary(self) -> Summary:
+        """Counted anew only where something was written: it takes a look at every device."""
+        ((version,),) = self._db.execute("PRAGMA data_version")
+        if self._summary is None or self._summary[0] != version:
+            self._summary = version, self._summarized()
+        return self._summary[1]
+
+    def _summarized(self) -> Summary:
         states = dict(self._db.execute("SELECT state, COUNT(*) FROM device GROUP BY state"))
         days = dict(
             self._db.execute(
