@@ -78,7 +78,7 @@ def test_a_run_gives_json_on_a_pipe_and_a_page(capsys, tmp_path):
     assert result["passed"], result["failures"]
     assert set(result) == {
         "scenario", "title", "target", "seed", "passed", "failures", "simulated_s", "wall_s",
-        "carrier", "device", "upstream", "events",
+        "carrier", "device", "upstream", "classes", "events",
     }  # fmt: skip
     assert (result["scenario"], result["target"]) == ("smoke", "cpython")
     assert result["simulated_s"] == 3 * 3600

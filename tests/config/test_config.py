@@ -623,7 +623,7 @@ def test_a_broker_has_its_own_port_and_a_report_costs_more():
     upstream = {"host": "broker.example", "mqtt": {}}
     config = load(MINIMAL | {"upstream": upstream})
     assert (config.upstream.port, config.upstream.mqtt) == (1883, ("usageguard", "", ""))
-    small = MINIMAL | {"plan": {"allowance_octets": 1 << 20, "margin_octets": 0, "reserve_octets": 16384}}
+    small = MINIMAL | {"plan": {"allowance_octets": 700 << 10, "margin_octets": 0, "reserve_octets": 16384}}
     load(small | {"upstream": {"host": "collector.example"}})
     with pytest.raises(ConfigError, match="reports every 3600 s may use up all"):
         load(small | {"upstream": upstream})

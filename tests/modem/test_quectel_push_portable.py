@@ -74,7 +74,9 @@ def test_the_modem_is_told_to_keep_to_flow_control_and_to_push_a_download():
 
 
 def test_a_modem_that_does_not_keep_to_flow_control_or_cannot_push_is_read():
-    connection, port, _ = opened(((b"AT+IFC", b"\r\nERROR\r\n"), *ANSWERS))
+    answers = list(ANSWERS)
+    answers.insert(0, (b"AT+IFC", b"\r\nERROR\r\n"))
+    connection, port, _ = opened(answers)
     read_full(connection, port, 6)
     assert TO_PUSH not in port.sent()
     connection, port, _ = pushing(b"\r\nERROR\r\n")

@@ -623,7 +623,7 @@ class Machine(RuleBasedStateMachine):
             world.carrier.top_up_pool("pool", 1 << 30)
         world.carrier.resume(IMSI)
         world.run(1 + self.sold.news_s + REPORT_S)
-        keys = {"stop": 0, "limit": 0, "throttle": 0, "release": 1}
+        keys = {"stop": 0, "limit": 0, "throttle": 0, "hold": 0, "release": 1}
         if "pool" in self.plan and self.phase == "billing":
             keys["grant"] = [world.device.ledger.cycle_id, self.plan["allowance_octets"], VALID_S, 1 << 30]
         assert world.order(**keys), f"no order reaches it: {self.names()} {world.carrier.denies(IMSI)}"

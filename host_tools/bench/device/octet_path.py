@@ -44,7 +44,7 @@ class Hal:
     """Time moves by a wait alone; `answers` has what the UART says to a command, by its beginning."""
 
     SLICE_MS = 20
-    files = False
+    files = flow_control = False
 
     def __init__(self):
         self.flash = Flash()

@@ -70,7 +70,7 @@ def main():
     virtual.install(hal)
     bench = _load("bench.json")
     guard = Guard(hal, configuration)
-    if bench["tells_openings"]:
+    if bench.get("tells_openings"):
         _tell_openings(guard)
     # Imported late, as on a board, so that `import socket` in the application finds the guard's.
     app.run(guard, lambda guard: __import__(bench["app"]).main(guard))
