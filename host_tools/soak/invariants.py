@@ -604,7 +604,8 @@ class Checker:
     def _time_is_known(self, status: dict[str, Any]) -> bool:
         # The device learns from upstream that its first use has started billing.
         if status["time_source"] not in ("server", "corroborated"):
-            clocks = any(isinstance(each, NtpClock | NtpRefusal) for each in self.world.scenario.faults)
+            wrong = NtpClock | NtpRefusal | faults.NetworkTime  # it takes both
+            clocks = any(isinstance(each, wrong) for each in self.world.scenario.faults)
             # A right NTP server's time is known an hour after a boot, if nothing goes wrong.
             alone = "ntp_host" in self.world.scenario.upstream and not clocks and not self.world.scenario.actions
             alone = alone and self.world.scenario.network.loss_permille <= 100  # else question after question is lost

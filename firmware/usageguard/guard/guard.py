@@ -260,7 +260,9 @@ class Guard(Enforcement):
         if left <= 0 or (now - self._fed_at) & _TICKS >= _FEED_MS:  # as ticks_diff, without a call in each step
             return 0
         if heard:
-            if not modem.channel.busy or not (self._reading or self.admission.reading_ms(now, modem.state == ONLINE)):
+            if not modem.channel.busy or not (
+                self._reading or self.admission.reading_ms(now, modem.state == ONLINE and modem.covered)
+            ):
                 return 0
             left = min(modem.channel.next_ms(now), left)  # a part of an answer, or of what came beside it
             self._due_at = ticks_add(now, left)
@@ -279,7 +281,7 @@ class Guard(Enforcement):
         if modem.paused != (slow > 0):
             modem.pause(slow > 0)
             self.work = True
-        reading = self.admission.reading_ms(now, modem.state == ONLINE)
+        reading = self.admission.reading_ms(now, modem.state == ONLINE and modem.covered)
         if not reading and not self._reading:
             self._reading = self.work = True
             modem.read_counter()

@@ -65,6 +65,7 @@ class Modem:
         self.sim_state = b""  # what +CPIN said: b"READY", b"SIM PIN", b"NOT INSERTED", ...
         self.sim_error = 0  # the CME code of +CPIN?
         self.registration = -1  # <stat> of +CEREG
+        self.covered = True  # as far as that tells: what is sent leaves the modem
         self.reject_cause = 0  # EMM cause of a denied registration
         self.signal = -1  # <rssi> of +CSQ, 99: none
         self.rsrp = -1  # +CESQ: -140 dBm + n, 255: none
@@ -284,6 +285,7 @@ class Modem:
         was = self.registered
         at = 0 if int_field(line, length, 1) < 0 else 1
         self.registration = int_field(line, length, at)
+        self.covered = self.registered
         self.reject_cause = max(int_field(line, length, at + 5), 0)
         if self.state > NO_SIM and self.registered != was:
             self._registration_due.set(self.now, 0)

@@ -45,7 +45,7 @@ class Cip(Cellular):
         self.nothing = False  # the modem said that it has no payload
         self._network = -1  # what +NETOPEN or +NETCLOSE told; -1: nothing
         self._awaited = False
-        self._zone = b""
+        self._zone = b"+00"  # told at registration only: until then off by a zone, enough to contradict a server
         channel.on_urc(b"*ATREADY", self._on_ready)
         channel.on_urc(b"+CTZV:", self._on_zone)
         channel.on_urc(b"+NET", self._on_network)

@@ -328,7 +328,7 @@ class Admission:
     def reading_ms(self, now, online):
         """Milliseconds until the modem's counter should be read: 0 once enough was charged since the last reading, or
         when traffic has ceased, so that little is unconfirmed if the modem restarts; FOREVER_MS where nothing was. What
-        is to be sent leaves the modem only while that is `online`."""
+        is to be sent leaves the modem only while that is `online`, in coverage; it may drop it otherwise."""
         window = self.meter.window
         if window != self._window:
             self._window = window
@@ -336,7 +336,9 @@ class Admission:
         if not window and not self._closed:
             return FOREVER_MS
         if not self.meter.counted:
-            if online and ticks_diff(self._quiet_at, now) <= 0:
+            if not online:
+                self.meter.left(True)
+            elif ticks_diff(self._quiet_at, now) <= 0:
                 self.meter.left()
             return FOREVER_MS
         return 0 if window >= self.window_octets else max(0, ticks_diff(self._quiet_at, now))
