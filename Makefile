@@ -14,7 +14,7 @@ demo: $(READY)
 # What `pytest` alone runs, on all cores; what runs in real time comes after it, and waits rather than computes.
 test: $(READY)
 	$(BIN)/pytest -n auto --dist loadfile -m "not realtime and not proof"
-	$(BIN)/pytest -n 2 --dist loadfile -m "realtime and not proof"
+	$(BIN)/pytest -n 4 --dist loadfile -m "realtime and not proof"
 
 # Every scenario on both targets, torture, soak, random lives, a sample of mutants, boards in real time: some eight
 # minutes on two cores.

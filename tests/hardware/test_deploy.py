@@ -183,7 +183,11 @@ def main(guard):
     ("app", "error"),
     [
         (CRASHING.format(""), r": ValueError: boom \(tracker.py, line 3\)"),
-        (CRASHING.format("").replace("def main", "async def main"), r": ValueError: boom \(tracker.py, line 3\)"),
+        pytest.param(
+            CRASHING.format("").replace("def main", "async def main"),
+            r": ValueError: boom \(tracker.py, line 3\)",
+            marks=pytest.mark.proof,
+        ),
         pytest.param(
             CRASHING.format("guard.sleep(200)\n    "),
             r": ValueError: boom \(tracker.py, line 3\)",

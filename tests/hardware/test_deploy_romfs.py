@@ -28,6 +28,7 @@ def headers(bench):
     return [rom[at : at + 3] == HEADER for at in (0, OCTETS // 2)]
 
 
+@pytest.mark.proof
 def test_sets_take_turns_in_the_halves_and_one_that_fails_is_given_up(bench):
     first = bench.deploy(in_rom=True)
     assert (first.slot, headers(bench)) == ("a", [True, False])

@@ -147,6 +147,7 @@ def run(root, *words):
     return done.stdout
 
 
+@pytest.mark.proof
 def test_the_new_family_passes_what_the_guide_lists(project):
     """Its transcript tests on both interpreters, and all that every family passes, each fault among them."""
     said = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "proof or not proof", *WALK)

@@ -171,6 +171,7 @@ def test_the_picture_shows_what_the_readme_says():
     assert "no data for 12 days" in text(README)
 
 
+@pytest.mark.proof
 def test_the_files_on_a_device_have_the_size_that_the_readme_says(tmp_path):
     config, app = tmp_path / "config.toml", tmp_path / "application.py"
     blocks = dict(reversed(code(README)))  # the first of each language

@@ -185,7 +185,7 @@ def test_a_report_comes_without_hardware_as_the_guide_says(tmp_path, monkeypatch
                 asked.append(terminal)
                 if words[0] in ("provision", "deploy", "order"):
                     assert terminal.status() == 0, terminal.seen
-        running["monitor"].until("reasons=STOPPED_BY_HAND")
+        running["monitor"].until(r"\(STOPPED_BY_HAND\)")
         asked.remove(running["monitor"])
     assert not asked, "the guide shows a line of each of them"
     assert running.keys() == {"modem", "virtual-board", "provision", "collector", "deploy", "order", "monitor"}

@@ -53,6 +53,7 @@ def test_a_failure_shows_the_events_and_what_the_device_printed(project, target)
     )
 
 
+@pytest.mark.proof
 def test_a_vm_that_is_missing_skips_and_says_what_to_install(project, monkeypatch):
     crashing(project)
     monkeypatch.setenv("MICROPYTHON", "/nowhere/micropython")
@@ -65,7 +66,9 @@ def test_a_vm_that_is_missing_skips_and_says_what_to_install(project, monkeypatc
     ("options", "words"),
     [
         pytest.param(["--target=board:"], "--target: is missing; ports found: *", marks=pytest.mark.proof),
-        (["--target=board:/dev/gone"], "--target: /dev/gone: is not there; ports found: *"),
+        pytest.param(
+            ["--target=board:/dev/gone"], "--target: /dev/gone: is not there; ports found: *", marks=pytest.mark.proof
+        ),
         pytest.param(
             [f"--target=board:{os.devnull}"],
             "--modem-port: is missing; name the serial port*",
@@ -102,6 +105,7 @@ def test_it_costs_a_project_that_does_not_use_it_nothing(project):
     project.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+@pytest.mark.proof
 def test_another_plugin_keeps_its_target_option(project):
     project.makepyfile(theirs="def pytest_addoption(parser):\n    parser.addoption('--target', dest='theirs')\n")
     project.makepyfile(

@@ -151,6 +151,7 @@ class TestGammu:
     def test_network(self, gammu: list[str]) -> None:
         assert "home network" in run(*gammu, "--networkinfo")
 
+    @pytest.mark.proof
     def test_a_long_message_goes_in_parts_and_one_is_read(self, gammu: list[str], server: PtyModem) -> None:
         run(*gammu, "sendsms", "TEXT", NUMBER, "-text", "hello from gammu")
         run(*gammu, "sendsms", "TEXT", "+8613800000000", "-len", "400", "-text", "x" * 300)
