@@ -43,6 +43,7 @@ _DONE = b"\x04>"  # from the raw REPL at the end of a program
 _RAW = b"raw REPL; CTRL-B to exit\r\n>"
 _FRIENDLY = b'Type "help()" for more information.\r\n'
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
+_ONCE = 1024  # bytes passed on at once
 _BACKLOG = 65_536  # bytes kept for a host that reads slowly
 _RUNS_ON_S = 0.1
 _LOOK_S = 0.005  # between two polls of the VM's terminal and of a port that is not open
@@ -97,6 +98,7 @@ class VirtualBoard:
         self._lwip: LwipOfABoard | None = None
         self._port = self._terminal = self._control = -1
         self._input = bytearray()  # from the host while a program runs; the REPL reads it afterwards
+        self._after_interrupt = bytearray()  # passed on since the last SIGINT, which may end a VM before it reads them
         self._output = bytearray()
         self._requests = b""
         self._tail = b""
@@ -286,6 +288,7 @@ class VirtualBoard:
         if raw or no_main:
             environment["BOARD_NO_MAIN"] = "1"
         self._requests = self._tail = b""
+        self._after_interrupt.clear()
         self._mute = self._raw = raw
         self._process = subprocess.Popen(
             self._command,
@@ -307,7 +310,9 @@ class VirtualBoard:
         """Handles the end of the VM's process: Ctrl-D at the REPL, or a Ctrl-C just before it."""
         assert self._process
         interrupted = self._process.wait() == -signal.SIGINT
-        if not interrupted:
+        if interrupted:
+            self._input[:0] = self._after_interrupt
+        else:
             self._to_host(b"MPY: soft reboot\r\n")
         self._boot(SOFT, self._raw and not interrupted, interrupted)
 
@@ -355,9 +360,11 @@ class VirtualBoard:
         if not running and held and self._executing:
             interrupts = self._runs_on()
         elif not running:
-            passed = bytes(self._input[:1024])
+            passed = bytes(self._input[:_ONCE])
             passed = passed[: os.write(self._terminal, passed)]
             del self._input[: len(passed)]
+            if len(self._after_interrupt) < _ONCE:
+                self._after_interrupt += passed
             self._executing |= self._raw and _CTRL_D in passed
             interrupts = False
         else:
@@ -366,6 +373,7 @@ class VirtualBoard:
             del self._input[: self._input.index(_CTRL_C) + 1]
             self._interruptible = False  # the next one is for the REPL
             self._asked = None
+            self._after_interrupt.clear()
             self._process.send_signal(signal.SIGINT)
 
     def _runs_on(self) -> bool:

@@ -1,5 +1,6 @@
 """The virtual board against tools that know nothing of it, and against what the ESP32 port's documentation says."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,24 @@ def test_banners_are_known_in_any_two_pieces(tmp_path, banners):
         for piece in (banners[:cut], banners[cut:]):
             board._to_host(piece)
         assert board._raw == banners.endswith(RAW), cut
+
+
+def test_what_follows_a_ctrl_c_that_comes_as_a_program_ends_is_not_lost(board):
+    """SIGINT meets the VM at its REPL, which it ends, with input that it has not read."""
+    with serial.Serial(board.path, timeout=10) as link:
+        link.write(b"\r")
+        assert link.read_until(b">>> ").endswith(b">>> ")
+
+        def strike():
+            board._process.send_signal(signal.SIGSTOP)
+            board._process.send_signal(signal.SIGINT)
+            board._input += b"\r\x01"
+            board._pass_input()
+            board._process.send_signal(signal.SIGCONT)
+
+        board._call(strike)
+        assert link.read_until(RAW).endswith(RAW)
+    assert board.boots == 2
 
 
 def mpremote(board, *words):
