@@ -28,17 +28,17 @@ def _metering(path: str) -> Measured:
     return Measured(100 * (metered - bare) / metered, {"instructions": metered, "bare driver": bare})
 
 
-@figure("path.send", "% metering", most=3.0, held=10.2)
+@figure("path.send", "% metering", most=3.0, held=10.9)
 def _send() -> Measured:
     return _metering("send quectel")
 
 
-@figure("path.receive", "% metering", most=3.0, held=10.8)
+@figure("path.receive", "% metering", most=3.0, held=11.4)
 def _receive() -> Measured:
     return _metering("receive quectel")
 
 
-@figure("path.send-null", "% metering", most=5.0, held=27.6)
+@figure("path.send-null", "% metering", most=5.0, held=27.8)
 def _send_null() -> Measured:
     return _metering("send null")
 
