@@ -333,15 +333,15 @@ def test_whatever_happens_a_sleeper_counts_enough(life):
 
 
 @pytest.mark.proof
-def test_a_day_of_wakes_through_a_power_cut_with_the_modem_on_or_off():
+def test_two_days_of_wakes_through_a_power_cut_with_the_modem_on_or_off():
     """A sample of `python -m tests.run.targets.month_of_sleep`."""
     from tests.run.targets.month_of_sleep import OVER_PERMILLE, Month
 
-    day = Month(1, 1).run()
-    assert day.cuts == 1
-    assert day.under <= 0 <= day.over_permille <= OVER_PERMILLE
-    assert day.world.board.boots >= 140
-    assert 0 < day.switched_off < 144
+    days = Month(2, 1).run()
+    assert days.cuts == 1
+    assert days.under <= 0 <= days.over_permille <= OVER_PERMILLE
+    assert days.world.board.boots >= 280
+    assert 0 < days.switched_off < 288
 
 
 @pytest.mark.proof
