@@ -47,6 +47,7 @@ class PoolTerms(Table, frozen=True):
     valid: Seconds = Seconds(2 * 86_400)
     silent: Seconds = Seconds(30 * 3600)
     margin_permille: int = 20
+    reports_a_day: Octets = Octets(3 << 10)
 
 
 class Account(Table, frozen=True):

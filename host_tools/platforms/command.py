@@ -286,6 +286,7 @@ def share(account: AccountOption = ACCOUNT, db: DbOption = DB) -> None:
             timedelta(seconds=of.pool.valid),
             timedelta(seconds=of.pool.silent),
             of.pool.margin_permille,
+            of.pool.reports_a_day,
         )
         pool = await platform.pool(of.group)
         now = datetime.now(UTC)

@@ -28,12 +28,14 @@ _WHOLE_CYCLE = timedelta(days=40)  # longer than any: the first grant of a cycle
 class Terms:
     """`first_grant_octets`: as the members' plans have it, used in each cycle without being asked for. A grant is valid
     for `valid`, and a member `silent` for so long gets no new one. `margin_permille` of the pool stay ungranted, for
-    what the carrier counts more than the members."""
+    what the carrier counts more than the members; and for each member the octets of its `reports_a_day`, until the
+    cycle's end: one whose share is used up goes on reporting."""
 
     first_grant_octets: int
     valid: timedelta
     silent: timedelta
     margin_permille: int
+    reports_a_day: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ def _share(store: Store, devices: list[str], pool: list[Package], terms: Terms, 
     latest = {device: store.latest(device) for device in devices}
     figures = _figures(store, devices, start)
     members = [_member(store, device, latest[device], figures.get(device), terms, start, now) for device in devices]
-    total = total * (1000 - terms.margin_permille) // 1000
+    days = max(cycle_end(start) - now, timedelta(0)) / timedelta(days=1)
+    reports = round(len(devices) * terms.reports_a_day * days)
+    total = max(total * (1000 - terms.margin_permille) // 1000 - reports, 0)
     others = _others(total - left, figures, start, now)
     members = [_with_need(each, max(total - others, 0) // len(members), terms, start, now) for each in members]
     for member in members:

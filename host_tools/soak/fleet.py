@@ -58,7 +58,8 @@ A_MEMBER = 300 * KB
 """Of the pool. Each fifth wants 1.3 MB, most of the others 100 KB."""
 FIRST_GRANT = 24 * KB
 MARGIN_PERMILLE = 30
-TERMS = grants.Terms(FIRST_GRANT, valid=timedelta(days=2), silent=timedelta(hours=30), margin_permille=MARGIN_PERMILLE)
+REPORTS_A_DAY = 400  # octets of three
+TERMS = grants.Terms(FIRST_GRANT, timedelta(days=2), timedelta(hours=30), MARGIN_PERMILLE, REPORTS_A_DAY)
 REPORT_H, OWNER_H = 8, 6
 DOWN_DAY = 12
 DEAD_EACH = 10  # one in so many members, for four days; the first of them for good

@@ -53,6 +53,12 @@ def test_everybody_gets_an_even_share_at_first_and_nobody_more_than_there_is(sto
     assert sum(small.granted.values()) <= 3_234
 
 
+def test_what_members_report_until_the_end_is_set_aside(store):
+    terms = Terms(1_000, timedelta(days=2), timedelta(hours=30), 20, reports_a_day=500)
+    for days, total in ((1, 98_000 - 3 * 30 * 500), (30, 98_000 - 3 * 500), (31, 98_000)):
+        assert share(store, [*"abc"], pool(100_000, 0), terms, START, BEGIN + timedelta(days=days)).total == total
+
+
 def test_sims_outside_the_fleet_are_left_their_part(store):
     now = BEGIN + timedelta(days=15, hours=12)
     report(store, "a", now, 1_000)
