@@ -279,7 +279,8 @@ class _Fleet:
 
     def _look(self, now: datetime) -> None:
         """Notes who waits for a share while there is some left: not used, and in no other member's share."""
-        spared = self.lived.pool * MARGIN_PERMILLE // 1000
+        days = (BEGIN + timedelta(days=DAYS) - now) / timedelta(days=1)
+        spared = self.lived.pool * MARGIN_PERMILLE // 1000 + round(len(self.members) * REPORTS_A_DAY * days)
         left = self.lived.pool - spared - self.lived.used - sum(member.unused for member in self.members)
         if left * 1000 < self.lived.pool * _LEFT_PERMILLE:
             self._left_since = None
