@@ -142,6 +142,7 @@ class Checker:
         self._unable_s = 0.0  # the device could last not report, or reported seldom
         self._deaf_s = self._terminated_s = INFINITE  # since when
         self._begun_s = 0.0  # the last boot
+        self._accepted = False  # an order has had such octets count
         self._foreign = 0  # octets that faults added to the modem's counter, in jumps that are no ordinary surplus
         self._jumped = 0  # octets that faults added to the modem's counter, as far as they look like retransmissions
         self._dark = self._dark_from = 0  # octets that the carrier carried towards a device without power
@@ -232,7 +233,7 @@ class Checker:
 
     def _count_jump(self, octets: int) -> None:
         self._jumped += min(octets, WINDOW_OCTETS)
-        if octets >= FOREIGN_OCTETS:
+        if octets >= FOREIGN_OCTETS and not self._accepted:
             self._foreign += octets
 
     def _check(self, invariant: str, holds: bool, detail: str) -> None:
@@ -377,7 +378,7 @@ class Checker:
                     self._ordered[name] = given
             if order.accept:
                 self._lost = False
-                self._foreign = 0
+                self._foreign, self._accepted = 0, True
             if order.allowance is not None:
                 told_in, octets, following = order.allowance.cycle_id, order.allowance.octets, order.allowance.following
                 if following:
