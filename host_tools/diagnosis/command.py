@@ -135,9 +135,9 @@ def _status(line: str) -> dict[str, Any]:
 
 
 def _evidence(verdict: Verdict) -> str:
-    from usageguard.diagnose.causes import CAUSES, NAME
+    from usageguard.diagnose.causes import CAUSES, LABEL
 
-    others = ", ".join(CAUSES[each - 1][NAME] for each in verdict.others)
+    others = ", ".join(CAUSES[each - 1][LABEL] for each in verdict.others)
     said = verdict.evidence or "no more is known"
     return f"{said}; cannot be told from {others}" if others else said
 
@@ -152,13 +152,13 @@ def _retry(verdict: Verdict) -> str:
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:
     paths.use_firmware()
-    from usageguard.diagnose.causes import CAUSES, NAME
+    from usageguard.diagnose.causes import CAUSES, LABEL
 
     return {
         "cause": verdict.name,
         "detail": verdict.detail,
         "evidence": verdict.evidence,
-        "others": [CAUSES[each - 1][NAME] for each in verdict.others],
+        "others": [CAUSES[each - 1][LABEL] for each in verdict.others],
         "remedy": verdict.remedy,
         "retry": verdict.retry,
         "retry_s": verdict.retry_s,

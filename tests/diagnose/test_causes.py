@@ -67,4 +67,4 @@ def test_the_guide_lists_the_causes():
     text = (Path(__file__).parents[2] / "firmware" / "DEVICE.md").read_text("utf-8")
     table = text.partition("<!-- causes -->")[2].partition("<!-- /causes -->")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
-    assert [(row[0], row[2]) for row in rows] == [(f"`{row[c.NAME]}`", row[c.REMEDY]) for row in c.CAUSES]
+    assert [(row[0], row[2]) for row in rows] == [(f"`{row[c.LABEL]}`", row[c.REMEDY]) for row in c.CAUSES]

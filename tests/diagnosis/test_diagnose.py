@@ -128,7 +128,7 @@ def test_a_status_says_what_the_device_says(case, tmp_path, capsys):
     file = tmp_path / "monitor.jsonl"
     file.write_text('{"kind": "event"}\n' + json.dumps({"kind": "status", **status}) + "\n", "utf-8")
     written = diagnosed(capsys, "--status", str(file), status=int(bool(verdicts)))
-    assert causes(written) == [c.CAUSES[cause - 1][c.NAME] for cause, *_ in verdicts]
+    assert causes(written) == [c.CAUSES[cause - 1][c.LABEL] for cause, *_ in verdicts]
 
 
 def test_what_it_cannot_be_used_with(capsys, tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ _EXCHANGE = const(2)  # a lookup and a report, whether or not they get through
 # One row per cause, in the order of the platform's own troubleshooting: signal; APN, device and SIM; quota, arrears and
 # pool; coverage of this operator. The number in front is stored and reported: never reuse one.
 # RETRY: whether the device's own attempts can succeed before somebody has done what REMEDY says.
-CODE, NAME, RETRY, COST, REMEDY = range(5)
+CODE, LABEL, RETRY, COST, REMEDY = range(5)
 CAUSES = (
     (MODEM_DEAD, "modem-dead", True, _NOTHING, "check the modem's supply, its wiring and baud rate, and the power key"),
     (MODEM_RESTARTS, "modem-restarts", True, _NOTHING, "check the supply: a modem needs up to 2 A for short times"),
@@ -154,7 +154,7 @@ class Verdict:
 
     @property
     def name(self):
-        return _row(self.cause)[NAME]
+        return _row(self.cause)[LABEL]
 
     @property
     def remedy(self):
@@ -175,7 +175,7 @@ class Verdict:
     def __str__(self):
         said = "%s: %s" % (self.name, self.evidence)
         if self.others:
-            said += ", or " + ", ".join([_row(each)[NAME] for each in self.others])
+            said += ", or " + ", ".join([_row(each)[LABEL] for each in self.others])
         return said
 
 

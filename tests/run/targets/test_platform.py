@@ -115,7 +115,7 @@ POOL = '[carrier.pool]\nallowance_octets = "1MB"\nmembers = [{ count = 9, octets
     ],
 )
 def test_what_stops_a_sim_is_in_the_database_by_both_sides(code, plan, carrier, life, reasons, cause):
-    from usageguard.diagnose.causes import CAUSES, NAME
+    from usageguard.diagnose.causes import CAUSES, LABEL
 
     worlds = []
 
@@ -134,7 +134,7 @@ def test_what_stops_a_sim_is_in_the_database_by_both_sides(code, plan, carrier, 
     assert (told.life, told.data, told.stop_reasons) == (life, "off", reasons)
     latest = world.store.latest(world.device_id)
     assert (latest.path, latest.report.reasons & 4) == ("sms", 4)
-    found = CAUSES[latest.report.cause - 1][NAME]
+    found = CAUSES[latest.report.cause - 1][LABEL]
     assert found == (cause or found)
     assert found.startswith("carrier-"), "by its refusal and its plan, as no network says why"
     assert "carrier_stopped" in [alarm.kind for alarm in world.store.alarms(world.device_id)]
