@@ -85,9 +85,6 @@ class ControlCenter(SimBySim):
     async def _usage(self, sim: str) -> dict[str, Any]:
         return await self._call("GET", f"devices/{sim}/ctdUsages")
 
-    def _is(self, found: dict[str, Any], wanted: str) -> bool:
-        return found.get("status") == wanted
-
     # --- queries ---
 
     async def usage(self, sims: Sequence[str], *, newest: bool = False) -> Answers[Usage]:

@@ -108,9 +108,6 @@ class OneNce(SimBySim):
     async def _quota(self, sim: str) -> dict[str, Any]:
         return await self._call("GET", f"v2/sims/{sim}/quota/data")
 
-    def _is(self, found: dict[str, Any], wanted: str) -> bool:
-        return found.get("status") == wanted
-
     # --- queries ---
 
     async def usage(self, sims: Sequence[str], *, newest: bool = False) -> Answers[Usage]:
