@@ -12,7 +12,7 @@ import pytest
 from host_tools.collector.store import Store
 from host_tools.platforms.changes import ChangeTimes
 from host_tools.platforms.control_center import ControlCenter
-from host_tools.platforms.interface import BadCredentials, Data, Life, NoAnswer, Progress, Refused, Scope
+from host_tools.platforms.interface import BadCredentials, Change, Data, Life, NoAnswer, Progress, Refused, Scope
 from host_tools.platforms.secret import Secret
 from host_tools.platforms.served import control_center as served
 from host_tools.platforms.sync import Sync
@@ -198,3 +198,16 @@ def test_midnight_in_china_is_not_midnight_elsewhere():
     assert world.clock.utc().date() == date(2026, 3, 31)
     assert client(world, Rest(world)).cycle_start(world.clock.utc()) == date(2026, 4, 1)
     assert world.clock.utc().astimezone(CHINA).date() == date(2026, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "progress"), [("DEACTIVATED", Progress.DONE), ("ACTIVATED", Progress.RUNNING), (None, Progress.RUNNING)]
+)
+def test_a_change_is_done_once_the_sim_has_the_status_that_was_wanted(status, progress):
+    class Answering:
+        async def send(self, method, url, body, headers):
+            return 200, json.dumps({"status": status} if status else {}).encode()
+
+    platform = client(CarrierWorld(), Answering())
+    change = Change("DEACTIVATED:8986000000000000001", "stop-sim", ("8986000000000000001",))
+    assert run(platform.outcome(change)).progress is progress
