@@ -62,6 +62,7 @@ class CorroboratedClock(Clock):
         self.source = "corroborated"
         cycle_id = self._cycle_at(plus(boot, self._uptime))
         known = self.cycle_id
-        near = cycle_id in (known, self._cycle.next_id(known)) or known == self._cycle_at((RELEASED_DAY, 0))
+        unknown = known <= self._cycle_at((RELEASED_DAY, PATIENCE))  # ticks alone may have brought it there
+        near = unknown or cycle_id in (known, self._cycle.next_id(known))
         if near or patient:
             self._use(boot, not near)

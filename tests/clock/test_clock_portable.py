@@ -2,6 +2,7 @@
 
 from usageguard.clock import RELEASED_DAY, Clock
 from usageguard.core.cycle import CalendarCycle, days_from_civil
+from usageguard.core.days import DayCycle
 from usageguard.corroborated import CorroboratedClock
 
 from tests.portable import without_heap
@@ -290,6 +291,16 @@ def test_an_agreement_is_carried_on_over_the_next_boundary():
     now = pass_time(clock, now, 600)
     assert (clock.cycle_id, clock.within_cycle(now)) == (FEB, True), clock.cycle_id
     assert (clock.trusted, clock.wants_ntp(now)) == (False, False)
+
+
+def test_periods_that_only_the_ticks_have_begun_are_not_known():
+    for cycle in (CalendarCycle(1, 0), CalendarCycle(1, 480), DayCycle(1, RELEASED_DAY, 0)):
+        clock = CorroboratedClock(cycle, (0, 0), 0, 0)
+        now = pass_time(clock, 0, 2 * 86400)
+        agree(clock, *BOUNDARY, now)
+        agree(clock, *later(BOUNDARY, 700), now + 700_000)
+        assert clock.source == "corroborated", clock.source
+        assert clock.cycle_id == cycle.cycle_id(*later(BOUNDARY, 400)), clock.cycle_id
 
 
 def test_an_agreement_of_two_days_is_believed_whatever_it_says():
