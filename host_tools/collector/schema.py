@@ -6,7 +6,7 @@ written in SQLite's names for types; `dialect` puts it into PostgreSQL's.
 
 from __future__ import annotations
 
-LAYOUT = 10
+LAYOUT = 11
 """The revision in `migrations` that leads to these tables. SQLite's user_version has it for older collectors."""
 
 SCHEMA = """
@@ -157,6 +157,29 @@ CREATE TABLE audit (
     what TEXT NOT NULL,
     detail TEXT NOT NULL
 ) STRICT;
+CREATE TABLE saved_view (
+    account TEXT NOT NULL,
+    name TEXT NOT NULL,
+    query TEXT NOT NULL,
+    PRIMARY KEY (account, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE password_reset (
+    digest BLOB NOT NULL PRIMARY KEY,
+    account TEXT NOT NULL,
+    until TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE carrier_pool (
+    pool TEXT NOT NULL PRIMARY KEY,
+    cycle_start TEXT NOT NULL,
+    asked_at TEXT NOT NULL,
+    total_octets INTEGER NOT NULL,
+    used_octets INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE pool_member (
+    device TEXT NOT NULL PRIMARY KEY,
+    pool TEXT NOT NULL,
+    granted_octets INTEGER
+) STRICT, WITHOUT ROWID;
 """
 
 _POSTGRESQL = (
