@@ -71,7 +71,7 @@ class _Rows:
             ("INSERT INTO life VALUES (?, ?, ?, ?)", self.lives),
             (REPORT, self.reports),
             (NEWEST, self.newest),
-            ("INSERT INTO carrier_sim VALUES (?, ?, ?, ?, ?, ?, ?)", self.sims),
+            ("INSERT INTO carrier_sim VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", self.sims),
             (
                 "INSERT INTO carrier_figure (device, cycle_start, as_of, octets, source) VALUES (?, ?, ?, ?, ?)",
                 self.figures,

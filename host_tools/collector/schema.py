@@ -6,7 +6,7 @@ written in SQLite's names for types; `dialect` puts it into PostgreSQL's.
 
 from __future__ import annotations
 
-LAYOUT = 11
+LAYOUT = 12
 """The revision in `migrations` that leads to these tables. SQLite's user_version has it for older collectors."""
 
 SCHEMA = """
@@ -125,7 +125,8 @@ CREATE TABLE carrier_sim (
     data TEXT NOT NULL,
     stop_reasons TEXT NOT NULL,
     asked_at TEXT NOT NULL,
-    total_octets INTEGER
+    total_octets INTEGER,
+    ends TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE carrier_sync (
     account TEXT NOT NULL PRIMARY KEY,
@@ -179,6 +180,42 @@ CREATE TABLE pool_member (
     device TEXT NOT NULL PRIMARY KEY,
     pool TEXT NOT NULL,
     granted_octets INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert (
+    id INTEGER PRIMARY KEY,
+    rule TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    period TEXT NOT NULL,
+    raised_at TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    ended_at TEXT,
+    acknowledged_at TEXT,
+    acknowledged_by TEXT,
+    snoozed_until TEXT
+) STRICT;
+CREATE UNIQUE INDEX alert_cause ON alert (rule, subject, cause, period);
+CREATE INDEX alert_subject ON alert (subject);
+CREATE INDEX alert_lasting ON alert (rule) WHERE ended_at IS NULL;
+CREATE TABLE alert_channel (
+    name TEXT NOT NULL PRIMARY KEY,
+    rules TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_notice (
+    channel TEXT NOT NULL,
+    alert INTEGER NOT NULL,
+    round INTEGER NOT NULL,
+    due_at TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    sent_at TEXT,
+    problem TEXT NOT NULL,
+    PRIMARY KEY (channel, alert, round)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_notice_due ON alert_notice (channel, due_at) WHERE sent_at IS NULL;
+CREATE TABLE alert_mark (
+    name TEXT NOT NULL PRIMARY KEY,
+    id INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
 

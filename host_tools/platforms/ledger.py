@@ -10,7 +10,7 @@ from host_tools.collector.database import Database
 from host_tools.platforms.interface import State, Usage
 
 _KEPT = timedelta(days=400)
-_SIM = "device, sim, life, data, stop_reasons, asked_at, total_octets"
+_SIM = "device, sim, life, data, stop_reasons, asked_at, total_octets, ends"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Figure:
 @dataclass(frozen=True)
 class Sim:
     """The SIM of a device as the platform last described it; `total_octets`: its allowance; 0 if the platform
-    does not say, None if it was not asked."""
+    does not say, None if it was not asked. `ends`: the last day of the package that ends first."""
 
     device: str
     sim: str
@@ -37,6 +37,7 @@ class Sim:
     stop_reasons: tuple[str, ...]
     asked_at: datetime
     total_octets: int | None = None
+    ends: date | None = None
 
     @property
     def told(self) -> tuple[str, str, tuple[str, ...]]:
@@ -108,7 +109,8 @@ class CarrierLedger:
                 "INSERT INTO carrier_sim (device, sim, life, data, stop_reasons, asked_at) VALUES (?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (device) DO UPDATE SET life = excluded.life, data = excluded.data,"
                 " stop_reasons = excluded.stop_reasons, asked_at = excluded.asked_at, total_octets ="
-                " CASE WHEN carrier_sim.sim = excluded.sim THEN carrier_sim.total_octets ELSE NULL END,"
+                " CASE WHEN carrier_sim.sim = excluded.sim THEN carrier_sim.total_octets ELSE NULL END, ends ="
+                " CASE WHEN carrier_sim.sim = excluded.sim THEN carrier_sim.ends ELSE NULL END,"
                 " sim = excluded.sim",
                 (
                     device,
@@ -120,10 +122,13 @@ class CarrierLedger:
                 ),
             )
 
-    def put_total(self, device: str, octets: int) -> None:
-        """Keeps the allowance of a SIM whose state is known, 0 if the platform does not say."""
+    def put_plan(self, device: str, octets: int, ends: date | None) -> None:
+        """Keeps the allowance of a SIM whose state is known, 0 if the platform does not say; and its package's end."""
+        day = ends and ends.isoformat()
         with self._db.transaction():
-            self._db.execute("UPDATE carrier_sim SET total_octets = ? WHERE device = ?", (octets, device))
+            self._db.execute(
+                "UPDATE carrier_sim SET total_octets = ?, ends = ? WHERE device = ?", (octets, day, device)
+            )
 
     def sim(self, device: str) -> Sim | None:
         row = self._db.first(f"SELECT {_SIM} FROM carrier_sim WHERE device = ?", (device,))
@@ -162,5 +167,8 @@ def _figure(device: str, start: str, as_of: str, octets: int, source: str, given
     return Figure(device, date.fromisoformat(start), datetime.fromisoformat(as_of), octets, source, given)
 
 
-def _sim(device: str, sim: str, life: str, data: str, reasons: str, asked_at: str, total: int | None) -> Sim:
-    return Sim(device, sim, life, data, tuple(reasons.split()), datetime.fromisoformat(asked_at), total)
+def _sim(
+    device: str, sim: str, life: str, data: str, reasons: str, asked_at: str, total: int | None, ends: str | None
+) -> Sim:
+    last = date.fromisoformat(ends) if ends else None
+    return Sim(device, sim, life, data, tuple(reasons.split()), datetime.fromisoformat(asked_at), total, last)

@@ -96,8 +96,9 @@ class Sync:
                 reasons = ", ".join(state.stop_reasons) or "no reason given"
                 detail = f"SIM {state.life}, data {state.data}: {reasons}"
                 self._alarm(device, "carrier_stopped", detail, now, None, done)
-            totals = [each.total for each in await self._platform.plan(sim) if each.total]
-            self.ledger.put_total(device, sum(totals))
+            packages = await self._platform.plan(sim)
+            ends = min((each.expires for each in packages if each.expires), default=None)
+            self.ledger.put_plan(device, sum(each.total for each in packages if each.total), ends)
 
     def _is_old(self, sim: Sim) -> bool:
         """Whether a SIM is to be asked for again: until it runs, and once in each cycle for its allowance."""

@@ -39,7 +39,7 @@ def test_a_figure_that_is_corrected_is_sent_again(any_store):
 def test_another_sim_has_another_allowance(any_store):
     ledger, now = CarrierLedger(any_store.database), datetime(2026, 3, 11, tzinfo=UTC)
     ledger.put("tracker-001", State(ONE, Life.ACTIVE, Data.ON, (), {}), now)
-    ledger.put_total("tracker-001", 5)
+    ledger.put_plan("tracker-001", 5, date(2026, 12, 31))
     ledger.put("tracker-001", State(ONE, Life.ACTIVE, Data.ON, (), {}), now)
     assert ledger.sim("tracker-001").total_octets == 5
     ledger.put("tracker-001", State(TWO, Life.ACTIVE, Data.ON, (), {}), now)
