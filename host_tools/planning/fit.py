@@ -5,9 +5,11 @@ SIM on request, unless the file names "none"; "overage" if it has tiers, without
 "throttle" if it has a rate. Each option is replayed as the carrier alone would treat the SIM, and "guarded", with the
 device's margin, reserve, caps, pace and the limit of its default class, where that makes a difference.
 
-Every device has the plan for itself. Fees and allowances count in proportion for a period that the history covers in
-part. Balances, the end of a package, the lifecycle and pools are ignored; periods that count from an activation count
-from the local day on which the history begins.
+Fees and allowances count in proportion for a period that the history covers in part. Periods that count from an
+activation, and a package, begin with the local day on which the history begins. A balance is that of each device at
+the beginning, with the first period paid. A plan with a pool whose size is known, by `[carrier.pool]`, is shared by all
+devices: the carrier stops all of them when it is used up, and a guarded fleet stops before, by what the platform sets
+aside (margin, and each member's reports). The lifecycle is ignored.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ from typing import Any
 
 from host_tools.base.days import DAY_S
 from host_tools.base.errors import UsageError
-from host_tools.planning.explain import day_text, report_octets
-from host_tools.planning.replay import Outcome, Period, periods, replay
+from host_tools.planning.explain import day_text, report_octets, yuan
+from host_tools.planning.replay import Ends, Outcome, Period, periods, replay, used_up
 from host_tools.planning.source import Source
 from host_tools.planning.usage import History
 
 MONTH_S = 365.2425 * DAY_S / 12  # the Gregorian mean
+_POOL_MARGIN_PERMILLE = 20  # of a pool, ungranted: the default of a platform's account
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class Option:
     @property
     def name(self) -> str:
         return f"{self.source.title}: {self.behaviour}{', guarded' if self.guarded else ''}"
+
+    @property
+    def pool_octets(self) -> int | None:
+        """What the pool has for all devices in a period; None where each has the allowance for itself."""
+        return self.source.pool_octets if self.source.plan.pool else None
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Total:
     demand_octets: int = 0
     through_octets: int = 0
     stopped_s: int = 0
+    closed_s: int = 0
     slowed_s: int = 0
     fee_fen: int = 0
     overage_fen: int = 0
@@ -80,8 +89,11 @@ class Total:
         cycle = self.option.plan.cycle
         reserve, upstream = self.option.plan.reserve_octets, self.option.source.config.upstream
         if upstream.host is not None:
-            most = reserve // report_octets(self.option.plan, upstream)
-            self.reports += sum(min(most, each.stopped_s // upstream.interval_s) for each in outcomes)
+            held = [(each.stopped_s - each.closed_s) // upstream.interval_s for each in outcomes]
+            if self.option.pool_octets is None:  # in a pool the platform sets all of them aside
+                most = reserve // report_octets(self.option.plan, upstream)
+                held = [min(most, reports) for reports in held]
+            self.reports += sum(held)
         self.seconds += seconds
         self.devices += 1
         self.devices_stopped += any(each.stopped_s for each in outcomes)
@@ -89,6 +101,7 @@ class Total:
             self.demand_octets += each.demand_octets
             self.through_octets += each.through_octets
             self.stopped_s += each.stopped_s
+            self.closed_s += each.closed_s
             self.slowed_s += each.slowed_s
             self.fee_fen += each.fee_fen
             self.overage_fen += each.overage_fen
@@ -96,6 +109,19 @@ class Total:
             self.unused_octets += each.unused_octets
             first = day_text(cycle.local_day(*divmod(part.begin, DAY_S)))
             self.by_period.setdefault(first, []).append(each.demand_octets)
+
+    def add_pool(self, begin: int, parts: list[tuple[Period, Outcome]]) -> None:
+        """Adds what the pool had in one period for those parts of it."""
+        pool = self.option.pool_octets or 0
+        first, last = min(int(part.times[0]) for part, _ in parts), max(int(part.times[-1]) for part, _ in parts)
+        paid = pool * (last - first) // (parts[0][0].end - begin)
+        self.paid_octets += paid
+        self.unused_octets += max(0, paid - sum(each.rated_octets for _, each in parts))
+
+    @property
+    def priced(self) -> bool:
+        """Whether the plan's file gives a fee, if only 0: without one its options look cheaper than they are."""
+        return "fee_fen" in self.option.source.raw["plan"].get("account", {})
 
     @property
     def cost_fen(self) -> int:
@@ -145,7 +171,8 @@ class Total:
 
 @dataclass(frozen=True)
 class Fit:
-    """`totals` from the best to the worst: least cost first, then least stopped, then least lost."""
+    """`totals` from the best to the worst: least cost first, then least stopped, then least lost. Plans without a price
+    come last, and are neither the cheapest nor the trade-off where others have one."""
 
     history: History
     totals: list[Total]
@@ -156,9 +183,8 @@ class Fit:
 
     @property
     def unpriced(self) -> list[str]:
-        """The titles of plans without a price: their options look cheaper than they are."""
-        titles = {total.option.source.title: total.option.source.plan.fee_fen for total in self.totals}
-        return [title for title, fee_fen in titles.items() if not fee_fen]
+        """The titles of plans without a price."""
+        return list(dict.fromkeys(total.option.source.title for total in self.totals if not total.priced))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -183,10 +209,13 @@ def options(source: Source) -> list[Option]:
     given = source.raw["plan"]
     own = source.config.classes[0]
     any_class = TrafficClass("any", 0)
+    pooled = "pool" in given and source.pool_octets is not None
     found: list[Option] = []
 
     def add(behaviour: str, guarded: bool, **changes: Any) -> None:
         common: dict[str, Any] = {"warn_permille": [], "warn_cost_fen": None, "lifecycle": None, "pool": None}
+        if pooled:
+            common["pace"] = False
         if "lifecycle" in given:  # it has the day from which periods count; here the history has
             common["activated"] = "2026-01-01"
         if not guarded:
@@ -197,15 +226,17 @@ def options(source: Source) -> list[Option]:
             return
         found.append(Option(source, behaviour, guarded, plan, own if guarded else any_class))
 
-    named = given.get("on_exhaustion", "cutoff")
+    named = "cutoff" if pooled else given.get("on_exhaustion", "cutoff")
     if named != "none":
         add("cutoff", False)
         add("cutoff", True)
+    if pooled:
+        return found  # a carrier stops a pool's SIMs, and neither bills nor slows down what is beyond
     for behaviour in ("overage", "throttle"):
         if behaviour in given:
             uncapped = {"overage": {"cost_cap_fen": None, "cap_octets": None}} if behaviour == "overage" else {}
             add(behaviour, False, **uncapped)
-            if source.plan.pace:
+            if source.plan.pace or (behaviour == "overage" and source.balance_fen is not None):
                 add(behaviour, True, **uncapped)
     overage = given.get("overage", {})
     if "cost_cap_fen" in overage or "cap_octets" in overage:
@@ -236,15 +267,20 @@ def fit(
         titles[source.title] = source.where
     totals = [total for source in each(sources) for total in _totals(history, source)]
     _find_savings(totals)
-    totals.sort(key=lambda total: (total.cost_fen, total.stopped_s, total.lost_octets))
+    totals.sort(key=lambda total: (not total.priced, total.cost_fen, total.stopped_s, total.lost_octets))
     return Fit(
         history,
         totals,
         totals[0],
         min(totals, key=lambda total: (total.stopped_s, total.lost_octets, total.cost_fen)),
-        trade_off(totals, stopped_day_fen),
+        trade_off(comparable(totals), stopped_day_fen),
         [*history.notes, *(note for source in sources for note in notes(history, source))],
     )
+
+
+def comparable(totals: list[Total]) -> list[Total]:
+    """The options that can be compared by cost: those with a price, or all where none has one."""
+    return [total for total in totals if total.priced] or totals
 
 
 def _find_savings(totals: list[Total]) -> None:
@@ -257,22 +293,64 @@ def _find_savings(totals: list[Total]) -> None:
         other = alone.get((option.source.where, option.behaviour.partition(",")[0]))
         if option.guarded and other:
             avoided = max(0, other.overage_fen - total.overage_fen)
-            total.saved = Saved(other.stopped_s, avoided, total.reports)
+            total.saved = Saved(other.stopped_s - total.closed_s, avoided, total.reports)
 
 
-def _totals(history: History, source: Source) -> Iterator[Total]:
+def _totals(history: History, source: Source) -> list[Total]:
     totals = [Total(option) for option in options(source)]
     cycle = totals[0].option.plan.cycle
+    begin = cycle.local_day(*divmod(min(int(curve.times[0]) for curve in history.curves), DAY_S))
     if hasattr(cycle, "first_day") and not hasattr(cycle, "start_day"):
-        first = min(int(curve.times[0]) for curve in history.curves)
-        day = cycle.local_day(*divmod(first, DAY_S))
         for total in totals:
-            total.option.plan.cycle.first_day = day
-    for curve in history.curves:
-        parts = periods(curve, cycle, source.plan.rating)
-        for total in totals:
-            total.add(curve.seconds, parts, list(replay(parts, total.option.plan, total.option.traffic_class)))
-    yield from totals
+            total.option.plan.cycle.first_day = begin
+    expires = _expiry(source, begin)
+    each = [periods(curve, cycle, source.plan.rating) for curve in history.curves]
+    for total in totals:
+        option = total.option
+        ends = Ends(source.balance_fen, expires, _pool_ends(option, each) if option.pool_octets else None)
+        shared: dict[int, list[tuple[Period, Outcome]]] = {}
+        for curve, parts in zip(history.curves, each, strict=True):
+            outcomes = list(replay(parts, option.plan, option.traffic_class, ends, option.guarded))
+            total.add(curve.seconds, parts, outcomes)
+            for part, outcome in zip(parts, outcomes, strict=True):
+                shared.setdefault(part.begin, []).append((part, outcome))
+        if option.pool_octets:
+            for at, members in shared.items():
+                total.add_pool(at, members)
+    return totals
+
+
+def _expiry(source: Source, begin: int) -> int | None:
+    """The second at which a package ends that is bought on the local day `begin`; None for a plan without."""
+    from usageguard.core.cycle import add_months
+
+    plan = source.plan
+    if not plan.package_months:
+        return None
+    day, second = plan.cycle.midnight(add_months(begin, plan.package_months))
+    return day * DAY_S + second
+
+
+def _pool_ends(option: Option, each: list[list[Period]]) -> dict[int, int]:
+    """When the pool is used up, by the beginning of the period: for a guarded fleet, what the platform grants of it."""
+    upstream, pool = option.source.config.upstream, option.pool_octets or 0
+    limit = option.plan.limit(option.traffic_class)
+    by_period: dict[int, list[Period]] = {}
+    for parts in each:
+        for part in parts:
+            by_period.setdefault(part.begin, []).append(part)
+    found = {}
+    for begin, parts in by_period.items():
+        octets = pool
+        if option.guarded:
+            octets -= pool * _POOL_MARGIN_PERMILLE // 1000
+            if upstream.host is not None:
+                reports = (parts[0].end - begin) // upstream.interval_s
+                octets -= len(parts) * reports * report_octets(option.plan, upstream)
+        at = used_up(parts, limit, max(0, octets))
+        if at is not None:
+            found[begin] = at
+    return found
 
 
 def trade_off(totals: list[Total], stopped_day_fen: int | None = None) -> Total:
@@ -280,7 +358,7 @@ def trade_off(totals: list[Total], stopped_day_fen: int | None = None) -> Total:
 
     With a price for a day without data: the least sum of cost and price. Without: of the options that no other beats in
     both cost and share of octets lost, the one nearest to the least of each, with both scaled to 0..1 (compromise
-    programming, Yu and Zeleny); the cheaper one of equals.
+    programming, Yu and Zeleny); of equals the one that loses less.
     """
     if stopped_day_fen is not None:
         return min(
@@ -294,11 +372,11 @@ def trade_off(totals: list[Total], stopped_day_fen: int | None = None) -> Total:
     ]
     costs, losses = [cost for cost, _, _ in front], [lost for _, lost, _ in front]
 
-    def distance(point: tuple[int, float, Total]) -> tuple[float, int]:
+    def distance(point: tuple[int, float, Total]) -> tuple[float, float]:
         cost, lost, _ = point
         x = (cost - min(costs)) / ((max(costs) - min(costs)) or 1)
         y = (lost - min(losses)) / ((max(losses) - min(losses)) or 1)
-        return x * x + y * y, cost
+        return x * x + y * y, lost
 
     return min(front, key=distance)[2]
 
@@ -311,13 +389,29 @@ def notes(history: History, source: Source) -> Iterator[str]:
         yield f"{title}: per_packet_octets are not counted, as the history has no packets"
     if rating.session_round_octets:
         yield f"{title}: sessions are not rounded up, as the history has none"
-    if plan.pool:
-        yield f"{title}: its pool is left out, each device has the allowance for itself"
+    if plan.pool and source.pool_octets is None:
+        yield f"{title}: its pool is left out, each device has the allowance for itself; give carrier.pool"
+    if plan.pool and source.pool_octets and plan.pace:
+        yield f"{title}: its pace is left out, as the pool is shared"
+    if source.balance_fen is not None:
+        yield f"{title}: its balance is {yuan(source.balance_fen)} at the beginning, and nobody recharges it"
+    if ended := _ended(history, source):
+        yield f"{title}: {ended}"
     cycle = getattr(plan.cycle, "cycle", plan.cycle)
     if not hasattr(cycle, "start_day"):
         yield f"{title}: its periods are counted from the history's first day"
     if not any(_whole(curve, cycle) for curve in history.curves):
         yield f"{title}: the history covers no whole period, so that quotas look larger than they are"
+
+
+def _ended(history: History, source: Source) -> str:
+    """The end of the package, where the history goes on after it."""
+    first = min(int(curve.times[0]) for curve in history.curves)
+    expires = _expiry(source, source.plan.cycle.local_day(*divmod(first, DAY_S)))
+    if expires is None or expires >= max(int(curve.times[-1]) for curve in history.curves):
+        return ""
+    day = day_text(source.plan.cycle.local_day(*divmod(expires, DAY_S)))
+    return f"its package ends on {day}, and data with it; to see what a renewal costs give it more months"
 
 
 def _whole(curve: Any, cycle: Any) -> bool:

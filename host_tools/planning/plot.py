@@ -17,9 +17,8 @@ from matplotlib.font_manager import findSystemFonts, fontManager
 from matplotlib.ticker import MaxNLocator
 
 from host_tools.base.units import SIZE_UNITS
-from host_tools.planning.explain import yuan
-from host_tools.planning.fit import Fit, Total
-from host_tools.planning.table import price_warning, saved, share, stops
+from host_tools.planning.fit import Fit, Total, comparable
+from host_tools.planning.table import EXPLAINED, FIGURES, figures, money, price_warning, stops
 
 MOST_PLANS = 12
 """The most plans that get axes of their own; the ranking has all."""
@@ -66,7 +65,7 @@ def draw(found: Fit, narrow: bool = False) -> Figure:
 
 
 def _scatter(axes: Axes, found: Fit, colours: dict[str, str], columns: int) -> None:
-    for total in found.totals:
+    for total in comparable(found.totals):
         option = total.option
         axes.plot(
             total.stopped_s / 86_400 / total.devices,
@@ -102,7 +101,10 @@ def _usage(axes: Axes, total: Total, colour: str) -> None:
     axes.bar(places, means, color=colour, alpha=0.75)
     if total.devices > 1:
         axes.vlines(places, means, most, color=colour, linewidth=1)
-    axes.axhline(total.option.plan.allowance / _MB, color="#b3261e", linewidth=1.2)
+    quota, pool = total.option.plan.allowance, total.option.pool_octets
+    if pool:
+        quota = min(quota, pool // total.devices)
+    axes.axhline(quota / _MB, color="#b3261e", linewidth=1.2)
     axes.set_title(total.option.source.title, fontsize=9, loc="left")
     axes.set_ylabel("MB")
     step = max(1, -(-len(days) // 5))
@@ -142,14 +144,26 @@ _PAGE = """<!doctype html>
 <title>{title} · Usage Guard</title>
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; color: #1b2420; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ font-size: 1.6rem; overflow-wrap: anywhere; }}
 table {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
-th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #dde2de; }}
-td.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
+th, td {{ text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #dde2de; white-space: nowrap; }}
+td {{ font-variant-numeric: tabular-nums; }}
+th:first-child, td:first-child {{ text-align: left; white-space: normal; }}
+tr.best {{ background: #e6f3ea; }}
 svg {{ width: 100%; height: auto; }}
-.scroll {{ overflow-x: auto; }}
 .price {{ background: #fdf0d5; padding: .5rem .8rem; border-radius: .4rem; }}
 .narrow {{ display: none; }}
-@media (max-width: 44rem) {{ .wide {{ display: none; }} .narrow {{ display: block; }} }}
+@media (max-width: 56rem) {{
+  .wide, thead {{ display: none; }}
+  .narrow {{ display: block; }}
+  table, tbody {{ display: block; }}
+  tr {{ display: grid; grid-template-columns: 1fr 1fr; column-gap: 1.2rem; padding: .6rem; }}
+  tr + tr {{ border-top: 1px solid #dde2de; }}
+  td {{ display: flex; justify-content: space-between; padding: 0; border: 0; }}
+  td:first-child {{ grid-column: 1 / -1; font-weight: 600; }}
+  td:empty {{ display: none; }}
+  td:not(:first-child)::before {{ content: attr(data-label); color: #56635c; }}
+}}
 </style>
 </head>
 <body>
@@ -157,16 +171,13 @@ svg {{ width: 100%; height: auto; }}
 {price}<p>{best}</p>
 <div class="wide">{wide}</div>
 <div class="narrow">{narrow}</div>
-<div class="scroll">
 <table>
-<thead><tr><th>Plan</th><th>Cost</th><th>A month, per device</th><th>Without data</th><th>Lost</th><th>Unused</th>
-<th>Dark avoided</th><th>Overage avoided, yuan</th><th>Reports kept</th></tr>
-</thead>
+<thead><tr><th>Plan</th>{head}</tr></thead>
 <tbody>
 {rows}
 </tbody>
 </table>
-</div>
+<p>{explained}</p>
 <ul>{notes}</ul>
 </body>
 </html>
@@ -174,24 +185,29 @@ svg {{ width: 100%; height: auto; }}
 
 
 def _page(found: Fit) -> str:
+    best = found.trade_off
+
     def element(narrow: bool) -> str:
         svg = _svg(draw(found, narrow))
         prefix = "phone" if narrow else "desk"  # ids are unique in a page
         return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{prefix}-", svg[svg.index("<svg") :])
 
     def row(total: Total) -> str:
-        cells = (yuan(total.cost_fen), f"{total.cost_per_month_fen / 100:.2f} yuan", stops(total))
-        cells = (*cells, share(total.lost_share), share(total.unused_share), *saved(total))
-        rest = "".join(f'<td class="n">{html.escape(cell)}</td>' for cell in cells)
-        return f"<tr><td>{html.escape(total.option.name)}</td>{rest}</tr>"
+        cells = "".join(
+            f'<td data-label="{name}">{html.escape(cell)}</td>'
+            for name, cell in zip(FIGURES, figures(total), strict=True)
+        )
+        mark = ' class="best"' if total is best else ""
+        return f"<tr{mark}><td>{html.escape(total.option.name)}</td>{cells}</tr>"
 
-    best = found.trade_off
     return _PAGE.format(
         title=html.escape(f"Plans for {found.history.where}"),
-        best=html.escape(f"Best trade-off: {best.option.name}, {yuan(best.cost_fen)}, {stops(best)}."),
+        best=html.escape(f"Best trade-off: {best.option.name}, {money(best)}, {stops(best)}."),
         price="".join(f'<p class="price">{html.escape(words)}</p>' for words in (price_warning(found),) if words),
         wide=element(False),
         narrow=element(True),
+        head="".join(f"<th>{name}</th>" for name in FIGURES),
         rows="\n".join(row(total) for total in found.totals),
+        explained=html.escape(EXPLAINED),
         notes="".join(f"<li>{html.escape(note)}</li>" for note in found.notes),
     )

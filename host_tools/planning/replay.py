@@ -2,12 +2,12 @@
 
 Usage is even between two points of a curve, so that something can happen only where it reaches the policy's next mark.
 The replay goes from mark to mark: a year of hourly figures takes a few dozen steps. What a stop or a throttle holds
-back is lost; nothing is made up for later.
+back is lost; nothing is made up for later. Nobody recharges a balance, renews a package or tops a pool up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +52,14 @@ class Outcome:
     through_octets: int
     rated_octets: int
     stopped_s: int
+    closed_s: int
+    """The part of `stopped_s` in which the carrier stops the SIM, whatever the device does: the package has ended, or
+    the balance is negative."""
     slowed_s: int
     fee_fen: int
     overage_fen: int
     paid_octets: int
-    """The part of the allowance for the time that the history covers."""
+    """The part of the allowance for the time that the history covers; 0 in a pool, which has it for all."""
 
     @property
     def lost_octets(self) -> int:
@@ -65,6 +68,22 @@ class Outcome:
     @property
     def unused_octets(self) -> int:
         return max(0, self.paid_octets - self.rated_octets)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What ends the data of a SIM beside its own quota. Times are seconds since 2000-01-01 UTC.
+
+    `balance_fen` is that at the start, with the first period paid, None without one; with `expires` the package ends.
+    `pool` has when the pool is used up, by the beginning of the period, and is None for a SIM in no pool.
+    """
+
+    balance_fen: int | None = None
+    expires: int | None = None
+    pool: Mapping[int, int] | None = None
+
+
+_NO_ENDS = Ends()
 
 
 def periods(curve: Curve, cycle: Any, rating: Any) -> list[Period]:
@@ -113,48 +132,107 @@ def _rated(carried: Ints, packets: Ints | None, rating: Any) -> Ints:
     return -(-(carried + overhead) * (1000 + rating.margin_permille) // 1000)
 
 
-def replay(parts: list[Period], plan: Any, traffic_class: Any) -> Iterator[Outcome]:
-    """The outcomes of one device's periods, with all of its traffic in one class."""
+def replay(
+    parts: list[Period], plan: Any, traffic_class: Any, ends: Ends = _NO_ENDS, guarded: bool = True
+) -> Iterator[Outcome]:
+    """The outcomes of one device's periods, with all of its traffic in one class.
+
+    A guarded device stops before its balance is negative, the carrier stops the SIM once it is.
+    """
     paths.use_firmware()
     from usageguard.core.policy import Policy
 
     policy = Policy(plan, (traffic_class,))
-    for part in parts:
-        yield _PeriodReplay(part, plan, policy).outcome()
+    balance = ends.balance_fen
+    for index, part in enumerate(parts):
+        if balance is not None and index and _paid(part, ends):
+            balance -= plan.fee_fen
+        outcome = _PeriodReplay(part, plan, policy, ends, balance, guarded).outcome()
+        if balance is not None:
+            balance -= outcome.overage_fen
+        yield outcome
+
+
+def _paid(part: Period, ends: Ends) -> bool:
+    return ends.expires is None or part.begin < ends.expires
+
+
+def used_up(parts: Iterable[Period], limit: int, octets: int) -> int | None:
+    """The first second at which parts of one period, each up to `limit` rated octets, have `octets` together."""
+    each = list(parts)
+
+    def together(at: int) -> int:
+        return sum(
+            min(limit, value_at(part.times, part.rated, min(max(at, int(part.times[0])), int(part.times[-1]))))
+            for part in each
+        )
+
+    low, high = min(int(part.times[0]) for part in each), max(int(part.times[-1]) for part in each)
+    if together(high) < octets:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if together(middle) >= octets else (middle + 1, high)
+    return low
 
 
 class _PeriodReplay:
     """Replays one period. `place` is the point reached on the curve: (time, rated demand, carried demand)."""
 
-    def __init__(self, part: Period, plan: Any, policy: Any) -> None:
+    def __init__(
+        self, part: Period, plan: Any, policy: Any, ends: Ends, balance: int | None, guarded: bool
+    ) -> None:
         self.part = part
         self.plan = plan
         self.policy = policy
+        self.ends = ends
+        self.balance = balance
+        self.guarded = guarded
         self.place = int(part.times[0]), 0, 0
         self.used = 0  # rated octets that passed: the demand without what was held back
         self.through = 0
         self.stopped = self.slowed = 0
+        # Data ends here at the latest; `closed` is when the carrier ends it, whatever the device does.
+        arrears = balance is not None and balance < 0
+        self.closed = self._within(self.place[0] if arrears else ends.expires)
+        self.last = min(self.closed, self._within((ends.pool or {}).get(part.begin)))
+
+    def _within(self, at: int | None) -> int:
+        first, last = int(self.part.times[0]), int(self.part.times[-1])
+        return last if at is None else min(max(at, first), last)
 
     def outcome(self) -> Outcome:
         from usageguard.core.octets import Octets
-        from usageguard.core.policy import NEW_CYCLE
+        from usageguard.core.policy import BALANCE, NEW_CYCLE
 
         self.policy.apply(NEW_CYCLE)
+        self.policy.set_limit(BALANCE, self._affordable(), Octets(0))
         self.policy.cross(Octets(0))
         for until in self._cuts():
             self._go(until)
         part, plan = self.part, self.plan
+        end = int(part.times[-1])
         covered, length = part.covered_s, part.end - part.begin
+        paid = _paid(part, self.ends)
         return Outcome(
             part.demand,
             self.through,
             self.used,
-            self.stopped,
+            self.stopped + end - self.last,
+            end - self.closed,
             self.slowed,
-            (plan.fee_fen * covered + length // 2) // length,
+            (plan.fee_fen * covered + length // 2) // length if paid else 0,
             plan.cost_fen(self.used) if plan.exhaustion == "overage" else 0,
-            plan.allowance * covered // length,
+            plan.allowance * covered // length if paid and self.ends.pool is None else 0,
         )
+
+    def _affordable(self) -> int | None:
+        """The rated octets for which the balance pays; None where it sets no limit."""
+        plan = self.plan
+        if self.balance is None or self.balance < 0 or plan.exhaustion != "overage":
+            return None
+        free = plan.tariff.octets_for(self.balance)
+        return None if free is None else plan.allowance + free + (not self.guarded)
 
     def _cuts(self) -> Iterator[int]:
         """The times at which a limit changes: each midnight if the plan is paced, and the end."""
@@ -162,8 +240,7 @@ class _PeriodReplay:
         from usageguard.core.octets import MAX, Octets
         from usageguard.core.policy import PACE
 
-        part, plan = self.part, self.plan
-        last = int(part.times[-1])
+        part, plan, last = self.part, self.plan, self.last
         if plan.pace:
             length = part.end - part.begin
             limit = plan.local_limit if plan.local_limit < MAX else plan.allowance

@@ -53,6 +53,16 @@ class Source:
         """The firmware's Plan."""
         return self.config.plan
 
+    @property
+    def pool_octets(self) -> int | None:
+        """What the whole pool has in a period; None without a pool, or where `[carrier.pool]` is not given."""
+        return self.carrier_config.pool_octets if self.carrier_config else None
+
+    @property
+    def balance_fen(self) -> int | None:
+        """The balance that the file gives; None where it gives at most a fee."""
+        return self.raw["plan"].get("account", {}).get("balance_fen")
+
     def variant(self, **changes: Any) -> Any:
         """The Plan with these changes to its table: a dict changes the keys of a table, None removes a key.
 

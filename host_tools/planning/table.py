@@ -21,41 +21,49 @@ def show_fit(found: Fit, console: Console) -> None:
     console.print(f"{escape(history.where)}: {many}, {passed}, {size(history.total)}")
     if words := price_warning(found):
         console.print(f"[yellow]![/] {escape(words)}")
-    figures = ("Yuan", "a month", "Stopped", "Slowed", "Lost", "Unused")
-    figures += ("Dark avoided", "Overage avoided", "Reports kept")
-    table = Listing([Column("Plan", least=24), *(Column(name, right=True) for name in figures)])
+    table = Listing([Column("Plan", least=24), *(Column(name, right=True) for name in FIGURES)])
     for total in found.totals:
-        table.add(
-            escape(total.option.name),
-            f"{total.cost_fen / 100:.2f}",
-            f"{total.cost_per_month_fen / 100:.2f}",
-            _brief(total.stopped_s),
-            _brief(total.slowed_s),
-            share(total.lost_share),
-            share(total.unused_share),
-            *saved(total),
-        )
+        table.add(escape(total.option.name), *figures(total))
     console.print(table)
-    console.print(
-        "Cost and times are of all devices, a month is of one device. Lost: octets that would have been held back. "
-        "What a guard avoids: time in which the carrier would have stopped the SIM, and cost beyond the plan; reports "
-        "still go out of its reserve."
-    )
+    console.print(EXPLAINED)
     for words, total in (
         ("Least cost", found.cheapest),
         ("Least stopped", found.least_stopped),
         ("Best trade-off", found.trade_off),
     ):
-        console.print(f"[bold]{words}[/]: {escape(total.option.name)}, {yuan(total.cost_fen)}, {stops(total)}")
+        console.print(f"[bold]{words}[/]: {escape(total.option.name)}, {money(total)}, {stops(total)}")
     for note in found.notes:
         console.print(f"[cyan]i[/] {escape(note)}")
+
+
+FIGURES = (
+    "Yuan", "A month", "Stopped", "Slowed", "Lost", "Unused", "Dark avoided", "Overage avoided", "Reports kept",
+)  # fmt: skip
+"""What the ranking has of each option: the head of each column of `figures`."""
+EXPLAINED = (
+    "Cost and times are of all devices, a month is of one device. Lost: octets that would have been held back. "
+    "What a guard avoids: time in which the carrier would have stopped the SIM, and cost beyond the plan; reports "
+    "still go out of its reserve."
+)
+
+
+def figures(total: Total) -> tuple[str, ...]:
+    """The figures of an option, in words."""
+    costs = (f"{total.cost_fen / 100:.2f}", f"{total.cost_per_month_fen / 100:.2f}") if total.priced else ("?", "?")
+    times = (_brief(total.stopped_s), _brief(total.slowed_s))
+    return (*costs, *times, share(total.lost_share), share(total.unused_share), *saved(total))
 
 
 def price_warning(found: Fit) -> str:
     """What is to be said first: which plans have no price; "" if each has one."""
     if not found.unpriced:
         return ""
-    return f"no price: {', '.join(found.unpriced)}; give plan.account.fee_fen, or their ranking by cost means nothing"
+    return f"no price: {', '.join(found.unpriced)}; give plan.account.fee_fen, without it costs are not compared"
+
+
+def money(total: Total) -> str:
+    """What an option costs, in words."""
+    return yuan(total.cost_fen) if total.priced else "price unknown"
 
 
 def saved(total: Total) -> tuple[str, str, str]:

@@ -361,6 +361,11 @@ class CarrierConfig:
         self._apn = given.serves_apn or ""
         self._where = where
 
+    @property
+    def pool_octets(self) -> int | None:
+        """What the whole pool has in a period; None without one."""
+        return self._pool.allowance_octets if self._pool else None
+
     def build(self, clock: Clock, internet: Internet, log: EventLog, imsi: str) -> carrier.Carrier:
         """A carrier with the one SIM in service. UsageError for dates that do not fit the time of the start."""
         built = carrier.Carrier(clock, internet, self.rating, self.enforcement, log)

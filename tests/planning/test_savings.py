@@ -63,6 +63,12 @@ def test_a_guard_saves_what_the_carrier_alone_would_have_done(found):
     assert all(t.saved is None for t in found.totals if not t.option.guarded)
 
 
+def test_a_plan_without_a_price_is_not_the_cheapest(found):
+    assert found.unpriced == ["cheap"]
+    assert {found.cheapest.option.source.title, found.trade_off.option.source.title} == {"每月 1 MB"}
+    assert [total.priced for total in found.totals] == sorted([total.priced for total in found.totals], reverse=True)
+
+
 def test_a_missing_price_is_said_first(found):
     out = io.StringIO()
     table.show_fit(found, Console(file=out, width=200))
