@@ -64,6 +64,7 @@ class Context:
             receive_buffer=sockets.receive_octets,
             send_buffer=sockets.send_octets,
             mss=sockets.mtu - 40,
+            timestamps=sockets.timestamps,
         )
         self.lost_ports.clear()
         self._counter.begin_session()

@@ -80,6 +80,7 @@ class Sockets(Table, frozen=True):
     dns_timeout_ms: Ms
     dns_attempts: Count
     close_timeout_ms: Ms
+    timestamps: bool = False  # whether its TCP offers them (RFC 7323), which no manual tells
 
     @property
     def last(self) -> int:

@@ -25,7 +25,7 @@ class VirtualHost:
     stack: IpStack
 
     def join(self, internet: Internet, ip: str) -> None:
-        self.stack = IpStack(internet.clock, ip, internet.send, nagle=False, send_buffer=SEND_BUFFER)
+        self.stack = IpStack(internet.clock, ip, internet.send, nagle=False, send_buffer=SEND_BUFFER, timestamps=True)
         self.stack.accept = self.accept
         self.stack.on_datagram = self.on_datagram
 

@@ -5,6 +5,7 @@ it by its bound at most.
 """
 
 import pytest
+import tomli_w
 
 from host_tools.run.targets.names import SIMULATED
 from host_tools.scenario import file as scenario
@@ -42,6 +43,7 @@ MAINS = '[supply]\nmodem = "mains"\nboot_ms = 3000\n'
 SLOW = '[[fault]]\nkind = "slow"\nms = 7000\ncommand = "+QIRD*"\nat = "{}s"\n'
 CUT = '[[fault]]\nkind = "power_cut"\nat = "{}s"\n'
 RESET = '[[fault]]\nkind = "counter_reset"\nat = "{}s"\n'
+UNCOUNTED = [name for name in models.with_sockets() if not models.load(name).counter and name != "ml307r"]
 LATER = [30], [100], [305], [450, 3000], [20, 310]
 LOSSY = "[network]\nloss_permille = 80\n"
 
@@ -75,6 +77,17 @@ def test_a_counter_that_is_reset_and_outgrows_its_last_reading(times, more):
 def test_a_modem_on_the_mains_shows_what_its_counter_had_saved(target):
     """It answers the first AT after a cut, as one does that was never without power."""
     judge(CUT, [707, 1901, 2600, 5013], more=MAINS, period="47s", rx=5_000, duration="140m", target=target)
+
+
+@pytest.mark.parametrize("name", ["ml307r", *(pytest.param(each, marks=PROOF) for each in UNCOUNTED)])
+def test_a_modem_whose_tcp_has_timestamps(name, tmp_path):
+    """Twelve octets more in every packet, of which no manual tells: the price of one without a counter has room for them."""
+    table = models.table(name)
+    table["sockets"]["timestamps"] = True
+    modem = tmp_path / f"{name}.toml"
+    modem.write_text(tomli_w.dumps(table))
+    for rx in (1_000, 6_000, 160_000):
+        judge("", [], top=f'modem = "{modem}"', rx=rx, duration="2h")
 
 
 @pytest.mark.parametrize("target", SIMULATED)
