@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from host_tools.base import paths
+from host_tools.bench.heap import board
 from host_tools.build import romfs
 from host_tools.build.micropython import micropython
 from host_tools.run.run import run_scenario
 from host_tools.run.targets import process
 from host_tools.scenario import file as scenario
-from tests.core.wasm import board
 from tests.run.test_fleet import ALONE
 
 BOOT = paths.boards() / "_image" / "boot.py"

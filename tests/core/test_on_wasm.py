@@ -4,23 +4,24 @@ starts there.
 The VM is MicroPython's WebAssembly build, from npm; skipped where that cannot be had.
 """
 
+from pathlib import Path
+
 import pytest
 
+from host_tools.base.errors import UsageError
+from host_tools.bench.heap import board
+from host_tools.bench.heap import vm as wasm
 from host_tools.build import bytecode, firmware, modules
 from host_tools.hardware import boards
-from tests.core.wasm import board
-from tests.core.wasm import package as wasm
-from tests.core.wasm.board import BUILT_IN, ROOT, run
 
-HELPERS = ("tests/at/port.py", "tests/at/stream.py", "tests/modem/dialogue.py", "tests/store/memory.py")
+pytestmark = pytest.mark.usefixtures("vm32")
+ROOT = Path(__file__).parents[2]
+MEMORY = "tests/store/memory.py"
+RUNNER = {"/tests/portable.py": str(ROOT / "tests/portable.py")}
+HELPERS = ("tests/at/port.py", "tests/at/stream.py", "tests/modem/dialogue.py", MEMORY)
 NO_LITTLEFS = "tests/store/test_filelog_portable.py"  # this build has none
 FILES = sorted({path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/test_*_portable.py")} - {NO_LITTLEFS})
 SLOW = {"tests/store/test_ring_portable.py"}
-
-
-@pytest.fixture(scope="module")
-def vm():
-    return board.command()
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def released(tmp_path_factory):
     folder = tmp_path_factory.mktemp("released")
     for i, content in enumerate(files.values()):
         (folder / str(i)).write_bytes(content)
-    return board.board_files() | {f"/lib/{name}": str(folder / str(i)) for i, name in enumerate(files)}
+    return board.shims() | {f"/lib/{name}": str(folder / str(i)) for i, name in enumerate(files)}
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +49,17 @@ def folded(tmp_path_factory):
     return {f"/{file.relative_to(folder).as_posix()}": str(file) for file in folder.rglob("*.py")}
 
 
-def run_tests(vm, files, name):
-    return run(vm, files, f"from tests.portable import main\nif main(['{name}']): raise SystemExit(1)")
+def run_tests(files, name):
+    return board.run(RUNNER | files, f"from tests.portable import main\nif main(['{name}']): raise SystemExit(1)")
 
 
 @pytest.mark.parametrize("file", [pytest.param(f, marks=pytest.mark.proof if f in SLOW else ()) for f in FILES])
-def test_on_wasm(vm, released, folded, file):
-    done = run_tests(vm, released | folded, file)
+def test_on_wasm(released, folded, file):
+    done = run_tests(released | folded, file)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_small_ints_have_31_bits(vm):
+def test_small_ints_have_31_bits():
     step = """
 import sys
 from tests.portable import without_heap
@@ -71,12 +72,12 @@ def grow(n, by):
 
 print(sys.maxsize, [grow(2**30 - 2, 1), grow(2**30 - 1, 1), grow(1 - 2**30, -1), grow(-(2**30), -1)])
 """
-    done = run(vm, {}, step)
+    done = board.run(RUNNER, step)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{2**31 - 1} [{2**30 - 1}, None, {-(2**30)}, None]\n"
 
 
-def test_what_only_a_wide_small_int_passes_fails_here(vm, tmp_path):
+def test_what_only_a_wide_small_int_passes_fails_here(tmp_path):
     file = tmp_path / "test_wide_portable.py"
     file.write_text(
         "from tests.portable import without_heap\n"
@@ -84,14 +85,14 @@ def test_what_only_a_wide_small_int_passes_fails_here(vm, tmp_path):
         "def test_fails():\n    assert False, 'why'\n"
         "def test_passes():\n    pass\n"
     )
-    done = run_tests(vm, {f"/wide/{file.name}": str(file)}, f"/wide/{file.name}")
+    done = run_tests({f"/wide/{file.name}": str(file)}, f"/wide/{file.name}")
     assert done.returncode == 1
     for shown in ("test_counts_up", "MemoryError", "test_fails", "why", "1 passed, 2 failed"):
         assert shown in done.stdout
 
 
-def test_a_module_that_does_not_load_fails(vm):
-    done = run_tests(vm, {f"/{FILES[0]}": str(ROOT / FILES[0])}, FILES[0])  # without the firmware
+def test_a_module_that_does_not_load_fails():
+    done = run_tests({f"/{FILES[0]}": str(ROOT / FILES[0])}, FILES[0])  # without the firmware
     assert done.returncode == 1
     assert "no module named 'usageguard" in done.stderr
 
@@ -122,33 +123,33 @@ def run():
 """
 
 
-def boot(vm, files, tmp_path, replaced):
+def boot(files, tmp_path, replaced):
     """What is printed in a boot in which some files are `replaced`, until the application or a reset ends it."""
     for i, (name, text) in enumerate(replaced.items()):
         (tmp_path / f"replaced-{i}").write_text(text)
         files[name] = str(tmp_path / f"replaced-{i}")
     step = "try:\n    import main\nexcept SystemExit:\n    pass"
-    done = run(vm, files, BUILT_IN, "import slots\nslots._PAUSE_MS = 1\nmachine.reset = sys.exit", step)
+    done = board.run(files, board.BUILT_IN, "import slots\nslots._PAUSE_MS = 1\nmachine.reset = sys.exit", step)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_an_older_set_starts_with_these_root_files(vm, deployed, tmp_path):
+def test_an_older_set_starts_with_these_root_files(deployed, tmp_path):
     del deployed["/a/start.mpy"]
-    said = boot(vm, deployed, tmp_path, {"/a/start.py": SET[1]})
+    said = boot(deployed, tmp_path, {"/a/start.py": SET[1]})
     assert "ug up a" in said
     assert "ug down" not in said
 
 
-def test_a_set_that_needs_newer_root_files_says_so(vm, deployed, tmp_path):
+def test_a_set_that_needs_newer_root_files_says_so(deployed, tmp_path):
     del deployed["/a/start.mpy"]
-    said = boot(vm, deployed, tmp_path, {"/a/start.py": SET[99]})
+    said = boot(deployed, tmp_path, {"/a/start.py": SET[99]})
     assert "RuntimeError: the set needs slots.py of version 99, this is version 2" in said
     assert "ug down" in said
 
 
-def test_this_set_starts_with_root_files_of_version_1(vm, deployed, tmp_path):
-    said = boot(vm, deployed, tmp_path, {"/slots.py": ROOT_1, "/main.py": "import slots\nslots.run()\n"})
+def test_this_set_starts_with_root_files_of_version_1(deployed, tmp_path):
+    said = boot(deployed, tmp_path, {"/slots.py": ROOT_1, "/main.py": "import slots\nslots.run()\n"})
     assert "ug up a" in said
     assert "ug verdict-open 0 0" in said
 
@@ -164,10 +165,10 @@ def test_another_archive_is_refused(tmp_path):
 def test_offline_it_says_what_is_missing(tmp_path, monkeypatch):
     try:
         _, npm = wasm.tools()
-    except wasm.Missing as missing:
+    except UsageError as missing:
         pytest.skip(str(missing))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")  # the discard port, which nobody serves
     monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
-    with pytest.raises(wasm.Missing, match=r"pyscript@1\.27\.0 cannot be downloaded: .*ECONNREFUSED"):
+    with pytest.raises(UsageError, match=r"pyscript@1\.27\.0: cannot be downloaded: .*ECONNREFUSED"):
         wasm.micropython(npm)

