@@ -575,6 +575,21 @@ def test_of_what_is_in_doubt_a_new_cycle_keeps_what_came_after_its_boundary():
         assert ledger.doubt.value() == left, "no boundary was seen since"
 
 
+def test_a_reset_forgets_not_when_all_of_the_doubt_came():
+    """Of a mixture no more than what came last may be kept: less counts as used, never too little."""
+    for before, after, left in ((0, 200, 200), (500, 0, 0), (500, 200, 0)):
+        blocks, hal = Blocks(), Hal()
+        ledger = boot(blocks, hal)
+        ledger.new_cycle(300)
+        ledger.doubt.add(before)
+        ledger.within_cycle()
+        ledger.doubt.add(after)
+        ledger.commit()
+        ledger = boot(blocks, hal)
+        ledger.new_cycle(330)
+        assert ledger.doubt.value() == left, (before, after, ledger.doubt.value())
+
+
 def test_a_large_surplus_is_stored_whole():
     blocks, hal = Blocks(), Hal()
     ledger = boot(blocks, hal)

@@ -65,7 +65,7 @@ def test_the_octets_are_where_the_spec_says():
         "version": 1,
         "ring_flags": 1,
         "sequence": ledger._ring.sequence,
-        "flags": 7,
+        "flags": 15,
         "warned": 0xA5,
         "cycle_id": 317,
         "other_cycle_id": 300,

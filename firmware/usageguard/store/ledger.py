@@ -33,6 +33,7 @@ _OTHER = const(236)  # the other cycle: its id, and both bases
 _OTHER_OCTETS = const(16)
 _LOST = const(1)
 _COUNTER = const(2)
+_DOUBT_NEW = const(8)  # all of `doubt` came since the last `within_cycle`
 _ALLOWANCES = const(4)  # `orders` has allowances, where older firmware kept a fourth pair of `charged`
 _ALLOWANCES_AT = const(90)
 _RETAINED = const(24)  # the record's sequence, what is left of the two leases; and these three in pairs
@@ -274,11 +275,15 @@ class Ledger:
 
     def _pack(self):
         record = self._record
+        before = self._doubt_before
         pack_into(
             _STATE,
             record,
             HEAD,
-            (_LOST if self.lost else 0) | (_COUNTER if self.counter_known else 0) | _ALLOWANCES,
+            (_LOST if self.lost else 0)
+            | (_COUNTER if self.counter_known else 0)
+            | (0 if before.lo or before.hi else _DOUBT_NEW)
+            | _ALLOWANCES,
             self.warned & 255,
             self.cycle_id,
             self.boot_id,
@@ -414,7 +419,7 @@ class Ledger:
         self.reasons = reasons | more_reasons << 16
         self.floor_second = low | high << 16
         self.doubt.unpack_from(record, _DOUBT)
-        self._doubt_before.set(self.doubt)
+        self._doubt_before.set(Octets() if flags & _DOUBT_NEW else self.doubt)
         self.cycle_mark = unpack_from("<H", record, _CYCLE_MARK)[0]
         self.modem_counter.unpack_from(record, 27)
         rated_lease = self._rated.unpack(record, _RATED)
