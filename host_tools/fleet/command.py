@@ -33,10 +33,14 @@ def fleet(
     account: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The platform's account, whose [rating] explains differences.")
     ] = None,
+    alerts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What people are told of, and where: [rules], [channels.…].")
+    ] = None,
 ) -> None:
     """Serve the fleet's page: which devices are dark or will be, why, and orders to them. Runs until Ctrl-C."""
     extras.need("fleet", "fleet")
     from host_tools.fleet import serve
+    from host_tools.fleet.outward.file import load as load_outward
     from host_tools.fleet.watch import Terms
     from host_tools.platforms.reconcile import Rating
 
@@ -49,9 +53,10 @@ def fleet(
     listen = serve.Listen(host, port, tls_cert, tls_key, proxy_header)
     span = timedelta(seconds=_parsed("--silent", silent, Seconds))
     given = Terms(int(_parsed("--allowance", allowance, Octets)) if allowance else None, span, rating)
+    outward = load_outward(alerts) if alerts else None
     with opened(db):  # says what is wrong with it
         pass
-    serve.serve(db, listen, given, out.print)
+    serve.serve(db, listen, given, out.print, outward)
 
 
 def _parsed(option: str, text: str, kind: type[Octets] | type[Seconds]) -> int:

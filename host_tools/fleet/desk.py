@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import TypeVar
@@ -13,7 +14,10 @@ from typing import TypeVar
 from host_tools.collector.database import StoreError
 from host_tools.collector.store import Store
 from host_tools.fleet.accounts import Accounts
+from host_tools.fleet.alerting import Alerting
+from host_tools.fleet.alerts import AlertBook
 from host_tools.fleet.index import Index, Reader
+from host_tools.fleet.rules import Rules
 from host_tools.fleet.watch import Terms, Watch
 
 T = TypeVar("T")
@@ -25,14 +29,23 @@ _RETRY_S = 5.0
 class Desk:
     """The store is used by one thread, which `ask` hands work to; the watch has a store and a thread of its own."""
 
-    def __init__(self, db: str | Path, terms: Terms, accounts: Callable[..., Accounts] = Accounts) -> None:
+    def __init__(
+        self,
+        db: str | Path,
+        terms: Terms,
+        accounts: Callable[..., Accounts] = Accounts,
+        rules: Rules | None = None,
+    ) -> None:
         self.terms = terms
         self.store = Store(db, upgrade=False)
         self.accounts = accounts(self.store.database)
+        self.alerts = AlertBook(self.store.database)
         self._watched = Store(db, upgrade=False)
         self._index = Index()
         self._watch = Watch(self._watched, self._index, terms)
         self.reader = Reader(self._index)
+        self._watched_rows = Reader(self._index)
+        self._alerting = Alerting(self._watched.database, self._watched_rows, rules or Rules(fallback=terms.silent))
         self._thread = ThreadPoolExecutor(1, "fleet-desk")
         self._watcher = ThreadPoolExecutor(1, "fleet-watch")
         self._subscribers: set[Subscriber] = set()
@@ -44,10 +57,18 @@ class Desk:
 
     async def refresh(self) -> None:
         """Takes over what others have written, and tells the subscribers."""
-        changed = await asyncio.get_running_loop().run_in_executor(self._watcher, self._watch.refresh)
+        changed = await asyncio.get_running_loop().run_in_executor(self._watcher, self._looked)
         for each in self._subscribers:
             if changed and (each.device is None or each.device in changed):
                 each.event.set()
+
+    def _looked(self) -> set[str]:
+        changed = self._watch.refresh()
+        self._alerting.note(changed)
+        with suppress(StoreError):  # what is to be told of is found again
+            if self._alerting.look(datetime.now(UTC)):
+                changed |= {""}
+        return changed
 
     async def keep_up(self) -> None:
         """Refreshes for ever, the less often the longer it takes."""
@@ -79,6 +100,7 @@ class Desk:
         self._thread.shutdown()
         self._watcher.shutdown()
         self.reader.close()
+        self._watched_rows.close()
         self._index.close()
         self._watched.close()
         self.store.close()

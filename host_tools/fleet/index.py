@@ -219,6 +219,11 @@ class Reader:
         found = self._rows(f"SELECT {_COLUMNS} FROM device WHERE device = ?", (device,))
         return found[0] if found else None
 
+    def some(self, devices: Sequence[str]) -> list[Row]:
+        """Those of the devices that are known."""
+        listed = json.dumps(devices)
+        return self._rows(f"SELECT {_COLUMNS} FROM device WHERE device IN (SELECT value FROM json_each(?))", (listed,))
+
     def count(self, choice: Choice) -> int:
         where, values = _filter(choice)
         return self._db.execute(f"SELECT COUNT(*) FROM device{_where(where)}", values).fetchone()[0]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 
 from host_tools.base.errors import UsageError
 from host_tools.fleet.desk import Desk
+from host_tools.fleet.outward.file import Outward
+from host_tools.fleet.outward.sender import Sender
 from host_tools.fleet.watch import Terms
 from host_tools.fleet.web.app import make, new_code
 from host_tools.fleet.web.security import Line
@@ -48,10 +50,15 @@ class Listen:
         return Line(self.certificate is not None, self.proxy_header)
 
 
-def serve(db: str, listen: Listen, terms: Terms, say: Callable[[str], None]) -> None:
-    """Runs until Ctrl-C or SIGTERM; prints its address, and a one-time link where there is no account yet."""
+def serve(db: str, listen: Listen, terms: Terms, say: Callable[[str], None], outward: Outward | None = None) -> None:
+    """Runs until Ctrl-C or SIGTERM; prints its address, and a one-time link where there is no account yet. With
+    `outward`, alerts go to its channels; else to those that were named last, once they are served again."""
     line = listen.check()
-    with closing(bound_to(listen)) as bound, closing(Desk(db, terms)) as desk:
+    rules = replace(outward.rules, fallback=terms.silent) if outward else None
+    with closing(bound_to(listen)) as bound, closing(Desk(db, terms, rules=rules)) as desk, ExitStack() as stack:
+        if outward:
+            desk.alerts.register(outward.wants)
+            stack.enter_context(closing(Sender(db, outward.channels)))
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         address = f"{'https' if line.tls else 'http'}://{host}:{bound.getsockname()[1]}"
         code = "" if desk.accounts.any() else new_code()

@@ -7,6 +7,7 @@ from string import Formatter
 
 from usageguard.core import policy
 
+from host_tools.fleet.rules import RULES
 from host_tools.fleet.standing import State
 from host_tools.fleet.words import ELSEWHERE, LANGUAGES, preferred, words
 
@@ -26,7 +27,7 @@ def test_each_word_is_in_every_language_with_the_same_blanks():
         assert len(texts) == len(LANGUAGES), name
         assert all(texts), name
         assert blanks(texts[0]) - {"dark", "soon", "found"} == blanks(texts[1]) - {"dark", "soon", "found"}, name
-    for table in ("verdict", "reason-of", "instruction", "alarm"):
+    for table in ("verdict", "reason-of", "instruction", "alarm", "alert"):
         assert all(texts[1] for texts in TABLE[table].values()), table
 
 
@@ -35,6 +36,7 @@ def test_what_stands_elsewhere_is_translated():
         assert TABLE[table].keys() == known.keys(), table
     assert TABLE["verdict"].keys() == set(policy.VERDICTS)
     assert TABLE["reason-of"].keys() == {str(code) for code, *_ in policy.REASONS}
+    assert TABLE["alert"].keys() == set(RULES)
     assert {f"state-{each.value}" for each in State} <= PLAIN.keys()
 
 
@@ -42,12 +44,13 @@ def test_the_templates_and_the_table_agree():
     """Words with a variable part are known by what is before it."""
     text = " ".join(TEMPLATES.values()) + WEB.joinpath("app.py").read_text("utf-8")
     text += resources.files("host_tools.fleet").joinpath("accounts.py").read_text("utf-8")
+    text += resources.files("host_tools.fleet.outward").joinpath("message.py").read_text("utf-8")
     text += WEB.joinpath("render.py").read_text("utf-8") + WEB.joinpath("security.py").read_text("utf-8")
     said = set(re.findall(r"\bt\('([a-z0-9-]+)'\s*[,)]", text))
     said |= {f"{name}-{ending}" for name in re.findall(r"t\.many\('([a-z-]+)'", text) for ending in ENDINGS}
     assert said - {"found-none"} <= PLAIN.keys()
     unsaid = {name for name in PLAIN if not re.search(rf"['\"]{name}['\"]", text)}
-    heads = {*re.findall(r"'([a-z-]+-)'\s*[+~]", text), "dark-", "soon-", "found-", "state-", "drift-"}
+    heads = {*re.findall(r"'([a-z-]+-)'\s*[+~]", text), "dark-", "soon-", "found-", "state-", "drift-", "told-"}
     assert {name for name in unsaid if not any(name.startswith(head) for head in heads)} == set()
 
 

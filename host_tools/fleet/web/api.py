@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from math import ceil
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -17,12 +17,14 @@ from host_tools.base.errors import UsageError
 from host_tools.collector import ordering
 from host_tools.collector.order_book import Given
 from host_tools.fleet.accounts import Role, User
+from host_tools.fleet.alerts import SHOWN
 from host_tools.fleet.desk import Desk
 from host_tools.fleet.details import details
 from host_tools.fleet.index import SORTS, Row, to_cursor
 from host_tools.fleet.limiter import Limiter
 from host_tools.fleet.standing import NEVER, UNKNOWN, State
-from host_tools.fleet.web import table
+from host_tools.fleet.web import alerts, table
+from host_tools.fleet.web.alerts import Alerts, AlertState, Snooze
 from host_tools.fleet.web.security import Line
 
 VERSION = "1"
@@ -132,7 +134,7 @@ class Ordered(msgspec.Struct):
     before: str
 
 
-class Alert(msgspec.Struct):
+class Alarm(msgspec.Struct):
     id: int
     device: str
     at: str
@@ -140,10 +142,10 @@ class Alert(msgspec.Struct):
     detail: str
 
 
-class Alerts(msgspec.Struct):
+class Alarms(msgspec.Struct):
     """`next`: what `after` has to be for later ones; null where there are none."""
 
-    alerts: list[Alert]
+    alarms: list[Alarm]
     next: int | None
 
 
@@ -151,6 +153,7 @@ class Problem(msgspec.Struct):
     error: str
 
 
+_T = TypeVar("_T")
 Handler = Callable[[Request, User], Awaitable[Any]]
 
 
@@ -158,6 +161,7 @@ def routes(desk: Desk, line: Line) -> list[Route]:
     interface = Interface(desk, line)
     description = describe()
     v, device = f"/v{VERSION}", f"/v{VERSION}/devices/{{device:str}}"
+    alert = f"{v}/alerts/{{id:int}}"
 
     async def openapi(_: Request) -> Response:
         return JSONResponse(description)
@@ -170,7 +174,10 @@ def routes(desk: Desk, line: Line) -> list[Route]:
         Route(f"{device}/events", interface.answering(interface.events)),
         Route(f"{device}/orders", interface.answering(interface.give, Role.ACT), methods=["POST"]),
         Route(f"{v}/orders", interface.answering(interface.orders, known=_NUMBERED)),
-        Route(f"{v}/alerts", interface.answering(interface.alerts, known=_NUMBERED)),
+        Route(f"{v}/alarms", interface.answering(interface.alarms, known=_NUMBERED)),
+        Route(f"{v}/alerts", interface.answering(interface.alerts, known=("state", *_NUMBERED))),
+        Route(f"{alert}/acknowledge", interface.answering(interface.acknowledge, Role.ACT), methods=["POST"]),
+        Route(f"{alert}/snooze", interface.answering(interface.snooze, Role.ACT), methods=["POST"]),
     ]
 
 
@@ -265,12 +272,7 @@ class Interface:
 
     async def give(self, request: Request, user: User) -> Ordered:
         device = request.path_params["device"]
-        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            raise HTTPException(415, "send application/json")
-        try:
-            new = msgspec.json.decode(await request.body(), type=NewOrder)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise HTTPException(422, str(error)) from None
+        new = await _body(request, NewOrder)
 
         def give() -> Ordered:
             wish = ordering.wish(self._desk.store, new.order, [device], datetime.now(UTC))
@@ -305,7 +307,7 @@ class Interface:
         ]  # fmt: skip
         return Orders(shown, shown[-1].id if len(found) > most else None)
 
-    async def alerts(self, request: Request, _: User) -> Alerts:
+    async def alarms(self, request: Request, _: User) -> Alarms:
         query = request.query_params
         most, after = _number(query, "limit", 50, _MOST_ROWS), _number(query, "after", 0, (1 << 63) - 1, 0)
         device = _text(query, "device")
@@ -316,8 +318,50 @@ class Interface:
                 (after, device, device, most + 1),
             )
         )
-        shown = [Alert(*row) for row in rows[:most]]
-        return Alerts(shown, shown[-1].id if len(rows) > most else None)
+        shown = [Alarm(*row) for row in rows[:most]]
+        return Alarms(shown, shown[-1].id if len(rows) > most else None)
+
+    async def alerts(self, request: Request, _: User) -> Alerts:
+        query = request.query_params
+        most, after = _number(query, "limit", 50, _MOST_ROWS), _number(query, "after", 0, (1 << 63) - 1, 0)
+        subject, state = _text(query, "device"), query.get("state", "all")
+        if state not in SHOWN:
+            raise HTTPException(400, f"state is one of {', '.join(SHOWN)}")
+        found = await self._desk.ask(
+            lambda: self._desk.alerts.page(state, subject, after=after, most=most + 1)
+        )
+        return Alerts([alerts.told(each) for each in found[:most]], found[most - 1].id if len(found) > most else None)
+
+    async def acknowledge(self, request: Request, user: User) -> AlertState:
+        return await self._seen_to(request, lambda id: alerts.acknowledge(self._desk, user, [id]))
+
+    async def snooze(self, request: Request, user: User) -> AlertState:
+        wish = await _body(request, Snooze)
+        return await self._seen_to(request, lambda id: alerts.snooze(self._desk, user, [id], wish.hours))
+
+    async def _seen_to(self, request: Request, change: Callable[[int], None]) -> AlertState:
+        id = request.path_params["id"]
+
+        def work() -> AlertState | None:
+            if id >= 1 << 63 or self._desk.alerts.alert(id) is None:
+                return None
+            change(id)
+            alert = self._desk.alerts.alert(id)
+            return alert and alerts.told(alert)
+
+        found = await self._desk.ask(work)
+        if found is None:
+            raise HTTPException(404, "there is no such alert")
+        return found
+
+
+async def _body(request: Request, of: type[_T]) -> _T:
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(415, "send application/json")
+    try:
+        return msgspec.json.decode(await request.body(), type=of)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise HTTPException(422, str(error)) from None
 
 
 def _number(query: Any, name: str, default: int, most: int, least: int = 1) -> int:
@@ -357,7 +401,7 @@ def _device(row: Row) -> Device:
 
 def describe() -> dict[str, Any]:
     """The interface in OpenAPI 3.1; the schemas are made from the types that are sent."""
-    answers = (Devices, Device, Usage, Events, Orders, NewOrder, Ordered, Alerts, Problem)
+    answers = (Devices, Device, Usage, Events, Orders, NewOrder, Ordered, Alarms, Alerts, AlertState, Snooze, Problem)
     _, components = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
 
     def ref(of: type) -> dict[str, Any]:
@@ -371,7 +415,7 @@ def describe() -> dict[str, Any]:
 
     def operation(summary: str, of: type, parameters: list[dict[str, Any]], *codes: int, **more: Any) -> dict[str, Any]:
         said = {
-            400: "A parameter is not one that is known.", 404: "The device has never reported.",
+            400: "A parameter is not one that is known.", 404: "There is no such device, or alert.",
             403: "The token's role does not allow that.", 413: "The body is too large.",
             415: "The body is not JSON.", 422: "It is no order for this device.",
         }  # fmt: skip
@@ -398,6 +442,8 @@ def describe() -> dict[str, Any]:
     ]
     body = {"required": True, "content": ref(NewOrder)}
     v = f"/api/v{VERSION}"
+    alert, states = f"{v}/alerts/{{id}}", {"enum": [*SHOWN], "default": "all"}
+    id = [parameter("id", {"type": "integer", "minimum": 0}, "path")]
     return {
         "openapi": "3.1.0",
         "info": {"title": "Usage Guard fleet", "version": VERSION, "description": "Sizes are in octets."},
@@ -408,10 +454,22 @@ def describe() -> dict[str, Any]:
             f"{v}/devices/{{device}}/usage": {"get": operation("Usage by day and period", Usage, device, 400, 404)},
             f"{v}/devices/{{device}}/events": {"get": operation("Verdicts and alarms", Events, device, 400, 404)},
             f"{v}/devices/{{device}}/orders": {
-                "post": operation("Give an order", Ordered, device, 400, 403, 413, 415, 422, requestBody=body)
+                "post": operation("Give an order", Ordered, device, 400, 403, 404, 413, 415, 422, requestBody=body)
             },
             f"{v}/orders": {"get": operation("Orders, the oldest first", Orders, numbered, 400)},
-            f"{v}/alerts": {"get": operation("Alarms, the oldest first", Alerts, numbered, 400)},
+            f"{v}/alarms": {"get": operation("What the collector noticed, the oldest first", Alarms, numbered, 400)},
+            f"{v}/alerts": {
+                "get": operation("Alerts, the oldest first", Alerts, [parameter("state", states), *numbered], 400)
+            },
+            f"{alert}/acknowledge": {
+                "post": operation("Tell nobody again of an alert in this period", AlertState, id, 400, 403, 404)
+            },
+            f"{alert}/snooze": {
+                "post": operation(
+                    "Put an open alert away for a time", AlertState, id, 400, 403, 404, 413, 415, 422,
+                    requestBody={"required": True, "content": ref(Snooze)},
+                )
+            },
         },
         "components": {
             "schemas": components,

@@ -27,7 +27,7 @@ from host_tools.fleet.accounts import Role
 from host_tools.fleet.desk import Desk
 from host_tools.fleet.details import details
 from host_tools.fleet.limiter import Limiter
-from host_tools.fleet.web import api, table
+from host_tools.fleet.web import alerts, api, table
 from host_tools.fleet.web.render import Look, Renderer
 from host_tools.fleet.web.security import Guarded, Line, form_of, local, user_of
 from host_tools.fleet.words import LANGUAGES, preferred
@@ -60,6 +60,7 @@ def make(desk: Desk, line: Line, first_code: str = "") -> Starlette:
         Route(f"{device}/preview", pages.preview, methods=["POST"]),
         Route(f"{device}/orders", pages.order, methods=["POST"]),
         Route("/orders/{id:int}/cancel", pages.cancel, methods=["POST"]),
+        Route("/alerts", pages.alerts, methods=["GET", "POST"]),
         Route("/live", pages.live),
         Route("/login", pages.login, methods=["GET", "POST"]),
         Route("/first", pages.first, methods=["GET", "POST"]),
@@ -200,6 +201,19 @@ class Pages:
         if device is None:
             raise HTTPException(404, "not-found")
         return RedirectResponse(f"/devices/{quote(device, safe='')}#orders", 303)
+
+    # --- alerts ---
+
+    async def alerts(self, request: Request) -> Response:
+        user = user_of(request)
+        if request.method == "POST":
+            form = await form_of(request, Role.ACT)
+            await self._desk.ask(lambda: alerts.change(self._desk, user, form))
+            back = local(form.get("back", ""))
+            return RedirectResponse(back if back.startswith("/alerts") else "/alerts", 303)
+        shown = alerts.shown_of(request.query_params)
+        found = await self._desk.ask(lambda: alerts.read(self._desk, shown))
+        return self._page(request, "alerts.html", hours=alerts.HOURS, **found)
 
     # --- who ---
 

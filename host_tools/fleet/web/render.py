@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from host_tools.base.units import size
 from host_tools.fleet import index, standing, words
 from host_tools.fleet.accounts import LEAST_PASSWORD, Role, User
+from host_tools.fleet.alerts import SHOWN
 from host_tools.fleet.details import DayUse, Details, Stretch
 from host_tools.fleet.web import table
 
@@ -44,7 +45,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._environment.globals |= {
-            "State": standing.State, "Role": Role, "SORTS": index.SORTS, "NEVER": standing.NEVER,
+            "SHOWN": SHOWN, "State": standing.State, "Role": Role, "SORTS": index.SORTS, "NEVER": standing.NEVER,
             "UNKNOWN": standing.UNKNOWN, "LANGUAGES": words.LANGUAGES, "LEAST_PASSWORD": LEAST_PASSWORD,
             "address": table.address, "static": static, "size": short, "usage": usage, "bars": bars, "events": events,
             "segments": segments, "reasons_of": standing.reasons_of,

@@ -1,0 +1,1 @@
+"""Tells people, and other programs, what the fleet's page shows."""

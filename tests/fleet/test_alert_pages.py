@@ -1,0 +1,146 @@
+"""Alerts on the page and in the JSON interface: who may see to them, and what is then said."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from host_tools.bench import fleets
+from host_tools.collector.store import Store
+from host_tools.fleet.rules import Cause
+from host_tools.platforms.ledger import CarrierLedger
+from tests.fleet.site import serving
+
+NOW = datetime.now(UTC)
+EVIL = '"><script>alert(1)</script>'
+
+
+@pytest.fixture
+def site(tmp_path):
+    path = tmp_path / "reports.sqlite"
+    fleets.fill(path, 1, NOW)
+    store = Store(path)
+    CarrierLedger(store.database).alarm("tracker-00001", "order_refused", EVIL, NOW)
+    store.close()
+    with serving(path) as served:
+        yield served
+
+
+@pytest.fixture
+def ids(site):
+    """Three more alerts, oldest first."""
+    causes = [Cause("stopped", f"made-{number}", "2026-03-01", EVIL) for number in range(3)]
+    return site.ask(lambda: site.desk.alerts.settle(causes, (), NOW))
+
+
+def shown(site, path="/alerts", name="actor"):
+    return site.client(name).get(path).text
+
+
+def states(site):
+    return {each.subject: each.state for each in site.ask(lambda: site.desk.alerts.page("all"))}
+
+
+def test_an_alarm_of_the_collectors_is_an_alert_on_the_page(site):
+    page = shown(site)
+    assert "Order refused" in page
+    assert EVIL not in page
+    assert "&lt;script&gt;" in page
+    assert "没有" not in page
+    assert "命令被拒绝" in site.client("reader", "zh").get("/alerts").text
+
+
+def test_a_reader_sees_alerts_and_changes_none(site, ids):
+    reader = site.client("reader")
+    page = reader.get("/alerts").text
+    assert "made-1" in page
+    assert 'value="acknowledge"' not in page
+    for do in ("acknowledge", "snooze"):
+        assert reader.post("/alerts", {"ids": str(ids[0]), "do": do, "hours": "8"}).status == 403
+    assert site.client("actor").post("/alerts", {"ids": str(ids[0]), "do": "acknowledge"}, csrf="no").status == 403
+    assert set(states(site).values()) == {"open"}
+
+
+def test_alerts_are_acknowledged_and_put_away(site, ids):
+    actor = site.client("actor")
+    both = ",".join(map(str, ids[:2]))
+    assert actor.post("/alerts", {"ids": both, "do": "acknowledge", "back": "/alerts?show=all"}).location == (
+        "/alerts?show=all"
+    )
+    put_away = {"ids": str(ids[2]), "do": "snooze", "hours": "8", "back": "//x"}
+    assert actor.post("/alerts", put_away).location == "/alerts"
+    assert states(site) == {
+        "tracker-00001": "open", "made-0": "acknowledged", "made-1": "acknowledged", "made-2": "snoozed",
+    }  # fmt: skip
+    assert re.findall(r"made-\d</a>", shown(site)) == []
+    assert "made-2" in shown(site, "/alerts?show=snoozed")
+    page = shown(site, "/alerts?show=acknowledged&subject=made-0")
+    assert "made-0" in page
+    assert "made-1" not in page
+    audit = shown(site, "/audit", "admin")
+    assert f"#{ids[0]} #{ids[1]}" in audit
+    assert f"#{ids[2]} for 8 h" in audit
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/alerts?show=nothing", None),
+        ("/alerts?before=x", None),
+        (f"/alerts?before={1 << 64}", None),
+        ("/alerts", {"ids": "x", "do": "acknowledge"}),
+        ("/alerts", {"ids": "", "do": "acknowledge"}),
+        ("/alerts", {"ids": "1", "do": "forget"}),
+        ("/alerts", {"ids": "1", "do": "snooze", "hours": "999"}),
+    ],
+)
+def test_what_no_page_asks_for_is_refused(site, path, form):
+    actor = site.client("actor")
+    assert (actor.get(path) if form is None else actor.post(path, form)).status == 400
+
+
+def test_a_long_list_has_pages(site):
+    causes = [Cause("silent", f"many-{number:03}", "2026-03-01", "") for number in range(60)]
+    site.ask(lambda: site.desk.alerts.settle(causes, (), NOW))
+    first = shown(site)
+    following = re.search(r'rel="next" href="([^"]+)"', first)[1]
+    both = re.findall(r"many-\d{3}</a>", first) + re.findall(r"many-\d{3}</a>", shown(site, following))
+    assert both == [f"many-{number:03}</a>" for number in range(59, -1, -1)]
+
+
+def test_what_a_channel_cannot_send_is_said(site, ids):
+    def fails():
+        site.desk.alerts.register({"group": ()})
+        site.desk.alerts.settle([Cause("silent", "x", "2026-03-01", "")], (), NOW)
+        site.desk.alerts.failed("group", site.desk.alerts.claim("group", NOW, 9), "HTTP status 500", NOW)
+
+    site.ask(fails)
+    page = shown(site)
+    assert "1 to be sent to group" in page
+    assert "HTTP status 500" in page
+
+
+def test_the_json_interface_lists_and_changes_alerts(site, ids):
+    actor, reader = site.token("actor"), site.token("reader")
+
+    def ask(path, token=reader, body=None):
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        method = "GET" if body is None else "POST"
+        answer = site.client().ask(method, f"/api/v1/alerts{path}", body and json.dumps(body), **headers)
+        return answer.status, json.loads(answer.body)
+
+    status, page = ask("?limit=2&state=open")
+    assert status == 200
+    _, rest = ask(f"?limit=2&state=open&after={page['next']}")
+    assert [each["id"] for each in page["alerts"] + rest["alerts"]][1:] == ids
+    assert rest["next"] is None
+    assert [each["subject"] for each in ask("?device=made-1")[1]["alerts"]] == ["made-1"]
+    assert ask(f"/{ids[0]}/acknowledge", reader, {})[0] == 403
+    assert ask(f"/{ids[0]}/acknowledge", actor, {})[1]["acknowledged_by"] == "actor"
+    status, put_away = ask(f"/{ids[1]}/snooze", actor, {"hours": 2})
+    assert (status, put_away["state"]) == (200, "snoozed")
+    assert timedelta(hours=1) < datetime.fromisoformat(put_away["snoozed_until"]) - NOW <= timedelta(hours=3)
+    assert ask(f"/{ids[1]}/snooze", actor, {"hours": 0})[0] == 422
+    assert ask("/99/acknowledge", actor, {})[0] == ask(f"/{1 << 70}/acknowledge", actor, {})[0] == 404
+    assert ask("?state=gone")[0] == 400
