@@ -228,6 +228,13 @@ class Reader:
         where, values = _filter(choice)
         return self._db.execute(f"SELECT COUNT(*) FROM device{_where(where)}", values).fetchone()[0]
 
+    def sums(self) -> tuple[int, int]:
+        """Octets that all devices have used, and may use."""
+        ((used, allowed),) = self._db.execute(
+            "SELECT COALESCE(SUM(used), 0), COALESCE(SUM(MAX(allowance, 0)), 0) FROM device"
+        )
+        return used, allowed
+
     def summary(self) -> Summary:
         """Counted anew only where something was written: it takes a look at every device."""
         ((version,),) = self._db.execute("PRAGMA data_version")

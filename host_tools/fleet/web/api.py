@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from math import ceil
@@ -22,6 +23,7 @@ from host_tools.fleet.desk import Desk
 from host_tools.fleet.details import details
 from host_tools.fleet.index import SORTS, Row, to_cursor
 from host_tools.fleet.limiter import Limiter
+from host_tools.fleet.outward import metrics
 from host_tools.fleet.standing import NEVER, UNKNOWN, State
 from host_tools.fleet.web import alerts, table
 from host_tools.fleet.web.alerts import Alerts, AlertState, Snooze
@@ -157,8 +159,7 @@ _T = TypeVar("_T")
 Handler = Callable[[Request, User], Awaitable[Any]]
 
 
-def routes(desk: Desk, line: Line) -> list[Route]:
-    interface = Interface(desk, line)
+def routes(interface: Interface) -> list[Route]:
     description = describe()
     v, device = f"/v{VERSION}", f"/v{VERSION}/devices/{{device:str}}"
     alert = f"{v}/alerts/{{id:int}}"
@@ -193,7 +194,7 @@ class Interface:
         """`known`: the parameters that it takes. Another one is refused: a filter that is spelled wrong is none."""
 
         async def answer(request: Request) -> Response:
-            user = await self._user(request)
+            user = await self.user(request)
             if not user.may(role):
                 raise HTTPException(403, "the token's role does not allow that")
             if unknown := set(request.query_params) - {*known}:
@@ -202,7 +203,7 @@ class Interface:
 
         return answer
 
-    async def _user(self, request: Request) -> User:
+    async def user(self, request: Request) -> User:
         """Whose token it is; a cookie counts for nothing here, so that no other site's page can ask. Who sends wrong
         tokens keeps nobody at the same address from sending a right one."""
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
@@ -217,6 +218,13 @@ class Interface:
         if user is None:
             raise HTTPException(401, "send an API token", {"WWW-Authenticate": "Bearer"})
         return user
+
+    async def metrics(self, request: Request) -> Response:
+        """For Prometheus, with an API token as everything here."""
+        await self.user(request)
+        figures = await self._desk.ask(lambda: metrics.read(self._desk.reader, self._desk.alerts))
+        text = await asyncio.to_thread(metrics.exposed, figures)
+        return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def devices(self, request: Request, _: User) -> Devices:
         query = dict(request.query_params)

@@ -38,11 +38,12 @@ _BEAT_S = 20.0  # between two signs of life of a stream
 _PREFERENCE_S = 400 * 86_400
 _MOST_TEXT = 200  # of an order's value or reason
 _AUDIT = 200
+_FOR_PROGRAMS = ("/api/", "/metrics")
 
 
 def make(desk: Desk, line: Line, first_code: str = "") -> Starlette:
     """The application. `first_code` creates the first account; "" where there is one."""
-    pages = Pages(desk, line, first_code)
+    pages, interface = Pages(desk, line, first_code), api.Interface(desk, line)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -69,7 +70,8 @@ def make(desk: Desk, line: Line, first_code: str = "") -> Starlette:
         Route("/accounts", pages.accounts, methods=["GET", "POST"]),
         Route("/tokens", pages.tokens, methods=["GET", "POST"]),
         Route("/audit", pages.audit),
-        Mount("/api", routes=api.routes(desk, line)),
+        Route("/metrics", interface.metrics),
+        Mount("/api", routes=api.routes(interface)),
         Mount("/static", StaticFiles(packages=[("host_tools.fleet.web", "static")])),
     ]
     handlers: dict[Any, Any] = {HTTPException: pages.problem, StoreError: pages.unavailable}
@@ -350,7 +352,7 @@ class Pages:
 
     async def problem(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        if request.url.path.startswith("/api/"):
+        if request.url.path.startswith(_FOR_PROGRAMS):
             return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
         if error.status_code == 401:
             onward = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -360,7 +362,7 @@ class Pages:
         return self._page(request, "problem.html", error.status_code, said=words or "bad-request")
 
     async def unavailable(self, request: Request, error: Exception) -> Response:
-        if request.url.path.startswith("/api/"):
+        if request.url.path.startswith(_FOR_PROGRAMS):
             return JSONResponse({"error": "the collector's database does not answer now"}, 503)
         return self._page(request, "problem.html", 503, said="unavailable")
 
