@@ -21,7 +21,7 @@ from aiocoap.numbers.constants import TransportTuning
 _PROTECTED = bytes.fromhex("a10104")
 _LIFE_OCTETS = _SIM_OCTETS = 4
 _CONTINUED = 18  # fields of a report without life id and SIM
-_CHANGED = 0x44
+CHANGED = 0x44
 _COAP = TransportTuning()
 
 
@@ -42,19 +42,20 @@ def keys(count: int) -> dict[str, bytes]:
     return {name(number): key(name(number)) for number in range(count)}
 
 
-def fields(number: int, seq: int) -> list[Any]:
-    """Report `seq` of a device; the first one is a full one, which tells its life and SIM."""
+def fields(number: int, seq: int, verdict: int = 0, applied: int = 0) -> list[Any]:
+    """Report `seq` of a device; the first one is a full one, which tells its life and SIM. `applied`: its last order's
+    counter."""
     octets = 1000 * (seq + 1)
-    told: list[Any] = [3, 1, seq, 305, octets, octets, 0, 0, 65_536, 0, 0, 0, 0, 0, 4, 0, 0, 0]
+    told: list[Any] = [3, 1, seq, 305, octets, octets, 0, 0, 65_536, verdict, 0, 0, 0, 0, 4, applied, 0, 0]
     if seq == 0:
         told += [life(number), number.to_bytes(_SIM_OCTETS, "big"), 700, 3, 1, 0, 0, 45, 21, 0]
     return told
 
 
-def sealed(number: int, seq: int) -> bytes:
+def sealed(number: int, seq: int, verdict: int = 0, applied: int = 0) -> bytes:
     device = name(number)
     kid = device.encode()
-    payload = cbor2.dumps(fields(number, seq))
+    payload = cbor2.dumps(fields(number, seq, verdict, applied))
     external = b"R" + life(number) + kid if seq else b"U" + kid
     tag = hmac.digest(key(device), cbor2.dumps(["MAC0", _PROTECTED, external, payload]), "sha256")[:8]
     return cbor2.dumps([_PROTECTED, {4: kid}, payload, tag])
@@ -145,5 +146,5 @@ def _answers(device: socket.socket, pause: float) -> Iterator[int]:
             reply = device.recv(2048)
         except OSError:
             return
-        if reply[1] == _CHANGED:
+        if reply[1] == CHANGED:
             yield int.from_bytes(reply[4 : 4 + (reply[0] & 0x0F)], "big")
