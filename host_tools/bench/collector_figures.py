@@ -20,7 +20,7 @@ import aiocoap
 import cbor2
 from aiocoap.resource import Resource, Site
 
-from host_tools.bench import kills, reports, servers
+from host_tools.bench import kills, page_kills, reports, servers
 from host_tools.bench.figures import Measured, figure
 from host_tools.bench.reports import Sent
 from host_tools.collector.datagrams import listening
@@ -269,6 +269,14 @@ def killed(postgresql: bool) -> Measured:
     result = kills.run(devices=10_000, each=2, kills=30, seed=1, postgresql=postgresql)
     beside = {"acknowledged": result.acknowledged, "kills": result.kills, "sent": result.sent}
     return Measured(result.lost + result.doubled, beside)
+
+
+@figure("collector.page-kills", "orders or alerts lost or doubled by kills", most=0, portable=False)
+def _page_kills() -> Measured:
+    """30 devices, each with an order and an alert, in whose midst page and collector are killed."""
+    killed = page_kills.run(devices=30, seed=1)
+    beside = {"orders": killed.orders, "alerts": killed.alerts, "kills": killed.kills.total()}
+    return Measured(len(killed.lost) + len(killed.doubled), beside)
 
 
 @figure("collector.storm", "reports lost of 100,000 devices that start within 60 s", most=0, portable=False)

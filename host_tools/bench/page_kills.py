@@ -88,14 +88,16 @@ class _Process:
 
 
 class _Hook(BaseHTTPRequestHandler):
-    """Takes alerts; `on_alert` may kill the sender before there is an answer."""
+    """Takes alerts; `on_alert` may kill the sender before there is an answer, and before it is taken."""
 
     server: Any
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.taken[self.headers["webhook-id"]].append((body["data"]["rule"], body["data"]["subject"]))
-        if self.server.on_alert(body["data"]):
+        is_taken, is_answered = self.server.on_alert(body["data"])
+        if is_taken:
+            self.server.taken[self.headers["webhook-id"]].append((body["data"]["rule"], body["data"]["subject"]))
+        if is_answered:
             self.send_response(204)
             self.end_headers()
 
@@ -225,16 +227,16 @@ class _Story:
 
     # --- the alerts ---
 
-    def _on_alert(self, data: dict[str, Any]) -> bool:
-        """Whether the sender gets an answer."""
+    def _on_alert(self, data: dict[str, Any]) -> tuple[bool, bool]:
+        """Whether it is taken, and whether the sender gets an answer."""
         if data["subject"] not in self._to_kill:
-            return True
+            return True, True
         self._to_kill.discard(data["subject"])
         killer = threading.Thread(target=self._kill, args=(self._page, "page, before the webhook's answer"))
         self._killers.append(killer)
         killer.start()
         killer.join()
-        return False
+        return len(self._killers) % 2 == 0, False
 
     def _wait_for_alerts(self) -> None:
         """Until all were sent. What was claimed by a page that was killed would wait for minutes: it is due now."""
