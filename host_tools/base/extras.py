@@ -13,6 +13,7 @@ MODULES = {
     "fleet": ("argon2", "jinja2", "prometheus_client", "starlette", "uvicorn"),
     "hardware": ("esptool", "littlefs", "mp_image_tool_esp32"),
     "mqtt": ("aiomqtt",),
+    "parquet": ("pyarrow",),
     "platforms": ("aiohttp",),
     "postgresql": ("psycopg",),
     "report": ("matplotlib", "numpy"),

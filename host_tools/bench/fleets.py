@@ -19,6 +19,7 @@ from host_tools.base import days, paths
 from host_tools.collector.database import Row
 from host_tools.collector.store import NEWEST, REPORT, Store, newest_row, report_row
 from host_tools.collector.verify import Report
+from host_tools.platforms.reconcile import Rating
 
 paths.use_firmware()
 
@@ -26,6 +27,8 @@ from usageguard.core import policy  # noqa: E402
 
 MB = 1 << 20
 ALLOWANCE = 30 * MB
+RATING = Rating(per_packet_octets=50, session_round_octets=25 << 10, margin_permille=10)
+"""The contract of the SIMs."""
 DAYS = 31
 _INTO_PERIOD = 17  # days; the present one began so long ago, whatever the date is
 _CHINA = timedelta(hours=8)
@@ -87,13 +90,13 @@ def _device(rows: _Rows, number: int, now: datetime, draw: random.Random) -> Non
     first = (now + _CHINA).date() - timedelta(days=_INTO_PERIOD)
     cycle = days.day_number(first)
     began = days.EPOCH - _CHINA + timedelta(days=cycle)
-    rated, base, last = 0, 0, None
+    rated, base, last, before = 0, 0, None, None
     rows.lives.append((device, 1, _LIFE, (now - timedelta(days=DAYS)).isoformat()))
     for seq in range(DAYS - quiet):
         at = now - timedelta(days=DAYS - 1 - seq, minutes=draw.randint(1, 600))
         mine = cycle if at >= began else cycle - DAYS
         if last is not None and last.cycle_id != mine:
-            base, rated = base + rated, 0
+            base, rated, before = base + rated, 0, last
         rated = min(rated + int(a_day * draw.uniform(0.4, 1.6)), ALLOWANCE * 998 // 1000)
         state: dict[str, Any] = {}
         if rated * 1000 >= ALLOWANCE * 995:
@@ -113,9 +116,19 @@ def _device(rows: _Rows, number: int, now: datetime, draw: random.Random) -> Non
     sim = f"14400{number:08}"
     rows.sims.append((device, sim, "active", "off" if cut_off else "on", causes, now.isoformat(), ALLOWANCE))
     if last.cycle_id == cycle:
-        octets = last.cycle_carried_octets + draw.randint(0, 9_000) + (3 * MB if draw.random() > 0.97 else 0)
-        rows.figures.append((device, first.isoformat(), now.isoformat(), octets, "made-up"))
+        missed = draw.randint(0, 9_000) + (3 * MB if draw.random() > 0.95 else 0)
+        rows.figures.append((device, first.isoformat(), now.isoformat(), _billed(last, draw) + missed, "made-up"))
+    if before is not None:
+        start = days.date_of(before.cycle_id).isoformat()
+        rows.figures.append((device, start, began.isoformat(), _billed(before, draw), "made-up"))
     rows.tags.append((_TAGS[number % len(_TAGS)], device))
+
+
+def _billed(report: Report, draw: random.Random) -> int:
+    """What the carrier counts of a period by RATING."""
+    headers = report.packets * RATING.per_packet_octets
+    sessions = draw.randint(0, report.sessions * RATING.session_round_octets)
+    return (report.cycle_carried_octets + headers + sessions) * (1000 + RATING.margin_permille) // 1000
 
 
 def made(*, seq: int, cycle_id: int, base: int, rated: int, boot_id: int = 3, **told: Any) -> tuple[Report, bytes]:
@@ -125,7 +138,7 @@ def made(*, seq: int, cycle_id: int, base: int, rated: int, boot_id: int = 3, **
         version=3, boot_id=boot_id, seq=seq, cycle_id=cycle_id, carried_octets=base + carried,
         rated_octets=base + rated, carried_base=base, rated_base=base, error_bound_octets=40_960, verdict=0, reasons=0,
         warned=0, app_restarts=0, crash_code=0, reporting_reason=4, life_id=_LIFE, sim=_SIM, cause=0,
-        packets=rated // 300, sessions=3, registration=1, reject_cause=0, cme=0, rsrp=45, rsrq=21, modem_restarts=0,
+        packets=rated // 700, sessions=3, registration=1, reject_cause=0, cme=0, rsrp=45, rsrq=21, modem_restarts=0,
     )  # fmt: skip
     report = msgspec.structs.replace(report, **told)
     return report, cbor2.dumps(list(msgspec.structs.astuple(report)))

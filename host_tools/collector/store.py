@@ -367,17 +367,18 @@ class Store:
         """Every report of a device in the order in which the device made them, life after life."""
         return list(self._received(device, "ORDER BY life, boot_id, seq"))
 
-    def as_of(self, device: str, instant: datetime) -> Received | None:
-        """The last report of the present life that had arrived by `instant`.
+    def as_of(self, device: str, instant: datetime, cycle_id: int | None = None) -> Received | None:
+        """The last report of the present life that had arrived by `instant`, or the last one of a period.
 
         Of reports that arrived at the same time it is the one that the device made last.
         """
         until = instant.astimezone(UTC).isoformat()
+        of_period = () if cycle_id is None else (cycle_id,)
         order = (
             "AND life = (SELECT MAX(life) FROM life WHERE device = ?) AND received_at <= ?"
-            " ORDER BY received_at DESC, boot_id DESC, seq DESC LIMIT 1"
+            f"{' AND cycle_id = ?' if of_period else ''} ORDER BY received_at DESC, boot_id DESC, seq DESC LIMIT 1"
         )
-        return next(self._received(device, order, device, until), None)
+        return next(self._received(device, order, device, until, *of_period), None)
 
     def maximum(self, device: str) -> tuple[int, int]:
         """The device's (carried, rated) octets: the highest that it reported in each life, added up."""

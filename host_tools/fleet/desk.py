@@ -87,6 +87,11 @@ class Desk:
         return subscriber
 
     @property
+    def to_explain(self) -> int:
+        """How many devices' bills are to be explained yet."""
+        return self._watch.to_explain
+
+    @property
     def subscribers(self) -> int:
         return len(self._subscribers)
 

@@ -6,16 +6,17 @@ the process: what is shown of a device is in no table of the collector's, and is
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from host_tools.fleet import bills
+from host_tools.fleet.bill import Bill
+from host_tools.fleet.paging import PAGE, Key, Page, Table, Where, containing
 from host_tools.fleet.standing import Standing, State
 
 _SCHEMA = """
@@ -48,12 +49,11 @@ SORTS = {
     "drift": ("beyond", True),
 }
 """By name, the column, and whether the highest comes first."""
-PAGE = 50
 
 
 class Row(NamedTuple):
     """A device as the table shows it. `drift`: the carrier's figure less the device's, where `compared`; `beyond`: how
-    much of that, either way, neither the bound nor the time explains. `said`: what both ends say, see
+    much of that, either way, no step of the bill explains. `said`: what both ends say, see
     `standing.diagnosis`. `waiting`: an order that waits for it. `urgency`: by state, then by the day on which it runs
     out or by how much of the allowance is used."""
 
@@ -78,7 +78,7 @@ class Row(NamedTuple):
     urgency: int
 
 
-_COLUMNS = ", ".join(Row._fields)
+DEVICES = Table(Row, "device", SORTS)
 
 
 @dataclass(frozen=True)
@@ -91,22 +91,13 @@ class Choice:
     runs_out: str = ""
     text: str = ""
     sort: str = "urgent"
-    after: tuple[Any, str] | None = None
-    before: tuple[Any, str] | None = None
+    after: Key | None = None
+    before: Key | None = None
 
     @property
     def is_all(self) -> bool:
         """Whether it leaves no device out."""
         return not (self.state or self.reason or self.tag or self.runs_out or self.text)
-
-
-@dataclass(frozen=True)
-class Page:
-    """`back` and `on`: where the pages beside this one end and begin; None where there is none."""
-
-    rows: list[Row]
-    back: tuple[Any, str] | None
-    on: tuple[Any, str] | None
 
 
 @dataclass(frozen=True)
@@ -127,7 +118,7 @@ class Index:
         self._folder = tempfile.TemporaryDirectory(prefix="usageguard-fleet-")
         self.path = Path(self._folder.name) / "index.sqlite"
         self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; {_SCHEMA}")
+        self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; {_SCHEMA} {bills.SCHEMA}")
 
     def close(self) -> None:
         self._db.close()
@@ -151,14 +142,21 @@ class Index:
                     for each in standings
                 ),
             )  # fmt: skip
+            self._db.executemany("UPDATE device SET said = ?2, tags = ?3, waiting = ?4 WHERE device = ?1", more)
+
+    def put_bills(self, found: Sequence[tuple[str, Bill]]) -> None:
+        """Adds or replaces bills, each with the source of its figure, the oldest first; a device's last one says how
+        far it and the carrier are apart now."""
+        with self._db:
+            self._db.execute("BEGIN")
+            bills.put(self._db, found)
             self._db.executemany(
-                "UPDATE device SET said = ?2, tags = ?3, waiting = ?4 WHERE device = ?1", more
+                "UPDATE device SET drift = ?, beyond = ?, compared = 1 WHERE device = ?",
+                ((each.difference, abs(each.unexplained), each.facts.device) for _, each in found),
             )
 
-    def put_drift(self, device: str, drift: int, beyond: int) -> None:
-        self._db.execute(
-            "UPDATE device SET drift = ?, beyond = ?, compared = 1 WHERE device = ?", (drift, abs(beyond), device)
-        )
+    def billed(self, device: str) -> set[tuple[str, str, int]]:
+        return bills.known(self._db, device)
 
     def fall_silent(self, before: datetime) -> int:
         """Devices not heard of since are silent from now on; how many are new among them."""
@@ -175,49 +173,26 @@ class Reader:
         name = f"file:{index.path}?mode=ro"
         self._db = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
         self._summary: tuple[int, Summary] | None = None
+        self.bills = bills.Bills(self._db)
 
     def close(self) -> None:
         self._db.close()
 
-    def page(self, choice: Choice, most: int = PAGE) -> Page:
-        """By keys: the hundredth page takes no longer than the first."""
-        column, down = SORTS[choice.sort]
-        key = choice.before or choice.after
-        backwards = choice.before is not None
-        where, values = _filter(choice)
-        # Of equal keys those with the lower id come first, whichever way the keys go.
-        highest_first = down != backwards
-        if key is not None:
-            sign, tie = ("<" if highest_first else ">"), ("<" if backwards else ">")
-            if column == "device":
-                where.append(f"device {tie} ?")
-                values.append(key[1])
-            else:
-                where.append(f"({column} {sign}= ? AND ({column} {sign} ? OR device {tie} ?))")
-                values += (key[0], key[0], key[1])
-        order = f"{column} {'DESC' if highest_first else 'ASC'}, device {'DESC' if backwards else 'ASC'}"
-        if column == "device":
-            order = f"device {'DESC' if backwards else 'ASC'}"
-        found = self._rows(
-            f"SELECT {_COLUMNS} FROM device{_where(where)} ORDER BY {order} LIMIT ?", (*values, most + 1)
-        )
-        has_more = len(found) > most
-        rows = found[:most][::-1] if backwards else found[:most]
-        keys = [(getattr(row, column), row.device) for row in (rows[0], rows[-1])] if rows else [None, None]
-        has_back, has_on = (has_more, True) if backwards else (key is not None, has_more)
-        return Page(rows, keys[0] if has_back else None, keys[1] if has_on else None)
+    def page(self, choice: Choice, most: int = PAGE) -> Page[Row]:
+        return DEVICES.page(self._db, choice.sort, _where(choice), choice.after, choice.before, most)
 
     def every(self, choice: Choice) -> Iterable[Row]:
         """All devices of a choice, in its order."""
-        column, down = SORTS[choice.sort]
-        where, values = _filter(choice)
-        order = f"{column} {'DESC' if down else 'ASC'}, device"
-        cursor = self._db.execute(f"SELECT {_COLUMNS} FROM device{_where(where)} ORDER BY {order}", values)
-        return map(Row._make, cursor)
+        where = _where(choice)
+        order = DEVICES.order(choice.sort)
+        return map(
+            Row._make,
+            self._db.execute(f"SELECT {DEVICES.columns} FROM device{where} ORDER BY {order}", where.values),
+        )
 
     def one(self, device: str) -> Row | None:
-        found = self._rows(f"SELECT {_COLUMNS} FROM device WHERE device = ?", (device,))
-        return found[0] if found else None
+        found = self._db.execute(f"SELECT {DEVICES.columns} FROM device WHERE device = ?", (device,)).fetchone()
+        return Row._make(found) if found else None
 
     def some(self, devices: Sequence[str]) -> list[Row]:
         """Those of the devices that are known."""
@@ -225,8 +200,8 @@ class Reader:
         return self._rows(f"SELECT {_COLUMNS} FROM device WHERE device IN (SELECT value FROM json_each(?))", (listed,))
 
     def count(self, choice: Choice) -> int:
-        where, values = _filter(choice)
-        return self._db.execute(f"SELECT COUNT(*) FROM device{_where(where)}", values).fetchone()[0]
+        where = _where(choice)
+        return self._db.execute(f"SELECT COUNT(*) FROM device{where}", where.values).fetchone()[0]
 
     def sums(self) -> tuple[int, int]:
         """Octets that all devices have used, and may use."""
@@ -262,49 +237,13 @@ class Reader:
         ordered = dict(sorted(reasons.items(), key=lambda each: -each[1]))
         return Summary(sum(states.values()), states, days, ordered, sorted(tags))
 
-    def _rows(self, statement: str, values: Sequence[Any]) -> list[Row]:
-        with closing(self._db.execute(statement, values)) as cursor:
-            return [Row._make(each) for each in cursor]
 
-
-def _filter(choice: Choice) -> tuple[list[str], list[Any]]:
-    where: list[str] = []
-    values: list[Any] = []
+def _where(choice: Choice) -> Where:
+    where = Where()
     for column, value in (("state", choice.state), ("runs_out", choice.runs_out)):
         if value:
-            where.append(f"{column} = ?")
-            values.append(value)
+            where += Where((f"{column} = ?",), (value,))
     for column, word in (("reasons", choice.reason), ("tags", choice.tag)):
         if word:
-            where.append(f"instr(' ' || {column} || ' ', ?)")
-            values.append(f" {word} ")
-    if choice.text:
-        where.append("instr(lower(device), ?)")
-        values.append(choice.text.lower())
-    return where, values
-
-
-def _where(conditions: Sequence[str]) -> str:
-    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
-
-
-def to_cursor(key: tuple[Any, str] | None) -> str:
-    """The key of a page as text for an address."""
-    return "" if key is None else json.dumps(key, separators=(",", ":"))
-
-
-def from_cursor(text: str) -> tuple[Any, str] | None:
-    """Undoes `to_cursor`. ValueError for other text."""
-    if not text:
-        return None
-    try:
-        value, device = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        raise ValueError("not a cursor") from None
-    if not isinstance(value, int | str) or isinstance(value, bool) or not isinstance(device, str):
-        raise ValueError("not a cursor")
-    if isinstance(value, int) and abs(value) >= 1 << 63:
-        raise ValueError("not a cursor")
-    return value, device
-
-
+            where += Where((f"instr(' ' || {column} || ' ', ?)",), (f" {word} ",))
+    return where + containing(choice.text)

@@ -13,15 +13,15 @@ from host_tools.collector.order_book import State as OrderState
 from host_tools.collector.server import evidence
 from host_tools.collector.store import Received, Store
 from host_tools.collector.verify import decode_report
+from host_tools.fleet.bill import Bill, bill_of
 from host_tools.fleet.index import Index
 from host_tools.fleet.standing import Standing, State, diagnosis, stand
 from host_tools.platforms.ledger import CarrierLedger, Sim
-from host_tools.platforms.reconcile import Rating, reconcile
-from host_tools.platforms.sync import facts_of
+from host_tools.platforms.reconcile import Rating
 
 SILENT = timedelta(hours=26)
 _BATCH = 500
-_COMPARE_S = 0.4  # of a refresh, for drifts that are not known yet
+_COMPARE_S = 0.4  # of a refresh, for bills that are not known yet
 _IN_TROUBLE = State.SILENT  # and what is more urgent: the evidence of those is looked up
 
 
@@ -48,6 +48,7 @@ class Watch:
         self._tags: dict[str, str] = {}
         self._waiting: dict[str, str] = {}
         self._to_compare: deque[str] = deque()
+        self.to_explain = 0  # devices, whose bills are not in the index
         self._marks: tuple[Any, ...] = ()  # of the newest alarm and order
         self._syncs: Sequence[Any] = ()
         self._version: Any = None
@@ -150,18 +151,25 @@ class Watch:
             yield from evidence(decode_report(row[0]))
 
     def _compare(self) -> set[str]:
-        """Compares the carrier's figures of devices that wait for it, as long as a refresh may take."""
+        """Explains the bills of devices that wait for it, as long as a refresh may take."""
         end = monotonic() + _COMPARE_S
-        changed: set[str] = set()
+        found: list[tuple[str, Bill]] = []
         while self._to_compare and monotonic() < end:
-            device = self._to_compare.popleft()
-            figure = self._ledger.newest(device)
-            facts = facts_of(self._store, figure) if figure else None
-            if facts:
-                found = reconcile(facts, self._terms.rating)
-                self._index.put_drift(device, found.difference, found.beyond)
-                changed.add(device)
-        return changed
+            found += self._bills(self._to_compare.popleft())
+        self._index.put_bills(found)
+        self.to_explain = len(self._to_compare)
+        return {bill.facts.device for _, bill in found}
+
+    def _bills(self, device: str) -> Iterator[tuple[str, Bill]]:
+        """The newest figure's bill, and those of earlier periods that are not in the index, each with its source."""
+        figures = self._ledger.newest_of_cycles(device)
+        known = self._index.billed(device) if len(figures) > 1 else set()
+        for figure in figures:
+            explained = figure.cycle_start.isoformat(), figure.as_of.isoformat(), figure.octets
+            if figure is figures[-1] or explained not in known:
+                bill = bill_of(self._store, figure, self._terms.rating)
+                if bill:
+                    yield figure.source, bill
 
 
 def _differing(before: dict[str, Any], now: dict[str, Any]) -> set[str]:

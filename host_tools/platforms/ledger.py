@@ -89,6 +89,11 @@ class CarrierLedger:
         )
         return _figure(*row) if row else None
 
+    def newest_of_cycles(self, device: str) -> list[Figure]:
+        """The newest figure of each cycle, the oldest cycle first."""
+        newest = {figure.cycle_start: figure for figure in self.figures(device)}
+        return [newest[start] for start in sorted(newest)]
+
     def all_sims(self) -> Iterator[Sim]:
         """Of every device that the platform was asked for."""
         for row in self._db.execute(f"SELECT {_SIM} FROM carrier_sim"):

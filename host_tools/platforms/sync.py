@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from host_tools.base.days import date_of
+from host_tools.base.days import date_of, day_number
 from host_tools.base.errors import UsageError
 from host_tools.collector import instructions
 from host_tools.collector.store import Received, Store
+from host_tools.collector.verify import decode_report
 from host_tools.platforms.interface import Answers, BudgetSpent, Platform, PlatformError, Usage
 from host_tools.platforms.ledger import CarrierLedger, Figure, Sim
 from host_tools.platforms.reconcile import Facts, cycle_begin, stops_first
@@ -148,18 +149,26 @@ class Sync:
             done.alarms.append((device, kind, detail))
 
 
-def facts_of(store: Store, figure: Figure) -> Facts | None:
-    """The device's side of a figure; None where no report of that cycle had arrived by then."""
-    then = store.as_of(figure.device, figure.as_of)
+def facts_of(store: Store, figure: Figure, *, ended: bool = False) -> Facts | None:
+    """The device's side of a figure; None where no report of that cycle had arrived by then, and where the device was
+    in a later cycle already, unless with `ended`."""
+    then = store.as_of(figure.device, figure.as_of, day_number(figure.cycle_start) if ended else None)
     if then is None or _cycle_start(then) != figure.cycle_start:
         return None
     report = then.report
+    present = "device = ? AND life = (SELECT MAX(life) FROM life WHERE device = ?)"
     later = store.database.first(
-        "SELECT carried_octets FROM report WHERE device = ? AND life = (SELECT MAX(life) FROM life WHERE device = ?)"
+        f"SELECT carried_octets FROM report WHERE {present}"
         " AND cycle_id = ? AND received_at > ? ORDER BY received_at, boot_id, seq LIMIT 1",
         (figure.device, figure.device, report.cycle_id, figure.as_of.astimezone(UTC).isoformat()),
     )
     grown = later[0] - report.carried_octets if later else 0
+    if ended and not later:
+        following = store.database.first(
+            f"SELECT payload FROM report WHERE {present} AND cycle_id > ? ORDER BY boot_id, seq LIMIT 1",
+            (figure.device, figure.device, report.cycle_id),
+        )
+        grown = decode_report(following[0]).carried_base - report.carried_octets if following else 0
     packets, sessions = store.traffic(figure.device, report.cycle_id) or (None, None)
     return Facts(
         figure.device,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from host_tools.bench import fleets
+from host_tools.fleet.watch import Terms
 from tests.fleet.site import serving
 
 DEVICES = 130
@@ -19,5 +20,5 @@ def fleet_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def site(fleet_file):
-    with serving(fleet_file) as served:
+    with serving(fleet_file, Terms(rating=fleets.RATING)) as served:
         yield served

@@ -42,6 +42,11 @@ class Site:
         """Has the desk's thread do it."""
         return self.desk._thread.submit(work).result()
 
+    def explained(self):
+        """Waits until all bills are."""
+        while self.desk.to_explain:
+            time.sleep(0.01)
+
     def token(self, name):
         """A new API token of an account."""
         return self.ask(lambda: self.desk.accounts.add_token(User(name, ROLES[name]), "test", ROLES[name]))

@@ -14,6 +14,7 @@ import pytest
 from host_tools.bench import fleets
 from host_tools.collector.intake import Collector
 from host_tools.collector.store import Received, Store
+from host_tools.fleet.watch import Terms
 from host_tools.fleet.words import words
 from tests.fleet.site import CODE, PASSWORD, device_path, serving
 
@@ -55,7 +56,7 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def walked(file):
-    with serving(file, accounts=False) as served:
+    with serving(file, Terms(rating=fleets.RATING), accounts=False) as served:
         yield served
 
 
@@ -131,6 +132,15 @@ def test_an_owner_stops_a_device_and_lets_it_go_on(chromium, walked, file, look)
     page.locator("table.fleet").wait_for()
     accessible(page)
     shown(page, look)
+    walked.explained()
+    page.locator("nav [href='/bill']").click()
+    page.locator("table.waterfall").wait_for()
+    accessible(page)
+    shown(page, f"bill-{look}")
+    page.locator("table.bills tbody a").first.click()
+    page.locator("table.waterfall").wait_for()
+    accessible(page)
+    page.goto(walked.address)
     page.locator("[name=state]").select_option("6")
     page.wait_for_url(re.compile("state=6"))
     page.locator("[name=q]").fill("tracker-0000")
@@ -179,7 +189,8 @@ def test_the_other_looks_are_for_everyone(chromium, site, look):
     page.locator("[name=password]").fill(PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{site.address}/")
-    for path in ("/?state=1", device_path("tracker-00001"), "/accounts", "/tokens", "/audit"):
+    bill = device_path("tracker-00001", "/bill")
+    for path in ("/?state=1", device_path("tracker-00001"), "/bill", bill, "/accounts", "/tokens", "/audit"):
         page.goto(site.address + path)
         accessible(page)
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host_tools.fleet.index import SORTS, Choice, Index, Reader, from_cursor, to_cursor
+from host_tools.fleet.index import SORTS, Choice, Index, Reader
+from host_tools.fleet.paging import from_cursor, to_cursor
 from host_tools.fleet.standing import NEVER, UNKNOWN, Standing, State
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)

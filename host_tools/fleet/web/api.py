@@ -17,15 +17,18 @@ from starlette.routing import Route
 from host_tools.base.errors import UsageError
 from host_tools.collector import ordering
 from host_tools.collector.order_book import Given
+from host_tools.fleet import bills
 from host_tools.fleet.accounts import Role, User
 from host_tools.fleet.alerts import SHOWN
+from host_tools.fleet.bills import BillRow
 from host_tools.fleet.desk import Desk
 from host_tools.fleet.details import details
-from host_tools.fleet.index import SORTS, Row, to_cursor
+from host_tools.fleet.index import SORTS, Row
 from host_tools.fleet.limiter import Limiter
 from host_tools.fleet.outward import metrics
+from host_tools.fleet.paging import to_cursor
 from host_tools.fleet.standing import NEVER, UNKNOWN, State
-from host_tools.fleet.web import alerts, table
+from host_tools.fleet.web import alerts, bill_file, bill_pages, table
 from host_tools.fleet.web.alerts import Alerts, AlertState, Snooze
 from host_tools.fleet.web.security import Line
 
@@ -35,6 +38,7 @@ _MOST_ROWS = 500
 _MOST_TEXT = 64
 _TEXTS = ("q", "reason", "tag", "runs_out")
 _OF_DEVICES = ("state", *_TEXTS, "sort", "after", "limit")
+_OF_BILLS = ("period", "q", "sort", "after", "limit")
 _NUMBERED = ("device", "after", "limit")
 _STATES = {each.name.lower().replace("_", "-"): each for each in State}
 
@@ -43,7 +47,7 @@ Text = Annotated[str, msgspec.Meta(max_length=200)]
 
 class Device(msgspec.Struct):
     """Octets; `runs_out` is the day on which the allowance will be used up, if that is in this period. `drift` is the
-    carrier's figure less the device's; `unexplained` how much of it neither the bound nor the time explains."""
+    carrier's figure less the device's; `unexplained` how much of it no step of the bill explains."""
 
     device: str
     state: str
@@ -151,6 +155,40 @@ class Alarms(msgspec.Struct):
     next: int | None
 
 
+class Bill(msgspec.Struct):
+    """A period from the device's count to the carrier's figure: `carried` and the steps after it add up to `carrier`.
+    `bound`: how far `carried` may be off. What no report has told is null."""
+
+    device: str
+    period: str
+    carried: int
+    headers: int
+    retransmissions: int
+    sessions: int
+    margin: int
+    late: int
+    unexplained: int
+    carrier: int
+    bound: int
+    packets: int | None
+    data_sessions: int | None
+    lost: int
+    source: str
+    as_of: str
+    reported_at: str
+
+
+class Bills(msgspec.Struct):
+    """Of one period; `next`: what `after` has to be for the next ones, null where there are none."""
+
+    bills: list[Bill]
+    next: str | None
+
+
+class BillsOfDevice(msgspec.Struct):
+    bills: list[Bill]
+
+
 class Problem(msgspec.Struct):
     error: str
 
@@ -173,6 +211,8 @@ def routes(interface: Interface) -> list[Route]:
         Route(device, interface.answering(interface.device)),
         Route(f"{device}/usage", interface.answering(interface.usage)),
         Route(f"{device}/events", interface.answering(interface.events)),
+        Route(f"{device}/bills", interface.answering(interface.bills_of_device)),
+        Route(f"{v}/bills", interface.answering(interface.bills, known=_OF_BILLS)),
         Route(f"{device}/orders", interface.answering(interface.give, Role.ACT), methods=["POST"]),
         Route(f"{v}/orders", interface.answering(interface.orders, known=_NUMBERED)),
         Route(f"{v}/alarms", interface.answering(interface.alarms, known=_NUMBERED)),
@@ -277,6 +317,25 @@ class Interface:
         if known is None:
             raise HTTPException(404, "this device has never reported")
         return known
+
+    async def bills(self, request: Request, _: User) -> Bills:
+        query = dict(request.query_params)
+        _text(query, "q")
+        most = _number(query, "limit", 50, _MOST_ROWS)
+        try:
+            chosen = bill_pages.chosen_of({**query, "before": ""})
+        except HTTPException:
+            raise HTTPException(400, "period, sort or after is not one that is known") from None
+        bills = self._desk.reader.bills
+        page = await self._desk.ask(lambda: bills.page(bills.of_period(chosen), most))
+        return Bills([_bill(row) for row in page.rows], to_cursor(page.on) or None)
+
+    async def bills_of_device(self, request: Request, _: User) -> BillsOfDevice:
+        device, reader = request.path_params["device"], self._desk.reader
+        row, bills = await self._desk.ask(lambda: (reader.one(device), reader.bills.of(device)))
+        if row is None:
+            raise HTTPException(404, "this device has never reported")
+        return BillsOfDevice([_bill(each) for each in bills])
 
     async def give(self, request: Request, user: User) -> Ordered:
         device = request.path_params["device"]
@@ -407,9 +466,16 @@ def _device(row: Row) -> Device:
     )
 
 
+def _bill(row: BillRow) -> Bill:
+    return Bill(**dict(bill_file.known(row)))
+
+
 def describe() -> dict[str, Any]:
     """The interface in OpenAPI 3.1; the schemas are made from the types that are sent."""
-    answers = (Devices, Device, Usage, Events, Orders, NewOrder, Ordered, Alarms, Alerts, AlertState, Snooze, Problem)
+    answers = (
+        Devices, Device, Usage, Events, Bills, BillsOfDevice, Orders, NewOrder, Ordered, Alarms, Alerts, AlertState,
+        Snooze, Problem,
+    )  # fmt: skip
     _, components = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
 
     def ref(of: type) -> dict[str, Any]:
@@ -448,6 +514,13 @@ def describe() -> dict[str, Any]:
         parameter("after", {"type": "string"}),
         limit,
     ]
+    billed = [
+        parameter("period", {"type": "string", "format": "date"}),
+        parameter("q", text),
+        parameter("sort", {"enum": [*bills.SORTS]}),
+        parameter("after", {"type": "string"}),
+        limit,
+    ]
     body = {"required": True, "content": ref(NewOrder)}
     v = f"/api/v{VERSION}"
     alert, states = f"{v}/alerts/{{id}}", {"enum": [*SHOWN], "default": "all"}
@@ -461,6 +534,10 @@ def describe() -> dict[str, Any]:
             f"{v}/devices/{{device}}": {"get": operation("How a device stands", Device, device, 400, 404)},
             f"{v}/devices/{{device}}/usage": {"get": operation("Usage by day and period", Usage, device, 400, 404)},
             f"{v}/devices/{{device}}/events": {"get": operation("Verdicts and alarms", Events, device, 400, 404)},
+            f"{v}/devices/{{device}}/bills": {
+                "get": operation("A device's bills explained, the newest first", BillsOfDevice, device, 400, 404)
+            },
+            f"{v}/bills": {"get": operation("The bills of a period, by default the newest", Bills, billed, 400)},
             f"{v}/devices/{{device}}/orders": {
                 "post": operation("Give an order", Ordered, device, 400, 403, 404, 413, 415, 422, requestBody=body)
             },

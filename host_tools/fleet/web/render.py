@@ -13,11 +13,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from host_tools.base.units import size
-from host_tools.fleet import index, standing, words
+from host_tools.fleet import bills, index, standing, words
 from host_tools.fleet.accounts import LEAST_PASSWORD, Role, User
 from host_tools.fleet.alerts import SHOWN
+from host_tools.fleet.bill import STEPS
 from host_tools.fleet.details import DayUse, Details, Stretch
-from host_tools.fleet.web import table
+from host_tools.fleet.web import bill_pages, table
+from host_tools.fleet.web.waterfall import stacked, waterfall
 
 TIMELINE = timedelta(days=31)
 _WIDTH = 1000  # of pictures, in their own units
@@ -48,7 +50,8 @@ class Renderer:
             "SHOWN": SHOWN, "State": standing.State, "Role": Role, "SORTS": index.SORTS, "NEVER": standing.NEVER,
             "UNKNOWN": standing.UNKNOWN, "LANGUAGES": words.LANGUAGES, "LEAST_PASSWORD": LEAST_PASSWORD,
             "address": table.address, "static": static, "size": short, "usage": usage, "bars": bars, "events": events,
-            "segments": segments, "reasons_of": standing.reasons_of,
+            "segments": segments, "reasons_of": standing.reasons_of, "waterfall": waterfall, "stacked": stacked,
+            "STEPS": STEPS, "BILL_SORTS": bills.SORTS, "bill_address": bill_pages.address,
         }  # fmt: skip
 
     def __call__(self, template: str, look: Look, user: User | None, **values: Any) -> str:

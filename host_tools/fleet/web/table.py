@@ -1,17 +1,18 @@
-"""The fleet's table in addresses and as CSV."""
+"""The fleet's table in addresses and as CSV, and what is common to all tables in them."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 
-from host_tools.fleet.index import SORTS, Choice, Row, from_cursor, to_cursor
+from host_tools.fleet.index import SORTS, Choice, Row
+from host_tools.fleet.paging import from_cursor, to_cursor
 from host_tools.fleet.standing import NEVER, UNKNOWN, State
 
 _MOST_TEXT = 64
@@ -25,40 +26,54 @@ def choice_of(query: Mapping[str, str]) -> Choice:
     state, sort = query.get("state", ""), query.get("sort") or "urgent"
     if sort not in SORTS or state not in ("", *(str(int(each)) for each in State)):
         raise HTTPException(400, "bad-request")
+    words = {name: query.get(name, "")[:_MOST_TEXT] for name in ("reason", "tag", "runs_out")}
+    return Choice(int(state or 0), sort=sort, **words, **common(query))
+
+
+def common(query: Mapping[str, str]) -> dict[str, Any]:
+    """What all tables take: the text that is searched for, and where the page begins or ends."""
     try:
-        after, before = from_cursor(query.get("after", "")), from_cursor(query.get("before", ""))
+        places = {name: from_cursor(query.get(name, "")) for name in ("after", "before")}
     except ValueError:
         raise HTTPException(400, "bad-request") from None
-    words = {name: query.get(name, "")[:_MOST_TEXT] for name in ("reason", "tag", "runs_out")}
-    text = query.get("q", "").strip()[:_MOST_TEXT]
-    return Choice(int(state or 0), text=text, sort=sort, after=after, before=before, **words)
+    return {"text": query.get("q", "").strip()[:_MOST_TEXT], **places}
 
 
 def address(choice: Choice, **changed: Any) -> str:
     """The query of a choice that differs from another one; it begins anew unless it says where."""
     new = replace(choice, **{"after": None, "before": None, **changed})
-    named = {
-        "q": new.text, "state": new.state, "reason": new.reason, "tag": new.tag, "runs_out": new.runs_out,
-        "sort": "" if new.sort == "urgent" else new.sort,
-        "after": to_cursor(new.after), "before": to_cursor(new.before),
-    }  # fmt: skip
-    return "?" + urlencode({name: value for name, value in named.items() if value})
+    sort = "" if new.sort == "urgent" else new.sort
+    return query_of(new, state=new.state, reason=new.reason, tag=new.tag, runs_out=new.runs_out, sort=sort)
+
+
+def query_of(choice: Any, **named: Any) -> str:
+    """The query with these values and what `common` reads, as far as they are not empty."""
+    places = {"after": to_cursor(choice.after), "before": to_cursor(choice.before)}
+    return "?" + urlencode({name: value for name, value in ({"q": choice.text} | named | places).items() if value})
 
 
 def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """With a header; a cell that a spreadsheet would compute has an apostrophe in front."""
     columns = ("device", "state", "verdict", "reasons", "used", "allowance", "runs_out", "seen", "drift", "beyond",
                "said", "tags", "waiting")  # fmt: skip
+    return written(columns, map(_cells, rows))
+
+
+def _cells(row: Row) -> dict[str, Any]:
+    cells = row._asdict() | {"state": State(row.state).name.lower()}
+    for name, unknown in (("allowance", UNKNOWN), ("runs_out", NEVER)):
+        if cells[name] == unknown:
+            cells[name] = ""
+    if not row.compared:
+        cells["drift"] = cells["beyond"] = ""
+    return cells
+
+
+def written(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """CSV in pieces, with a header; a cell that a spreadsheet would compute has an apostrophe in front."""
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(columns)
-    for number, row in enumerate(rows, 1):
-        cells = row._asdict() | {"state": State(row.state).name.lower()}
-        for name, unknown in (("allowance", UNKNOWN), ("runs_out", NEVER)):
-            if cells[name] == unknown:
-                cells[name] = ""
-        if not row.compared:
-            cells["drift"] = cells["beyond"] = ""
+    for number, cells in enumerate(rows, 1):
         writer.writerow([safe(cells[name]) for name in columns])
         if number % _BATCH == 0:
             yield _taken(file)
