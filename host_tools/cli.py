@@ -25,7 +25,7 @@ from host_tools.base.errors import UsageError
 from host_tools.base.terminal import OutputLost, Pairs, drop, err, out, take_stdout
 from host_tools.collector.device_command import app as device
 from host_tools.collector.order_command import app as order
-from host_tools.fleet.command import fleet
+from host_tools.fleet.command import app as fleet
 from host_tools.planning.command import app as plan
 from host_tools.platforms.command import app as platform
 from host_tools.sim.modem_command import app as modem
@@ -43,7 +43,7 @@ app.add_typer(order, name="order")
 app.add_typer(plan, name="plan")
 app.add_typer(platform, name="platform")
 app.add_typer(modem, name="modem")
-app.command()(fleet)
+app.add_typer(fleet, name="fleet")
 
 HELD, FAILED, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 

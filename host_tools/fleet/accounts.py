@@ -19,6 +19,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from host_tools.collector.database import Database
 
 SESSION = timedelta(hours=12)
+RESET = timedelta(hours=24)
 LEAST_PASSWORD, MOST_PASSWORD = 10, 256
 TOKEN_PREFIX = "ug_"
 _NAME = re.compile(r"[A-Za-z0-9][\w.@-]{0,63}", re.ASCII)
@@ -26,8 +27,9 @@ _SECRET_OCTETS = 32
 
 
 class Role(enum.IntEnum):
-    """What an account may do; each may do what those before it may."""
+    """What an account may do; each may do what those before it may. One that has NONE can not even log in."""
 
+    NONE = 0
     READ = 1
     ACT = 2  # give orders
     ADMIN = 3  # accounts, and the audit
@@ -90,7 +92,7 @@ class Accounts:
         with self._db.transaction():
             if first and self.any():
                 raise ValueError("not-first")
-            if self._db.first("SELECT 1 FROM account WHERE name = ?", (name,)):
+            if self.has(name):
                 raise ValueError("name-taken")
             self._db.execute(
                 "INSERT INTO account VALUES (?, ?, ?, ?)", (name, hashed, role.name, _now().isoformat())
@@ -101,6 +103,8 @@ class Accounts:
         with self._db.transaction():
             self._keep_an_admin(name, role)
             self._db.execute("UPDATE account SET role = ? WHERE name = ?", (role.name, name))
+            if role is Role.NONE:
+                self._end_sessions(name)
             self.note(by, "role-changed", f"{name} {role.name.lower()}")
 
     def change_password(self, name: str, password: str, by: str) -> None:
@@ -109,15 +113,47 @@ class Accounts:
         hashed = self._hasher.hash(password)
         with self._db.transaction():
             self._db.execute("UPDATE account SET password = ? WHERE name = ?", (hashed, name))
-            self._db.execute("DELETE FROM web_session WHERE account = ?", (name,))
+            self._end_sessions(name)
+            self._db.execute("DELETE FROM password_reset WHERE account = ?", (name,))
             self.note(by, "password-changed", name)
 
+    def _end_sessions(self, name: str) -> None:
+        self._db.execute("DELETE FROM web_session WHERE account = ?", (name,))
+
+    def invite(self, name: str, role: Role, by: str) -> str:
+        """Adds an account that nobody knows the password of; the code to choose one."""
+        self.add(name, secrets.token_urlsafe(_SECRET_OCTETS), role, by)
+        return self.reset_code(name, by)
+
+    def reset_code(self, name: str, by: str) -> str:
+        """A code with which the account's password can be chosen anew, once, for RESET."""
+        code = secrets.token_urlsafe(_SECRET_OCTETS)
+        with self._db.transaction():
+            if not self.has(name):
+                raise ValueError("no-account")
+            self._db.execute("DELETE FROM password_reset WHERE account = ?", (name,))
+            until = (_now() + RESET).isoformat()
+            self._db.execute("INSERT INTO password_reset VALUES (?, ?, ?)", (_digest(code), name, until))
+            self.note(by, "reset-code", name)
+        return code
+
+    def whose(self, code: str) -> str | None:
+        """The account that a code of `reset_code` is for, while it holds."""
+        row = self._db.first(
+            "SELECT account FROM password_reset WHERE digest = ? AND until >= ?", (_digest(code), _now().isoformat())
+        )
+        return row[0] if row else None
+
+    def has(self, name: str) -> bool:
+        return self._db.first("SELECT 1 FROM account WHERE name = ?", (name,)) is not None
+
     def remove(self, name: str, by: str) -> None:
-        """Ends its sessions and tokens too."""
+        """Ends its sessions and tokens too, and forgets its saved views."""
         with self._db.transaction():
             self._keep_an_admin(name, None)
-            for table, column in (("account", "name"), ("web_session", "account"), ("api_token", "account")):
-                self._db.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))
+            self._db.execute("DELETE FROM account WHERE name = ?", (name,))
+            for table in ("web_session", "api_token", "password_reset", "saved_view"):
+                self._db.execute(f"DELETE FROM {table} WHERE account = ?", (name,))
             self.note(by, "account-removed", name)
 
     def _keep_an_admin(self, name: str, role: Role | None) -> None:
@@ -127,7 +163,8 @@ class Accounts:
     # --- logins ---
 
     def hash_of(self, name: str) -> str | None:
-        row = self._db.first("SELECT password FROM account WHERE name = ?", (name,))
+        """The hash of its password; None where it may not log in."""
+        row = self._db.first("SELECT password FROM account WHERE name = ? AND role <> ?", (name, Role.NONE.name))
         return row[0] if row else None
 
     def is_right(self, hashed: str | None, password: str) -> bool:
@@ -156,7 +193,7 @@ class Accounts:
             "SELECT name, role FROM web_session JOIN account ON name = account WHERE digest = ? AND until >= ?",
             (_digest(secret), _now().isoformat()),
         )
-        return User(row[0], Role[row[1]], csrf_of(secret)) if row else None
+        return User(row[0], Role[row[1]], csrf_of(secret)) if row and Role[row[1]] else None
 
     def log_out(self, secret: str) -> None:
         with self._db.transaction():
@@ -200,7 +237,8 @@ class Accounts:
             " WHERE digest = ?",
             (_digest(secret),),
         )
-        return User(row[0], min(Role[row[1]], Role[row[2]])) if row else None
+        role = min(Role[row[1]], Role[row[2]]) if row else Role.NONE
+        return User(row[0], role) if row and role else None
 
     # --- audit ---
 

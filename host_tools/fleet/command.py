@@ -13,9 +13,15 @@ from host_tools.base.errors import UsageError
 from host_tools.base.terminal import out
 from host_tools.base.units import Octets, Seconds
 from host_tools.collector.database_file import DB, DbOption, opened
+from host_tools.fleet import account_command
+
+app = typer.Typer(invoke_without_command=True)
+app.add_typer(account_command.app, name="account")
 
 
+@app.callback()
 def fleet(
+    context: typer.Context,
     db: DbOption = DB,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where it listens.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The TCP port; 0 for a free one.")] = 8080,
@@ -31,13 +37,18 @@ def fleet(
         str, typer.Option(metavar="TIME", help="A device without a report for so long is silent.")
     ] = "26h",
     account: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The platform's account, whose [rating] explains differences.")
+        Path | None, typer.Option(metavar="FILE", help="The platform's account, whose rating explains the bill.")
     ] = None,
     alerts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What people are told of, and where: [rules], [channels.…].")
     ] = None,
 ) -> None:
     """Serve the fleet's page: which devices are dark or will be, why, and orders to them. Runs until Ctrl-C."""
+    if context.invoked_subcommand:
+        if db != DB:
+            hint = f"write it behind fleet {context.invoked_subcommand} …"
+            raise UsageError("--db", "", "is for the page here", hint)
+        return
     extras.need("fleet", "fleet")
     from host_tools.fleet import serve
     from host_tools.fleet.outward.file import load as load_outward

@@ -18,6 +18,7 @@ from host_tools.fleet.alerting import Alerting
 from host_tools.fleet.alerts import AlertBook
 from host_tools.fleet.index import Index, Reader
 from host_tools.fleet.rules import Rules
+from host_tools.fleet.views import Views
 from host_tools.fleet.watch import Terms, Watch
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class Desk:
         self.store = Store(db, upgrade=False)
         self.accounts = accounts(self.store.database)
         self.alerts = AlertBook(self.store.database)
+        self.views = Views(self.store.database)
         self._watched = Store(db, upgrade=False)
         self._index = Index()
         self._watch = Watch(self._watched, self._index, terms)

@@ -6,6 +6,7 @@ the process: what is shown of a device is in no table of the collector's, and is
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -196,8 +197,9 @@ class Reader:
 
     def some(self, devices: Sequence[str]) -> list[Row]:
         """Those of the devices that are known."""
-        listed = json.dumps(devices)
-        return self._rows(f"SELECT {_COLUMNS} FROM device WHERE device IN (SELECT value FROM json_each(?))", (listed,))
+        named = "device IN (SELECT value FROM json_each(?))"
+        rows = self._db.execute(f"SELECT {DEVICES.columns} FROM device WHERE {named}", (json.dumps(devices),))
+        return [Row._make(each) for each in rows]
 
     def count(self, choice: Choice) -> int:
         where = _where(choice)

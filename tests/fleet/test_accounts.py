@@ -7,7 +7,8 @@ import pytest
 
 from host_tools.collector.store import Store
 from host_tools.fleet import accounts as module
-from host_tools.fleet.accounts import SESSION, Role, User
+from host_tools.fleet.accounts import RESET, SESSION, Role, User
+from host_tools.fleet.views import MOST, Views
 from tests.fleet.site import PASSWORD, quick
 
 
@@ -44,6 +45,54 @@ def test_a_password_that_changes_ends_sessions(accounts):
     assert accounts.user(other) is not None
     assert accounts.is_right(accounts.hash_of("bob"), "another long one")
     assert not accounts.is_right(accounts.hash_of("bob"), PASSWORD)
+
+
+def test_a_password_is_chosen_with_a_code_once_and_in_time(accounts, monkeypatch):
+    session, first = accounts.log_in("bob"), accounts.reset_code("bob", "ada")
+    code = accounts.reset_code("bob", "ada")
+    assert code not in everything(accounts)
+    assert [accounts.whose(each) for each in (first, code, "")] == [None, "bob", None]
+    accounts.change_password("bob", "another long one", "bob")
+    assert (accounts.whose(code), accounts.user(session)) == (None, None)
+    code, later = accounts.reset_code("bob", "ada"), datetime.now(UTC) + RESET
+    monkeypatch.setattr(module, "_now", lambda: later + timedelta(seconds=1))
+    assert accounts.whose(code) is None
+    with pytest.raises(ValueError, match="no-account"):
+        accounts.reset_code("eve", "ada")
+
+
+def test_who_was_invited_has_no_password_before(accounts):
+    code = accounts.invite("eve", Role.ACT, "ada")
+    assert not accounts.is_right(accounts.hash_of("eve"), "")
+    accounts.change_password(accounts.whose(code), PASSWORD, "eve")
+    assert accounts.is_right(accounts.hash_of("eve"), PASSWORD)
+
+
+def test_who_is_disabled_gets_in_by_nothing(accounts):
+    session, token = accounts.log_in("bob"), accounts.add_token(User("bob", Role.READ), "ci", Role.READ)
+    accounts.change_role("bob", Role.NONE, "ada")
+    late = accounts.log_in("bob")  # whose password was checked just before
+    assert [accounts.user(session), accounts.user(late), accounts.bearer(token)] == [None] * 3
+    assert not accounts.is_right(accounts.hash_of("bob"), PASSWORD)
+    accounts.change_role("bob", Role.READ, "ada")
+    assert accounts.is_right(accounts.hash_of("bob"), PASSWORD)
+    assert accounts.user(session) is None, "sessions do not come back"
+    with pytest.raises(ValueError, match="last-admin"):
+        accounts.change_role("ada", Role.NONE, "ada")
+
+
+def test_views_are_an_accounts_own(accounts):
+    views = Views(accounts._db)
+    for account, name, query in (("ada", "dark", "?state=1"), ("bob", "dark", "?state=2"), ("ada", "dark", "?state=3")):
+        views.save(account, name, query)
+    views.remove("bob", "other")
+    assert (views.all("ada"), views.all("bob")) == ([("dark", "?state=3")], [("dark", "?state=2")])
+    for number in range(MOST):
+        views.save("ada", f"view {number:02}", "?q=a")
+    assert len(views.all("ada")) == MOST
+    views.remove("ada", "dark")
+    accounts.remove("bob", "ada")
+    assert (len(views.all("ada")), views.all("bob")) == (MOST - 1, [])
 
 
 def test_a_token_never_does_more_than_its_account(accounts):

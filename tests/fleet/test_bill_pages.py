@@ -19,7 +19,7 @@ from host_tools.bench import fleets
 from host_tools.collector.store import Store
 from host_tools.fleet.bill import STEPS
 from host_tools.fleet.web.waterfall import SCALE, stacked, waterfall
-from host_tools.platforms.interface import Usage
+from host_tools.platforms.interface import Data, Life, State, Usage
 from host_tools.platforms.ledger import CarrierLedger
 from host_tools.platforms.reconcile import Rating
 from tests.fleet.conftest import DEVICES
@@ -144,9 +144,7 @@ def test_cells_of_a_bill_are_no_formulas(tmp_path):
     with closing(Store(path)) as store:
         store.add(device, *fleets.made(seq=0, cycle_id=day_number(start), base=0, rated=9), datetime.now(UTC), "coap")
         CarrierLedger(store.database).add(device, Usage("1", 7, start, datetime.now(UTC), "@SUM(A1)"))
-        sims = "INSERT INTO carrier_sim VALUES (?, '1', 'active', 'on', '', '2026-03-02T00:00:00+00:00', 9)"
-        with store.database.transaction():
-            store.database.execute(sims, (device,))
+        CarrierLedger(store.database).put(device, State("1", Life.ACTIVE, Data.ON, (), {}), datetime.now(UTC))
     with serving(path) as site:
         site.explained()
         (row,) = table(site.client("reader"), "?period=2026-03-01")

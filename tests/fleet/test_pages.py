@@ -12,6 +12,7 @@ import pytest
 from host_tools.bench import fleets
 from host_tools.bench.fleets import made
 from host_tools.collector.store import Store
+from host_tools.fleet.accounts import Role
 from host_tools.fleet.serve import Listen
 from host_tools.fleet.web.security import Line
 from tests.fleet.conftest import DEVICES
@@ -171,6 +172,36 @@ def test_the_first_account_is_for_who_has_the_code(tmp_path):
         other = site.client()
         assert other.post("/first", {"name": "eve", "password": PASSWORD, "code": CODE}).location == "/login"
         assert [name for name, *_ in site.ask(site.desk.accounts.all)] == ["ada"]
+
+
+def test_a_view_is_saved_and_chosen_again(own):
+    reader = own.client("reader")
+    query = "?q=tracker&state=4&sort=used"
+    assert 'name="do" value="save"' not in reader.get("/").text
+    page = reader.get(f"/{query}").text
+    hidden = html.unescape(re.search(r'name="query" value="([^"]+)"', page)[1])
+    assert reader.post("/views", {"do": "save", "name": " soon  <dark> ", "query": hidden}).location == f"/{query}"
+    page = reader.get(f"/{query}").text
+    assert f'<a href="/{html.escape(query)}" aria-current="true">soon &lt;dark&gt;</a>' in page
+    assert "soon" not in own.client("actor").get("/").text
+    assert reader.post("/views", {"do": "save", "name": "x", "query": "?sort=nothing"}).status == 400
+    assert reader.post("/views", {"do": "save", "name": "x", "query": query}, csrf="").status == 403
+    reader.post("/views", {"do": "remove", "name": "soon <dark>"})
+    assert "soon" not in reader.get("/").text
+
+
+def test_a_password_is_chosen_with_a_link(own):
+    code = own.ask(lambda: own.desk.accounts.invite("eve", Role.READ, "test"))
+    client = own.client()
+    assert code not in client.get("/reset").text
+    assert client.post("/reset", {"code": "wrong", "password": PASSWORD}).status == 403
+    assert client.post("/reset", {"code": code, "password": "short"}).status == 422
+    assert client.post("/reset", {"code": code, "password": PASSWORD}).location == "/login"
+    assert client.post("/reset", {"code": code, "password": "another long one"}).status == 403
+    assert own.client("eve").get("/").status == 200
+    for _ in range(10):
+        client.post("/reset", {"code": "wrong", "password": PASSWORD})
+    assert client.post("/reset", {"code": "wrong", "password": PASSWORD}).status == 429
 
 
 def test_an_administrator_has_accounts_made_and_ended(own):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,6 +27,8 @@ from host_tools.fleet.accounts import Role
 from host_tools.fleet.desk import Desk
 from host_tools.fleet.details import details
 from host_tools.fleet.limiter import Limiter
+from host_tools.fleet.paging import Page
+from host_tools.fleet.views import MOST_NAME
 from host_tools.fleet.web import alerts, api, table
 from host_tools.fleet.web.bill_pages import BillPages
 from host_tools.fleet.web.render import Look, Renderer
@@ -58,6 +60,7 @@ def make(desk: Desk, line: Line, first_code: str = "") -> Starlette:
     routes = [
         Route("/", pages.fleet),
         Route("/fleet.csv", pages.csv),
+        Route("/views", pages.views, methods=["POST"]),
         Route(device, pages.device),
         Route(f"{device}/preview", pages.preview, methods=["POST"]),
         Route(f"{device}/orders", pages.order, methods=["POST"]),
@@ -67,6 +70,7 @@ def make(desk: Desk, line: Line, first_code: str = "") -> Starlette:
         Route("/live", pages.live),
         Route("/login", pages.login, methods=["GET", "POST"]),
         Route("/first", pages.first, methods=["GET", "POST"]),
+        Route("/reset", pages.reset, methods=["GET", "POST"]),
         Route("/logout", pages.logout, methods=["POST"]),
         Route("/preferences", pages.preferences, methods=["POST"]),
         Route("/accounts", pages.accounts, methods=["GET", "POST"]),
@@ -94,17 +98,29 @@ class Pages:
     # --- what is seen ---
 
     async def fleet(self, request: Request) -> Response:
-        user_of(request)
+        user = user_of(request)
         choice = table.choice_of(request.query_params)
         reader = self._desk.reader
 
         def read() -> dict[str, Any]:
             summary = reader.summary()
-            is_all = choice.is_all
-            found = summary.devices if is_all else reader.count(choice)
-            return {"summary": summary, "page": reader.page(choice), "found": found}
+            found = summary.devices if choice.is_all else reader.count(choice)
+            page = reader.page(choice) if found else Page([], None, None)
+            return {"summary": summary, "page": page, "found": found, "views": self._desk.views.all(user.name)}
 
         return self._page(request, "fleet.html", choice=choice, **await self._desk.ask(read))
+
+    async def views(self, request: Request) -> Response:
+        """Saves a view of the fleet, or removes one."""
+        form = await form_of(request)
+        user, name = user_of(request), " ".join(form.get("name", "").split())[:MOST_NAME]
+        if form.get("do") == "remove":
+            await self._desk.ask(lambda: self._desk.views.remove(user.name, name))
+            return RedirectResponse("/", 303)
+        query = table.address(table.choice_of(dict(parse_qsl(form.get("query", "").removeprefix("?")))))
+        if name:
+            await self._desk.ask(lambda: self._desk.views.save(user.name, name, query))
+        return RedirectResponse(f"/{query}", 303)
 
     async def csv(self, request: Request) -> Response:
         user_of(request)
@@ -276,6 +292,25 @@ class Pages:
             return self._page(request, "first.html", 422, problem=str(error))
         self._first_code = ""
         return await self._logged_in(name, "/")
+
+    async def reset(self, request: Request) -> Response:
+        """A new password, for who has a code of `usageguard fleet account link`."""
+        if request.method == "GET":
+            return self._page(request, "reset.html")
+        form = await form_of(request, None)
+        address = self._line.client(request)
+        if wait_s := self._by_address.wait_s(address):
+            return self._page(request, "reset.html", 429, problem="too-often", minutes=ceil(wait_s / 60))
+        code, password, accounts = form.get("code", ""), form.get("password", ""), self._desk.accounts
+        name = await self._desk.ask(lambda: accounts.whose(code))
+        if name is None:
+            self._by_address.failed(address)
+            return self._page(request, "reset.html", 403, problem="bad-code")
+        try:
+            await self._desk.ask(lambda: accounts.change_password(name, password, name))
+        except ValueError as error:
+            return self._page(request, "reset.html", 422, problem=str(error))
+        return RedirectResponse("/login", 303)
 
     async def logout(self, request: Request) -> Response:
         await form_of(request)

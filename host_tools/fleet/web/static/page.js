@@ -5,7 +5,7 @@ for (const field of document.querySelectorAll("[data-from-fragment]")) {
   if (location.hash.length > 1) {
     field.value = location.hash.slice(1);
     history.replaceState(null, "", location.pathname);
-    field.closest("form").querySelector("[name=name]").focus();
+    field.closest("form").querySelector("[name=name], [name=password]").focus();
   }
 }
 
