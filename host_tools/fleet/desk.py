@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import TypeVar
@@ -68,7 +67,7 @@ class Desk:
         changed = self._watch.refresh()
         self._alerting.note(changed)
         with suppress(StoreError):  # what is to be told of is found again
-            if self._alerting.look(datetime.now(UTC)):
+            if self._alerting.look(self.terms.now()):
                 changed |= {""}
         return changed
 

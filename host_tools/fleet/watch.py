@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -27,11 +27,13 @@ _IN_TROUBLE = State.SILENT  # and what is more urgent: the evidence of those is 
 
 @dataclass(frozen=True)
 class Terms:
-    """`allowance`: of devices of which the platform tells none; `silent`: how long without a report is."""
+    """`allowance`: of devices of which the platform tells none; `silent`: how long without a report is; `now`: the time
+    of the devices, which may be simulated. Logins go by this computer's."""
 
     allowance: int | None = None
     silent: timedelta = SILENT
     rating: Rating = field(default_factory=Rating)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 class Watch:
@@ -55,7 +57,7 @@ class Watch:
 
     def refresh(self, now: datetime | None = None) -> set[str]:
         """Takes over what is new, at the first time everything; the devices of which something has changed."""
-        at = now or datetime.now(UTC)
+        at = now or self._terms.now()
         changed: set[str] = set()
         if self._may_have_changed():
             changed = self._changed()

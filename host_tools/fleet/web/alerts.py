@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -69,13 +69,13 @@ def change(desk: Desk, user: User, form: Mapping[str, str]) -> None:
 
 def acknowledge(desk: Desk, user: User, ids: Sequence[int]) -> None:
     with desk.store.database.transaction():
-        if desk.alerts.acknowledge(ids, user.name, datetime.now(UTC)):
+        if desk.alerts.acknowledge(ids, user.name, desk.terms.now()):
             desk.accounts.note(user.name, "alerts-acknowledged", _named(ids))
 
 
 def snooze(desk: Desk, user: User, ids: Sequence[int], hours: int) -> None:
     with desk.store.database.transaction():
-        if desk.alerts.snooze(ids, datetime.now(UTC) + timedelta(hours=hours)):
+        if desk.alerts.snooze(ids, desk.terms.now() + timedelta(hours=hours)):
             desk.accounts.note(user.name, "alerts-snoozed", f"{_named(ids)} for {hours} h")
 
 

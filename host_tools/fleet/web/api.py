@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from math import ceil
 from typing import Annotated, Any, TypeVar
 
@@ -312,7 +311,7 @@ class Interface:
         return Events(sorted(found, key=lambda each: each.at))
 
     async def _details(self, request: Request) -> Any:
-        device, now = request.path_params["device"], datetime.now(UTC)
+        device, now = request.path_params["device"], self._desk.terms.now()
         known = await self._desk.ask(lambda: details(self._desk.store, device, now, self._desk.terms.rating))
         if known is None:
             raise HTTPException(404, "this device has never reported")
@@ -342,7 +341,7 @@ class Interface:
         new = await _body(request, NewOrder)
 
         def give() -> Ordered:
-            wish = ordering.wish(self._desk.store, new.order, [device], datetime.now(UTC))
+            wish = ordering.wish(self._desk.store, new.order, [device], self._desk.terms.now())
             given = None if new.preview else wish.give(self._desk.store, by=user.name, why=new.why)[device]
             return Ordered(given, device, new.order, wish.before[device])
 
@@ -361,7 +360,7 @@ class Interface:
                 "SELECT id FROM given_order WHERE id > ? AND (? = '' OR device = ?) ORDER BY id LIMIT ?",
                 (after, device, device, most + 1),
             )
-            now = datetime.now(UTC)
+            now = self._desk.terms.now()
             return [each for (id,) in ids for each in self._desk.store.book.given(id=id, now=now)]
 
         found = await self._desk.ask(read)

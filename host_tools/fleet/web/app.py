@@ -7,7 +7,6 @@ import contextlib
 import hmac
 import secrets
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -90,7 +89,7 @@ class Pages:
         self._desk = desk
         self._line = line
         self._first_code = first_code
-        self._render = Renderer(desk.terms.silent)
+        self._render = Renderer(desk.terms.silent, desk.terms.now)
         self._by_address = Limiter(_LOGIN_FAILURES, _LOGIN_SPAN_S)
         self._by_name = Limiter(10 * _LOGIN_FAILURES, _LOGIN_SPAN_S)
         self._hashing = asyncio.Semaphore(2)  # argon2 takes 64 MB and a core
@@ -135,7 +134,7 @@ class Pages:
 
     async def _device(self, request: Request, status: int = 200, problem: str = "") -> Response:
         device = request.path_params["device"]
-        now = datetime.now(UTC)
+        now = self._desk.terms.now()
 
         def read() -> dict[str, Any] | None:
             found = details(self._desk.store, device, now, self._desk.terms.rating)
@@ -178,7 +177,7 @@ class Pages:
         device, what, why = request.path_params["device"], _what(form), form.get("why", "")[:_MOST_TEXT]
 
         def read() -> dict[str, Any]:
-            now = datetime.now(UTC)
+            now = self._desk.terms.now()
             wish = ordering.wish(self._desk.store, what, [device], now)
             waiting = self._desk.store.book.given([device], now=now)
             return {"wish": wish, "waiting": [each for each in waiting if each.state.value in ("waiting", "sent")]}
@@ -197,7 +196,7 @@ class Pages:
         device, what, why = request.path_params["device"], _what(form), form.get("why", "")[:_MOST_TEXT]
 
         def give() -> None:
-            ordering.wish(self._desk.store, what, [device], datetime.now(UTC)).give(
+            ordering.wish(self._desk.store, what, [device], self._desk.terms.now()).give(
                 self._desk.store, by=user.name, why=why
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -37,7 +37,8 @@ class Look:
 
 
 class Renderer:
-    def __init__(self, silent: timedelta) -> None:
+    def __init__(self, silent: timedelta, now: Callable[[], datetime]) -> None:
+        self._now = now
         self._silent_h = round(silent.total_seconds() / 3600)
         self._environment = Environment(
             loader=PackageLoader("host_tools.fleet.web"),
@@ -49,17 +50,18 @@ class Renderer:
         self._environment.globals |= {
             "SHOWN": SHOWN, "State": standing.State, "Role": Role, "SORTS": index.SORTS, "NEVER": standing.NEVER,
             "UNKNOWN": standing.UNKNOWN, "LANGUAGES": words.LANGUAGES, "LEAST_PASSWORD": LEAST_PASSWORD,
-            "address": table.address, "static": static, "size": short, "usage": usage, "bars": bars, "events": events,
+            "address": table.address, "static": static, "size": short, "usage": usage, "events": events,
             "segments": segments, "reasons_of": standing.reasons_of, "waterfall": waterfall, "stacked": stacked,
             "STEPS": STEPS, "BILL_SORTS": bills.SORTS, "bill_address": bill_pages.address,
         }  # fmt: skip
 
     def __call__(self, template: str, look: Look, user: User | None, **values: Any) -> str:
         t = words.words(look.language)
-        now = datetime.now(UTC)
+        now = self._now()
         own = {
             "t": t, "look": look, "user": user, "silent": t("hours", count=self._silent_h),
             "ago": lambda at: ago(t, now - _time(at)), "stamp": stamp, "day": lambda value: day(t, value),
+            "bars": lambda days: bars(days, now),
         }  # fmt: skip
         return self._environment.get_template(template).render(own | values)
 
@@ -99,11 +101,11 @@ def static(name: str) -> str:
     return f"/static/{name}?{hashlib.sha256(content).hexdigest()[:12]}"
 
 
-def bars(days: dict[str, int], now: datetime | None = None) -> list[tuple[str, int, int]]:
+def bars(days: dict[str, int], now: datetime) -> list[tuple[str, int, int]]:
     """(day, count, height in percent) from today to the last day on which a device runs out, in UTC+8."""
     if not days:
         return []
-    today = ((now or datetime.now(UTC)) + _CHINA).date()
+    today = (now + _CHINA).date()
     last = date.fromisoformat(max(days))
     first = min(today, date.fromisoformat(min(days)), last)
     span = min((last - first).days + 1, _MOST_DAYS)
