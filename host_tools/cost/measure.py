@@ -81,9 +81,24 @@ class Usage:
 
 
 @dataclass
+class Waits:
+    """How long the guard keeps what an application sends: until it may go with more, and the modem is free."""
+
+    sends: int = 0
+    total_ms: int = 0
+    most_ms: int = 0
+
+    def add(self, ms: int) -> None:
+        self.sends += 1
+        self.total_ms += ms
+        self.most_ms = max(self.most_ms, ms)
+
+
+@dataclass
 class Measured:
     """A run: usage until the end of its first day (none in a run of a day) and until its end, as explained; what the
-    carrier billed; hosts that were not given and what they heard; how often the application crashed, and hung."""
+    carrier billed; hosts that were not given and what they heard; how often the application crashed, and hung; how long
+    its sends waited."""
 
     quality: str
     seed: int
@@ -94,6 +109,7 @@ class Measured:
     learned: dict[str, list[str]]
     crashes: int
     hangs: int
+    waits: Waits
 
 
 class _Radio:
@@ -122,6 +138,7 @@ def measure(job: Job) -> Measured:
     reserve = next(i for i, each in enumerate(config.classes) if each.uses_reserve)
     explainer = Explainer([each.name for each in config.classes], reserve)
     radio = _Radio()
+    waits = Waits()
     stand_ins: dict[str, StandIn] = {}
     worlds: list[World] = []
     first: list[Usage] = []
@@ -138,6 +155,8 @@ def measure(job: Job) -> Measured:
     def tally(what: str, a: int, b: int) -> None:
         if what == "opens":
             explainer.opens(a, b, worlds[0].clock.now_us)
+        elif what == "waited":
+            waits.add(b)
 
     def unknown(name: str, ip: str | None) -> None:
         if ip is None or not ip.startswith(DEVICES):
@@ -146,7 +165,7 @@ def measure(job: Job) -> Measured:
 
     def start(world: World) -> None:
         worlds.append(world)
-        world.tells_openings = True
+        world.tells_openings = world.tells_waits = True
         world.board.on_tally.append(tally)
         world.carrier.on_packet = packet
         world.internet.on_unknown = unknown
@@ -177,6 +196,7 @@ def measure(job: Job) -> Measured:
         {name: sorted(host.spoke) for name, host in stand_ins.items()},
         told["device", "app-crash"],
         told["bench", "program-hangs"],
+        waits,
     )
 
 

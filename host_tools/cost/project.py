@@ -74,6 +74,7 @@ def month(runs: Sequence[Measured], allowance: int) -> dict[str, Any]:
     def mean(value: Any) -> float:
         return fmean(scaled(run, value(run.first), value(run.whole)) for run in runs)
 
+    sends, waited_ms = sum(run.waits.sends for run in runs), sum(run.waits.total_ms for run in runs)
     learned: dict[str, set[str]] = {}
     for run in runs:
         for name, spoke in run.learned.items():
@@ -88,6 +89,8 @@ def month(runs: Sequence[Measured], allowance: int) -> dict[str, Any]:
             "packets": round(mean(lambda usage: usage.packets)),
             "sms": round(mean(lambda usage: usage.sms)),
             "radio_on_s": round(mean(lambda usage: usage.radio_s)),
+            "send_wait_ms": round(waited_ms / sends, 1) if sends else 0.0,
+            "longest_send_wait_ms": max(run.waits.most_ms for run in runs),
             "allowance_octets": allowance,
             "days_until_used_up": round(allowance * MONTH_DAYS / octets, 1) if octets else None,
         },

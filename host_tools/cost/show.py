@@ -34,6 +34,7 @@ def facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("sessions", f"{month['sessions']:,} a month"),
         ("SMS", f"{month['sms']:,} a month"),
         ("radio on", f"{month['radio_on_s'] / 3600:,.1f} h a month"),
+        ("a send waits in the guard", f"{month['send_wait_ms']:,.1f} ms, {month['longest_send_wait_ms']:,} ms at most"),
     ]
 
 

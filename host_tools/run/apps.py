@@ -36,6 +36,7 @@ def bench_json(world: World, app: str) -> dict[str, Any]:
         "modem_asleep": scenario.supply.asleep,
         "elapsed_ms": world.clock.now_us // 1000,
         "tells_openings": world.tells_openings,
+        "tells_waits": world.tells_waits,
         "traffic": [
             {
                 "class": habit.class_name,

@@ -61,7 +61,8 @@ class World:
     `run` runs its device's boots; `close` ends the connections to real servers. `plan` is the one that the device has
     now, `device_config()` the whole configuration; `imsis` are those of all SIMs. With `tells_openings`, to be
     set before the first boot, a simulated device's "~opens" has the traffic class (`a`) and port (`b`) of each
-    connection.
+    connection. With `tells_waits` its "~waited" has the traffic class (`a`) of each send, and the milliseconds (`b`)
+    from the application's call until the modem is asked to send.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class World:
         self.clock = clock or Clock(scenario.start)
         self.end_us = int(scenario.duration) * S
         self.log = EventLog(self.clock)
-        self.tells_openings = False
+        self.tells_openings = self.tells_waits = False
         self.plan: dict[str, Any] = scenario.plan
         config = self.device_config()
         self.device_id: str = config["device"]["id"]

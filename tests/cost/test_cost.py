@@ -10,9 +10,9 @@ from host_tools import cli
 from host_tools.base import paths
 from host_tools.base.errors import UsageError
 from host_tools.cost import compare, measure, show
-from host_tools.cost.measure import QUALITIES, Measured, Usage
+from host_tools.cost.measure import QUALITIES, Measured, Usage, Waits
 from host_tools.cost.project import month, of_network
-from host_tools.run.targets.names import CPYTHON, MICROPYTHON
+from host_tools.run.targets.names import CPYTHON, MICROPYTHON, SIMULATED
 from tests.cost import ten
 from tests.cost.month import FIRST_SEED, SEEDS, jobs, judge
 
@@ -21,7 +21,7 @@ def a_run(first, whole, days=3, quality="good", seed=1):
     def usage(octets):
         return Usage({"telemetry": Counter({"payload": octets})}, octets // 10, octets // 100, 0, octets / 1000)
 
-    return Measured(quality, seed, days, usage(first), usage(whole), whole, {}, 0, 0)
+    return Measured(quality, seed, days, usage(first), usage(whole), whole, {}, 0, 0, Waits(2, 6 * seed, 5))
 
 
 def test_the_first_day_counts_once():
@@ -36,6 +36,7 @@ def test_a_range_grows_with_what_seeds_differ_by_and_spans_all_networks():
     assert unsteady.most - unsteady.octets > 5 * (steady.most - steady.octets)
     found = month([a_run(100, 300), a_run(100, 340, quality="poor")], 30_000)["month"]
     assert found["least"] < 3000 < found["octets"] == (3000 + 100 + 29 * 120) / 2 < 3580 < found["most"]
+    assert (found["send_wait_ms"], found["longest_send_wait_ms"]) == (3, 5)
     assert found["days_until_used_up"] == round(30_000 * 30 / 3290, 1)
 
 
@@ -47,7 +48,8 @@ def figures(**causes):
     return {
         "app": "my_app.py", "target": "cpython", "days": 3, "runs": 15,
         "month": {"octets": total, "least": total, "most": total, "sessions": 1, "packets": 2, "sms": 0,
-                  "radio_on_s": 7200, "allowance_octets": 5000, "days_until_used_up": 12.5},
+                  "radio_on_s": 7200, "send_wait_ms": 1.5, "longest_send_wait_ms": 7, "allowance_octets": 5000,
+                  "days_until_used_up": 12.5},
         "causes": causes, "classes": {"telemetry": causes}, "explained": 1.0, "networks": {"good": {"octets": total}},
         "learned_hosts": {"a.example": ["HTTP"]}, "crashes": 0, "hangs": 0,
     }  # fmt: skip
@@ -77,6 +79,26 @@ def test_what_is_shown_has_every_cause_and_every_doubt():
     assert "a.example was not given" in text
     badge = xml.etree.ElementTree.fromstring(show.badge(found))
     assert badge.attrib["aria-label"] == "data: 1 KB/month ±1 %"
+
+
+@pytest.mark.parametrize("target", SIMULATED)
+def test_a_send_waits_for_the_segment_before_it(tmp_path, target):
+    app = tmp_path / "burst.py"
+    app.write_text(
+        "import socket, time\n"
+        "def main(guard):\n"
+        "    link = socket.socket()\n"
+        "    link.connect(('sink.example', 9))\n"
+        "    link.write(b'x')\n"
+        "    time.sleep(60)\n"
+        "    link.write(bytes(2 * 1460))\n"
+        "    time.sleep(60)\n"
+    )
+    scenario, _ = measure.compose(str(app), None, ["sink.example=sink"])
+    waits = measure.measure(measure.Job(scenario, target, 1, QUALITIES[0], 1)).waits
+    on_the_line_ms = 1460 * 10 * 1000 / scenario.baud
+    assert waits.sends == 3
+    assert on_the_line_ms < waits.most_ms == waits.total_ms < 1.1 * on_the_line_ms  # the others go at once
 
 
 @pytest.mark.parametrize(

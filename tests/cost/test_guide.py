@@ -10,10 +10,11 @@ import pytest
 
 from host_tools.base import paths
 from host_tools.cost.causes import WORDS
+from host_tools.run.targets.names import SIMULATED
 from tests.cost.ten import FOLDER
 
 GUIDE = Path(paths.PACKAGE) / "COST.md"
-QUICK = "usageguard cost --days 1 --seeds 1 --target cpython"
+QUICK = "usageguard cost --days 1 --seeds 1 --target"
 
 
 def test_the_page_explains_each_cause():
@@ -22,7 +23,8 @@ def test_the_page_explains_each_cause():
 
 
 @pytest.mark.proof
-def test_the_githubs_example_makes_a_wasteful_change_red_and_names_what_grew(tmp_path):
+@pytest.mark.parametrize("target", SIMULATED)
+def test_the_githubs_example_makes_a_wasteful_change_red_and_names_what_grew(target, tmp_path):
     shell = re.findall(r"^      - run: \|\n((?: {10}.*\n)+)", GUIDE.read_text("utf-8"), re.MULTILINE)
     assert len(shell) == 2
 
@@ -41,9 +43,12 @@ def test_the_githubs_example_makes_a_wasteful_change_red_and_names_what_grew(tmp
     commit(paths.firmware() / "examples" / "blocking_app.py")
     assert run("git update-ref refs/remotes/origin/main main").returncode == 0
     commit(FOLDER / "wasteful_app.py")
-    base, change = (run(step.replace("usageguard cost", QUICK)) for step in shell)
+    steps = [step.replace("usageguard cost", f"{QUICK} {target}").replace("31MB", "1MB") for step in shell]
+    base, change = map(run, steps)
     assert base.returncode == 0, base.stderr
     assert change.returncode == 1, change.stderr
     comment = (tmp_path / "comment.md").read_text("utf-8")
     assert comment.startswith("### ❌ application.py: ")
-    assert re.search(r"- \*\*[\d.]+ MB a month is .*grown: connections opened and closed \+[\d.]+ MB", comment)
+    grown = r"grown: connections opened and closed \+[\d.]+ MB"
+    assert re.search(rf"- \*\*[\d.]+ MB a month is above the budget of 1\.00 MB; {grown}", comment)
+    assert re.search(rf"- \*\*[\d.]+ MB a month is [\d,]+ % more than the baseline's .*{grown}", comment)

@@ -60,6 +60,39 @@ def _tell_openings(guard):
         connection.open = told(connection.open)
 
 
+def _tell_waits(guard):
+    """Has an event for counting say, for each send, how long its first octet has waited in the cork."""
+    from usageguard.core.ticks import ticks_diff
+    from usageguard.net import sockets
+
+    write = sockets.socket.write
+    since = {}  # by the connection's index, the ticks
+
+    def socket_write(socket, buf, n=-1):
+        connection = socket._connection
+        if connection is not None and not connection.tx.any():
+            since[connection.index] = guard.hal.ticks_ms()
+        return write(socket, buf, n)
+
+    def told(connection):
+        take = connection._take_segment
+
+        def take_segment():
+            again = guard.modem.segment_owner is connection
+            taken = take()
+            if taken and not again and connection.owner is not None:
+                now = guard.hal.ticks_ms()
+                guard.hal.event("~waited", connection.traffic_class, ticks_diff(now, since.get(connection.index, now)))
+                since[connection.index] = now  # what follows was held up by this one, or is new
+            return taken
+
+        return take_segment
+
+    sockets.socket.write = socket_write
+    for connection in guard.modem.connections:
+        connection._take_segment = told(connection)
+
+
 def main():
     configuration = _configuration()
     app.forget_configuration()  # as in `start.py`
@@ -72,5 +105,7 @@ def main():
     guard = Guard(hal, configuration)
     if bench.get("tells_openings"):
         _tell_openings(guard)
+    if bench.get("tells_waits"):
+        _tell_waits(guard)
     # Imported late, as on a board, so that `import socket` in the application finds the guard's.
     app.run(guard, lambda guard: __import__(bench["app"]).main(guard))

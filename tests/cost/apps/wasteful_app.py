@@ -5,7 +5,7 @@ import time
 from umqtt.simple import MQTTClient
 
 BROKER = ("mqtt.example", 1883)
-PERIOD_S = 60
+PERIOD_S = 300
 
 
 def main(guard):
