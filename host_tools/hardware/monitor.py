@@ -59,7 +59,7 @@ class Line:
         if self.kind == "event":
             return Describer().describe({"who": "device", "what": self.code, "a": self.a, "b": self.b})
         if self.kind == "status":
-            return status_view.line(self.status, config)
+            return status_view.line(self.status, config, datetime.now().astimezone())
         words = self.text.split()
         if len(words) == 3 and words[0] == "ug" and words[1] in _SETS:
             return _SETS[words[1]].format(words[2])
@@ -119,7 +119,8 @@ def monitor(
 def _live(port: str, console: Console, lines: Iterator[Line], waiting: str, config: Any) -> None:
     status: dict[str, Any] = {}
     last: deque[str] = deque(maxlen=LINES)
-    with Live(picture(port, status, last, waiting, config), console=console, refresh_per_second=8) as live:
+    at = datetime.now().astimezone()
+    with Live(picture(port, status, last, waiting, config, at), console=console, refresh_per_second=8) as live:
         for line in lines:
             if line.kind == "status":
                 status = line.figures()
@@ -127,16 +128,19 @@ def _live(port: str, console: Console, lines: Iterator[Line], waiting: str, conf
                 waiting = f"{at:%H:%M:%S}; the next after a change, or by {at + timedelta(seconds=STATUS_S):%H:%M}"
             elif line.describe():
                 last.append(line.describe())
-            live.update(picture(port, status, last, waiting, config))
+            live.update(picture(port, status, last, waiting, config, at))
 
 
-def picture(port: str, status: dict[str, Any], last: Iterable[str], waiting: str, config: Any) -> Group:
-    """The live view. `waiting` says when the status came and when the next one is due, or why there is none yet."""
+def picture(
+    port: str, status: dict[str, Any], last: Iterable[str], waiting: str, config: Any, at: datetime
+) -> Group:
+    """The live view. `waiting` says when the status came, which is `at`, and when the next one is due, or why there is
+    none yet."""
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="dim", min_width=8)
     table.add_column()
     if status:
-        for name, text in status_view.rows(status, config, datetime.now().astimezone()):
+        for name, text in status_view.rows(status, config, at):
             table.add_row(name, text)
         table.add_row("status at", waiting)
     else:

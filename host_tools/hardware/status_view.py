@@ -21,7 +21,16 @@ from host_tools.report.labels import REASONS, VERDICTS, modem_state
 BAR = 24
 _REGISTRATIONS = {0: "not registered", 1: "home", 2: "searching", 3: "denied", 4: "unknown", 5: "roaming"}
 """<stat> of +CEREG, 3GPP TS 27.007."""
+_HOME = 1
 _NO_SIGNAL = 99
+_OPERATORS = {
+    "China Mobile": "46000 46002 46004 46007 46008",
+    "China Unicom": "46001 46006 46009 46010",
+    "China Telecom": "46003 46005 46011 46012",
+    "China Broadnet": "46015",
+}
+"""MCC and MNC of SIMs, by whose they are."""
+_BEARERS = {"at": "AT sockets", "ppp": "PPP"}
 
 
 def load(path: Path) -> Any:
@@ -33,7 +42,7 @@ def load(path: Path) -> Any:
 def rows(status: dict[str, Any], config: Any, now: datetime) -> Iterator[tuple[str, Text]]:
     """Names and texts, in the order of what one looks for; what the status does not say is left out.
 
-    `config` is the firmware's Config, or None.
+    `config` is the firmware's Config, or None; `now` is when the status came.
     """
     yield "verdict", verdict(status)
     for code in (status.get("reasons") or ())[1:]:
@@ -48,8 +57,10 @@ def rows(status: dict[str, Any], config: Any, now: datetime) -> Iterator[tuple[s
         yield "carried", Text(f"{size(status['carried_octets'])}, of which {size(unsure)} may not have crossed")
     if isinstance(status.get("forecast_day"), int):
         yield "forecast", Text(f"used up on {date_of(status['forecast_day']):%-d %B %Y}")
-    yield "network", Text(network(status, config))
-    yield "reports", Text(reports(status))
+    yield "network", Text(network(status))
+    if status.get("iccid"):
+        yield "SIM", Text(" · ".join(filter(None, (status["iccid"], operator(status)))))
+    yield "reports", Text(reports(status, now))
     if status.get("heap_octets"):
         yield "heap", Text(f"{status['heap_octets']:,} bytes in use")
 
@@ -107,13 +118,23 @@ def _left(status: dict[str, Any], used: int, config: Any, now: datetime) -> Iter
     yield "period", Text(f"ends on {local:%-d %B %Y at %H:%M}, in {days} day{'s' * (days > 1)}")
 
 
-def network(status: dict[str, Any], config: Any) -> str:
-    """The modem's state, the bearer, the registration and the signal."""
+def operator(status: dict[str, Any]) -> str:
+    """Whose the SIM is; "" where the status does not say it."""
+    number = str(status.get("network") or "")
+    known = (name for name, numbers in _OPERATORS.items() if number[:5] in numbers.split())
+    return next(known, f"IMSI {number}…" if number else "")
+
+
+def network(status: dict[str, Any]) -> str:
+    """The modem's state, the bearer, the registration, the operator where it is the SIM's own, and the signal."""
     parts = [str(modem_state(status.get("modem")))]
-    if config:
-        parts.append("PPP" if config.modem.bearer == "ppp" else "AT sockets")
-    if status.get("registration") in _REGISTRATIONS:
-        parts.append(_REGISTRATIONS[status["registration"]])
+    if status.get("bearer") in _BEARERS:
+        parts.append(_BEARERS[status["bearer"]])
+    registration = status.get("registration")
+    if registration in _REGISTRATIONS:
+        parts.append(_REGISTRATIONS[registration])
+    if registration == _HOME and operator(status):
+        parts.append(operator(status))
     signal = status.get("signal")
     if isinstance(signal, int) and 0 <= signal < _NO_SIGNAL:
         parts.append(f"{2 * signal - 113} dBm")
@@ -122,21 +143,27 @@ def network(status: dict[str, Any], config: Any) -> str:
     return " · ".join(parts)
 
 
-def reports(status: dict[str, Any]) -> str:
-    """How many were answered, and what the last refusal was."""
+def reports(status: dict[str, Any], now: datetime) -> str:
+    """How many were answered, and when the last one was sent and what was its answer; `now` is when the status came."""
     text = f"{status.get('reports_acked')} of {status.get('reports_sent')} acknowledged"
-    return f"{text}; the last one was refused" if status.get("report_refused") else text
+    code, age_s = status.get("report_refused"), status.get("report_s")
+    last = f" at {now - timedelta(seconds=age_s):%H:%M on %-d %B}" if isinstance(age_s, int) and age_s >= 0 else ""
+    if code:
+        return f"{text}; the last{last} refused with {code >> 5}.{code & 31:02}"
+    if not last:
+        return text
+    return f"{text}; the last{last} {'answered' if status.get('report_answered') else 'not answered yet'}"
 
 
-def line(status: dict[str, Any], config: Any) -> str:
-    """The status in a line, for a pipe."""
+def line(status: dict[str, Any], config: Any, now: datetime) -> str:
+    """The status in a line, for a pipe; `now` is when it came."""
     parts = [verdict(status).plain]
     used = status.get("rated_octets")
     if isinstance(used, int):
         limit = _limit(config) if config else None
         parts.append(f"{size(used)} of {size(limit)} ({used / limit:.1%})" if limit else f"{size(used)} used")
     if "modem" in status:
-        parts.append(network(status, config))
+        parts.append(network(status))
     if "reports_sent" in status:
-        parts.append(f"reports {reports(status)}")
+        parts.append(f"reports {reports(status, now)}")
     return " | ".join(parts)

@@ -21,12 +21,17 @@ STATUS = {
     "error_bound_octets": 4096,
     "forecast_day": day_number(datetime(2026, 3, 27).date()),
     "modem": "online",
+    "bearer": "at",
+    "iccid": "89860012345678901234",
+    "network": "460041",
     "registration": 5,
     "signal": 21,
     "sim_state": "READY",
     "reports_sent": 12,
     "reports_acked": 11,
     "report_refused": 0,
+    "report_s": 150,
+    "report_answered": False,
     "heap_octets": 86_000,
 }
 
@@ -53,7 +58,8 @@ def test_it_says_what_one_looks_for(config):
         ("carried", "13.35 MB, of which 4 KB may not have crossed"),
         ("forecast", "used up on 27 March 2026"),
         ("network", "online · AT sockets · roaming · -71 dBm"),
-        ("reports", "11 of 12 acknowledged"),
+        ("SIM", "89860012345678901234 · China Mobile"),
+        ("reports", "11 of 12 acknowledged; the last at 03:57 on 24 March not answered yet"),
         ("heap", "86,000 bytes in use"),
     ]
 
@@ -68,17 +74,34 @@ def test_without_the_configuration_the_plans_figures_are_left_out():
 @pytest.mark.parametrize("status", [{}, {"verdict": "odd"}, {"cycle": 1, "rated_octets": 5}, STATUS])
 def test_it_fits_a_screen_whatever_the_status(config, status):
     console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
-    console.print(picture("/dev/ttyUSB0", status, ["a line of the board's " * 9] * LINES, "12:00:00; …", config))
+    console.print(picture("/dev/ttyUSB0", status, ["a line of the board's " * 9] * LINES, "12:00:00; …", config, NOW))
     lines = console.file.getvalue().splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
 
 
 def test_a_line_has_the_same_for_a_pipe(config):
-    assert status_view.line({**STATUS, "reasons": []}, config) == (
+    assert status_view.line({**STATUS, "reasons": []}, config, NOW) == (
         "restricted: only reports may pass | 14.31 MB of 28.61 MB (50.0%) | online · AT sockets · roaming · -71 dBm | "
-        "reports 11 of 12 acknowledged"
+        "reports 11 of 12 acknowledged; the last at 03:57 on 24 March not answered yet"
     )
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"report_answered": True}, "the last at 03:57 on 24 March answered"),
+        ({"report_refused": 0x81}, "the last at 03:57 on 24 March refused with 4.01"),
+        ({"report_s": None}, "11 of 12 acknowledged"),
+        ({"report_s": -5}, "11 of 12 acknowledged"),
+        ({"registration": 1}, "online · AT sockets · home · China Mobile · -71 dBm"),
+        ({"registration": 1, "network": "901401", "bearer": "ppp"}, "online · PPP · home · IMSI 901401… · -71 dBm"),
+        ({"network": ""}, "89860012345678901234"),
+    ],
+)
+def test_what_the_network_and_the_collector_say(config, changed, words):
+    texts = [text for _, text in told(config, {**STATUS, **changed})]
+    assert any(text.endswith(words) for text in texts)
 
 
 def test_a_configuration_that_is_none_is_refused(tmp_path):

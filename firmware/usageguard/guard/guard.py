@@ -378,7 +378,9 @@ class Guard(Enforcement):
         plan, ledger, admission = self.config.plan, self.ledger, self.admission
         self.periods.note_floor(now)
         ledger.set_remaining(max(0, min(1 << 29, plan.report_limit - admission.used.value())))
-        shown = status(self.config, ledger, self.policy, self.account, admission, self.periods, self.modem, self.outbox)
+        shown = status(
+            self.config, ledger, self.policy, self.account, admission, self.periods, self.modem, self.outbox, now
+        )
         reserve = getattr(self.hal, "reserve", None)
         if reserve:
             reserve.take()  # a session that was lent it may have ended

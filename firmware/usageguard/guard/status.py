@@ -3,12 +3,16 @@
 import gc
 
 from usageguard.core.policy import RESTRICTED
+from usageguard.core.ticks import ticks_diff
 
 PHASES = ("billing", "silent", "test")
 
 
-def status(config, ledger, policy, account, admission, periods, modem, outbox):
-    """Figures of the present period, in octets; those of the last complete one are in `closed` (None before)."""
+def status(config, ledger, policy, account, admission, periods, modem, outbox, now):
+    """Figures of the present period, in octets; those of the last complete one are in `closed` (None before).
+
+    `report_s`: seconds since the last report was sent, None before the first; negative after more than six days.
+    """
     plan, standing, used = config.plan, account.standing, admission.used
     throttle = account.throttle()
     shown = {
@@ -35,6 +39,7 @@ def status(config, ledger, policy, account, admission, periods, modem, outbox):
         "orders_refused": account.refused,
         "time_source": periods.clock.source,
         "modem": modem.state,
+        "bearer": config.modem.bearer,
         "boot_id": ledger.boot_id,
         "ledger": ledger.backend,
         "recovered": ledger.recovered,
@@ -48,8 +53,13 @@ def status(config, ledger, policy, account, admission, periods, modem, outbox):
         "heap_octets": live_octets(),
         "closed": periods.closed,
         "report_refused": outbox.refused,
+        "report_s": ticks_diff(now, outbox.sent_at) // 1000 if outbox.reports_sent else None,
+        "report_answered": outbox.is_answered,
         "modem_restarts": modem.restarts,
-        "sim_state": str(modem.sim_state, "ascii"),
+        # By repr: on a noisy line the modem's text may be no text at all.
+        "sim_state": str(modem.sim_state)[2:-1],
+        "iccid": str(modem.iccid)[2:-1],
+        "network": str(modem.imsi[:6])[2:-1],  # of the SIM: MCC and MNC, which has 2 or 3 digits
     }
     if config.upstream.sms_orders:
         shown["sms_refused"] = modem.messenger.refused

@@ -68,12 +68,15 @@ class Outbox:
 
     If no datagram gets through, a report may be sent as a short message (`upstream.sms`).
 
-    Read only: `app_restarts`, which counts up; `reports_sent`; `reports_acked`.
+    Read only: `app_restarts`, which counts up; `reports_sent`; `reports_acked`; when the last report was sent (ticks
+    `sent_at`), and whether it was acknowledged (`is_answered`).
     """
 
     def __init__(self, config, hal, ledger, policy, account, admission, path, now):
         self.reports_sent = 0
         self.reports_acked = 0
+        self.sent_at = 0
+        self.is_answered = False
         self.app_restarts = 0
         self.on_time = self.on_order = self.on_verdict = None
         self._crash_code = 0
@@ -230,6 +233,7 @@ class Outbox:
             self._failed(now)
             return
         self.reports_acked += 1
+        self.is_answered = True
         if self._diagnosis == _SENT:
             self._diagnosis = _KNOWN
         self._sending = _NONE
@@ -317,6 +321,8 @@ class Outbox:
     def _count_sent(self, now):
         self._seq += 1
         self.reports_sent += 1
+        self.sent_at = now
+        self.is_answered = False
         self._interval.start(now, self._interval_ms)
         self._ask_hold.start(now, self._ask_ms >> 1)
 
