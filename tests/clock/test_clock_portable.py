@@ -132,6 +132,20 @@ def test_within_the_period():
     assert got == (True, False), "whatever the time of the boot"
 
 
+def test_a_period_may_have_ended_while_the_device_slept():
+    for before, period in ((301, JAN), (0, JAN), (-300, FEB)):
+        clock = clock_at(before_boundary(86400))
+        clock.woke(before_boundary(before), 0, True, 7)
+        assert clock.cycle_id == period, before
+
+
+def test_what_the_clock_may_be_late_by_makes_a_period_less_certain():
+    for slack, certain in ((0, True), (60, False)):
+        clock = clock_at(before_boundary(86400))
+        clock.woke(before_boundary(301), slack, True, 7)
+        assert clock.within_cycle(7) == certain, slack
+
+
 def test_a_server_that_is_little_late_does_not_move_the_floor():
     clock = clock_at(BOUNDARY)
     assert clock.server(*before_boundary(200), 0)

@@ -45,6 +45,16 @@ def test_a_tcp_transfer_is_priced_at_every_segment_with_its_acknowledgement(payl
         assert (meter.carried, meter.rated) == (wire, wire + 100 * len(packets))
 
 
+def test_a_suspected_reset_is_paid_for_until_both_figures_are_covered():
+    """A surplus is kept only where what was not kept before would pay for four such, of carried octets and of rated."""
+    for cover, cover_rated, kept in ((400, 4_000, True), (399, 4_000, False), (400, 3_999, False)):
+        meter = Meter(Rating())
+        meter.anchor(100, 1_000)
+        meter.cover, meter.cover_rated = cover, cover_rated
+        meter.trim(suspected=True)
+        assert meter.excess == (100 if kept else 0)
+
+
 SESSIONS = st.lists(st.lists(st.tuples(st.booleans(), st.integers(1, 4_000)), max_size=12), max_size=8)
 
 

@@ -5,6 +5,8 @@ from usageguard.core.plan import Rating, TrafficClass
 from usageguard.core.policy import (
     BIT,
     CARRIER_REFUSED,
+    CARRIER_STOP,
+    CODE,
     EVENTS,
     NEW_CYCLE,
     PACE,
@@ -38,6 +40,14 @@ def test_a_plan_of_5_gb():
     assert policy.names() == ["QUOTA_EXHAUSTED"], policy.names()
     assert not policy.admits(0, used, 1), "the quota is used up"
     assert policy.admits(1, used, 1 << 20), "the reserve is left"
+
+
+def test_each_reason_has_a_bit_of_its_own():
+    bits = {row[CODE]: row[BIT] for row in REASONS}
+    assert len(set(bits.values())) == len(bits), bits
+    for code, bit in bits.items():
+        assert bit and not bit & (bit - 1), code
+    assert bits["CARRIER_STOP"] == CARRIER_STOP, CARRIER_STOP
 
 
 def test_illegal_event():

@@ -259,6 +259,21 @@ def test_lost_notification_is_looked_for():
     assert port.writes > 4, "looked for in the end even if nobody waits"
 
 
+def test_an_empty_read_is_followed_by_another_only_after_long():
+    connection, port, _ = opened()
+    nothing = b"\r\n+QIRD: 0\r\n\r\nOK\r\n"
+    port.script = (b"\r\n> ", b"\r\nSEND OK\r\n", nothing, nothing)
+    connection.tx.write(b"hi", 0, 2)
+    connection.flush(2)
+    run(connection.modem, port, 100)
+    connection.readable_hint = True  # as a notification does
+    run(connection.modem, port, 10)
+    assert port.writes == 3, port.writes
+    connection.wanted = True
+    run(connection.modem, port, 2_000)
+    assert port.writes == 3, "what was looked for was not there"
+
+
 def test_datagrams_are_read_until_there_is_none():
     modem, port, _ = online()
     connection = modem.free_connection()
@@ -476,6 +491,15 @@ def test_a_modem_that_looks_up_nothing_opens_by_name():
     assert connection.state == OPEN
     assert b'AT+QIOPEN=1,0,"TCP","server.example",80,0,0\r' in port.sent()
     assert ("looked up", 14) not in listener.calls
+
+
+def test_a_lookup_that_is_refused_keeps_no_other_name_waiting():
+    modem, port, _ = online(looked_up_as(b"\r\n+CME ERROR: 58\r\n"))
+    for name in ("server.example", "other.example"):
+        connection = modem.free_connection()
+        connection.open(True, name, 80)
+        run(modem, port, 200)
+        assert b'"' + name.encode() + b'"' in port.sent(), name
 
 
 def test_a_late_answer_is_taken_for_no_other_name():

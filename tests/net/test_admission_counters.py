@@ -381,6 +381,22 @@ def test_what_was_paid_when_the_modem_lost_it_is_not_leased_any_more():
     assert device.admission.reading_ms(device.board.ticks_ms(), True) == FOREVER_MS
 
 
+@pytest.mark.parametrize("per_packet", [0, 50])
+def test_what_a_closed_connection_leased_is_given_back_with_the_next_reading(per_packet, monkeypatch):
+    device = Device(per_packet)
+    left = []
+    monkeypatch.setattr(device.ledger, "give_back", lambda rated, carried: left.append((rated, carried)))
+    device.admission.hold(True, 1)
+    device.admission.give_back()
+    device.admission.hold(True, -1)
+    device.read()
+    device.admission.give_back()
+    (rated, carried), nothing = left
+    assert carried > 0
+    assert (rated > carried) == (per_packet > 0)
+    assert nothing == (0, 0)
+
+
 def wake(device, lookups, reset_after=None):
     """The modem was switched off after a reading that showed everything; its counter begins at zero, and may be reset
     again, unnoticed, after so many `lookups`."""
@@ -429,6 +445,26 @@ def test_a_counter_that_was_seen_to_be_reset_is_paid_for_anew():
     for _ in range(20):
         wake(device, 3)
     assert device.carried - device.crossed >= over + 4 * 3 * SURPLUS
+
+
+def test_a_reset_that_was_seen_is_not_only_suspected():
+    """No surplus is kept while as much may arrive unseen as the headroom of the open connection has."""
+    device = Device()
+    device.receive(5_000)
+    device.settle()
+    device.admission.meter.cover = device.admission.meter.cover_rated = 1_000_000  # for resets that were suspected
+    device.admission.hold(True, 1)
+    device.reset()
+    device._cross(0, 50)
+    device.read()
+    assert device.admission.meter.cover == device.admission.meter.cover_rated == 0, "this one was paid by them"
+    for _ in range(12):
+        device.look_up(9, 0)
+        device.admission.reading_ms(device.board.ticks_ms(), True)
+        device.wait(25)
+        device.read()
+    assert device.admission.meter.cover == 0
+    assert device.admission.meter.excess == 0
 
 
 def test_each_period_pays_for_hidden_resets_anew():
