@@ -46,7 +46,8 @@ def test_each_reason_has_a_bit_of_its_own():
     bits = {row[CODE]: row[BIT] for row in REASONS}
     assert len(set(bits.values())) == len(bits), bits
     for code, bit in bits.items():
-        assert bit and not bit & (bit - 1), code
+        assert bit > 0, code
+        assert not bit & (bit - 1), code
     assert bits["CARRIER_STOP"] == CARRIER_STOP, CARRIER_STOP
 
 
