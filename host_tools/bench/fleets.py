@@ -19,6 +19,8 @@ from host_tools.base import days, paths
 from host_tools.collector.database import Row
 from host_tools.collector.store import NEWEST, REPORT, Store, newest_row, report_row
 from host_tools.collector.verify import Report
+from host_tools.platforms.interface import Data, Life, State
+from host_tools.platforms.ledger import CarrierLedger, Pool
 from host_tools.platforms.reconcile import Rating
 
 paths.use_firmware()
@@ -35,6 +37,8 @@ _CHINA = timedelta(hours=8)
 _LIFE, _SIM = b"\0\0\0\1", b"\x12\x34\x56\x78"
 _TAGS = ("chengdu", "harbin", "shenzhen")
 _REASON = {str(code): int(bit) for code, bit, *_ in policy.REASONS}
+POOL = "pool-1"
+_IDLE, _DEAD = 17, 29  # of 40 devices
 _BATCH = 1000  # devices; what is written at once
 
 
@@ -44,7 +48,8 @@ def name(number: int) -> str:
 
 def fill(db: str | Path, devices: int, now: datetime, seed: int = 1) -> None:
     """Adds devices `name(1)` to `name(devices)` to a database. One in 67 was cut off by the carrier, one in 67 stopped
-    by hand, one in 33 fell silent; some have used up their allowance, and some will."""
+    by hand, one in 33 fell silent; some have used up their allowance, and some will. One in 40 is dead, and one idle;
+    for 60 there is a SIM that was never heard of. Every fourth is in a pool."""
     with closing(Store(db)) as store:
         for begin in range(0, devices, _BATCH):
             rows = _Rows()
@@ -53,6 +58,10 @@ def fill(db: str | Path, devices: int, now: datetime, seed: int = 1) -> None:
             with store.database.transaction():
                 for statement, values in rows.statements():
                     store.database.execute_many(statement, values)
+        ledger = CarrierLedger(store.database)
+        ledger.put_pool(_pool(devices, now))
+        for number in range(1, devices // 60 + 1):
+            ledger.put(f"spare-{number:05}", State(f"14500{number:08}", Life.ACTIVE, Data.ON, (), {}), now)
         with store.database.transaction():
             store.database.execute("INSERT INTO carrier_sync VALUES ('made-up', ?, '')", (now.isoformat(),))
 
@@ -83,10 +92,22 @@ class _Rows:
         ]
 
 
+def _pool(devices: int, now: datetime) -> Pool:
+    """Half of it is granted to its members."""
+    members: dict[str, int | None] = {name(number): ALLOWANCE // 2 for number in range(4, devices + 1, 4)}
+    total = ALLOWANCE * len(members)
+    start = (now + _CHINA).date() - timedelta(days=_INTO_PERIOD)
+    return Pool(POOL, start, now, total, total * 2 // 5, members)
+
+
 def _device(rows: _Rows, number: int, now: datetime, draw: random.Random) -> None:
     device, fate = name(number), draw.random()
     a_day = draw.lognormvariate(0, 0.5) * ALLOWANCE / 45
     quiet = draw.randint(2, 9) if 0.9 < fate < 0.93 else 0
+    if number % 40 == _IDLE:
+        a_day /= 1000
+    elif number % 40 == _DEAD:
+        quiet = DAYS - 1
     first = (now + _CHINA).date() - timedelta(days=_INTO_PERIOD)
     cycle = days.day_number(first)
     began = days.EPOCH - _CHINA + timedelta(days=cycle)

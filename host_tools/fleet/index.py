@@ -15,18 +15,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from host_tools.fleet import bills
+from host_tools.fleet import bills, idle, pools
 from host_tools.fleet.bill import Bill
 from host_tools.fleet.paging import PAGE, Key, Page, Table, Where, containing
 from host_tools.fleet.standing import Standing, State
+from host_tools.platforms.ledger import Pool, Sim
 
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE device (
     device TEXT NOT NULL PRIMARY KEY, state INTEGER NOT NULL, verdict TEXT NOT NULL, reasons TEXT NOT NULL,
     used INTEGER NOT NULL, bound INTEGER NOT NULL, allowance INTEGER NOT NULL, permille INTEGER NOT NULL,
     runs_out TEXT NOT NULL, resumes TEXT NOT NULL, seen TEXT NOT NULL, cycle_id INTEGER NOT NULL,
     drift INTEGER NOT NULL DEFAULT 0, beyond INTEGER NOT NULL DEFAULT 0, compared INTEGER NOT NULL DEFAULT 0,
     said TEXT NOT NULL DEFAULT '', tags TEXT NOT NULL DEFAULT '', waiting TEXT NOT NULL DEFAULT '',
+    {idle.COLUMNS}
     urgency INTEGER NOT NULL GENERATED ALWAYS AS (
         state * 100000000 + CASE state WHEN 4 THEN CAST(replace(runs_out, '-', '') AS INTEGER)
         ELSE 99999999 - min(permille, 99999999) END
@@ -119,7 +121,9 @@ class Index:
         self._folder = tempfile.TemporaryDirectory(prefix="usageguard-fleet-")
         self.path = Path(self._folder.name) / "index.sqlite"
         self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; {_SCHEMA} {bills.SCHEMA}")
+        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF")
+        for schema in (_SCHEMA, bills.SCHEMA, idle.SCHEMA, pools.SCHEMA):
+            self._db.executescript(schema)
 
     def close(self) -> None:
         self._db.close()
@@ -127,7 +131,7 @@ class Index:
 
     def put(self, standings: Iterable[Standing], more: Iterable[tuple[str, str, str, str]] = ()) -> None:
         """Adds or replaces devices; `more`: device, said, tags, waiting."""
-        columns = Row._fields[: Row._fields.index("drift")]
+        columns = (*Row._fields[: Row._fields.index("drift")], "in_use")
         update = ", ".join(f"{name} = excluded.{name}" for name in columns[1:])
         with self._db:
             self._db.execute("BEGIN")
@@ -138,7 +142,7 @@ class Index:
                     (
                         each.device, int(each.state), each.verdict, " ".join(each.reasons), each.used, each.bound,
                         each.allowance, each.permille, each.runs_out, each.resumes,
-                        each.seen.astimezone(UTC).isoformat(), each.cycle_id,
+                        each.seen.astimezone(UTC).isoformat(), each.cycle_id, int(each.in_use),
                     )
                     for each in standings
                 ),
@@ -159,6 +163,22 @@ class Index:
     def billed(self, device: str) -> set[tuple[str, str, int]]:
         return bills.known(self._db, device)
 
+    def put_months(self, months: Iterable[tuple[str, int]]) -> None:
+        """What each device used in `idle.SPAN`."""
+        with self._db:
+            self._db.execute("BEGIN")
+            self._db.executemany("UPDATE device SET month = ?2 WHERE device = ?1", months)
+
+    def put_unheard(self, sims: Iterable[Sim]) -> None:
+        with self._db:
+            self._db.execute("BEGIN")
+            idle.put_unheard(self._db, sims)
+
+    def put_pools(self, found: Iterable[Pool]) -> None:
+        with self._db:
+            self._db.execute("BEGIN")
+            pools.put(self._db, found)
+
     def fall_silent(self, before: datetime) -> int:
         """Devices not heard of since are silent from now on; how many are new among them."""
         return self._db.execute(
@@ -175,6 +195,8 @@ class Reader:
         self._db = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
         self._summary: tuple[int, Summary] | None = None
         self.bills = bills.Bills(self._db)
+        self.idle = idle.Idle(self._db)
+        self.pools = pools.Pools(self._db)
 
     def close(self) -> None:
         self._db.close()

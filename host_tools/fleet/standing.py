@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from host_tools.base import paths
 from host_tools.base.days import date_of
 from host_tools.collector.store import Received
+from host_tools.fleet.idle import costs
 from host_tools.platforms.interface import Data, Life
 from host_tools.platforms.ledger import Sim
 from host_tools.platforms.reconcile import cycle_end, used_up_at
@@ -39,7 +40,7 @@ class State(enum.IntEnum):
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A row of the fleet's table. `allowance`, `permille`: UNKNOWN where the allowance is; `runs_out`: a day in UTC+8,
-    or NEVER; `resumes`: the day on which the next period begins, or NEVER."""
+    or NEVER; `resumes`: the day on which the next period begins, or NEVER; `in_use`: see `idle.costs`."""
 
     device: str
     state: State
@@ -53,6 +54,7 @@ class Standing:
     resumes: str
     seen: datetime
     cycle_id: int
+    in_use: bool = True
 
 
 def verdict_of(number: int) -> str:
@@ -101,6 +103,7 @@ def stand(latest: Received, sim: Sim | None, allowance: int | None, now: datetim
         resumes,
         latest.received_at,
         report.cycle_id,
+        costs(sim),
     )
 
 

@@ -13,9 +13,10 @@ from host_tools.collector.order_book import State as OrderState
 from host_tools.collector.server import evidence
 from host_tools.collector.store import Received, Store
 from host_tools.collector.verify import decode_report
+from host_tools.fleet import idle
 from host_tools.fleet.bill import Bill, bill_of
 from host_tools.fleet.index import Index
-from host_tools.fleet.standing import Standing, State, diagnosis, stand
+from host_tools.fleet.standing import UNKNOWN, Standing, State, diagnosis, stand
 from host_tools.platforms.ledger import CarrierLedger, Sim
 from host_tools.platforms.reconcile import Rating
 
@@ -49,6 +50,8 @@ class Watch:
         self._sims: dict[str, Sim] = {}
         self._tags: dict[str, str] = {}
         self._waiting: dict[str, str] = {}
+        self._unheard: set[str] = set()
+        self._pools: Sequence[Any] = ()
         self._to_compare: deque[str] = deque()
         self.to_explain = 0  # devices, whose bills are not in the index
         self._marks: tuple[Any, ...] = ()  # of the newest alarm and order
@@ -65,7 +68,7 @@ class Watch:
                 self._put(some, at)
         if self._index.fall_silent(at - self._terms.silent):
             changed |= {""}  # whichever they are
-        return changed | self._compare()
+        return changed | self._compare(at)
 
     def _may_have_changed(self) -> bool:
         if self._db.postgresql:
@@ -87,9 +90,17 @@ class Watch:
             sims = {sim.device: sim for sim in self._ledger.all_sims()}
             changed |= _differing(self._sims, sims)
             self._sims = sims
-            self._to_compare = deque(sims.keys() & newest.keys())
+            self._to_compare = deque(newest)
         else:
-            self._to_compare.extend(changed & self._sims.keys())
+            self._to_compare.extend(changed & newest.keys())
+        unheard = self._sims.keys() - newest.keys()
+        if unheard != self._unheard or (unheard and changed & unheard):
+            self._unheard = unheard
+            self._index.put_unheard(self._sims[device] for device in sorted(unheard))
+        pools = self._db.execute("SELECT pool, asked_at FROM carrier_pool ORDER BY pool")
+        if pools != self._pools:
+            self._pools = pools
+            self._index.put_pools(self._ledger.pools())
         tags: dict[str, str] = {}
         for tag, device in self._db.execute("SELECT tag, device FROM tag ORDER BY device, tag"):
             tags[device] = f"{tags[device]} {tag}" if device in tags else tag
@@ -152,15 +163,33 @@ class Watch:
         if row:
             yield from evidence(decode_report(row[0]))
 
-    def _compare(self) -> set[str]:
+    def _compare(self, at: datetime) -> set[str]:
         """Explains the bills of devices that wait for it, as long as a refresh may take."""
         end = monotonic() + _COMPARE_S
         found: list[tuple[str, Bill]] = []
+        months: list[tuple[str, int]] = []
         while self._to_compare and monotonic() < end:
-            found += self._bills(self._to_compare.popleft())
+            device = self._to_compare.popleft()
+            months.append((device, self._month(device, at)))
+            if device in self._sims:
+                found += self._bills(device)
+        self._index.put_months(months)
         self._index.put_bills(found)
         self.to_explain = len(self._to_compare)
         return {bill.facts.device for _, bill in found}
+
+    def _month(self, device: str, at: datetime) -> int:
+        """What it has used in `idle.SPAN`; UNKNOWN where its present life is younger than that."""
+        begin = (at - idle.SPAN).astimezone(UTC).isoformat()
+        row = self._db.first(
+            "SELECT n.rated_octets, (SELECT MAX(then_octets) FROM ("
+            "SELECT r.rated_octets AS then_octets FROM report AS r"
+            " WHERE r.device = n.device AND r.life = n.life AND r.received_at < ?"
+            " UNION ALL SELECT d.rated_octets FROM day AS d WHERE d.device = n.device AND d.life = n.life AND d.day < ?"
+            ") AS before) FROM newest AS n WHERE n.device = ?",
+            (begin, begin[:10], device),
+        )
+        return UNKNOWN if row is None or row[1] is None else row[0] - row[1]
 
     def _bills(self, device: str) -> Iterator[tuple[str, Bill]]:
         """The newest figure's bill, and those of earlier periods that are not in the index, each with its source."""

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -254,7 +254,7 @@ def _sync_once(path: Path, db: str) -> bool:
         if not of.sims:
             raise UsageError(str(path), "sims", "has no SIM", 'write "tracker-001" = "1440000000001"')
         with opened(db) as store:
-            done = await Sync(path.stem, of.sims, platform, store).run(datetime.now(UTC))
+            done = await Sync(path.stem, of.sims, platform, store, of.group).run(datetime.now(UTC))
         out.print(f"{done.figures:,} figures, {done.states:,} states", markup=False)
         for order in done.orders:
             out.print(f"ordered for {order}", markup=False)
@@ -278,6 +278,8 @@ def share(account: AccountOption = ACCOUNT, db: DbOption = DB) -> None:
 
     async def work(of: Account, platform: Platform) -> None:
         from host_tools.platforms import grants
+        from host_tools.platforms.ledger import CarrierLedger, pool_of
+        from host_tools.platforms.reconcile import month_of
 
         if of.pool is None or not of.sims:
             raise UsageError(str(account), "pool", "is missing", 'write [pool] with first_grant = "1MB", and [sims]')
@@ -290,12 +292,13 @@ def share(account: AccountOption = ACCOUNT, db: DbOption = DB) -> None:
         )
         pool = await platform.pool(of.group)
         now = datetime.now(UTC)
-        start = now.astimezone(timezone(timedelta(hours=8))).date().replace(day=1)
+        start = month_of(now)
         with opened(db) as store:
             try:
                 done = grants.share(store, list(of.sims), pool, terms, start, now)
             except ValueError as error:
                 raise UsageError("platform share", of.group, str(error)) from None
+            CarrierLedger(store.database).put_pool(pool_of(of.group, start, now, pool, done.shares))
         out.print(f"{size(done.committed)} of {size(done.total)} were granted before", markup=False)
         for device, octets in done.granted.items():
             out.print(f"ordered for {device}: grant={size(octets)}", markup=False)

@@ -40,12 +40,14 @@ class Terms:
 
 @dataclass(frozen=True)
 class Shared:
-    """What was granted. `total`: what members may have together; `committed`: what they may believe to have now."""
+    """What was granted. `total`: what members may have together; `committed`: what they may believe to have now;
+    `shares`: what each may use from now on, also where that is no new grant."""
 
     total: int
     committed: int
     granted: dict[str, int]
     silent: tuple[str, ...]
+    shares: dict[str, int]
 
 
 def share(store: Store, devices: list[str], pool: list[Package], terms: Terms, start: date, now: datetime) -> Shared:
@@ -73,7 +75,8 @@ def _share(store: Store, devices: list[str], pool: list[Package], terms: Terms, 
         if member.silent:
             _withdraw(store, member.name)
     granted = {}
-    for device, octets in divide(total, others, members).items():
+    shares = divide(total, others, members)
+    for device, octets in shares.items():
         report = latest[device]
         if (
             report is not None
@@ -83,7 +86,8 @@ def _share(store: Store, devices: list[str], pool: list[Package], terms: Terms, 
             _give(store, report, octets, left, terms, now)
             granted[device] = octets
     committed = sum(member.committed for member in members)
-    return Shared(total, committed, granted, tuple(member.name for member in members if member.silent))
+    silent = tuple(member.name for member in members if member.silent)
+    return Shared(total, committed, granted, silent, {member.name: member.committed for member in members} | shares)
 
 
 def _figures(store: Store, devices: list[str], start: date) -> dict[str, Figure]:

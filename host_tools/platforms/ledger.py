@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from host_tools.collector.database import Database
-from host_tools.platforms.interface import State, Usage
+from host_tools.platforms.interface import Package, State, Usage
 
 _KEPT = timedelta(days=400)
 _SIM = "device, sim, life, data, stop_reasons, asked_at, total_octets, ends"
@@ -47,6 +47,29 @@ class Sim:
     @property
     def runs(self) -> bool:
         return (self.life, self.data) == ("active", "on")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A shared allowance in the cycle that began on `cycle_start`, as the platform said at `asked_at`. `members`: what
+    each may use of it; None where it was not granted anything."""
+
+    name: str
+    cycle_start: date
+    asked_at: datetime
+    total_octets: int
+    used_octets: int
+    members: Mapping[str, int | None]
+
+
+def pool_of(
+    name: str, start: date, at: datetime, packages: Iterable[Package], members: Mapping[str, int | None]
+) -> Pool | None:
+    """A pool by its packages; None where the platform does not say what those have, or have left."""
+    known = [(each.total, each.used) for each in packages if each.total is not None and each.used is not None]
+    if not known:
+        return None
+    return Pool(name, start, at, sum(total for total, _ in known), sum(used for _, used in known), members)
 
 
 class CarrierLedger:
@@ -138,6 +161,45 @@ class CarrierLedger:
     def sim(self, device: str) -> Sim | None:
         row = self._db.first(f"SELECT {_SIM} FROM carrier_sim WHERE device = ?", (device,))
         return _sim(*row) if row else None
+
+    def put_pool(self, pool: Pool | None) -> None:
+        """Keeps what is known of a pool, if anything is. A member that is not granted anything keeps what it was
+        granted in the same cycle."""
+        if pool is None:
+            return
+        with self._db.transaction():
+            before = {each.name: each for each in self.pools()}.get(pool.name)
+            known = before.members if before and before.cycle_start == pool.cycle_start else {}
+            self._db.execute(
+                "INSERT INTO carrier_pool VALUES (?, ?, ?, ?, ?) ON CONFLICT (pool) DO UPDATE SET"
+                " cycle_start = excluded.cycle_start, asked_at = excluded.asked_at,"
+                " total_octets = excluded.total_octets, used_octets = excluded.used_octets",
+                (
+                    pool.name,
+                    pool.cycle_start.isoformat(),
+                    pool.asked_at.astimezone(UTC).isoformat(),
+                    pool.total_octets,
+                    pool.used_octets,
+                ),
+            )
+            self._db.execute("DELETE FROM pool_member WHERE pool = ?", (pool.name,))
+            self._db.execute_many(
+                "INSERT INTO pool_member VALUES (?, ?, ?) ON CONFLICT (device) DO UPDATE SET pool = excluded.pool,"
+                " granted_octets = excluded.granted_octets",
+                [
+                    (device, pool.name, known.get(device) if granted is None else granted)
+                    for device, granted in pool.members.items()
+                ],
+            )
+
+    def pools(self) -> list[Pool]:
+        members: dict[str, dict[str, int | None]] = {}
+        for device, pool, granted in self._db.execute("SELECT device, pool, granted_octets FROM pool_member"):
+            members.setdefault(pool, {})[device] = granted
+        return [
+            Pool(name, date.fromisoformat(start), datetime.fromisoformat(at), total, used, members.get(name, {}))
+            for name, start, at, total, used in self._db.execute("SELECT * FROM carrier_pool ORDER BY pool")
+        ]
 
     def note_sync(self, account: str, at: datetime, problem: str) -> None:
         """An account was asked; `problem` is "" where all of it was answered."""

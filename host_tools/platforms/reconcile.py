@@ -93,6 +93,11 @@ def ordered(found: Iterable[Reconciled]) -> list[Reconciled]:
     return sorted(found, key=lambda each: (-abs(each.beyond), -abs(each.difference), each.facts.device))
 
 
+def month_of(now: datetime) -> date:
+    """The day on which the calendar month began, in UTC+8."""
+    return (now + timedelta(hours=8)).date().replace(day=1)
+
+
 def cycle_begin(start: date) -> datetime:
     """The moment at which a cycle begins, in UTC+8."""
     return datetime(start.year, start.month, start.day, tzinfo=UTC) - timedelta(hours=8)

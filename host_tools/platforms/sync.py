@@ -12,9 +12,9 @@ from host_tools.base.errors import UsageError
 from host_tools.collector import instructions
 from host_tools.collector.store import Received, Store
 from host_tools.collector.verify import decode_report
-from host_tools.platforms.interface import Answers, BudgetSpent, Platform, PlatformError, Usage
-from host_tools.platforms.ledger import CarrierLedger, Figure, Sim
-from host_tools.platforms.reconcile import Facts, cycle_begin, stops_first
+from host_tools.platforms.interface import Answers, BudgetSpent, Platform, PlatformError, Refused, Usage
+from host_tools.platforms.ledger import CarrierLedger, Figure, Sim, pool_of
+from host_tools.platforms.reconcile import Facts, cycle_begin, month_of, stops_first
 
 BY = "platform sync"
 _CARRIER_STOP = 0x000004  # a reason of a report (SPEC.md)
@@ -36,9 +36,11 @@ class Synced:
 
 
 class Sync:
-    """One account: the SIM of each device, the platform's client, the collector's store."""
+    """One account: the SIM of each device, the platform's client, the collector's store, and the pool that the SIMs are
+    in, "" for none."""
 
-    def __init__(self, name: str, sims: Mapping[str, str], platform: Platform, store: Store) -> None:
+    def __init__(self, name: str, sims: Mapping[str, str], platform: Platform, store: Store, pool: str = "") -> None:
+        self._pool = pool
         self._name = name
         self._sims = dict(sims)
         self._devices = {sim: device for device, sim in sims.items()}
@@ -55,6 +57,7 @@ class Sync:
             for begin in range(0, len(sims), many):
                 self._keep(await self._platform.usage(sims[begin : begin + many]), done)
             await self._states(now, done)
+            await self._ask_for_pool(now, done)
         except BudgetSpent:
             done.problem = "the budget of calls is used up; the rest follows with the next call"
         except PlatformError as error:
@@ -100,6 +103,16 @@ class Sync:
             packages = await self._platform.plan(sim)
             ends = min((each.expires for each in packages if each.expires), default=None)
             self.ledger.put_plan(device, sum(each.total for each in packages if each.total), ends)
+
+    async def _ask_for_pool(self, now: datetime, done: Synced) -> None:
+        if not self._pool:
+            return
+        try:
+            packages = await self._platform.pool(self._pool)
+        except Refused as error:  # some platforms have none to tell of
+            done.problems[self._pool] = str(error)
+            return
+        self.ledger.put_pool(pool_of(self._pool, month_of(now), now, packages, dict.fromkeys(self._sims)))
 
     def _is_old(self, sim: Sim) -> bool:
         """Whether a SIM is to be asked for again: until it runs, and once in each cycle for its allowance."""

@@ -52,7 +52,8 @@ def test_every_bill_is_shown_once_the_least_explained_first(reader):
     assert off == sorted(off, reverse=True)
     assert off[0] > 1 << 20
     assert seen == [row["device"] for row in rows]
-    assert sorted(seen) == [fleets.name(number) for number in range(1, DEVICES + 1)]
+    heard = [number for number in range(1, DEVICES + 1) if number % 40 != 29]  # the others are dead
+    assert sorted(seen) == [fleets.name(number) for number in heard]
 
 
 def test_each_row_of_the_file_adds_up(reader):

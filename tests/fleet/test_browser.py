@@ -189,8 +189,8 @@ def test_the_other_looks_are_for_everyone(chromium, site, look):
     page.locator("[name=password]").fill(PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{site.address}/")
-    bill = device_path("tracker-00001", "/bill")
-    for path in ("/?state=1", device_path("tracker-00001"), "/bill", bill, "/accounts", "/tokens", "/audit"):
+    of_device = [device_path("tracker-00001", rest) for rest in ("", "/bill")]
+    for path in ("/?state=1", *of_device, "/bill", "/pools", "/idle", "/accounts", "/tokens", "/audit"):
         page.goto(site.address + path)
         accessible(page)
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -45,13 +45,13 @@ def test_the_templates_and_the_table_agree():
     text = " ".join(TEMPLATES.values()) + WEB.joinpath("app.py").read_text("utf-8")
     text += resources.files("host_tools.fleet").joinpath("accounts.py").read_text("utf-8")
     text += resources.files("host_tools.fleet.outward").joinpath("message.py").read_text("utf-8")
-    for name in ("render.py", "security.py", "bill_pages.py"):
+    for name in ("render.py", "security.py", "bill_pages.py", "holding_pages.py"):
         text += WEB.joinpath(name).read_text("utf-8")
     said = set(re.findall(r"\bt\('([a-z0-9-]+)'\s*[,)]", text))
     said |= {f"{name}-{ending}" for name in re.findall(r"t\.many\('([a-z-]+)'", text) for ending in ENDINGS}
-    assert said - {"found-none", "billed-none"} <= PLAIN.keys()
+    assert said - {"found-none", "billed-none", "pool-members-none"} <= PLAIN.keys()
     unsaid = {name for name in PLAIN if not re.search(rf"['\"]{name}['\"]", text)}
-    variable = ("dark-", "soon-", "found-", "billed-", "state-", "drift-", "told-")
+    variable = ("pool-members-", "dark-", "soon-", "found-", "billed-", "state-", "drift-", "told-")
     heads = {*re.findall(r"'([a-z-]+-)'\s*[+~]", text), *variable}
     assert {name for name in unsaid if not any(name.startswith(head) for head in heads)} == set()
 

@@ -30,6 +30,7 @@ from host_tools.fleet.paging import Page
 from host_tools.fleet.views import MOST_NAME
 from host_tools.fleet.web import alerts, api, table
 from host_tools.fleet.web.bill_pages import BillPages
+from host_tools.fleet.web.holding_pages import HoldingPages
 from host_tools.fleet.web.render import Look, Renderer
 from host_tools.fleet.web.security import Guarded, Line, form_of, local, user_of
 from host_tools.fleet.words import LANGUAGES, preferred
@@ -66,6 +67,7 @@ def make(desk: Desk, line: Line, first_code: str = "") -> Starlette:
         Route("/orders/{id:int}/cancel", pages.cancel, methods=["POST"]),
         Route("/alerts", pages.alerts, methods=["GET", "POST"]),
         *BillPages(desk, pages._page).routes(),
+        *HoldingPages(desk, pages._page).routes(),
         Route("/live", pages.live),
         Route("/login", pages.login, methods=["GET", "POST"]),
         Route("/first", pages.first, methods=["GET", "POST"]),

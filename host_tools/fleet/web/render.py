@@ -18,6 +18,7 @@ from host_tools.fleet.accounts import LEAST_PASSWORD, Role, User
 from host_tools.fleet.alerts import SHOWN
 from host_tools.fleet.bill import STEPS
 from host_tools.fleet.details import DayUse, Details, Stretch
+from host_tools.fleet.paging import to_cursor
 from host_tools.fleet.web import bill_pages, table
 from host_tools.fleet.web.waterfall import stacked, waterfall
 
@@ -52,7 +53,7 @@ class Renderer:
             "UNKNOWN": standing.UNKNOWN, "LANGUAGES": words.LANGUAGES, "LEAST_PASSWORD": LEAST_PASSWORD,
             "address": table.address, "static": static, "size": short, "usage": usage, "events": events,
             "segments": segments, "reasons_of": standing.reasons_of, "waterfall": waterfall, "stacked": stacked,
-            "STEPS": STEPS, "BILL_SORTS": bills.SORTS, "bill_address": bill_pages.address,
+            "STEPS": STEPS, "BILL_SORTS": bills.SORTS, "bill_address": bill_pages.address, "cursor": to_cursor,
         }  # fmt: skip
 
     def __call__(self, template: str, look: Look, user: User | None, **values: Any) -> str:
