@@ -117,6 +117,7 @@ class World:
             scenario.owner,
             lambda: self.carrier.news(IMSI),
             cycle_id,
+            [each.name for each in scenario.config.classes],
         )
         self.collector.orders, self.collector.stops = self.order, self.stop
         self.collector.listeners.append(self._stored)

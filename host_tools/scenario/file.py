@@ -580,6 +580,10 @@ def _check_order(scenario: Scenario, order: Instruction, wrong: Callable[[str, s
     if fault := order.fault():
         field, problem, hint = fault
         raise wrong(f", {field}", problem, hint)
+    classes = [each.name for each in scenario.config.classes]
+    for name in order.hold or ():
+        if name not in classes:
+            raise wrong(", hold", f"{quote(name)} is not a class", f"there are {', '.join(classes)}")
     together = ("cost_fen", "balance_fen"), ("pool_octets", "grant_octets"), ("following", "allowance_octets")
     for part, whole in together:
         if getattr(order, part) is not None and getattr(order, whole) is None:

@@ -75,7 +75,7 @@ class Instruction(Table, frozen=True, kw_only=True):
 
     Figures are of the cycle that the device reports. `cost_fen` goes with `balance_fen`: the cost that the balance
     already includes, by default what the device reports. `pool_octets` goes with `grant_octets`: what the whole pool
-    has left, by default as much.
+    has left, by default as much. `hold` has the classes to hold, and no others: [] for none.
     """
 
     at: Seconds
@@ -95,6 +95,9 @@ class Instruction(Table, frozen=True, kw_only=True):
     new_sim_octets: Octets | None = None
     allowance_octets: Octets | None = None
     following: bool | None = None
+    hold: list[str] | None = None
+    diagnose: bool = False
+    report_now: bool = False
 
     def fault(self) -> tuple[str, str, str] | None:
         """(field, problem, hint) of the first value that a device would refuse; None where it takes all of them."""
@@ -111,8 +114,8 @@ class Instruction(Table, frozen=True, kw_only=True):
     def is_due(self, start: datetime, now: datetime) -> bool:
         return now - start >= timedelta(seconds=self.at)
 
-    def keys(self, report: Report, now: datetime, valid_s: int) -> dict[str, Any]:
-        """The keys of an order to a device that sent this report now."""
+    def keys(self, report: Report, now: datetime, valid_s: int, classes: Sequence[str]) -> dict[str, Any]:
+        """The keys of an order to a device with these classes that sent this report now."""
         cycle = report.cycle_id
         keys: dict[str, Any] = {
             "stop": None if self.stop is None else int(self.stop),
@@ -123,14 +126,15 @@ class Instruction(Table, frozen=True, kw_only=True):
             "release": 1 if self.release else None,
             "billing": None if self.billing is None else day_number(self.billing),
             "new_sim": self.new_sim_octets,
+            "hold": None if self.hold is None else sum(1 << classes.index(each) for each in set(self.hold)),
+            "diagnose": 1 if self.diagnose else None,
+            "report_now": 1 if self.report_now else None,
         }
         if self.balance_fen is not None:
             cost = report.cost_fen if self.cost_fen is None else self.cost_fen
             keys["balance"] = Balance(cycle, self.balance_fen, cost)
         if self.carrier_used_octets is not None:
-            keys["carrier_used"] = CarrierUsed(
-                cycle, self.carrier_used_octets, *instant(now), report.rated_octets
-            )
+            keys["carrier_used"] = CarrierUsed(cycle, self.carrier_used_octets, *instant(now), report.rated_octets)
         if self.grant_octets is not None:
             pool = self.grant_octets if self.pool_octets is None else self.pool_octets
             keys["grant"] = Grant(cycle, self.grant_octets, valid_s, pool)
@@ -144,8 +148,8 @@ class Instruction(Table, frozen=True, kw_only=True):
 class Owner:
     """Gives a collector the orders for one device (`order`). `sent` counts them.
 
-    `plan` is the device's, `start` is the instant from which `instructions` count. `news` reads the platform,
-    `cycle_id` gives the device's number of the cycle that the platform knows by a label.
+    `plan` and `classes` are the device's, `start` is the instant from which `instructions` count. `news` reads the
+    platform, `cycle_id` gives the device's number of the cycle that the platform knows by a label.
     """
 
     def __init__(
@@ -157,6 +161,7 @@ class Owner:
         config: OwnerConfig,
         news: Callable[[], News],
         cycle_id: Callable[[str], int],
+        classes: Sequence[str] = (),
     ) -> None:
         self.store = store
         self.sent = 0
@@ -166,6 +171,7 @@ class Owner:
         self._config = config
         self._news = news
         self._cycle_id = cycle_id
+        self._classes = classes
         needed = [push for table, push in _NEEDED_BY.items() if table in plan]
         self._push = frozenset(needed if config.push is None else config.push)
         self._read_at: datetime | None = None
@@ -207,7 +213,7 @@ class Owner:
             if "grant" in self._push and (grant := self._grant_news(news, cycle, report, now)):
                 keys["grant"] = grant
         while self._open and self._open[0].is_due(self._start, now):
-            keys.update(self._open.pop(0).keys(report, now, self._config.valid_s))
+            keys.update(self._open.pop(0).keys(report, now, self._config.valid_s, self._classes))
         if not keys:
             return None
         if keys.get("stop"):

@@ -249,6 +249,7 @@ BAD = [
     ("expiry = 2026-04-01", "expiry = 2190-04-01", "order #1, expiry: 2190-04-01 is out of range; give a date"),
     ("expiry = 2026-04-01", "billing = 1999-12-31", "order #1, billing: 1999-12-31 is out of range; give a date from"),
     ("expiry = 2026-04-01", "expiry = 4", "order #1, expiry: 4 is not a date; give a date"),
+    ("stop = true", 'hold = ["ota"]', 'order #1, hold: "ota" is not a class; there are telemetry, report'),
     (GOOD[GOOD.index("limit_octets") : GOOD.index("[expect]")], "", "order #1: orders nothing; add what to do, as in"),
     (GOOD[GOOD.index("[upstream]") : GOOD.index("[[host]]")], "", "order #1: there is no way to the device; add [ups"),
     ('news_s = "30m"', 'news_s = "30"', 'owner.news_s: "30" is not a duration'),

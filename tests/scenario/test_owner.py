@@ -40,6 +40,9 @@ NEWS = News(
 )
 
 
+CLASSES = ["telemetry", "report", "ota"]
+
+
 class Scene:
     """An owner, the platform that it reads, and a device that reports and takes every order."""
 
@@ -51,7 +54,7 @@ class Scene:
         ]
         self.news, self.read = NEWS, 0
         self.store = Store()
-        self.owner = Owner(self.store, START, plan, instructions, rules, self._read, CYCLES.get)
+        self.owner = Owner(self.store, START, plan, instructions, rules, self._read, CYCLES.get, CLASSES)
         self.seq = 0
         self.sent = []
 
@@ -100,6 +103,9 @@ class Scene:
         ({"allowance_octets": "1KB"}, {"allowance": Allowance(CYCLE, 1024, 0)}),
         ({"allowance_octets": 0, "following": True}, {"allowance": Allowance(CYCLE, 0, 1)}),
         ({"accept": True, "release": True}, {"accept": 1, "release": 1}),
+        ({"diagnose": True, "report_now": True}, {"diagnose": 1, "report_now": 1}),
+        ({"hold": ["ota", "telemetry"]}, {"hold": 5}),
+        ({"hold": []}, {"hold": 0}),
     ],
 )
 def test_what_the_owner_writes(written, keys):
