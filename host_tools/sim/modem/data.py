@@ -81,15 +81,24 @@ class Context:
         bearer = self.bearer
         if bearer is None or not self._radio.reachable:
             return
+        self._radio.used_us = self._clock.now_us
         self._counter.add(packet, 0)
         if packet.src[1] in self.lost_ports:
             packet.dst = ("0.0.0.0", packet.dst[1])
         bearer.send(packet)
 
     def deliver(self, packet: Packet) -> None:
-        """A packet from the network; one that the radio does not reach is gone."""
+        """A packet from the network, which calls a modem that rests; one that the radio does not reach is gone."""
+        wait_us = self._radio.edrx_us and self._radio.paging_us()
+        if wait_us:
+            self._clock.after(wait_us, self._arrive, packet)
+        else:
+            self._arrive(packet)
+
+    def _arrive(self, packet: Packet) -> None:
         if self.stack is None or packet.dst[0] != self.stack.ip or not self._radio.reachable:
             return
+        self._radio.used_us = self._clock.now_us
         self._counter.add(packet, 1)
         if packet.dst[1] not in self.lost_ports:
             (self.bridge or self.stack.deliver)(packet)

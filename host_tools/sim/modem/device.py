@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from host_tools.sim.carrier import Carrier
-from host_tools.sim.clock import Clock
+from host_tools.sim.clock import Clock, S, Timer
 from host_tools.sim.events import EventLog
 from host_tools.sim.modem.call import Call
 from host_tools.sim.modem.card import CardReader, SimCard
@@ -18,13 +18,14 @@ from host_tools.sim.modem.errors import CME
 from host_tools.sim.modem.faults import Faults
 from host_tools.sim.modem.general import General
 from host_tools.sim.modem.phone import Phone
+from host_tools.sim.modem.power_saving import PowerSaving
 from host_tools.sim.modem.profile import Profile
 from host_tools.sim.modem.radio import Radio
 from host_tools.sim.modem.serial_port import SerialPort
 from host_tools.sim.modem.short_messages import ShortMessages
 from host_tools.sim.serial import SerialLine
 
-OFF, BOOTING, ON, GOING_DOWN = range(4)
+OFF, BOOTING, ON, GOING_DOWN, IN_PSM = range(5)
 
 
 class SimModem:
@@ -47,10 +48,12 @@ class SimModem:
         self.clock, self.profile, self.rng, self.log = clock, profile, rng, log
         self.state = OFF
         self._supply = False
+        self._alarm: Timer | None = None  # by which it leaves PSM
         self.faults = Faults(self)
         self.port = port = SerialPort(clock, line, profile, log, self.faults)
         self.card_reader = CardReader(port, card)
         self.radio = Radio(port, self.card_reader, carrier)
+        self.power_saving = PowerSaving(port, self.radio)
         self.data = Data(port, self.card_reader, self.radio, carrier)
         self.call = Call(port, self.data, rng)
         self.short_messages = ShortMessages(port, self.card_reader, self.radio, carrier)
@@ -63,6 +66,7 @@ class SimModem:
             self.card_reader,
             CardFiles(port, self.card_reader),
             self.radio,
+            self.power_saving,
             self.data,
             self.call,
             self.short_messages,
@@ -78,6 +82,7 @@ class SimModem:
         self.radio.on_registered = self._registered
         self.radio.on_time = self.general.network_time
         self.radio.on_detach = self.data.release_all
+        self.power_saving.on_sleep = self.enter_psm
         self.data.on_down = self._context_down
         self.data.on_broken = self.dialect.context_broken
 
@@ -86,6 +91,7 @@ class SimModem:
         self.call.context_down(cid)
 
     def _registered(self) -> None:
+        self.power_saving.registered()
         self.data.resume()
         self.dialect.registered()
 
@@ -95,8 +101,11 @@ class SimModem:
         return self.port.open and not self.port.hung
 
     def power(self, on: bool) -> None:
-        """Connects or cuts the supply. A cut is not orderly: nothing is saved, the network is not told."""
+        """Connects or cuts the supply. A cut is not orderly: nothing is saved, the network is not told. A board that
+        switches on what has its supply pulses PWRKEY, which wakes a modem in PSM."""
         if on == self._supply:
+            if on and self.state == IN_PSM:
+                self._start()
             return
         self._supply = on
         if on:
@@ -106,11 +115,12 @@ class SimModem:
         else:
             self.log.add("modem", "supply-off")
             self._stop()
+            self.radio.resting = False
             self.general.forget_time()
 
     def power_key(self) -> None:
         """A PWRKEY pulse: on when off, an orderly power-down when on."""
-        if self._supply and self.state == OFF:
+        if self._supply and self.state in (OFF, IN_PSM):
             self._start()
         elif self.working:
             self.power_down()
@@ -134,6 +144,13 @@ class SimModem:
         self._leave()
         self.reset()
 
+    def enter_psm(self, seconds: int) -> None:
+        """Off but for the clock and the registration, for so long or until PWRKEY is pulsed."""
+        self.log.add("modem", "psm")
+        self._stop()
+        self.state, self.radio.resting = IN_PSM, True
+        self._alarm = self.clock.after(seconds * S, self._start)
+
     def _leave(self) -> None:
         self.radio.detach()
         self.data.counter.power_down()
@@ -144,6 +161,7 @@ class SimModem:
 
     def _start(self) -> None:
         boot, port = self.profile.boot, self.port
+        self._end_alarm()
         self.state = BOOTING
         self.log.add("modem", "boot")
         port.start()
@@ -154,10 +172,16 @@ class SimModem:
             port.after(line.ms, self._boot_line, line.line)
 
     def _stop(self) -> None:
+        self._end_alarm()
         self.state = OFF
         self.port.stop()
         for part in self.parts:
             part.stop()
+
+    def _end_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _ready(self) -> None:
         self.state, self.port.open = ON, True

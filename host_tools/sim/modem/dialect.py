@@ -14,13 +14,14 @@ from host_tools.sim.modem.data import Data
 from host_tools.sim.modem.general import General
 from host_tools.sim.modem.phone import Phone
 from host_tools.sim.modem.port import Port, Power
+from host_tools.sim.modem.power_saving import PowerSaving
 from host_tools.sim.modem.profile import Quirk
 from host_tools.sim.modem.radio import Radio
 from host_tools.sim.modem.short_messages import ShortMessages
 from host_tools.sim.modem.sockets import Sockets
 
 STANDARD_PARTS: tuple[type[Part], ...] = (
-    General, CardReader, CardFiles, Radio, Data, Call, ShortMessages, Phone,
+    General, CardReader, CardFiles, Radio, PowerSaving, Data, Call, ShortMessages, Phone,
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ class BootLine(Table, frozen=True):
 class Power(Table, frozen=True):
     start: Literal["supply", "key"]  # "key" waits for the PWRKEY pulse
     down_ms: Ms  # from the command until it is off
+    psm: bool = False  # whether networks grant it PSM and eDRX: LTE-M and NB-IoT
     told_ms: Ms = 200  # from the command until it says so; clients wait no longer than a second for it
     reset_function: int = 0  # level of AT+CFUN that restarts it, beside AT+CFUN=1,1; 0: there is none
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from host_tools.sim.carrier import Carrier
+from host_tools.sim.clock import MS
 from host_tools.sim.modem.card import CardReader
-from host_tools.sim.modem.command import Part, Writer, command
+from host_tools.sim.modem.command import Part, command
 from host_tools.sim.modem.errors import CmeError
 from host_tools.sim.modem.nvm import Setting
 from host_tools.sim.modem.parser import EXEC, READ, TEST, WRITE
@@ -15,6 +16,9 @@ from host_tools.sim.modem.port import PENDING, Port, Reply
 
 IDLE, HOME, SEARCHING, DENIED, UNKNOWN, ROAMING = range(6)
 GSM, LTE, EMTC = 0, 7, 8  # <AcT>: GSM, E-UTRAN, EC-GSM-IoT as TS 27.007 has it and Quectel's eMTC
+IDLE_MS = 10_000
+"""After so long without traffic the network releases the connection, and calls the modem when it has something."""
+_RESUME_MS = 300  # a modem that has stayed registered in PSM finds its cell again
 _AVAILABLE, _CURRENT, _FORBIDDEN = 1, 2, 3  # <stat> of AT+COPS=?
 _OTHER_NETWORKS = (
     (_FORBIDDEN, "CHN-UNICOM", "UNICOM", "46001", LTE),
@@ -35,9 +39,7 @@ class Radio(Part):
         Setting("+CREG", "(0-3)", "0", "TS 27.007 7.2", "profile"),
         Setting("+CGREG", "(0-3)", "0", "TS 27.007 10.1.20", "profile"),
         Setting("+CEREG", "(0-3)", "0", "TS 27.007 10.1.22", "profile"),
-        Setting("+CEDRXS", "(0-3),(4,5),(any),(any)", "0,4", "TS 27.007 7.40", "auto"),
         Setting("+WS46", "(12,28,30)", "30", "TS 27.007 5.9", "auto"),
-        Setting("+CPSMS", "(0-2),(any),(any),(any),(any)", '0,,,"01011111","00000001"', "TS 27.007 7.38", "auto"),
     )
 
     list_gap = ",,"
@@ -59,13 +61,15 @@ class Radio(Part):
         self.rsrp_dbm, self.rsrq_db, self.sinr_db = radio.rsrp_dbm, radio.rsrq_db, radio.sinr_db
         self.zone = 32  # quarter hours of the network's time, UTC+8
         self.time_error = timedelta()  # what the network's time is wrong by
+        self.used_us = 0  # when the last packet crossed
+        self.edrx_us = 0  # the cycle in which the network calls; 0: at once
+        self.active_time = self.periodic_tau = ""  # of PSM, as the network has granted them
+        self.resting = False  # it was registered when it entered PSM, and has been since
         self.stat = IDLE
         self.cause = 0
         self._attempt = 0
         self._cops_mode = 0
         self._cops_format = 0
-        psm = next(setting for setting in self.settings if setting.name == "+CPSMS")
-        self._store_psm, self._psm_default = Writer(port, psm), psm.default
 
     def start(self) -> None:
         self.function = 1
@@ -90,6 +94,12 @@ class Radio(Part):
         """Whether it left the network by order, and does not look for another one."""
         return self.stat == IDLE and self.function == 1 and self._cops_mode != 2
 
+    def paging_us(self) -> int:
+        """How long the network waits until it can call the modem."""
+        if not self.edrx_us or self.clock.now_us - self.used_us < IDLE_MS * MS:
+            return 0
+        return self.edrx_us - self.clock.now_us % self.edrx_us
+
     # --- registration ---
 
     def search(self) -> None:
@@ -98,7 +108,7 @@ class Radio(Part):
             return
         self._attempt += 1
         self._become(SEARCHING)
-        self.port.after(self.profile.radio.register_ms, self._register, self._attempt)
+        self.port.after(_RESUME_MS if self.resting else self.profile.radio.register_ms, self._register, self._attempt)
 
     def _register(self, attempt: int) -> None:
         if attempt != self._attempt or self.registered:
@@ -111,6 +121,7 @@ class Radio(Part):
             self._become(DENIED, cause)
             self.port.after(self.profile.radio.retry_ms, self._register, attempt)
             return
+        self.resting = False
         self._become(HOME if self._roaming is None else ROAMING)
         self.on_registered()
         self.tell_time()
@@ -130,6 +141,7 @@ class Radio(Part):
     def detach(self) -> None:
         """Leaves the network in order."""
         self._attempt += 1
+        self.resting = False
         self.on_detach()
         self._become(IDLE)
 
@@ -170,6 +182,8 @@ class Radio(Part):
             text += f',"{self.profile.radio.tac}","{self.profile.radio.cell}",{self.access}'
         elif level == 3 and self.cause:
             text += f",,,,0,{self.cause}"
+        if level == 4 and self.active_time and self.registered:
+            text += f',,,"{self.active_time}","{self.periodic_tau}"'
         return text
 
     def _read(self, name: str) -> str:
@@ -206,20 +220,6 @@ class Radio(Part):
             self.port.finish()
         else:
             self.port.fail(CmeError(32 if self.covered else 30))  # 32: emergency calls only
-
-    @command("+CPSMS", TEST)
-    def _power_saving(self, args: tuple[str, ...]) -> Reply:
-        timers = '("00000000"-"11111111")'
-        return f"+CPSMS: (0-2),,,{timers},{timers}"
-
-    @command("+CPSMS", WRITE)
-    def _save_power(self, args: tuple[str, ...]) -> Reply:
-        """Keeps the timers that are asked for; the network grants none to a Cat.1 device."""
-        if args[0] == "2":
-            self.port.nvm.store("+CPSMS", self._psm_default)
-        else:
-            self._store_psm(args)
-        return None
 
     # --- signal ---
 
