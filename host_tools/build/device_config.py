@@ -1,7 +1,7 @@
 """Reads what a person wrote for a device: a configuration, a plan file and a scenario have one syntax.
 
-Plan, classes and upstream take sizes and times with a unit ("30MB", "1h") and TOML's dates; plain integers are octets
-and seconds. The firmware's own validator checks the result, so that there is one set of rules.
+Plan, classes, modem and upstream take sizes and times with a unit ("30MB", "1h") and TOML's dates; plain integers are
+octets and seconds. The firmware's own validator checks the result, so that there is one set of rules.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from host_tools.base import paths, toml
 from host_tools.base.errors import UsageError
 from host_tools.base.units import Octets, Seconds
 
-_WITH_UNITS = ("plan", "classes", "upstream")
+_WITH_UNITS = ("plan", "classes", "modem", "upstream")
 STAND_IN = {"id": "device", "key": "00" * 32}
 _OLD = "is an old spelling"
 
 
 def normalized(raw: dict[str, Any], where: str) -> dict[str, Any]:
-    """A copy of the tables of a file, with plan, classes and upstream as a device gets them: integers and texts.
+    """A copy of the tables of a file, with plan, classes, modem and upstream as a device gets them: integers and texts.
 
     UsageError, which names the file `where`, for a value that does not fit its unit, and for an old spelling.
     """

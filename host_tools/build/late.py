@@ -39,7 +39,8 @@ SELDOM = {
     "usageguard_modem": """
 Cellular._bring_up Cellular._check_sim Cellular._check_registration Cellular._gather Cellular._go_offline
 Cellular._go_online Cellular._end_connections Cellular._take_clock Cellular._toggle_radio
-Cellular._read_time Quectel._activate Quectel._identify Quectel._read_time Ca._activate Ca._deactivate Ca._identify
+Cellular._read_time Quectel._activate Quectel._deactivate Quectel._identify Quectel._read_time
+Ca._activate Ca._deactivate Ca._identify
 Cip._activate Cip._deactivate Cip._identify Cip._read_time Cipstart._activate Cipstart._take_pushes
 Cipstart._deactivate Cipstart._identify Generic._activate Generic._identify Mip._activate Mip._deactivate Mip._identify
 Usocr._activate Usocr._deactivate Usocr._identify Sequans._deactivate Enforcement._look_at_sim

@@ -115,11 +115,13 @@ class TlsReserve(Table, frozen=True):
 
 
 class Modem(Table, frozen=True):
-    """`family` names the firmware's driver; `bearers` are those of the modem: AT sockets, PPP."""
+    """`family` names the firmware's driver; `bearers` are those of the modem: AT sockets, PPP. `psm`: it has PSM and
+    eDRX."""
 
     family: Text
     model: Text
     bearers: list[Bearer]
+    psm: bool = False
 
 
 class Switch(Table, frozen=True):

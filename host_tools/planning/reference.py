@@ -49,7 +49,7 @@ SAMPLE: dict[str, Any] = {
         "throttle": {"rate_octets_s": 1},
         "burst": {},
     },
-    "modem": {"family": "quectel", "apn": "cmiot"},
+    "modem": {"family": "quectel", "apn": "cmiot", "psm": {"active_s": 10}},
     "upstream": {"mqtt": {}},
 }
 """A configuration with every table that a validator reads only where it is there."""

@@ -92,6 +92,13 @@ class Supply(Table, frozen=True):
     boot_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 0
 
 
+class Psm(Table, frozen=True):
+    """The device's `modem.psm`."""
+
+    active_s: Seconds
+    periodic_s: Seconds = Seconds(0)
+
+
 class Traffic(Table, frozen=True):
     """Traffic of the application after the scenario's start: once, `at` a time, or each `period` from `start` to
     `until` (0: the end).
@@ -247,6 +254,8 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
     counter: bool = True  # false: the device reads no counter of the modem's, as with one that has none
     any_sim: bool = False  # the device's modem.any_sim
     bearer: Literal["at", "ppp"] = "at"  # the device's modem.bearer
+    psm: Psm | None = None  # the device's modem.psm
+    edrx_s: Seconds = Seconds(0)  # the device's modem.edrx_s
     only_bearer: Literal["at", "ppp"] | None = None  # with which its expectations hold
     baud: Annotated[int, msgspec.Meta(ge=1_200, le=3_000_000)] = 115_200
     flow_control: bool = False  # RTS and CTS are wired
@@ -276,6 +285,8 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
             return device_config.check(self.device_config(), "scenario")
         except UsageError as error:
             field = error.field.replace("modem.apn", "carrier.apn")
+            if field.startswith(("modem.psm", "modem.edrx_s")):  # keys of the scenario's own
+                field = field.removeprefix("modem.")
             raise UsageError(error.where, field, error.problem, error.hint) from None
 
     @functools.cached_property
@@ -317,6 +328,12 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
             config["modem"]["bearer"] = self.bearer
         if self.any_sim:
             config["modem"]["any_sim"] = True
+        if self.psm:
+            config["modem"]["psm"] = {"active_s": int(self.psm.active_s)}
+            if self.psm.periodic_s:
+                config["modem"]["psm"]["periodic_s"] = int(self.psm.periodic_s)
+        if self.edrx_s:
+            config["modem"]["edrx_s"] = int(self.edrx_s)
         if self.classes:
             config["classes"] = self.classes
         if self.upstream:
@@ -392,6 +409,7 @@ def of_configuration(raw: dict[str, Any], where: str) -> dict[str, Any]:
         "duration": "31d",
         "modem": models.of_family(config.modem.family),
         "bearer": config.modem.bearer,
+        **{key: raw["modem"][key] for key in ("psm", "edrx_s") if key in raw["modem"]},
         "carrier": {"apn": config.modem.apn},
         "host": [{"name": "api", "kind": "responder"}],
         "traffic": [{"class": config.classes[0].name, "kind": "request", "host": "api", "period": "1h",
@@ -492,6 +510,12 @@ def _check(where: str, scenario: Scenario) -> None:
         hint = f"there are {', '.join(models.names())}; or give a profile's .toml file"
         raise wrong("modem", f"{quote(scenario.modem)} is unknown", hint)
     modem_family(scenario.modem)  # what is wrong with a profile is said of the profile's file
+    saving = "psm" if scenario.psm else "edrx_s" if scenario.edrx_s else ""
+    if saving and not models.load(scenario.modem).power.psm:
+        able = ", ".join(name for name in models.names() if models.load(name).power.psm)
+        raise wrong(saving, f"{quote(scenario.modem)} gets none from the network", f"leave it out, or use {able}")
+    if scenario.psm and scenario.supply.modem == "mains":
+        raise wrong("psm", "nothing could wake a modem that the board does not switch", "leave supply.modem out")
     try:
         config, carrier = scenario.config, scenario.carrier_config
         carrier.check(scenario.start)

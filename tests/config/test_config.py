@@ -32,6 +32,8 @@ counter = false
 pin = "0000"
 any_sim = true
 bearer = "ppp"
+psm = { active_s = 10, periodic_s = 43_200 }
+edrx_s = 82
 [plan]
 allowance_octets = 5_368_709_120
 on_exhaustion = "cutoff"
@@ -96,6 +98,7 @@ def test_minimal():
         "any_sim": False,
         "bearer": "at",
     }
+    assert config.modem.saving is None
     assert vars(config.upstream) == {
         "host": None,
         "port": 5683,
@@ -128,6 +131,7 @@ def test_full_from_toml():
         "pin": "0000",
         "any_sim": True,
         "bearer": "ppp",
+        "saving": (10, 43_200, 82),
     }
     assert vars(config.upstream) == {
         "host": "collector.example.org",
@@ -191,6 +195,10 @@ WRONG = [
     ("modem.counter", 1, "1 is not true or false; give true or false"),
     ("modem.pin", 1234, "is not a string; give 4 to 8 digits"),
     ("modem.pin", "12345678a", "has 9 characters; give 4 to 8 digits"),
+    ("modem.psm", {}, "modem.psm.active_s: is missing; give an integer from 2 to 11160"),
+    ("modem.psm", {"active_s": 10, "tau": 1}, "modem.psm.tau: is unknown; known are active_s, periodic_s"),
+    ("modem.psm", {"active_s": 60, "periodic_s": 60}, "modem.psm.periodic_s: is not longer than active_s; give a"),
+    ("modem.edrx_s", 19, "19 is out of range; give an integer from 20 to 2621"),
     ("upstream.port", 0, "0 is out of range; give an integer from 1 to 65535"),
     ("upstream.host", "http://x", "has a character that is not allowed; give 1 to 63"),
     ("upstream.interval_s", 59, "59 is out of range; give an integer from 60 to 432000"),
@@ -536,6 +544,15 @@ def test_missing(path):
 @pytest.mark.parametrize("obj", [None, [], "x", 1])
 def test_no_object(obj):
     with pytest.raises(ConfigError, match=r"^configuration: .* is not a table; give names with values$"):
+        load(obj)
+
+
+@pytest.mark.parametrize("family", ["cip", "mip"])
+@pytest.mark.parametrize("key", ["psm", "edrx_s"])
+def test_a_family_without_psm_is_refused(family, key):
+    obj = changed("modem." + key, {"active_s": 10} if key == "psm" else 82)
+    obj["modem"]["family"] = family
+    with pytest.raises(ConfigError, match=f"modem.{key}: the modems of the family {family} have no power saving"):
         load(obj)
 
 

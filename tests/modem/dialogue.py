@@ -49,6 +49,7 @@ class Config:
     apn = "cmiot"
     pin = None
     counter = True
+    saving = None
 
 
 def run(modem, port, ms):

@@ -96,6 +96,7 @@ class Config:
     apn = "cmiot"
     pin = None
     counter = True
+    saving = None
 
 
 class DriverRig:

@@ -13,6 +13,7 @@ from usageguard.core.settings import Config, ModemSettings, UpstreamSettings
 
 # The modem's dialects that have a driver: `usageguard.modem.NAME`.
 FAMILIES = ("quectel", "cip", "ca", "mip", "cipstart", "usocr", "sequans", "generic")
+WITHOUT_PSM = ("cip", "mip")  # LTE Cat.1 and Cat.4 alone, to which networks grant neither PSM nor eDRX
 BEARERS = ("at", "ppp")  # the modem's own sockets; lwIP's over a data call
 ENFORCEMENTS = ("enforce", "observe")
 
@@ -70,14 +71,33 @@ def read_device(table):
     return device_id, bytes.fromhex(key)
 
 
+def _saving(table, family):
+    """What `ModemSettings.saving` is."""
+    active_s = periodic_s = 0
+    if family in WITHOUT_PSM:
+        reason = "the modems of the family %s have no power saving of the network's" % family
+        table.without(("psm", "edrx_s"), reason, "leave it out; a device may switch its modem off while it sleeps")
+    if table.has("psm"):
+        psm = table.table("psm")
+        active_s = psm.integer("active_s", 2, 11_160)
+        periodic_s = psm.integer("periodic_s", 60, 35_712_000, 0)
+        psm.end()
+        if 0 < periodic_s <= active_s:
+            raise ConfigError(psm.field("periodic_s"), "is not longer than active_s", "give a longer time, as 12 hours")
+    edrx_s = table.integer("edrx_s", 20, 2_621, 0)
+    return (active_s, periodic_s, edrx_s) if active_s or edrx_s else None
+
+
 def _modem(table):
+    family = table.choice("family", FAMILIES)
     modem = ModemSettings(
-        table.choice("family", FAMILIES),
+        family,
         table.text("apn", 1, 100, NAME),
         table.boolean("counter", True),
         table.text("pin", 4, 8, DIGITS, None),
         table.boolean("any_sim", False),
         table.choice("bearer", BEARERS, BEARERS[0]),
+        _saving(table, family),
     )
     table.end()
     return modem

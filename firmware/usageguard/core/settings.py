@@ -3,15 +3,20 @@
 
 class ModemSettings:
     """`family` names the driver; `counter`: whether the modem's own data counter is used; `pin` may be None; `any_sim`:
-    whether another SIM is counted on with, and stops nothing; `bearer`: "at" for the modem's sockets, or "ppp"."""
+    whether another SIM is counted on with, and stops nothing; `bearer`: "at" for the modem's sockets, or "ppp".
+    `saving`: (active time and period of PSM, cycle of eDRX) in seconds, 0 for what is not wanted; None for neither."""
 
-    def __init__(self, family, apn, counter, pin, any_sim=False, bearer="at"):
+    saving = None  # here: it takes room in few devices
+
+    def __init__(self, family, apn, counter, pin, any_sim=False, bearer="at", saving=None):
         self.family = family
         self.apn = apn
         self.counter = counter
         self.pin = pin
         self.any_sim = any_sim
         self.bearer = bearer
+        if saving:
+            self.saving = saving
 
 
 class UpstreamSettings:

@@ -11,12 +11,14 @@ from usageguard.compat import const
 from usageguard.core.crc import crc32_into, crc32_ok
 from usageguard.core.octets import WIDTH, Octets
 from usageguard.core.ticks import Countdown, ticks_add, ticks_diff
+from usageguard.modem.base import SWITCHED_OFF
 from usageguard.modem.connection import FREE
 
 _SETTLE_MS = const(60_000)  # the longest that a sleep waits for reports, closes and a reading
 _POLL_MS = const(200)
 _RTC = const(0x3FFFFFFF)
 _MOST_S = const(500_000)  # of a sleep, as ticks: inside their horizon
+_OFF_S = const(10)  # after which a modem is off for certain, and not on its way there
 _BOOT_S = const(60)  # by which a boot may last longer than the clock tells
 _ANSWER_MS = const(10_000)  # an exchange, or a report that waits for its path, has something to do within that time
 _SLOT = const(24)  # octets of the ledger's
@@ -28,10 +30,16 @@ _MOST = const(2044)
 
 def enter(guard, ms, modem_stays, way_in):
     """As Guard.deep_sleep; `way_in`: its WayIn, if it has one."""
-    hal, ledger, meter = guard.hal, guard.ledger, guard.admission.meter
+    hal, ledger, meter, modem = guard.hal, guard.ledger, guard.admission.meter, guard.modem
+    psm = modem_stays and _wants_psm(guard)
+    session_stays = modem_stays and not psm  # in PSM the modem may forget what it counted, as one that is off
     called_at = hal.ticks_ms()
-    orderly = _settle(guard, modem_stays)
-    guard.admission.settled = not modem_stays and not meter.window
+    orderly = _settle(guard, session_stays)
+    guard.admission.settled = not session_stays and not meter.window
+    if psm and orderly and modem.registered and not (modem.online or modem.channel.busy):
+        from usageguard.modem.power_saving import rest
+
+        rest(modem)
     if not modem_stays:
         for wait_ms in hal.modem_power(False):
             until = ticks_add(hal.ticks_ms(), wait_ms)
@@ -53,15 +61,20 @@ def enter(guard, ms, modem_stays, way_in):
     hal.deep_sleep(ms)
 
 
+def _wants_psm(guard):
+    saving = guard.config.modem.saving
+    return saving is not None and saving[0] > 0
+
+
 def _awaits(guard, now):
     """Whether a report is worth waiting for: not one that is held back, nor where it has no way."""
     outbox, sms = guard.outbox, guard.path.sms
     return (outbox.waiting and outbox.due_ms(now) <= _ANSWER_MS) or (sms is not None and sms.busy)
 
 
-def _settle(guard, modem_stays):
+def _settle(guard, session_stays):
     """Closes the connections, once a report that is due has been acknowledged, and has the modem's counter read: at
-    once, or for a modem that is to be switched off when nothing can wait in it any more. Whether all are closed."""
+    once, or where the session is to end when nothing can wait in the modem any more. Whether all are closed."""
     hal, modem, meter = guard.hal, guard.modem, guard.admission.meter
     for connection in modem.connections:
         if connection.owner:
@@ -70,15 +83,16 @@ def _settle(guard, modem_stays):
     asked = closed = False
     while ticks_diff(until, hal.ticks_ms()) > 0:
         now = hal.ticks_ms()
+        guard.wake()  # else a step does nothing but what is due
         guard.step(now)
         if not _awaits(guard, now):
             guard.path.connection.close()
             closed = all(connection.state == FREE for connection in modem.connections)
-            if closed and not asked and modem_stays and meter.counted:
+            if closed and not asked and session_stays and meter.counted:
                 asked = True
                 modem.read_counter()
-            elif closed and not (modem.counter_wanted or modem.channel.busy) and (modem_stays or not meter.window):
-                if modem_stays or not modem.online:
+            elif closed and not (modem.counter_wanted or modem.channel.busy) and (session_stays or not meter.window):
+                if session_stays or not (modem.online or modem._pause.armed):  # the session's end may take a while
                     break
                 modem.data_wanted = False  # no peer sends to a session that has ended
         guard.pump(ticks_add(now, _POLL_MS))
@@ -175,10 +189,11 @@ class Nap:
         modem.counter_epoch, guard.path.octets, retry_ms = self._take(3)
         if retry_ms > slept_ms:
             modem.retry_due.set(now, retry_ms - slept_ms)
-        modem.rested = True
         modem.tries.woke(now, slept_ms, *self._take(2))
         due_ms, next_ms = self._take(2)
         self._restore_kept(guard, now, slept_ms)
+        off = admission.settled and slept_s >= _OFF_S and not _wants_psm(guard)
+        modem.rested = SWITCHED_OFF if off else 1
         admission.woke(now, slept_ms)
         for i in (0, 1):
             admission.reading[i].unpack_from(self._record, _COUNTERS + i * WIDTH)

@@ -25,6 +25,8 @@ REGISTERED = const(4)  # no data session: none wanted, or refused
 ONLINE = const(5)
 STATES = ("off", "booting", "no-sim", "searching", "registered", "online")
 
+SWITCHED_OFF = const(2)  # of `Modem.rested`: the modem was switched off for it, and has had the time to go off
+
 _NAME_S = const(3_600)  # of an address for which the modem tells no TTL
 SILENT = const(3)  # command time-outs in a row after which the modem counts as hung
 
@@ -59,7 +61,8 @@ class Modem:
         self.poked = False  # something was asked for since the last step
         self.counter_epoch = 0  # changes when the modem may have lost what it counted
         self.found_on = False  # the modem outlived our last reset, and its data session proves it
-        self.rested = False  # settable: the last reset was a deep sleep, with nothing open but the data session
+        # Settable: the last reset was a deep sleep, with nothing open but the data session, or SWITCHED_OFF.
+        self.rested = False
         self.kept = False  # that session goes on
         # Evidence, for diagnosis. -1 and b"": not known
         self.sim_state = b""  # what +CPIN said: b"READY", b"SIM PIN", b"NOT INSERTED", ...

@@ -11,6 +11,7 @@ from usageguard.modem.base import (
     REGISTERED,
     SEARCHING,
     SILENT,
+    SWITCHED_OFF,
     GoneError,
     Modem,
 )
@@ -127,7 +128,7 @@ class Cellular(Modem):
     def _boot(self, silent):
         """Until the modem answers; switches it off first if it was silent."""
         if not silent:
-            for _ in range(_PROBES):
+            for _ in range(0 if self.rested == SWITCHED_OFF else _PROBES):
                 if (yield from self._probe()):
                     yield from self._sleep(_ANSWER_MS)
                     self.found_on = self.restarts == 0
@@ -167,6 +168,10 @@ class Cellular(Modem):
 
     def _bring_up(self):
         self.channel.echoes = 0
+        if self.config.saving:
+            from usageguard.modem.power_saving import resume
+
+            yield from resume(self)
         # One that starts with its supply answers as well, and shows what its counter had saved. Only a data session
         # that is still up proves that it has counted through our reset.
         if self.found_on and self.rested and self.data_wanted:

@@ -3,7 +3,7 @@
 Manuals: EC2x&EG9x AT Commands (AT), EC200U&EG915U TCP/IP Application Note (TCP).
 """
 
-from usageguard.at.digest import OK, int_field, octets_field, text_field
+from usageguard.at.digest import OK, TIMEOUT, int_field, octets_field, text_field
 from usageguard.compat import const
 from usageguard.core.octets import Octets
 from usageguard.modem.base import CONNECTIONS
@@ -16,6 +16,7 @@ _CONTEXTS = (b"AT+QIACT?\r", 5_000, b"+QIACT:", 0)
 _QIDEACT = (b"AT+QIDEACT=1\r", 40_000, None, 0)  # TCP 2.1.5
 _QCCID = (b"AT+QCCID\r", 1_000, b"+QCCID:", 0)
 _QGDCNT = (b"AT+QGDCNT?\r", 1_000, b"+QGDCNT:", 0)
+_SAVE = (b"AT+QGDCNT=1\r", 1_000, None, 0)
 # The counter outlives a power cut but for the last minute; more often wears the modem's flash.
 _QAUGDCNT = (b"AT+QAUGDCNT=60\r", 1_000, None, 0)
 _QLTS = (b"AT+QLTS=1\r", 1_000, b"+QLTS:", 0)
@@ -60,7 +61,8 @@ class Quectel(Cellular):
     def _deactivate(self):
         for connection in self.connections:
             yield from connection.count_unread()
-        yield from self.ask(_QIDEACT)
+        if (yield from self.ask(_QIDEACT)) != TIMEOUT and self.config.counter:
+            yield from self.ask(_SAVE)  # it may be switched off next
 
     def _is_active(self):
         if (yield from self.ask(_CONTEXTS)) != OK:

@@ -38,12 +38,13 @@ kind = "collector"
 name = "api"
 kind = "responder"
 """
+PSM = '[psm]\nactive_s = "10s"\nperiodic_s = "12h"\n'
 BOOT, VALIDITY_TIME = 16, 4
 PERIOD_MS = 600_000
 
 
-def world(duration="1d", modem="quectel-ec200u", seed=1):
-    return World(scenario.loads(BASE.format(duration=duration, modem=modem), "nap.toml"), seed, {})
+def world(duration="1d", modem="quectel-ec200u", seed=1, more=""):
+    return World(scenario.loads(BASE.format(duration=duration, modem=modem) + more, "nap.toml"), seed, {})
 
 
 def ask(tx=64, rx=400):
@@ -124,10 +125,13 @@ def test_a_day_of_wakes_every_ten_minutes_costs_one_report_an_hour_and_two_perce
     assert happened["pdp-up"] == 1, "the data session went on"
 
 
-def test_both_targets_sleep_alike():
+@pytest.mark.parametrize(("modem", "more"), [(scenario.USUAL_MODEM, ""), ("bg95-m3", PSM)])
+def test_both_targets_sleep_alike(modem, more):
     """The scenario's first hour: what one takes over a sleep the other does too."""
-    text = scenario.find("deep-sleep").read_text("utf-8").replace('"1d"', '"1h"').partition("[expect]")[0]
-    cpython, micropython = (run_scenario(scenario.loads(text, "hour.toml"), name).to_json() for name in SIMULATED)
+    text = scenario.find("deep-sleep").read_text("utf-8").replace('"1d"', '"1h"').partition("[expect]")[0] + more
+    played = scenario.loads(text, "hour.toml", modem)
+    cpython, micropython = (run_scenario(played, name).to_json() for name in SIMULATED)
+    assert ("psm" in {event["what"] for event in cpython["events"]}) == (more == PSM)
     assert cpython["events"] == micropython["events"]
     device, carrier = micropython["device"], micropython["carrier"]
     assert device["carried_octets"] == cpython["device"]["carried_octets"]
@@ -172,6 +176,71 @@ def test_a_modem_that_is_switched_off_is_never_counted_too_low(modem):
     assert sleeper.ip_octets <= sleeper.carried
     assert sleeper.carried - sleeper.ip_octets <= sleeper.target.guard.admission.error_bound_octets()
     assert sleeper.reports()[BOOT] == 1
+
+
+def seconds_of(sleeper, what, after):
+    """How long after each event `after` the event `what` came."""
+    begun, found = None, []
+    for event in sleeper.world.log.events:
+        at = datetime.fromisoformat(event["t"])
+        if (event["who"], event["what"]) == after:
+            begun = at
+        elif event["what"] == what and begun is not None:
+            found.append((at - begun).total_seconds())
+    return found
+
+
+def test_a_modem_that_is_off_is_on_for_no_longer_than_its_traffic_takes():
+    sleeper = Sleeper(world("2h"), modem=False).run()
+    assert max(seconds_of(sleeper, "supply-on", ("device", "boot"))[1:]) < 0.1, "it is not asked whether it is on"
+    assert max(seconds_of(sleeper, "supply-off", ("modem", "pdp-up"))[1:]) < 22, "20 s after the last traffic"
+
+
+def psm(profile, duration="6h", **given):
+    return Sleeper(world(duration, profile, more=PSM), **given)
+
+
+def test_a_modem_in_psm_is_back_at_once_and_counted_as_closely():
+    sleeper = psm("bg95-m3").run()
+    happened = Counter(event["what"] for event in sleeper.world.log.events)
+    assert happened["psm"] == sleeper.world.board.boots == 36
+    assert happened["supply-on"] == 1
+    assert "psm-not-entered" not in happened
+    assert max(seconds_of(sleeper, "pdp-up", ("device", "boot"))[1:]) < 8, "16 s for a modem that was off"
+    assert 0 <= sleeper.carried - sleeper.ip_octets <= sleeper.ip_octets * 0.02
+    assert sleeper.carried - sleeper.ip_octets <= sleeper.target.guard.admission.error_bound_octets()
+    assert sleeper.reports()[BOOT] == 1
+
+
+@pytest.mark.parametrize("modem", ["sim7080g", "sara-r5", "sim7000g"])
+def test_whatever_a_modem_in_psm_forgets_it_is_not_counted_too_low(modem):
+    sleeper = psm(modem, "2h").run()
+    assert Counter(event["what"] for event in sleeper.world.log.events)["psm"] == 12
+    over = sleeper.carried - sleeper.ip_octets
+    assert 0 <= over <= sleeper.target.guard.admission.error_bound_octets()
+
+
+def test_without_the_networks_consent_the_modem_stays_on_and_the_device_says_so():
+    sleeper = psm("bg95-m3", "1h")
+    sleeper.world.modem.power_saving._granted = False
+    sleeper.run()
+    happened = Counter(event["what"] for event in sleeper.world.log.events)
+    assert happened["psm-not-entered"] == sleeper.world.board.boots - 1 == 5
+    assert happened["psm"] == 0
+    assert 0 <= sleeper.carried - sleeper.ip_octets <= sleeper.target.guard.admission.error_bound_octets()
+
+
+def test_switched_off_by_order_a_modem_with_psm_is_off():
+    sleeper = psm("bg95-m3", "1h", modem=False).run()
+    happened = Counter(event["what"] for event in sleeper.world.log.events)
+    assert (happened["psm"], happened["supply-off"]) == (0, 6)
+
+
+def test_psm_over_ppp():
+    text = BASE.format(duration="1h", modem="sim7080g") + PSM
+    sleeper = Sleeper(World(scenario.loads(text, "nap.toml", bearer="ppp"), 1, {})).run()
+    assert Counter(event["what"] for event in sleeper.world.log.events)["psm"] == 6
+    assert 0 <= sleeper.carried - sleeper.ip_octets <= sleeper.target.guard.admission.error_bound_octets()
 
 
 def test_a_report_that_no_path_took_goes_after_the_sleep():
