@@ -30,7 +30,8 @@ def quick(database):
 class Site:
     """A server that runs."""
 
-    def __init__(self, port, desk):
+    def __init__(self, db, port, desk):
+        self.db = db
         self.port = port
         self.desk = desk
         self.address = f"http://127.0.0.1:{port}"
@@ -65,7 +66,7 @@ def serving(db, terms=None, line=None, accounts=True, code=CODE):
         try:
             while not serves.started and thread.is_alive():
                 time.sleep(0.01)
-            yield Site(bound.getsockname()[1], desk)
+            yield Site(db, bound.getsockname()[1], desk)
         finally:
             serves.should_exit = True
             thread.join()

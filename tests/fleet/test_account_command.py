@@ -13,8 +13,8 @@ from tests.fleet.site import PASSWORD, quick
 
 
 @pytest.fixture
-def db(tmp_path, monkeypatch):
-    path = tmp_path / "reports.sqlite"
+def db(new_database, monkeypatch):
+    path = new_database()
     Store(path).close()
     hasher = quick(None)._hasher
     monkeypatch.setattr(module, "PasswordHasher", lambda: hasher)

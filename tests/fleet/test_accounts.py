@@ -1,10 +1,12 @@
 """Accounts, sessions and tokens."""
 
+import re
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from host_tools.collector.schema import SCHEMA
 from host_tools.collector.store import Store
 from host_tools.fleet import accounts as module
 from host_tools.fleet.accounts import RESET, SESSION, Role, User
@@ -13,8 +15,8 @@ from tests.fleet.site import PASSWORD, quick
 
 
 @pytest.fixture
-def accounts():
-    with closing(Store()) as store:
+def accounts(new_database):
+    with closing(Store(new_database())) as store:
         made = quick(store.database)
         made.add("ada", PASSWORD, Role.ADMIN, "ada", first=True)
         made.add("bob", PASSWORD, Role.READ, "ada")
@@ -23,8 +25,9 @@ def accounts():
 
 def everything(accounts):
     """All that the database has."""
-    tables = accounts._db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-    return repr([accounts._db.execute(f"SELECT * FROM {table}") for (table,) in tables])
+    tables = re.findall(r"CREATE TABLE (\w+)", SCHEMA)
+    assert "web_session" in tables
+    return repr([accounts._db.execute(f"SELECT * FROM {table}") for table in tables])
 
 
 def test_a_session_is_its_cookies_alone_and_ends(accounts, monkeypatch):

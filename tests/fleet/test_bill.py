@@ -80,8 +80,8 @@ def test_the_steps_add_up_within_their_limits(its, contract, recent):
 
 
 @pytest.fixture
-def store():
-    with closing(Store(":memory:")) as made:
+def store(new_database):
+    with closing(Store(new_database())) as made:
         yield made
 
 

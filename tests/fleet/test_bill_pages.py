@@ -27,6 +27,11 @@ from tests.fleet.site import device_path, serving
 
 
 @pytest.fixture(scope="module")
+def site(any_site):
+    return any_site
+
+
+@pytest.fixture(scope="module")
 def reader(site):
     site.explained()
     return site.client("reader")
@@ -137,9 +142,9 @@ def test_for_programs(site, reader):
     assert ask("/bills?sort=size")[0] == 400
 
 
-def test_cells_of_a_bill_are_no_formulas(tmp_path):
+def test_cells_of_a_bill_are_no_formulas(new_database):
     """The id of a device, and what the platform calls its figure."""
-    path, device = tmp_path / "reports.sqlite", "=1+cmd|calc"
+    path, device = new_database(), "=1+cmd|calc"
     fleets.fill(path, 1, datetime.now(UTC))
     start = date(2026, 3, 1)
     with closing(Store(path)) as store:

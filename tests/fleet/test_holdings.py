@@ -26,20 +26,20 @@ MB = 1 << 20
 
 
 @pytest.fixture
-def file(tmp_path):
-    return tmp_path / "reports.sqlite"
+def database(new_database):
+    return new_database()
 
 
 @pytest.fixture
-def store(file):
-    with closing(Store(file)) as made:
+def store(database):
+    with closing(Store(database)) as made:
         yield made
 
 
 @pytest.fixture
-def reader(file, store):
+def reader(database, store):
     """Of what a watch has made of the store; call it."""
-    with closing(Store(file)) as watched, closing(Index()) as index, closing(Reader(index)) as reads:
+    with closing(Store(database)) as watched, closing(Index()) as index, closing(Reader(index)) as reads:
         watch = Watch(watched, index, Terms())
 
         def read():
@@ -128,6 +128,11 @@ def test_a_pool_that_the_platform_does_not_describe_is_none():
     pool = pool_of("p", MARCH, NOW, packages, {})
     assert (pool.total_octets, pool.used_octets) == (12, 6)
     assert pool_of("p", MARCH, NOW, packages[1:2], {}) is None
+
+
+@pytest.fixture(scope="module")
+def site(any_site):
+    return any_site
 
 
 @pytest.fixture(scope="module")

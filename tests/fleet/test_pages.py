@@ -22,16 +22,21 @@ HEADER = {"X-Forwarded-Proto": "https"}
 
 
 @pytest.fixture(scope="module")
+def site(any_site):
+    return any_site
+
+
+@pytest.fixture(scope="module")
 def admin(site):
     return site.client("admin")
 
 
 @pytest.fixture
-def own(tmp_path):
-    """A site that a test may change, with three devices, and none of the accounts where a test asks for none."""
-    path = tmp_path / "reports.sqlite"
-    fleets.fill(path, 3, datetime.now(UTC))
-    with serving(path) as served:
+def own(new_database):
+    """A site that a test may change, with three devices."""
+    name = new_database()
+    fleets.fill(name, 3, datetime.now(UTC))
+    with serving(name) as served:
         yield served
 
 
@@ -136,14 +141,14 @@ def test_what_is_no_order_is_said(own, fields, said):
     assert own.ask(own.desk.store.book.given) == []
 
 
-def test_what_a_collector_stores_is_told_at_once(own, tmp_path):
+def test_what_a_collector_stores_is_told_at_once(own):
     """The stream, and then the page."""
     import http.client
 
     reader = own.client("reader")
     cookies = "; ".join(f"{name}={value}" for name, value in reader.cookies.items())
     connection = http.client.HTTPConnection("127.0.0.1", own.port, timeout=60)
-    with closing(connection), closing(Store(tmp_path / "reports.sqlite")) as store:
+    with closing(connection), closing(Store(own.db)) as store:
         connection.request("GET", "/live?device=tracker-00002", headers={"Cookie": cookies})
         stream = connection.getresponse()
         assert stream.headers["content-type"].startswith("text/event-stream")
