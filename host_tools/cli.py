@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import shlex
 import sys
 import time
@@ -83,17 +84,31 @@ JsonOption = Annotated[
 def demo(
     html: Annotated[Path, typer.Option(help="The report to write.", metavar="FILE")] = Path("usageguard-report.html"),
     target: TargetOption = Target.MICROPYTHON,
+    web: Annotated[
+        bool | None,
+        typer.Option("--web/--no-web", help="Then serve a fleet's page, until Ctrl-C.", show_default="on a terminal"),
+    ] = None,
 ) -> None:
-    """Simulate a tracker for a month, with and without the guard, and write an HTML report."""
-    extras.need("demo", "broker", "report")
+    """Simulate a tracker for a month, with and without the guard; write an HTML report, then serve a fleet's page."""
+    if web is None:
+        web = out.is_terminal and not os.environ.get("CI")
+    extras.need("demo", "broker", "report", *(("fleet", "platforms") if web else ()))
     _check_vm(target)
-    from host_tools import demo as story
+    from host_tools.demo import story
 
     files.writable("--html", html)
     begin = time.monotonic()
-    outcome = story.run(html, target, err)
-    _say(outcome.run.to_json())
-    out.print(f"Both runs took {time.monotonic() - begin:.0f} s. The report: [bold]{escape(str(html))}[/]")
+    with contextlib.ExitStack() as stack:
+        page = None
+        if web:
+            from host_tools.demo.page import Page
+
+            page = stack.enter_context(Page())
+        outcome = story.run(html, target, err, page and page.start)
+        _say(outcome.run.to_json())
+        out.print(f"Both runs took {time.monotonic() - begin:.0f} s. The report: [bold]{escape(str(html))}[/]")
+        if page:
+            page.serve(out.print)
     raise typer.Exit(HELD if outcome.run.passed else FAILED)
 
 

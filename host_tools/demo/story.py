@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -14,13 +15,17 @@ from host_tools.scenario import file as scenario
 from host_tools.scenario.file import Scenario
 
 
-def run(page: Path, target: str, console: Console) -> Outcome:
-    """Runs the month with and without the guard in parallel, writes `page`, and returns the guarded run. UsageError."""
+def run(page: Path, target: str, console: Console, meanwhile: Callable[[], None] | None = None) -> Outcome:
+    """Runs the month with and without the guard in parallel, writes `page`, and returns the guarded run. UsageError.
+
+    `meanwhile` is called when a processor is free, before the other run has ended."""
     guarded = scenario.load("demo")
     unguarded = guarded.observing()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         future = pool.submit(_play_silently, unguarded, target)
         with_guard = play(guarded, target, None, console)
+        if meanwhile:
+            meanwhile()
         if console.is_terminal and not future.done():
             console.print("Waiting for the same month without the guard …")
         without_guard = future.result()
