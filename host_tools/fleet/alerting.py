@@ -58,9 +58,12 @@ class Alerting:
             self._compare_plans(lasting, found, over, now)
         alarms, mark = self._alarms(now)
         self._book.wake(now)
-        new = []
-        if found or over or alarms or mark is not None:
-            new = self._book.settle(found + alarms, over, now, mark)
+        found += alarms
+        new: list[int] = []
+        for begin in range(0, len(found), _BATCH):  # as others wait to write meanwhile
+            new += self._book.settle(found[begin : begin + _BATCH], (), now)
+        if over or mark is not None:
+            self._book.settle((), over, now, mark)
         self._to_do.clear()
         if plans:
             self._plans = now

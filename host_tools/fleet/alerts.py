@@ -197,10 +197,14 @@ class AlertBook:
     # --- what is sent ---
 
     def register(self, channels: Mapping[str, Sequence[str]]) -> None:
-        """From now on alerts go to these channels and no others; each gets those of its rules, or all if it names none.
-        What waits for a channel that is gone waits on."""
+        """From now on alerts go to these channels and no others, which nothing waits for any more; each gets those of
+        its rules, or all if it names none."""
         with self._db.transaction():
             self._db.execute("DELETE FROM alert_channel")
+            self._db.execute(
+                f"DELETE FROM alert_notice WHERE sent_at IS NULL AND channel NOT IN ({self._db.among})",
+                (self._db.listed(channels),),
+            )
             for name, rules in channels.items():
                 self._db.execute("INSERT INTO alert_channel VALUES (?, ?)", (name, " ".join(rules)))
 

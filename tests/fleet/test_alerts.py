@@ -193,6 +193,13 @@ def test_each_channel_gets_what_it_wants(book):
     assert book.claim("none", NOW, 10) == book.claim("unknown", NOW, 10) == []
 
 
+def test_nothing_waits_for_a_channel_that_is_gone(book):
+    ids = book.settle(CAUSES, (), NOW)
+    book.register({"some": ("stopped",)})
+    book.settle([replace(CAUSES[0], subject="later")], (), NOW)
+    assert [(each.channel, each.notices) for each in book.waiting()] == [("some", len(ids) + 1)]
+
+
 def test_what_is_claimed_is_sent_by_nobody_else_until_the_claim_has_run_out(book, database):  # noqa: F811
     book.settle(CAUSES, (), NOW)
     with closing(connected(database, 5, False)) as other:

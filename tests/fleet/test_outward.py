@@ -261,16 +261,18 @@ def test_a_thread_for_each_channel_sends_what_the_book_has(hook, tmp_path):
         most, pause_s = 1, 0.0
 
         def send(self, alerts, now):
-            raise SendError("deaf")
+            raise SendError("deaf") if alerts[0].subject == "0" else ValueError("of a kind that nobody thought of")
 
     with closing(Store(tmp_path / "reports.sqlite")) as store:
         book = AlertBook(store.database)
         book.register({"hook": (), "deaf": ()})
         book.settle([Cause("stopped", str(number), "2026-03-01", "why") for number in range(3)], (), AT)
         with closing(Sender(tmp_path / "reports.sqlite", {"hook": Webhook(hook.url, Secret(KEY)), "deaf": Deaf()})):
-            while any(each.channel == "hook" or not each.problem for each in book.waiting()):
+            while store.database.execute("SELECT 1 FROM alert_notice WHERE sent_at IS NULL AND problem = ''"):
                 pass
         assert [(each.channel, each.notices, each.problem) for each in book.waiting()] == [("deaf", 3, "deaf")]
+        problems = store.database.execute("SELECT problem FROM alert_notice WHERE channel = 'deaf' ORDER BY alert")
+        assert problems == [("deaf",), ("ValueError",), ("ValueError",)]
     assert sorted(told["data"]["subject"] for *_, told in hook.taken) == ["0", "1", "2"]
 
 

@@ -59,6 +59,8 @@ def step(book: AlertBook, name: str, channel: Channel) -> bool:
         channel.send(alerts, time.time())
     except SendError as error:
         book.failed(name, alerts, str(error), datetime.now(UTC))
+    except Exception as error:  # whatever a receiver brings about is to keep no other alert from it
+        book.failed(name, alerts, type(error).__name__, datetime.now(UTC))
     else:
         book.sent(name, alerts, datetime.now(UTC))
     return True
