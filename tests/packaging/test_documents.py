@@ -9,11 +9,11 @@ import pytest
 import typer.main
 
 from host_tools import cli
+from host_tools.bench.heap_figures import BUDGET
 from host_tools.build import package
 from host_tools.hardware import boards
 from host_tools.scenario import file as scenario
 from host_tools.torture import wear
-from tests.build.test_heap import BUDGET
 
 ROOT = Path(__file__).parents[2]
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
@@ -24,8 +24,7 @@ DOCUMENTS = [
     CHINESE,
     ROOT / "CHANGELOG.md",
     ROOT / "boards" / "README.md",
-    ROOT / "host_tools" / "BENCH.md",
-    ROOT / "host_tools" / "COST.md",
+    *sorted((ROOT / "host_tools").rglob("*.md")),
     *sorted((ROOT / "firmware").glob("*.md")),
 ]
 ROOMS = (ROOT, ROOT / "firmware", ROOT / "firmware" / "usageguard", ROOT / "host_tools")
@@ -101,11 +100,13 @@ def test_commands_that_are_named_exist(document):
             continue
         command = commands.get(words[0])
         assert command, line
-        inner = getattr(command, "commands", {})
-        if len(words) > 1 and words[1] in inner:
-            command = inner[words[1]]
-        elif default := getattr(command, "default", ""):
-            command = inner[default]
+        for word in words[1:]:
+            inner = getattr(command, "commands", {})
+            if word not in inner:
+                break
+            command = inner[word]
+        if default := getattr(command, "default", ""):
+            command = command.commands[default]
         known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
         assert {word for word in words if word.startswith("--")} <= known, line
 
