@@ -42,14 +42,16 @@ class Desk:
         self.alerts = AlertBook(self.store.database)
         self.views = Views(self.store.database)
         self._watched = Store(db, upgrade=False)
-        self._index = Index()
-        self._watch = Watch(self._watched, self._index, terms)
-        self.reader = Reader(self._index)
-        self._watched_rows = Reader(self._index)
+        self.index = Index()
+        self._watch = Watch(self._watched, self.index, terms)
+        self.reader = Reader(self.index)
+        self._watched_rows = Reader(self.index)
         self._alerting = Alerting(self._watched.database, self._watched_rows, rules or Rules(fallback=terms.silent))
         self._thread = ThreadPoolExecutor(1, "fleet-desk")
         self._watcher = ThreadPoolExecutor(1, "fleet-watch")
         self._subscribers: set[Subscriber] = set()
+        self.listeners: list[Callable[[set[str]], None]] = []
+        """Each is called with the devices that have changed; "" stands for some that fell silent."""
         self.ended = False
 
     async def ask(self, work: Callable[[], T]) -> T:
@@ -59,6 +61,8 @@ class Desk:
     async def refresh(self) -> None:
         """Takes over what others have written, and tells the subscribers."""
         changed = await asyncio.get_running_loop().run_in_executor(self._watcher, self._looked)
+        for listener in self.listeners:
+            listener(changed)
         for each in self._subscribers:
             if changed and (each.device is None or each.device in changed):
                 each.event.set()
@@ -107,7 +111,7 @@ class Desk:
         self._watcher.shutdown()
         self.reader.close()
         self._watched_rows.close()
-        self._index.close()
+        self.index.close()
         self._watched.close()
         self.store.close()
 

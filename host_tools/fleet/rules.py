@@ -45,13 +45,14 @@ class Cause:
 @dataclass(frozen=True)
 class Rules:
     """`silent_intervals`: of a device's usual time between two reports; `fallback`: silence of a device of which that
-    is not known yet. `drift_octets`: more than this beyond what the bound and the contract explain. `package_days`: how
-    long before its end. `pool_permille`: what is left."""
+    is not known yet. `drift_octets`, `drift_percent` of what is used: more than both beyond what the bound and the
+    contract explain. `package_days`: how long before its end. `pool_permille`: what is left."""
 
     silent_intervals: int = 3
     least_silence: timedelta = timedelta(hours=2)
     fallback: timedelta = timedelta(hours=26)
     drift_octets: int = 0
+    drift_percent: int = 10
     package_days: int = 7
     pool_permille: int = 100
     off: tuple[str, ...] = ()
@@ -73,7 +74,7 @@ def causes(row: Row, rules: Rules, now: datetime) -> Iterator[Cause]:
         yield Cause("stopped", row.device, period, f"{row.reasons or row.verdict}, {_used(row)}")
     elif row.state == State.CUT_OFF:
         yield Cause("carrier-stopped", row.device, period, row.said or f"{row.reasons or row.verdict}, {_used(row)}")
-    if row.compared and row.beyond > rules.drift_octets:
+    if row.compared and row.beyond > max(rules.drift_octets, row.used * rules.drift_percent // 100):
         yield Cause("drift", row.device, period, f"{size(row.beyond)} unexplained of {size(abs(row.drift))}")
 
 

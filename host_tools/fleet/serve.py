@@ -59,6 +59,10 @@ def serve(db: str, listen: Listen, terms: Terms, say: Callable[[str], None], out
         if outward:
             desk.alerts.register(outward.wants)
             stack.enter_context(closing(Sender(db, outward.channels)))
+        if outward and outward.mqtt:
+            from host_tools.fleet.outward.publisher import Publisher  # its library is in an extra
+
+            desk.listeners.append(stack.enter_context(closing(Publisher(outward.mqtt, desk.index))).note)
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         address = f"{'https' if line.tls else 'http'}://{host}:{bound.getsockname()[1]}"
         code = "" if desk.accounts.any() else new_code()

@@ -190,7 +190,7 @@ def test_the_other_looks_are_for_everyone(chromium, site, look):
     page.keyboard.press("Enter")
     page.wait_for_url(f"{site.address}/")
     of_device = [device_path("tracker-00001", rest) for rest in ("", "/bill")]
-    for path in ("/?state=1", *of_device, "/bill", "/pools", "/idle", "/accounts", "/tokens", "/audit"):
+    for path in ("/?state=1", *of_device, "/bill", "/pools", "/idle", "/alerts", "/accounts", "/tokens", "/audit"):
         page.goto(site.address + path)
         accessible(page)
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

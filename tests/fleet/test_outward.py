@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-import json
+import re
 import socketserver
 import threading
 from contextlib import closing, contextmanager
@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_string, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -302,6 +303,11 @@ url_env = "BOT"
 secret_env = "SIGN"
 language = "zh"
 
+[mqtt]
+format = "thingsboard"
+host = "tb.example"
+user_env = "SIGN"
+
 [channels.mail]
 kind = "smtp"
 host = "mail.example"
@@ -333,8 +339,21 @@ def test_a_file_says_what_people_are_told_of_and_where(file):
         "night-shift": Webhook, "group": Bot, "mail": Mail,
     }  # fmt: skip
     assert outward.wants == {"night-shift": ["stopped", "silent"], "group": [], "mail": []}
+    assert (outward.mqtt.port, outward.mqtt.prefix, outward.mqtt.user.reveal()) == (8883, "usageguard", "SEC")
     assert "hush" not in repr(outward)
-    assert json.dumps([*RULES])  # as the README lists them
+    assert "SEC" not in repr(outward)
+
+
+def test_the_readme_has_every_rule_and_a_file_that_can_be_read(file, monkeypatch):
+    text = resources.files("host_tools.fleet").joinpath("README.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`[a-z`, -]+) \|", text, re.M)
+    assert sorted(re.findall(r"`([a-z-]+)`", " ".join(rows))) == sorted(RULES)
+    (shown,) = re.findall(r"```toml\n(\[rules\].*?)```", text, re.S)
+    for name, value in {"HOOK_SECRET": KEY, "BOT_URL": BOT_URL, "BOT_SECRET": "SEC", "MAIL_PASSWORD": "x"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("MQTT_USER", "MQTT_PASSWORD"):
+        monkeypatch.setenv(name, "x")
+    assert set(load(file(shown)).channels) == {"night-shift", "group", "mail"}
 
 
 @pytest.mark.parametrize(
@@ -354,6 +373,8 @@ def test_a_file_says_what_people_are_told_of_and_where(file):
         ('to = ["me@example.com"]', "to = []", "to"),
         ('sender = "guard@example.com"', 'sender = "a@b\\nBcc: c@d"', "sender"),
         ('user = "guard"', 'user = "guard"\ncolor = "red"', "color"),
+        ('format = "thingsboard"', 'format = "smoke"', "format"),
+        ('host = "tb.example"', 'host = "tb.example"\nprefix = "a/#"', "prefix"),
         ("[channels.mail]", '[channels."a mail"]', "channels"),
     ],
 )

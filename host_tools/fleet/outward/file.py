@@ -7,17 +7,20 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from host_tools.base import files
+from host_tools.base import extras, files
 from host_tools.base.errors import UsageError
 from host_tools.base.units import Octets
 from host_tools.fleet.outward.channels import BOTS, Bot, Channel, Mail, Webhook
 from host_tools.fleet.rules import RULES, Rules
 from host_tools.platforms import secret
 from host_tools.platforms.secret import Secret
+
+if TYPE_CHECKING:
+    from host_tools.fleet.outward.publisher import Broker
 
 _SHAPE = "see host_tools/fleet/README.md"
 _LEAST_KEY, _MOST_KEY = 24, 64  # octets (Standard Webhooks 1.0.0)
@@ -30,6 +33,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 class _RulesTable(msgspec.Struct, forbid_unknown_fields=True):
     silent_intervals: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
     drift: str | int = 0
+    drift_percent: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 10
     package_days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 7
     pool_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 10
     off: list[str] = []
@@ -104,18 +108,46 @@ class _Mail(_Channel, tag="smtp", kw_only=True):
         return Mail(self.host, self.port, self.tls, self.sender, self.to, self.user, key, self.language)
 
 
+class _Mqtt(msgspec.Struct, forbid_unknown_fields=True):
+    format: Literal["thingsboard", "homeassistant", "senml"]
+    host: Text
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    tls: bool = True
+    prefix: Annotated[str, msgspec.Meta(pattern=r"^[^+#/]+(/[^+#/]+)*$")] = "usageguard"
+    user_env: str = ""
+    user_file: str = ""
+    password_env: str = ""
+    password_file: str = ""
+
+    def broker(self, where: str) -> Broker:
+        extras.need(where, "mqtt")
+        from host_tools.fleet.outward.publisher import Broker
+
+        user, password = (
+            _secret(where, what, variable, file) if variable or file else _NONE
+            for what, variable, file in (
+                ("user", self.user_env, self.user_file),
+                ("password", self.password_env, self.password_file),
+            )
+        )
+        port = self.port or (8883 if self.tls else 1883)
+        return Broker(self.host, port, self.tls, self.prefix, self.format, user, password)
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     rules: _RulesTable = msgspec.field(default_factory=_RulesTable)
+    mqtt: _Mqtt | None = None
     channels: dict[Name, _Webhook | _DingTalk | _Feishu | _WeCom | _Mail] = {}
 
 
 @dataclass(frozen=True)
 class Outward:
-    """`wants`: the rules of each channel; of all of them where it names none."""
+    """`wants`: the rules of each channel; of all of them where it names none. `mqtt`: where figures go."""
 
     rules: Rules = field(default_factory=Rules)
     channels: dict[str, Channel] = field(default_factory=dict)
     wants: dict[str, Sequence[str]] = field(default_factory=dict)
+    mqtt: Broker | None = None
 
 
 def load(path: Path) -> Outward:
@@ -135,12 +167,14 @@ def load(path: Path) -> Outward:
     rules = Rules(
         silent_intervals=table.silent_intervals,
         drift_octets=drift,
+        drift_percent=table.drift_percent,
         package_days=table.package_days,
         pool_permille=10 * table.pool_percent,
         off=tuple(table.off),
     )
     channels = {name: each.channel(f"{path}: channels.{name}") for name, each in file.channels.items()}
-    return Outward(rules, channels, {name: each.rules for name, each in file.channels.items()})
+    wants: dict[str, Sequence[str]] = {name: each.rules for name, each in file.channels.items()}
+    return Outward(rules, channels, wants, file.mqtt.broker(f"{path}: mqtt") if file.mqtt else None)
 
 
 def _secret(where: str, what: str, variable: str, file: str) -> Secret:
