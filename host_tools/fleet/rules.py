@@ -88,7 +88,7 @@ def ends(device: str, last: str, rules: Rules, now: datetime) -> Iterator[Cause]
 def low(pool: str, start: str, total: int, used: int, rules: Rules) -> Iterator[Cause]:
     """Whether little is left of a pool, in the cycle that began on `start`."""
     left = max(total - used, 0)
-    if left * 1000 <= total * rules.pool_permille:
+    if total > 0 and left * 1000 <= total * rules.pool_permille:  # of one that has nothing, nothing is known
         yield Cause("pool-low", pool, start, f"{size(left)} of {size(total)} left")
 
 

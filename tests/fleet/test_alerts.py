@@ -81,8 +81,9 @@ def test_each_rule_finds_its_cause(fleet):
     fleet.ledger.note_sync("made-up", NOW, "")
     with fleet.store.database.transaction():
         fleet.store.database.execute(
-            "INSERT INTO carrier_pool VALUES ('a', '2026-03-01', ?, 1000, 901), ('b', '2026-03-01', ?, 1000, 800)",
-            (NOW.isoformat(), NOW.isoformat()),
+            "INSERT INTO carrier_pool VALUES ('a', '2026-03-01', ?, 1000, 901), ('b', '2026-03-01', ?, 1000, 800),"
+            " ('c', '2026-03-01', ?, 0, 0)",
+            (NOW.isoformat(),) * 3,
         )
     for kind in ("carrier_stops_first", "order_refused", "new_life", "usage_went_back", "sim_elsewhere"):
         fleet.ledger.alarm("alarmed", kind, "why", NOW)
