@@ -57,7 +57,8 @@ def rows(status: dict[str, Any], config: Any, now: datetime) -> Iterator[tuple[s
         yield "carried", Text(f"{size(status['carried_octets'])}, of which {size(unsure)} may not have crossed")
     if isinstance(status.get("forecast_day"), int):
         yield "forecast", Text(f"used up on {date_of(status['forecast_day']):%-d %B %Y}")
-    yield "network", Text(network(status))
+    on_s = status.get("radio_on_s")
+    yield "network", Text(network(status) + (f" · on for {timedelta(seconds=on_s)}" if on_s else ""))
     if status.get("iccid"):
         yield "SIM", Text(" · ".join(filter(None, (status["iccid"], operator(status)))))
     yield "reports", Text(reports(status, now))

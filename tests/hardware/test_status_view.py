@@ -32,6 +32,7 @@ STATUS = {
     "report_refused": 0,
     "report_s": 150,
     "report_answered": False,
+    "radio_on_s": 5025,
     "heap_octets": 86_000,
 }
 
@@ -57,7 +58,7 @@ def test_it_says_what_one_looks_for(config):
         ("period", "ends on 1 April 2026 at 00:00, in 8 days"),
         ("carried", "13.35 MB, of which 4 KB may not have crossed"),
         ("forecast", "used up on 27 March 2026"),
-        ("network", "online · AT sockets · roaming · -71 dBm"),
+        ("network", "online · AT sockets · roaming · -71 dBm · on for 1:23:45"),
         ("SIM", "89860012345678901234 · China Mobile"),
         ("reports", "11 of 12 acknowledged; the last at 03:57 on 24 March not answered yet"),
         ("heap", "86,000 bytes in use"),
@@ -94,8 +95,11 @@ def test_a_line_has_the_same_for_a_pipe(config):
         ({"report_refused": 0x81}, "the last at 03:57 on 24 March refused with 4.01"),
         ({"report_s": None}, "11 of 12 acknowledged"),
         ({"report_s": -5}, "11 of 12 acknowledged"),
-        ({"registration": 1}, "online · AT sockets · home · China Mobile · -71 dBm"),
-        ({"registration": 1, "network": "901401", "bearer": "ppp"}, "online · PPP · home · IMSI 901401… · -71 dBm"),
+        ({"registration": 1}, "online · AT sockets · home · China Mobile · -71 dBm · on for 1:23:45"),
+        (
+            {"registration": 1, "network": "901401", "bearer": "ppp"},
+            "online · PPP · home · IMSI 901401… · -71 dBm · on for 1:23:45",
+        ),
         ({"network": ""}, "89860012345678901234"),
     ],
 )

@@ -11,7 +11,7 @@ from usageguard.compat import const
 from usageguard.core.crc import crc32_into, crc32_ok
 from usageguard.core.octets import WIDTH, Octets
 from usageguard.core.ticks import Countdown, ticks_add, ticks_diff
-from usageguard.modem.base import SWITCHED_OFF
+from usageguard.modem.base import BOOTING, SWITCHED_OFF
 from usageguard.modem.connection import FREE
 
 _SETTLE_MS = const(60_000)  # the longest that a sleep waits for reports, closes and a reading
@@ -47,6 +47,10 @@ def enter(guard, ms, modem_stays, way_in):
                 hal.wait(until)
                 hal.uart_readinto(guard.path.buffer, len(guard.path.buffer))
     now = hal.ticks_ms()
+    if modem.state > BOOTING:
+        guard.admission.radio_on_s += ticks_diff(now, guard._published_at) // 1000
+    if not session_stays:
+        guard.admission.radio_on_s = ~guard.admission.radio_on_s  # it goes no further in the sleep
     if ms:
         ms = max(1, ms - ticks_diff(now, called_at))
     guard.periods.note_floor(now)
@@ -192,6 +196,8 @@ class Nap:
         modem.tries.woke(now, slept_ms, *self._take(2))
         due_ms, next_ms = self._take(2)
         self._restore_kept(guard, now, slept_ms)
+        on_s = admission.radio_on_s
+        admission.radio_on_s = on_s + slept_s if on_s >= 0 else ~on_s
         off = admission.settled and slept_s >= _OFF_S and not _wants_psm(guard)
         modem.rested = SWITCHED_OFF if off else 1
         admission.woke(now, slept_ms)

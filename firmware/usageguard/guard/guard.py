@@ -9,7 +9,7 @@ from usageguard.core.ticks import ticks_add, ticks_diff
 from usageguard.guard.enforcement import Enforcement
 from usageguard.guard.periods import PeriodTracker
 from usageguard.guard.status import status
-from usageguard.modem.base import ONLINE
+from usageguard.modem.base import BOOTING, ONLINE
 from usageguard.modem.connection import OPEN
 from usageguard.net import sockets
 from usageguard.store.ledger import Ledger
@@ -353,7 +353,6 @@ class Guard(Enforcement):
             self.admission.tidy()
         left = _STATUS_MS - ticks_diff(now, self._published_at)
         if self.modem.state != self._modem_state:
-            self._modem_state = self.modem.state
             self._changed = True
         if self._changed or left <= 0:
             self._publish(now)
@@ -373,7 +372,11 @@ class Guard(Enforcement):
 
     def _publish(self, now):
         """Reports the status to the console or the simulator."""
-        self._published_at = now
+        ms = ticks_diff(now, self._published_at)
+        if max(self._modem_state, self.modem.state) > BOOTING:
+            self.admission.radio_on_s += ms // 1000
+        self._published_at = ticks_add(now, -(ms % 1000))
+        self._modem_state = self.modem.state
         self._changed = False
         plan, ledger, admission = self.config.plan, self.ledger, self.admission
         self.periods.note_floor(now)

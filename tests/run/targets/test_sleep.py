@@ -196,6 +196,30 @@ def test_a_modem_that_is_off_is_on_for_no_longer_than_its_traffic_takes():
     assert max(seconds_of(sleeper, "supply-off", ("modem", "pdp-up"))[1:]) < 22, "20 s after the last traffic"
 
 
+@pytest.mark.parametrize(
+    ("given", "more", "modem"),
+    [({}, "", "quectel-ec200u"), ({"modem": False}, "", "quectel-ec200u"), ({}, PSM, "bg95-m3")],
+    ids=["stays", "off", "psm"],
+)
+def test_the_status_tells_for_how_long_the_modem_was_on(given, more, modem):
+    """Against a look at the modem ten times a second."""
+    sleeper = Sleeper(world("2h", modem, more=more), **given)
+    clock, looked_on, told = sleeper.world.clock, [0], []
+
+    def look():
+        looked_on[0] += sleeper.world.modem.working
+        clock.after(S // 10, look)
+
+    look()
+    sleeper.world.board.on_status = lambda status: told.append((looked_on[0] / 10, status["radio_on_s"]))
+    sleeper.run()
+    wakes = sleeper.world.board.boots
+    on_s, said_s = told[-1]
+    # A wake counts from its beginning, some seconds before the modem answers. On its way into PSM that is on for 20 s.
+    assert -7 * wakes <= on_s - said_s <= (20 if more else 1) * wakes
+    assert said_s >= (6_500 if not given and not more else 20 * (wakes - 1))
+
+
 def psm(profile, duration="6h", **given):
     return Sleeper(world(duration, profile, more=PSM), **given)
 
