@@ -256,6 +256,7 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
     bearer: Literal["at", "ppp"] = "at"  # the device's modem.bearer
     psm: Psm | None = None  # the device's modem.psm
     edrx_s: Seconds = Seconds(0)  # the device's modem.edrx_s
+    operator: str | None = None  # the device's modem.operator
     only_bearer: Literal["at", "ppp"] | None = None  # with which its expectations hold
     baud: Annotated[int, msgspec.Meta(ge=1_200, le=3_000_000)] = 115_200
     flow_control: bool = False  # RTS and CTS are wired
@@ -285,7 +286,7 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
             return device_config.check(self.device_config(), "scenario")
         except UsageError as error:
             field = error.field.replace("modem.apn", "carrier.apn")
-            if field.startswith(("modem.psm", "modem.edrx_s")):  # keys of the scenario's own
+            if field.startswith(("modem.psm", "modem.edrx_s", "modem.operator")):  # keys of the scenario's own
                 field = field.removeprefix("modem.")
             raise UsageError(error.where, field, error.problem, error.hint) from None
 
@@ -332,6 +333,8 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
             config["modem"]["psm"] = {"active_s": int(self.psm.active_s)}
             if self.psm.periodic_s:
                 config["modem"]["psm"]["periodic_s"] = int(self.psm.periodic_s)
+        if self.operator:
+            config["modem"]["operator"] = self.operator
         if self.edrx_s:
             config["modem"]["edrx_s"] = int(self.edrx_s)
         if self.classes:
@@ -409,7 +412,7 @@ def of_configuration(raw: dict[str, Any], where: str) -> dict[str, Any]:
         "duration": "31d",
         "modem": models.of_family(config.modem.family),
         "bearer": config.modem.bearer,
-        **{key: raw["modem"][key] for key in ("psm", "edrx_s") if key in raw["modem"]},
+        **{key: raw["modem"][key] for key in ("psm", "edrx_s", "operator") if key in raw["modem"]},
         "carrier": {"apn": config.modem.apn},
         "host": [{"name": "api", "kind": "responder"}],
         "traffic": [{"class": config.classes[0].name, "kind": "request", "host": "api", "period": "1h",

@@ -98,7 +98,7 @@ def test_another_plan_is_another_module(change):
 def parts(**plan):
     """The modules that a plan alone decides on, of those that a device with it never imports."""
     plan = {"allowance_octets": 30 << 20, "warn_forecast": False, **plan}
-    raw = FULL | {"plan": plan, "modem": {**FULL["modem"], "bearer": "ppp", "edrx_s": 82}}
+    raw = FULL | {"plan": plan, "modem": {**FULL["modem"], "bearer": "ppp", "edrx_s": 82, "operator": "46001"}}
     return {name.rpartition(".")[2] for name in modules.unneeded(load(raw))}
 
 
@@ -128,12 +128,15 @@ def test_ways_beside_coap_are_for_those_that_have_them():
         assert unneeded - left == {f"usageguard.{name}" for name in gained}, keys
 
 
-def test_power_saving_is_for_those_who_want_it():
-    name = "usageguard.modem.power_saving"
-    assert name in modules.unneeded(load(FULL))
-    for keys in ({"psm": {"active_s": 10}}, {"edrx_s": 82}):
+def test_what_the_modem_may_do_beside_is_for_those_who_want_it():
+    for name, keys in (
+        ("power_saving", {"psm": {"active_s": 10}}),
+        ("power_saving", {"edrx_s": 82}),
+        ("operator", {"operator": "46001"}),
+    ):
         config = load(FULL | {"modem": FULL["modem"] | keys})
-        assert name not in modules.unneeded(config)
+        gained = {*modules.unneeded(load(FULL))} - {*modules.unneeded(config)}
+        assert gained == {f"usageguard.modem.{name}"}
         assert alike(again(config), config)
 
 

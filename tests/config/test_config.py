@@ -34,6 +34,7 @@ any_sim = true
 bearer = "ppp"
 psm = { active_s = 10, periodic_s = 43_200 }
 edrx_s = 82
+operator = "46001"
 [plan]
 allowance_octets = 5_368_709_120
 on_exhaustion = "cutoff"
@@ -98,7 +99,7 @@ def test_minimal():
         "any_sim": False,
         "bearer": "at",
     }
-    assert config.modem.saving is None
+    assert config.modem.saving is config.modem.operator is None
     assert vars(config.upstream) == {
         "host": None,
         "port": 5683,
@@ -132,6 +133,7 @@ def test_full_from_toml():
         "any_sim": True,
         "bearer": "ppp",
         "saving": (10, 43_200, 82),
+        "operator": "46001",
     }
     assert vars(config.upstream) == {
         "host": "collector.example.org",
@@ -198,6 +200,7 @@ WRONG = [
     ("modem.psm", {}, "modem.psm.active_s: is missing; give an integer from 2 to 11160"),
     ("modem.psm", {"active_s": 10, "tau": 1}, "modem.psm.tau: is unknown; known are active_s, periodic_s"),
     ("modem.psm", {"active_s": 60, "periodic_s": 60}, "modem.psm.periodic_s: is not longer than active_s; give a"),
+    ("modem.operator", "4600", "has 4 characters; give 5 to 6 digits"),
     ("modem.edrx_s", 19, "19 is out of range; give an integer from 20 to 2621"),
     ("upstream.port", 0, "0 is out of range; give an integer from 1 to 65535"),
     ("upstream.host", "http://x", "has a character that is not allowed; give 1 to 63"),

@@ -49,7 +49,7 @@ class Config:
     apn = "cmiot"
     pin = None
     counter = True
-    saving = None
+    saving = operator = None
 
 
 def run(modem, port, ms):

@@ -96,7 +96,7 @@ class Config:
     apn = "cmiot"
     pin = None
     counter = True
-    saving = None
+    saving = operator = None
 
 
 class DriverRig:

@@ -98,6 +98,7 @@ def _modem(table):
         table.boolean("any_sim", False),
         table.choice("bearer", BEARERS, BEARERS[0]),
         _saving(table, family),
+        table.text("operator", 5, 6, DIGITS, None),
     )
     table.end()
     return modem

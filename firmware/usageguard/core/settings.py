@@ -4,11 +4,12 @@
 class ModemSettings:
     """`family` names the driver; `counter`: whether the modem's own data counter is used; `pin` may be None; `any_sim`:
     whether another SIM is counted on with, and stops nothing; `bearer`: "at" for the modem's sockets, or "ppp".
-    `saving`: (active time and period of PSM, cycle of eDRX) in seconds, 0 for what is not wanted; None for neither."""
+    `saving`: (active time and period of PSM, cycle of eDRX) in seconds, 0 for what is not wanted; None for neither.
+    `operator`: the number of another one to try, None for none."""
 
-    saving = None  # here: it takes room in few devices
+    saving = operator = None  # here: they take room in few devices
 
-    def __init__(self, family, apn, counter, pin, any_sim=False, bearer="at", saving=None):
+    def __init__(self, family, apn, counter, pin, any_sim=False, bearer="at", saving=None, operator=None):
         self.family = family
         self.apn = apn
         self.counter = counter
@@ -17,6 +18,8 @@ class ModemSettings:
         self.bearer = bearer
         if saving:
             self.saving = saving
+        if operator:
+            self.operator = operator
 
 
 class UpstreamSettings:

@@ -59,7 +59,7 @@ CAUSES = (
     (CARRIER_EXPIRED, "carrier-expired", True, _REPORT, "renew the package"),
     (CARRIER_BY_HAND, "carrier-by-hand", True, _REPORT, "resume the SIM's data on the platform"),
     (SOFT_STOP, "soft-stop", True, _EXCHANGE, "look at the SIM's state on the platform: no data passes in its session"),
-    (NO_COVERAGE, "no-coverage", True, _NOTHING, "use another operator's SIM"),
+    (NO_COVERAGE, "no-coverage", True, _NOTHING, "set modem.operator, or use another operator's SIM"),
     (COLLECTOR_NAME, "collector-name", True, _EXCHANGE, "set upstream.host: that name has no address"),
     (COLLECTOR_PORT, "collector-port", True, _EXCHANGE, "start the collector; check upstream.port and its firewall"),
     (COLLECTOR_REFUSES, "collector-refuses", True, _EXCHANGE, "give collector and device the same key"),

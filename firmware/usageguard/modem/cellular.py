@@ -308,6 +308,11 @@ class Cellular(Modem):
     def _toggle_radio(self):
         self._stuck_due.clear()
         yield from self._go_offline(ENETDOWN)
+        if self.config.operator:
+            from usageguard.modem.operator import select
+
+            if (yield from select(self)):
+                return
         yield from self.ask(_RADIO_OFF)
         yield from self._sleep(_RADIO_OFF_MS)
         yield from self.ask(_RADIO_ON)
