@@ -51,7 +51,7 @@ class Desk:
         self._watcher = ThreadPoolExecutor(1, "fleet-watch")
         self._subscribers: set[Subscriber] = set()
         self.listeners: list[Callable[[set[str]], None]] = []
-        """Each is called with the devices that have changed; "" stands for some that fell silent."""
+        """Each is called with the devices that have changed; "" stands for a new alert."""
         self.ended = False
 
     async def ask(self, work: Callable[[], T]) -> T:

@@ -179,12 +179,13 @@ class Index:
             self._db.execute("BEGIN")
             pools.put(self._db, found)
 
-    def fall_silent(self, before: datetime) -> int:
-        """Devices not heard of since are silent from now on; how many are new among them."""
-        return self._db.execute(
-            "UPDATE device SET state = ? WHERE seen <= ? AND state > ?",
+    def fall_silent(self, before: datetime) -> set[str]:
+        """Devices not heard of since are silent from now on; those that are new among them."""
+        rows = self._db.execute(
+            "UPDATE device SET state = ? WHERE seen <= ? AND state > ? RETURNING device",
             (State.SILENT, before.astimezone(UTC).isoformat(), State.SILENT),
-        ).rowcount
+        )
+        return {device for (device,) in rows}
 
 
 class Reader:

@@ -66,8 +66,7 @@ class Watch:
             changed = self._changed()
             for some in _batches(sorted(changed & self._newest.keys())):
                 self._put(some, at)
-        if self._index.fall_silent(at - self._terms.silent):
-            changed |= {""}  # whichever they are
+        changed |= self._index.fall_silent(at - self._terms.silent)
         return changed | self._compare(at)
 
     def _may_have_changed(self) -> bool:

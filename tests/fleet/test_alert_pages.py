@@ -50,6 +50,10 @@ def test_an_alarm_of_the_collectors_is_an_alert_on_the_page(site):
     assert EVIL not in page
     assert "&lt;script&gt;" in page
     assert "没有" not in page
+    device = shown(site, "/devices/tracker-00001")
+    assert "Order refused</li>" in device
+    assert EVIL not in device
+    assert 'href="/alerts?subject=tracker-00001"' in device
     assert "命令被拒绝" in site.client("reader", "zh").get("/alerts").text
 
 

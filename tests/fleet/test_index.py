@@ -120,7 +120,7 @@ def test_devices_fall_silent_by_themselves(index, reader):
         return Standing(device, state, "open", (), 0, 0, 5, 0, NEVER, NEVER, NOW - timedelta(hours=hours), 100)
 
     replace(index, [one("a", State.FINE, 30), one("b", State.FINE, 2), one("c", State.CUT_OFF, 30)])
-    assert index.fall_silent(NOW - timedelta(hours=26)) == 1
+    assert index.fall_silent(NOW - timedelta(hours=26)) == {"a"}
     assert reader.summary().states == {State.CUT_OFF: 1, State.SILENT: 1, State.FINE: 1}
     assert [row.device for row in reader.page(Choice()).rows] == ["c", "a", "b"]
-    assert index.fall_silent(NOW - timedelta(hours=26)) == 0
+    assert index.fall_silent(NOW - timedelta(hours=26)) == set()

@@ -140,7 +140,10 @@ class Pages:
 
         def read() -> dict[str, Any] | None:
             found = details(self._desk.store, device, now, self._desk.terms.rating)
-            return found and {"known": found, "row": self._desk.reader.one(device)}
+            if found is None:
+                return None
+            alerts = self._desk.alerts.page("open", device)
+            return {"known": found, "row": self._desk.reader.one(device), "alerts": alerts}
 
         found = await self._desk.ask(read)
         if not found or not found["row"]:
