@@ -25,7 +25,9 @@ BOOT = "usageguard_boot"
 AT_BOOT = """
 Account.__init__ Account.restore Admission.__init__ Clock.__init__ Coap.__init__ Enforcement.__init__
 Enforcement._restore Guard.__init__ Guard.install Ledger.__init__ Ledger.open Ledger._restore Meter.__init__
-Outbox.__init__ PeriodTracker.__init__ Policy.__init__ ReportPath.__init__ Ring.__init__ Ring.open Standing.__init__
+Ledger._charge Ledger.begin_anew _Figure.recover _Figure.unpack
+Outbox.__init__ PeriodTracker.__init__ Policy.__init__ Policy.restore ReportPath.__init__ Ring.__init__ Ring.open
+Standing.__init__
 BufferedConnection.__init__ Cellular.__init__ Connection.__init__ Modem.__init__ Names.__init__
 Ca.__init__ CaConnection.__init__ Cip.__init__ CipConnection.__init__ Cipstart.__init__ CipstartConnection.__init__
 Generic.__init__ MipConnection.__init__ Mip.__init__ Quectel.__init__ Sequans.__init__ SequansConnection.__init__

@@ -217,7 +217,8 @@ class _Seen(ast.NodeVisitor):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self._count(node.name)
-        self._bases[node.name] |= {base.id for base in node.bases if isinstance(base, ast.Name)}
+        bases = (getattr(base, "attr", getattr(base, "id", "")) for base in node.bases)  # of a module's, or imported
+        self._bases[node.name] |= {*bases} - {""}
         self._members[node.name] |= {*bound(node)}
         self.bodies.append({*bound(node), *_named_in(node)})
         outer, self._class = self._class, node.name

@@ -105,6 +105,18 @@ def test_what_may_be_another_things_name_stays():
     assert others.isdisjoint(short.table)
 
 
+@pytest.mark.parametrize("base", ["Base", "box.Base"])
+def test_a_class_of_another_module_is_of_its_bases_family(base):
+    """A name of its own is no other one of an object's that its base has given."""
+    main = "class Base:\n    def __init__(self):\n        self.first = self.second = self.third = 1\n"
+    main += "def main():\n    from box_more import More\n    return vars(More()).keys()\n"
+    more = f"import box\nfrom box import Base\nclass More({base}):\n"
+    more += "    def first_of_all(self):\n        self.mine = 2\n"
+    short, _ = shortened({"box.py": main, "box_more.py": more})
+    names = [short.table[name] for name in ("first", "second", "third", "first_of_all", "mine")]
+    assert len({*names}) == len(names)
+
+
 def test_an_application_keeps_the_names_that_it_uses():
     short, made = shortened(PROGRAM, ["main", "total", "Other", "value"])
     assert {"total", "Other"}.isdisjoint(short.table)
