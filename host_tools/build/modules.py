@@ -37,6 +37,10 @@ def _with_ppp(config: Any) -> bool:
     return config.modem.bearer == "ppp"
 
 
+def _with_days(config: Any) -> bool:
+    return config.plan.daily is not None
+
+
 def _with_host(config: Any) -> bool:
     return config.upstream.host is not None
 
@@ -49,12 +53,14 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.at.pdu": _with_sms,
     "usageguard.core.burst": lambda config: config.plan.burst is not None,
     "usageguard.core.account.allowance": _with_orders,
+    "usageguard.core.account.daily": _with_days,
     "usageguard.core.account.figures": _with_orders,
     "usageguard.core.account.orders": _with_orders,
     "usageguard.corroborated": _with_ntp,
     "usageguard.guard.reserve_pace": _with_host,
     "usageguard.guard.way_in": _with_host,
     "usageguard.guard.burst_guard": lambda config: config.plan.burst is not None,
+    "usageguard.guard.daily": _with_days,
     "usageguard.hal.esp32_ppp": _with_ppp,
     "usageguard.modem.mailbox": _with_sms_orders,
     "usageguard.modem.messenger": _with_sms,
@@ -83,8 +89,9 @@ _ACCOUNT_PARTS = (
     "usageguard.core.forecast",
 )
 """Modules that core.account.account.Account imports for plans that need them."""
+_DAILY = ("usageguard.core.account.daily", "usageguard.guard.daily")
 _PPP = ("usageguard.hal.esp32_ppp", "usageguard.net.ppp")
-"""What the start imports for that bearer."""
+"""What the start imports for that bearer, and above for such a plan."""
 
 
 def driver(family: str) -> str:
@@ -110,7 +117,8 @@ def without_parts(board: dict[str, Any]) -> list[str]:
 def parts(config: Any) -> list[str]:
     """The modules that a device with this Config imports at its start for what its plan has."""
     made = _account_parts(config) & {*_ACCOUNT_PARTS}
-    return sorted(made | {*_PPP}) if _with_ppp(config) else sorted(made)
+    made |= {*_PPP} if _with_ppp(config) else set()
+    return sorted(made | {*_DAILY} if _with_days(config) else made)
 
 
 def _account_parts(config: Any) -> set[str]:

@@ -52,6 +52,8 @@ def rows(status: dict[str, Any], config: Any, now: datetime) -> Iterator[tuple[s
         yield "used", _used(used, config)
         if config:
             yield from _left(status, used, config, now)
+    if isinstance(status.get("day_octets"), int):
+        yield "today", Text(size(status["day_octets"]) + _of_a_day(config))
     if isinstance(status.get("carried_octets"), int):
         unsure = status.get("error_bound_octets") or 0
         yield "carried", Text(f"{size(status['carried_octets'])}, of which {size(unsure)} may not have crossed")
@@ -96,6 +98,11 @@ def _used(used: int, config: Any) -> Text:
     return Text.assemble(
         ("█" * full, style), ("░" * (BAR - full), "dim"), f"  {share:.1%}  {size(used)} of {size(limit)}"
     )
+
+
+def _of_a_day(config: Any) -> str:
+    cap = config and config.plan.daily and config.plan.daily.cap_octets
+    return f" of {size(cap)}, until midnight" if cap else ""
 
 
 def _left(status: dict[str, Any], used: int, config: Any, now: datetime) -> Iterator[tuple[str, Text]]:

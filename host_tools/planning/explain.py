@@ -36,6 +36,7 @@ def explain(source: Source, at: datetime) -> dict[str, Any]:
     plan, config = source.plan, source.config
     now = instant(at)
     cycle = _cycle(plan, now)
+    parts = ("pool", "throttle", "burst", "daily")
     return {
         "file": source.where,
         "title": source.title,
@@ -61,7 +62,7 @@ def explain(source: Source, at: datetime) -> dict[str, Any]:
         "account": {"balance_fen": plan.balance_fen, "fee_fen": plan.fee_fen} if plan.balance_fen is not None else None,
         "expiry": _expiry(plan, now),
         "lifecycle": _lifecycle(plan),
-        **{part: vars(terms) if (terms := getattr(plan, part)) else None for part in ("pool", "throttle", "burst")},
+        **{part: vars(terms) if (terms := getattr(plan, part)) else None for part in parts},
     }
 
 
@@ -108,6 +109,10 @@ def sentence(plan: Any) -> str:
     head = f"{size(plan.allowance)} for {period_words(plan)}"
     if plan.pool:
         head = f"A share of a pool, at most {head}"
+    if plan.daily and plan.daily.cap_octets is not None:
+        head += f", {size(plan.daily.cap_octets)} a day at the most"
+    if plan.daily and plan.daily.slow_octets is not None:
+        head += f", {size(plan.daily.slow_octets)} a day at full speed"
     return f"{head}; {_beyond(plan)}."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from host_tools.base.days import DAY_S
 from host_tools.base.units import size
 from host_tools.planning.explain import bounded, report_octets, yuan
 from host_tools.planning.source import Source
@@ -34,7 +35,7 @@ class Finding:
 def findings(source: Source, facts: dict[str, Any]) -> list[Finding]:
     """All findings, warnings first; `facts` are those of `explain` for the same file."""
     found: list[Finding] = []
-    for look in (_margin, _bill, _cost, _reports, _reserve, _warnings, _classes, _dates, _money, _others):
+    for look in (_margin, _bill, _cost, _reports, _reserve, _warnings, _classes, _dates, _money, _daily, _others):
         found += look(source, facts)
     return sorted(found, key=lambda finding: finding.level != "warning")
 
@@ -219,6 +220,23 @@ def _money(source: Source, facts: dict[str, Any]) -> list[Finding]:
     return []
 
 
+def _daily(source: Source, facts: dict[str, Any]) -> list[Finding]:
+    """Compares what a day may use with the period, and its reserve with a day's reports."""
+    daily, reports = facts["daily"], facts["reports"]
+    if daily is None or daily["cap_octets"] is None:
+        return []
+    found = []
+    cap, slow, allowance = daily["cap_octets"], daily["slow_octets"], source.plan.allowance
+    if cap >= allowance:
+        found.append(_note("plan.daily.cap_octets", f"is never reached: the whole period has {size(allowance)}"))
+    if slow is not None and slow >= cap - daily["margin_octets"] - daily["reserve_octets"]:
+        found.append(_note("plan.daily.slow_octets", "is never reached: the device stops before"))
+    if reports and (each := reports["octets_each"] * (DAY_S // reports["interval_s"])) > daily["reserve_octets"]:
+        text = f"{size(daily['reserve_octets'])} is less than a day's reports, {size(each)}"
+        found.append(_warn("plan.daily.reserve_octets", f"{text}: once the day is used up, some are not sent"))
+    return found
+
+
 def _others(source: Source, facts: dict[str, Any]) -> list[Finding]:
     plan = source.plan
     found = []
@@ -227,7 +245,7 @@ def _others(source: Source, facts: dict[str, Any]) -> list[Finding]:
         found.append(_note("plan.pace", f"{text}; give true to spread it over the days"))
     if facts["enforcement"] == "observe":
         found.append(_warn("enforcement", '"observe" stops nothing: limits are only reported'))
-    if plan.throttle and plan.exhaustion != "throttle":
+    if plan.throttle and plan.exhaustion != "throttle" and not (plan.daily and plan.daily.slow_octets):
         found.append(_note("plan.throttle", 'is used only after an order, without on_exhaustion = "throttle"'))
     if plan.throttle and report_octets(plan, source.config.upstream) > 60 * plan.throttle.rate_octets_s:
         found.append(_warn("plan.throttle.rate_octets_s", "a report takes more than a minute at this rate"))

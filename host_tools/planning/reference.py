@@ -52,7 +52,12 @@ SAMPLE: dict[str, Any] = {
     "modem": {"family": "quectel", "apn": "cmiot", "psm": {"active_s": 10}},
     "upstream": {"mqtt": {}},
 }
-"""A configuration with every table that a validator reads only where it is there."""
+"""A configuration with every table that a validator reads only where it is there, but those of BY_DAY."""
+BY_DAY: dict[str, Any] = {
+    **SAMPLE,
+    "plan": {"daily": {"cap_octets": 1 << 20}, **{k: v for k, v in SAMPLE["plan"].items() if k != "pool"}},
+}
+"""The same with what does not go with a pool."""
 
 
 @dataclass
@@ -90,7 +95,7 @@ class Key:
 
 
 def device_keys() -> list[Key]:
-    """The keys of a device's configuration, in the order in which the validator reads them."""
+    """The keys of a device's configuration, by tables, and in the order in which the validator reads them."""
     paths.use_firmware()
     from usageguard.config import load, table
 
@@ -137,6 +142,7 @@ def device_keys() -> list[Key]:
             return self._record("steps", name, limits, default, *given)
 
     config = load.read(Recorder(SAMPLE, ""))
+    load.read(Recorder(BY_DAY, ""))
     plan = config.plan
     for name in ("margin_octets", "reserve_octets"):
         key, _ = found[f"plan.{name}"]
@@ -145,7 +151,8 @@ def device_keys() -> list[Key]:
         if path in found:
             key, _ = found[path]
             key.default = words.format(key.default)
-    return [key for key, _ in found.values()]
+    order = list(TABLES)
+    return sorted((key for key, _ in found.values()), key=lambda key: order.index(key.table))
 
 
 # --- the scenario's ---

@@ -173,13 +173,19 @@ def _money(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _systems(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    pool, throttle, burst = facts["pool"], facts["throttle"], facts["burst"]
+    pool, throttle, burst, daily = facts["pool"], facts["throttle"], facts["burst"], facts["daily"]
     if pool:
         end = f"a grant ends after {span(pool['holding_s'])} without use" if pool["holding_s"] else "unused grants stay"
         yield "Pool", f"{octets(pool['first_grant_octets'])} before the first grant; {end}"
         yield "", f"when a grant has ended, the device {_SILENCE[pool['on_silence']]}"
     if throttle:
         yield "Throttle", f"{octets(throttle['rate_octets_s'])} a second, {octets(throttle['burst_octets'])} at once"
+    if daily and daily["slow_octets"] is not None:
+        yield "Of a day", f"slowed down from {octets(daily['slow_octets'])} on, until midnight"
+    if daily and daily["cap_octets"] is not None:
+        report = daily["cap_octets"] - daily["margin_octets"]
+        yield "Of a day", f"{octets(daily['cap_octets'])} at the most; then the carrier stops the SIM until midnight"
+        yield "", f"the device stops at {octets(report - daily['reserve_octets'])}, its reports at {octets(report)}"
     if burst:
         floor = octets(burst["floor_octets"])
         yield "Burst", f"{burst['factor']} times the usual in {span(burst['window_s'])}, {floor} or more"

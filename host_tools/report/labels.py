@@ -42,8 +42,9 @@ REASONS = {
     "COST_CAP": "the cap of cost or bytes beyond the plan is reached",
     "TEST_EXHAUSTED": "the test period's data is used up",
     "QUOTA_EXHAUSTED": "the local limit, or the owner's own, is used up",
+    "DAY_EXHAUSTED": "the day's cap is used up",
     "THROTTLED_BY_HAND": "the owner orders a lower speed",
-    "THROTTLED": "the allowance is used up, and the carrier slows the SIM down",
+    "THROTTLED": "what the carrier passes at full speed is used up",
     "HELD_BY_HAND": "the owner holds classes",
     "BURST": "a class uses many times its usual rate",
     "PACED": "the day's budget is used up",
@@ -55,7 +56,13 @@ LEDGER = {
     "ceiling": "The ledger was recovered up to the leased ceiling",
     "ceiling+lease": "The ledger was recovered up to the ceiling and one more lease",
 }
-STOPS = {"exhausted": "the plan is used up", "manual": "by hand", "arrears": "arrears", "expired": "expiry"}
+STOPS = {
+    "exhausted": "the plan is used up",
+    "day_capped": "the day's cap is used up",
+    "manual": "by hand",
+    "arrears": "arrears",
+    "expired": "expiry",
+}
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ LIFTED_BY = {
     "HOLD_ENDED": "the owner releases the classes",
     "BURST_OVER": "the hold ends, or the owner releases the class",
     "DAY_GRANTED": "the next day's budget",
+    "DAY_BEGAN": "the next day",
 }
 """What lifts a reason, by the event's name in `usageguard.core.policy`."""
 RESTRICTIONS = {

@@ -80,6 +80,13 @@ class Throttle(Table, frozen=True):
     queue_octets: Octets = Octets(65_536)
 
 
+class Daily(Table, frozen=True):
+    """What the carrier counts by the day: 0 for no cap, and for no octets beyond which it slows the SIM down."""
+
+    cap_octets: Octets = Octets(0)
+    slow_octets: Octets = Octets(0)
+
+
 class Members(Table, frozen=True):
     """`count` SIMs of the pool that are not simulated; each uses `octets_per_hour`."""
 
@@ -118,6 +125,7 @@ class Carrier(Table, frozen=True):
     account: Account | None = None
     lifecycle: Lifecycle | None = None
     throttle: Throttle | None = None
+    daily: Daily | None = None
     pool: Pool | None = None
     apn: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] = "cmiot"
     serves_apn: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] | None = None
@@ -276,6 +284,7 @@ class _Plan(Table, frozen=True):
     account: Account | None = None
     lifecycle: Lifecycle | None = None
     throttle: Throttle | None = None
+    daily: Daily | None = None
     pool: dict[str, Any] | None = None
 
     @classmethod
@@ -287,6 +296,7 @@ class _Plan(Table, frozen=True):
             "account": Account,
             "lifecycle": Lifecycle,
             "throttle": Throttle,
+            "daily": Daily,
         }
         raw = _part(plan, cls)
         raw.update({name: _part(raw[name], kind) for name, kind in tables.items() if name in raw})
@@ -321,7 +331,7 @@ class CarrierConfig:
         # The cycle is one statement of two keys: the plan's holds where the carrier gives neither.
         cycle = sold if given.cycle_start_day is None and given.cycle_days is None else given
         overage, package, account = either("overage"), either("package"), either("account")
-        lifecycle, throttle = either("lifecycle"), either("throttle")
+        lifecycle, throttle, daily = either("lifecycle"), either("throttle"), either("daily")
         tiers = overage.tiers if overage else []
         try:
             self.rating = carrier.Rating(
@@ -354,7 +364,10 @@ class CarrierConfig:
                 carrier.Lifecycle(*msgspec.structs.astuple(lifecycle)) if lifecycle else None,
                 POOL if given.pool else None,
                 either("utc_offset_min"),
+                carrier.Daily(*msgspec.structs.astuple(daily)) if daily else None,
             )
+            if daily and daily.slow_octets and not self.enforcement.rate_octets_s:
+                raise ValueError("daily.slow_octets needs throttle.rate_octets_s")
         except ValueError as error:
             raise self._wrong(where, error) from None
         self._pool = given.pool

@@ -16,6 +16,8 @@ from host_tools.sim.modem import models
 Table = dict[str, Any]
 
 KB = 1024
+WINDOW = 10 * KB
+"""The receive buffer of a modem for which the plans are large enough: two power cuts charge a larger one."""
 HOUR = 3_600
 SHARE = 0.06
 """How often each kind comes up."""
@@ -295,7 +297,23 @@ def _ntp(draw: Draw) -> None:
         scenario["fault"] = []
 
 
+def _daily(draw: Draw) -> None:
+    """The carrier counts by the day as well: a cap, octets at full speed, or both."""
+    rng, plan = draw.rng, draw.scenario["plan"]
+    kept = plan["margin_octets"] + plan["reserve_octets"]
+    window = max(0, models.load(draw.scenario["modem"]).sockets.receive_octets - WINDOW)
+    daily = {"margin_octets": plan["margin_octets"] + 2 * window, "reserve_octets": plan["reserve_octets"]}
+    if rng.random() < 0.8:
+        daily["cap_octets"] = kept + 2 * window + rng.randrange(8, 80) * KB
+    if "cap_octets" not in daily or rng.random() < 0.3:
+        daily["slow_octets"] = rng.randrange(4, 60) * KB
+        plan.setdefault("throttle", {"rate_octets_s": rng.choice((500, 2 * KB))})
+    plan["daily"] = daily
+    draw.traffic(rng.choice((150, 300, 600)), rng.choice((1_400, 6_000)))
+
+
 FIELD: dict[str, Callable[[Draw], None]] = {
+    "daily": _daily,
     "no-counter": _no_counter,
     "mains": _mains,
     "doubt": _doubt,
@@ -321,6 +339,7 @@ FIELD: dict[str, Callable[[Draw], None]] = {
 """By the name that `usageguard soak --only` takes. Later ones change what earlier ones have drawn."""
 _PERIODS = ("cutoff", "throttle", "none", "days", "month")
 PLANS: dict[str, tuple[str, ...]] = {
+    "daily": (*_PERIODS, "overage", "account", "package", "whole", "test", "silent"),  # a pool has no such counter
     "sims": _PERIODS,
     "last-word": ("cutoff", "days"),
     "deaf": ("cutoff", "days", "month"),

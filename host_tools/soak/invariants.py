@@ -82,7 +82,7 @@ DEAF = {"LEDGER_FAULT", "RESERVE_EXHAUSTED"}
 """With these reasons an exchange passes now and then."""
 SILENCING = DEAF | {"SILENT_PERIOD"}
 """With these reasons the device does not try whether the carrier serves it again."""
-QUOTA_STOPS = ("exhausted", "test_exhausted", "capped")
+QUOTA_STOPS = ("exhausted", "day_capped", "test_exhausted", "capped")
 PERIODS = {1: "test", 2: "silent"}
 
 
@@ -268,7 +268,7 @@ class Checker:
                 own = own or bool(self._replanned() and self._corrected)
                 # What asks upstream pays a whole block each time, whatever is left.
                 own = own or (self._probed_in == present and self.carrier.session_round_octets > 0)
-                own = own or self._blind
+                own = own or self._cannot_see
                 self._check("quota-stop", own, f"stopped: {event['reason']} at {event['billed_octets']} billed octets")
         elif who == "device" and what == "order":
             self._applications[event["a"]] += 1
@@ -411,10 +411,15 @@ class Checker:
             for name in names:
                 self._check("dip", now[name] >= was[name], f"{name} fell from {was[name]} to {now[name]}")
 
+    @property
+    def _cannot_see(self) -> bool:
+        """Whether much was sent again, and no counter shows it: to a SIM that is slowed down, or on a bad path."""
+        return self._blind or (self._slowed and not self._counts)
+
     def _check_counts(self, status: dict[str, Any], figures: dict[str, Any]) -> None:
         """Compares the device's figures with the carrier's of the same period."""
         cap = self.plan.get("overage", {}).get("cost_cap_fen")
-        beyond = status["cycle"] in self._corrected | self._forgotten or self._blind
+        beyond = status["cycle"] in self._corrected | self._forgotten or self._cannot_see
         if figures["overage_cost"] is not None and cap is not None and not beyond:
             self._check("cost-cap", figures["overage_cost"] <= cap, f"{figures['overage_cost']} fen, the cap is {cap}")
         if self._counts and not status["counted"]:
@@ -508,6 +513,13 @@ class Checker:
             return INFINITE if cap is None else self._allowance + self._free(cap)
         return self._allowance if kind == "cutoff" else INFINITE
 
+    def _left_of_the_day(self, status: dict[str, Any], *kept: str) -> float:
+        """Octets of the day's cap, less its margin and what else is `kept` of it, by the device's count."""
+        daily = self.plan.get("daily", {})
+        if "cap_octets" not in daily:
+            return INFINITE
+        return daily["cap_octets"] - sum(daily[key] for key in ("margin_octets", *kept)) - status["day_octets"]
+
     def _free(self, fen: int) -> int:
         """The most octets beyond the plan that cost no more than `fen`."""
         low, high = 0, 1 << 40
@@ -545,10 +557,15 @@ class Checker:
         "QUOTA_EXHAUSTED": (lambda w, s: s["rated_octets"] + w._least >= w._limit(s), 60),
         "COST_CAP": (lambda w, s: s["rated_octets"] + w._least >= w._limit(s), 60),
         "TEST_EXHAUSTED": (lambda w, s: s["rated_octets"] + w._least >= w._limit(s), 60),
+        "DAY_EXHAUSTED": (lambda w, s: w._left_of_the_day(s, "reserve_octets") <= w._least, 60),
         "RESERVE_EXHAUSTED": (
-            lambda w, s: s["rated_octets"] + w._least >= w._ceiling(s) - w.plan["margin_octets"], 60,
+            lambda w, s: s["rated_octets"] + w._least >= w._ceiling(s) - w.plan["margin_octets"]
+            or w._left_of_the_day(s) <= w._least, 60,
         ),
-        "THROTTLED": (lambda w, s: s["rated_octets"] >= w._allowance, 60),
+        "THROTTLED": (
+            lambda w, s: s["rated_octets"] >= w._allowance
+            or (s["day_octets"] or 0) >= w.plan.get("daily", {}).get("slow_octets", INFINITE), 60,
+        ),
         "THROTTLED_BY_HAND": (lambda w, s: True, 0),  # checked by "by-hand"
         "STOPPED_BY_HAND": (lambda w, s: True, 0),
         "ARREARS": (lambda w, s: w._spent(s), 60),
@@ -582,6 +599,12 @@ class Checker:
             limits.append((self._allowance, ("THROTTLED",)))
         if status["granted_octets"] is not None:
             limits.append((status["granted_octets"], ("POOL_EXHAUSTED",)))
+        for kept, name in ((("reserve_octets",), "DAY_EXHAUSTED"), ((), "RESERVE_EXHAUSTED")):
+            if self._probed_in != status["cycle"]:
+                limits.append((status["rated_octets"] + self._left_of_the_day(status, *kept), (name,)))
+        if "slow_octets" in self.plan.get("daily", {}):
+            slow = self.plan["daily"]["slow_octets"] - status["day_octets"]
+            limits.append((status["rated_octets"] + slow, ("THROTTLED",)))
         for limit, names in limits:
             reached = any(name in reasons for name in names)
             self._check("reached", used < limit or reached, f"{used} of {limit} are used, and no {' or '.join(names)}")
@@ -710,7 +733,8 @@ class Checker:
     def _check_reserve(self, status: dict[str, Any]) -> None:
         """Where nothing goes wrong, only reports take the reserve, unless a reply is on its way when data stops."""
         most = max((int(habit.rx + habit.tx) for habit in self.world.scenario.traffic), default=0)
-        if self._calm and "cycle_days" in self.plan and most + REPORT_OCTETS < self.plan["reserve_octets"] // 2:
+        by_period = "cycle_days" in self.plan and "daily" not in self.plan
+        if self._calm and by_period and most + REPORT_OCTETS < self.plan["reserve_octets"] // 2:
             left = self.plan["cycle_days"] * 86_400 - self._since_boundary(self._labels()[-1])
             early = "RESERVE_EXHAUSTED" in status["reasons"] and left > 12 * HOUR_S
             self._check("reserve", not early, f"nothing is left for the last {left:.0f} s of the period")

@@ -21,8 +21,6 @@ HOUR = 3_600
 MARGIN_OCTETS = 40 * KB
 """Covers a reply on its way when the stop comes (12 KB), twice the modem's buffer, and the last report."""
 RESERVE_OCTETS = 12 * KB
-WINDOW = 10 * KB
-"""The receive buffer for which the plans are large enough: with a larger one, two power cuts would use them up."""
 QUIET_S = 3 * HOUR
 """The end of each scenario is free of faults, so that everything that ends by itself can end."""
 MOST_REPLY = 12_000
@@ -65,7 +63,7 @@ def generate(seed: int, only: str = "", modem: str = "") -> Table:
         scenario["upstream"]["sms_number"] = "+8613800138000"
     _plan(rng, kind, scenario, start, day)
     profile = models.load(scenario["modem"])
-    scenario["plan"]["allowance_octets"] += 2 * max(0, profile.sockets.receive_octets - WINDOW)
+    scenario["plan"]["allowance_octets"] += 2 * max(0, profile.sockets.receive_octets - field.WINDOW)
     _owner(rng, kind, scenario, active_s)
     scenario["fault"] = _faults(rng, active_s)
     field.draw(seed, kind, scenario, active_s, day, only)

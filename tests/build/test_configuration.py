@@ -105,15 +105,22 @@ def parts(**plan):
 @pytest.mark.parametrize(
     ("plan", "without"),
     [
-        ({}, {"burst", "burst_guard", "forecast", "life", "money", "pool"}),
-        ({"pace": True}, {"burst", "burst_guard", "life", "money", "pool"}),
-        ({"account": {}}, {"burst", "burst_guard", "forecast", "life", "pool"}),
-        ({"pool": {}, "burst": {}}, {"forecast", "life", "money"}),
-        ({"lifecycle": {"billing_from": "2026-06-01"}}, {"burst", "burst_guard", "forecast", "money", "pool"}),
+        ({}, {"burst", "burst_guard", "daily", "forecast", "life", "money", "pool"}),
+        ({"pace": True}, {"burst", "burst_guard", "daily", "life", "money", "pool"}),
+        ({"account": {}}, {"burst", "burst_guard", "daily", "forecast", "life", "pool"}),
+        ({"pool": {}, "burst": {}}, {"daily", "forecast", "life", "money"}),
+        ({"lifecycle": {"billing_from": "2026-06-01"}}, {"burst", "burst_guard", "daily", "forecast", "money", "pool"}),
+        ({"daily": {"cap_octets": 1 << 20}}, {"burst", "burst_guard", "forecast", "life", "money", "pool"}),
     ],
 )
 def test_a_plan_needs_the_modules_of_its_parts(plan, without):
     assert parts(**plan) == without
+
+
+def test_what_a_plan_imports_at_the_start_is_merged():
+    assert modules.parts(load(FULL | {"plan": {"allowance_octets": 30 << 20, "daily": {"cap_octets": 1 << 20}}})) == [
+        "usageguard.core.account.daily", "usageguard.core.forecast", "usageguard.guard.daily",
+    ]  # fmt: skip
 
 
 def test_ways_beside_coap_are_for_those_that_have_them():

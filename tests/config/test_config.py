@@ -339,6 +339,12 @@ WRONG = [
     ("plan.pool.holding_s", 30 * 86400 + 1, "2592001 is out of range; give an integer from 0 to 2592000"),
     ("plan.pool.on_silence", "retry", "'retry' is not known; give one of: terminate, continue, retry_and_terminate"),
     ("plan.pool.share", 1, "is unknown; known are first_grant_octets, holding_s, on_silence"),
+    ("plan.daily", {}, "plan.daily.cap_octets: is missing; give what a day may use at the most, or slow_octets"),
+    ("plan.daily", {"slow_octets": 5000}, "plan.daily.slow_octets: has no rate; add plan.throttle with rate_octets_s"),
+    ("plan.daily", {"cap_octets": 25599}, "plan.daily.cap_octets: 25599 leaves no usable quota beyond margin 8192 and"),
+    ("plan.daily", {"cap_octets": 0}, "plan.daily.cap_octets: 0 is out of range; give"),
+    ("plan.daily", {"cap": 1}, "plan.daily.cap: is unknown; known are cap_octets, slow_octets, margin_octets, reserve"),
+    ("plan", PLAN | {"pool": {}, "daily": {}}, "plan.daily: does not go with a pool; leave one of the two out"),
     ("plan.throttle", {}, "plan.throttle.rate_octets_s: is missing; give an integer from 1 to 16777216"),
     ("plan.throttle", {"rate_octets_s": 0}, "plan.throttle.rate_octets_s: 0 is out of range; give"),
     ("plan.throttle", {"rate_octets_s": 1, "burst_octets": 0}, "plan.throttle.burst_octets: 0 is out of range; give"),
@@ -383,6 +389,7 @@ class TestPlan:
     def test_without_any(self):
         plan = self.plan()
         assert (plan.tariff, plan.balance_fen, plan.throttle, plan.burst, plan.pool, plan.test) == (None,) * 6
+        assert plan.daily is None
         assert (plan.expiry_day, plan.fee_fen, plan.pace, plan.warn_days, plan.hold_silent) == (0, 0, False, (), False)
         assert (plan.warn_forecast, plan.warn_cost_fen) == (True, ())
 
@@ -452,6 +459,14 @@ class TestPlan:
         pool = {"first_grant_octets": 0, "holding_s": 60, "on_silence": "continue"}
         assert vars(self.plan(pool=pool).pool) == pool
         assert list(vars(self.plan(pool={}).pool).values()) == [(30 << 20) // 32, 0, "retry_and_terminate"]
+
+    def test_daily(self):
+        daily = self.plan(daily={"cap_octets": 25600}).daily
+        assert vars(daily) == {
+            "cap_octets": 25600, "slow_octets": None, "margin_octets": 8192, "reserve_octets": 16384,
+        }  # fmt: skip
+        given = {"cap_octets": 2000, "slow_octets": 7, "margin_octets": 0, "reserve_octets": 1}
+        assert vars(self.plan(daily=given, throttle={"rate_octets_s": 1}).daily) == given
 
     def test_throttle(self):
         plan = self.plan(on_exhaustion="throttle", throttle={"rate_octets_s": 16000})

@@ -2,6 +2,7 @@
 
 import io
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -47,6 +48,12 @@ def config(tmp_path):
 
 def told(config, status=STATUS):
     return [(name, text.plain) for name, text in status_view.rows(status, config, NOW)]
+
+
+def test_it_says_what_the_day_has_used(config):
+    assert ("today", "977 KB") in told(None, {**STATUS, "day_octets": 1_000_000})
+    config.plan.daily = SimpleNamespace(cap_octets=2_000_000)
+    assert ("today", "977 KB of 1.91 MB, until midnight") in told(config, {**STATUS, "day_octets": 1_000_000})
 
 
 def test_it_says_what_one_looks_for(config):

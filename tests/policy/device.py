@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 from usageguard.config.load import load
 from usageguard.guard.burst_guard import BurstGuard
+from usageguard.guard.daily import DailyPeriods
 from usageguard.guard.enforcement import Enforcement
 from usageguard.guard.order_handler import OrderHandler
 from usageguard.guard.periods import PeriodTracker
@@ -103,7 +104,8 @@ class Device(Enforcement):
         now = hal.ticks_ms()
         books = self.ledger, self.policy, self.account, self.admission
         self.modem = SimpleNamespace(connections=(), time_reading=0, data_wanted=True, iccid=b"", kept=False)
-        self.periods = PeriodTracker(hal, config.plan.cycle, *books, self.modem, self.obey, now)
+        make = DailyPeriods if config.plan.daily else PeriodTracker
+        self.periods = make(hal, config.plan.cycle, *books, self.modem, self.obey, now)
         self._burst_guard = None
         if config.plan.burst:
             self._burst_guard = BurstGuard(hal, config, *books[1:], self.obey, now)

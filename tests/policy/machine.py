@@ -2,7 +2,8 @@
 
 Delays that are stated here, and no others, may pass between what the carrier's policy denies and the device's stop:
 
-    exhausted, test_exhausted, manual, expired, cancelled   none: the device's own count, its periods, or no bearer
+    exhausted, day_capped, test_exhausted, manual, expired, cancelled
+                     none: the device's own count, its days and periods, or no bearer
     arrears          300 s from a period's beginning, when its fee is taken; else, for the cost of a closed period that
                      the platform learns late, its lag and the next news
     pool_exhausted   the platform's lag, and the next news
@@ -16,6 +17,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from usageguard.core import policy as p
+from usageguard.core.account.daily import DAY, DAY_RESERVE, DAY_SLOW
 from usageguard.core.octets import MAX
 
 from host_tools.base.days import day_number
@@ -23,7 +25,8 @@ from host_tools.sim.carrier.cycles import add_months
 from host_tools.sim.carrier.plan import Tier, cost
 from host_tools.sim.clock import S
 from tests.policy.device import OTA, REPORT, TELEMETRY
-from tests.policy.plans import DAY_S, MARGIN, RESERVE, sold
+from tests.policy.plans import DAY_MARGIN, DAY_S, MARGIN, RESERVE, sold
+from tests.policy.plans import DAY_RESERVE as RESERVED
 from tests.policy.world import APPLICATIONS, IMSI, PACKET, REPORT_OCTETS, REPORT_S, VALID_S, World
 
 CODES = {row[p.CODE]: row[p.BIT] for row in p.REASONS}
@@ -33,7 +36,7 @@ SLOW = {"THROTTLED", "THROTTLED_BY_HAND"}
 HOLD = {"HELD_BY_HAND", "BURST", "PACED"}
 RESTRICT = set(CODES) - TERMINATE - SLOW - HOLD
 OF_LOCAL = {"QUOTA_EXHAUSTED", "COST_CAP", "TEST_EXHAUSTED"}
-OF_OCTETS = OF_LOCAL | {"RESERVE_EXHAUSTED", "THROTTLED", "ARREARS", "POOL_EXHAUSTED", "PACED"}
+OF_OCTETS = OF_LOCAL | {"RESERVE_EXHAUSTED", "DAY_EXHAUSTED", "THROTTLED", "ARREARS", "POOL_EXHAUSTED", "PACED"}
 # Key of an order -> reasons that it may lift. What limits have raised is judged anew where octets are told.
 MAY_LIFT = {
     1: {"STOPPED_BY_HAND"},
@@ -151,26 +154,30 @@ class Machine(RuleBasedStateMachine):
             "level": p.OPEN if policy.level == p.WARNED else policy.level,
             "admits": [policy.admits(i, device.admission.used, PACKET) for i in range(3)],
             "throttle": device.account.throttle(),
-            "limits": [policy.limit(kind) for kind in (p.LOCAL, p.BALANCE, p.GRANT, p.SLOW)],
+            "limits": [policy.limit(kind) for kind in (p.LOCAL, p.BALANCE, p.GRANT, p.SLOW, *self.of_the_day())],
             "used": device.admission.used.value(),
             "cost": device.account.cost_fen(device.admission.used),
             "balance": device.account.balance_fen(device.admission.used, device.ledger.cycle_id),
         }
 
+    def of_the_day(self):
+        """The limits that a plan has which counts by the day."""
+        return (DAY, DAY_RESERVE, DAY_SLOW) if "daily" in self.plan else ()
+
     def nearly_reached(self, device):
         """Bits of reasons, and of nothing else, that stand with octets left."""
         weak = 0
         used = device.admission.used.value()
-        kinds = ((p.LOCAL, OF_LOCAL), (p.BALANCE, {"ARREARS"}), (p.GRANT, {"POOL_EXHAUSTED"}), (p.PACE, {"PACED"}))
+        kinds = [(p.LOCAL, OF_LOCAL), (p.BALANCE, {"ARREARS"}), (p.GRANT, {"POOL_EXHAUSTED"}), (p.PACE, {"PACED"})]
+        kinds += [(p.RESERVE, {"RESERVE_EXHAUSTED"})]
+        if self.of_the_day():
+            kinds += [(DAY, {"DAY_EXHAUSTED"}), (DAY_RESERVE, {"RESERVE_EXHAUSTED"})]
         for kind, codes in kinds:
             limit = device.policy.limit(kind)
             if limit is not None and used < limit <= used + PACKET:
                 weak |= sum(CODES[code] for code in codes)
         if device.policy.shed and any(used < s.value() <= used + PACKET for s in device.policy._sheds):
             weak |= 1 << 24
-        limit = device.policy.limit(p.RESERVE)
-        if limit is not None and used < limit <= used + PACKET:
-            weak |= CODES["RESERVE_EXHAUSTED"]
         return weak
 
     # The owner's orders
@@ -344,6 +351,13 @@ class Machine(RuleBasedStateMachine):
         used = world.device.admission.used.value()
         if world.same_cycle():
             assert used >= self.billed(), f"the device counts {used}, the carrier {self.billed()}"
+            if "daily" in self.plan and self.same_day():
+                day, billed = world.device.periods.day_octets(), world.carrier._sim(IMSI).day_octets
+                assert day >= billed, f"of this day the device counts {day}, the carrier {billed}"
+
+    def same_day(self):
+        """Whether both count the same day."""
+        return self.world.device.account.standing.valid_day == day_number(self.world.today)
 
     def reports_are_few(self):
         """What the reporting class uses, denied or not: REPORT_OCTETS each REPORT_S, and some for what happens.
@@ -368,6 +382,10 @@ class Machine(RuleBasedStateMachine):
             assert usage.billed_octets <= overage["cap_octets"], f"{usage.billed_octets} octets are beyond the cap"
         if usage.label == "test" and not usage.tiers:
             assert usage.billed_octets <= usage.allowance_octets - MARGIN, f"{usage.billed_octets} in the test period"
+        cap = self.plan.get("daily", {}).get("cap_octets")
+        if cap is not None and self.phase != "silent":
+            day = self.world.carrier._sim(IMSI).day_octets
+            assert day <= cap - DAY_MARGIN, f"{day} of {cap} octets in one day"
         if self.phase == "billing" and self.plan["on_exhaustion"] == "cutoff":
             assert usage.billed_octets <= self.plan["allowance_octets"] - MARGIN, f"{usage.billed_octets} of the plan"
 
@@ -436,9 +454,13 @@ class Machine(RuleBasedStateMachine):
         for other in OF_LOCAL - {code}:
             iff(other, False)
         self.by_limit(code, used, local)
-        self.by_limit("RESERVE_EXHAUSTED", used, ceiling - MARGIN)
+        daily = self.plan.get("daily", {})
+        left = daily.get("cap_octets", MAX) - device.periods.day_octets() if daily else MAX  # by the device's count
+        self.by_limit("DAY_EXHAUSTED", used, used + left - DAY_MARGIN - RESERVED)
+        self.by_limit("RESERVE_EXHAUSTED", used, min(ceiling - MARGIN, used + left - DAY_MARGIN))
         slow = not test and kind == "throttle"
-        iff("THROTTLED", slow and used >= self.plan["allowance_octets"])
+        slowed = "slow_octets" in daily and device.periods.day_octets() >= daily["slow_octets"]
+        iff("THROTTLED", slowed or (slow and used >= self.plan["allowance_octets"]))
         if slow and world.same_cycle() and world.carrier.seen(IMSI) >= self.plan["allowance_octets"]:
             assert "THROTTLED" in names
 

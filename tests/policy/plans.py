@@ -5,8 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import strategies as st
 
-FAMILIES = ("quota", "overage", "package", "account", "lifecycle", "pool")
+FAMILIES = ("quota", "overage", "package", "account", "lifecycle", "pool", "daily")
 MARGIN, RESERVE = 1_500, 3_000
+DAY_MARGIN, DAY_RESERVE = 700, 1_200
 DAY_S = 86_400
 
 
@@ -99,6 +100,13 @@ def sold(draw, family):
             carrier["pool"]["members"] = [{"octets_per_hour": draw(st.integers(0, 300)), "count": 2}]
     if plan["on_exhaustion"] == "throttle" or draw(st.integers(0, 4)) == 0:
         plan["throttle"] = {"rate_octets_s": 1 << 20, "burst_octets": 1 << 24}
+    if not pool and some("daily", 7):
+        daily = plan["daily"] = {}
+        if "throttle" in plan and draw(st.booleans()):
+            daily["slow_octets"] = draw(st.integers(1, 20_000))
+        if not daily or draw(st.booleans()):
+            daily["cap_octets"] = draw(st.integers(DAY_MARGIN + DAY_RESERVE + 1_024, 30_000))
+            daily |= {"margin_octets": DAY_MARGIN, "reserve_octets": DAY_RESERVE}
     if draw(st.integers(0, 2)) == 0:
         plan["burst"] = {"factor": 2, "floor_octets": 4_096, "window_s": 3_600, "hold_s": 7_200}
     carrier["lag_s"] = draw(st.sampled_from([0, 0, 1_800, 40_000]))

@@ -7,17 +7,19 @@ from usageguard.config import plan as config_plan
 from usageguard.core import policy as p
 from usageguard.core.account import standing as orders
 from usageguard.core.account.account import Account
+from usageguard.core.account.daily import DailyPolicy
 from usageguard.core.account.life import Life
 from usageguard.core.account.money import Money
 from usageguard.core.account.pool import Pool
 from usageguard.core.octets import MAX
 from usageguard.core.tariff import Tariff
+from usageguard.guard.daily import DailyPeriods
 
 from tests.policy.machine import CODES, Machine
 from tests.policy.plans import FAMILIES
 
 LIVES = 100
-STEPS = 2_000  # of a family at least; six of them
+STEPS = 2_000  # of a family at least; seven of them
 FEW = 10
 # A failure prints the plan and the steps that lead to it, as few as can be; the same run finds it again.
 SETTINGS = settings(
@@ -130,6 +132,25 @@ def a_test_period_has_the_plans_octets(monkeypatch):
     monkeypatch.setattr(Life, "plan", lambda self, cycle_id: self._plan)
 
 
+def a_days_cap_is_no_limit(monkeypatch):
+    set_day = DailyPolicy.set_day
+    monkeypatch.setattr(DailyPolicy, "set_day", lambda self, start, used: set_day(self, start + (1 << 40), used))
+
+
+def a_day_begins_with_what_is_used_by_then(monkeypatch):
+    monkeypatch.setattr(DailyPeriods, "_mark", lambda self, _: setattr(self, "_next", self._ledger.rated.value()))
+
+
+def a_boot_begins_a_day(monkeypatch):
+    init = DailyPeriods.__init__
+
+    def anew(self, hal, cycle, ledger, policy, account, *others):
+        account.standing.granted = ledger.rated.value()
+        init(self, hal, cycle, ledger, policy, account, *others)
+
+    monkeypatch.setattr(DailyPeriods, "__init__", anew)
+
+
 BROKEN = (
     ("quota", a_period_lifts_the_stop_by_hand),
     ("account", a_recharge_lifts_the_stop_by_hand),
@@ -142,6 +163,9 @@ BROKEN = (
     ("quota", reasons_are_not_restored),
     ("lifecycle", the_silent_period_is_used),
     ("lifecycle", a_test_period_has_the_plans_octets),
+    ("daily", a_days_cap_is_no_limit),
+    ("daily", a_day_begins_with_what_is_used_by_then),
+    ("daily", a_boot_begins_a_day),
 )
 
 

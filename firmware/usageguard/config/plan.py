@@ -1,6 +1,6 @@
 """Reads the table `plan` of a configuration: what the carrier does with the SIM, and how the device reacts."""
 
-from usageguard.config.limits import WARN_PERMILLE, make_plan, usable_min
+from usageguard.config.limits import WARN_PERMILLE, default_margin, default_reserve, make_plan, usable_min
 from usageguard.config.table import ConfigError
 from usageguard.core.cycle import CalendarCycle, MonthCycle
 from usageguard.core.days import DayCycle
@@ -75,19 +75,24 @@ def read_plan(table):
     _pool(table, plan)
     _throttle(table, plan)
     _burst(table, plan)
+    _daily(table, plan)
     table.end()
     _usable(table.field("allowance_octets"), plan)
     return plan
 
 
 def _usable(field, plan):
-    if plan.local_limit >= usable_min(plan):
+    _leaves(field, plan.ceiling, plan.margin_octets, plan.reserve_octets, usable_min(plan))
+
+
+def _leaves(field, octets, margin, reserve, least):
+    """ConfigError unless `octets` less margin and reserve are `least` or more."""
+    if octets - margin - reserve >= least:
         return
-    needed = plan.margin_octets + plan.reserve_octets + usable_min(plan)
+    needed = margin + reserve + least
     raise ConfigError(
         field,
-        "%d leaves no usable quota beyond margin %d and reserve %d"
-        % (plan.ceiling, plan.margin_octets, plan.reserve_octets),
+        "%d leaves no usable quota beyond margin %d and reserve %d" % (octets, margin, reserve),
         # 2 % more, as defaults of margin and reserve grow by 0.5 % each
         "give %d or more, or a smaller margin_octets or reserve_octets" % (needed + needed // 50),
     )
@@ -221,3 +226,25 @@ def _burst(table, plan):
             sub.integer("hold_s", 60, 3 * _DAY_S, 21600),
         )
         sub.end()
+
+
+def _daily(table, plan):
+    if not table.has("daily"):
+        return
+    if plan.pool:
+        raise ConfigError(table.field("daily"), "does not go with a pool", "leave one of the two out")
+    sub = table.table("daily")
+    cap = sub.integer("cap_octets", 1, MAX_ALLOWANCE, None)
+    slow = sub.integer("slow_octets", 1, MAX_ALLOWANCE, None)
+    margin = sub.integer("margin_octets", 0, MAX_ALLOWANCE, default_margin(cap or 0))
+    reserve = sub.integer("reserve_octets", 0, MAX_ALLOWANCE, default_reserve(cap or 0, plan.rating))
+    sub.end()
+    if cap is None and slow is None:
+        raise ConfigError(sub.field("cap_octets"), "is missing", "give what a day may use at the most, or slow_octets")
+    if slow is not None and not plan.throttle:
+        raise ConfigError(sub.field("slow_octets"), "has no rate", "add plan.throttle with rate_octets_s")
+    if cap is not None:
+        _leaves(sub.field("cap_octets"), cap, margin, reserve, usable_min(plan))
+    from usageguard.core.account.daily import DailyTerms
+
+    plan.daily = DailyTerms(cap, slow, margin, reserve)

@@ -63,8 +63,8 @@ class Plan:
     What a plan may have beside the quota, None or 0 where it has not (CONFIG.md says what each means):
     `package_months`, `activated`, `renew_months`, `warn_days`, `warn_forecast`, `pace`, `balance_fen`, `fee_fen`,
     `hold_silent`, `hold_doubt`, `throttle` (core.bucket.ThrottleTerms), `burst` (core.burst.BurstTerms), `pool`
-    (core.account.pool.PoolTerms), `test` (the Plan of the test period). These classes are in the modules that only
-    such a plan loads.
+    (core.account.pool.PoolTerms), `daily` (core.account.daily.DailyTerms), `test` (the Plan of the test period). These
+    classes are in the modules that only such a plan loads.
     """
 
     def __init__(self, allowance, cycle, rating, exhaustion="cutoff"):
@@ -80,7 +80,7 @@ class Plan:
         self.package_months = self.activated = self.renew_months = 0
         self.balance_fen = None
         self.fee_fen = 0
-        self.throttle = self.burst = self.pool = self.test = None
+        self.throttle = self.burst = self.pool = self.daily = self.test = None
         self.lease_max_octets = 65536
 
     @property

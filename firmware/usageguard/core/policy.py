@@ -51,7 +51,9 @@ SIM_EXCHANGED = 32  # another SIM is in the modem than the one that is counted
 SIM_ACCEPTED = 33  # the owner counts on with it, or the former one is back
 HOLD_ORDERED = 34  # the owner holds classes
 HOLD_ENDED = 35  # the owner ends that
-EVENTS = range(QUOTA_REACHED, HOLD_ENDED + 1)
+DAY_REACHED = 36  # QUOTA_REACHED of the day
+DAY_BEGAN = 37  # another day
+EVENTS = range(QUOTA_REACHED, DAY_BEGAN + 1)
 
 # One row per reason, in the order in which they are named to people. Bits are stored and reported: never reuse one.
 # The order puts causes before effects: a carrier stops a SIM because of arrears, an expired package or a stop by hand,
@@ -80,12 +82,14 @@ REASONS = (
     ("COST_CAP", 0x000100, CAP_REACHED, QUOTA_GRANTED, False, RESTRICT_ACCESS),
     ("TEST_EXHAUSTED", 0x000800, TEST_REACHED, QUOTA_GRANTED, False, RESTRICT_ACCESS),
     ("QUOTA_EXHAUSTED", 0x000001, QUOTA_REACHED, QUOTA_GRANTED, False, RESTRICT_ACCESS),
+    ("DAY_EXHAUSTED", 0x100000, DAY_REACHED, DAY_BEGAN, False, RESTRICT_ACCESS),
     ("THROTTLED_BY_HAND", 0x004000, SLOW_ORDERED, SPEED_ORDERED, True, THROTTLE),
     ("THROTTLED", 0x002000, SLOW_REACHED, QUOTA_GRANTED, False, THROTTLE),
     ("HELD_BY_HAND", 0x080000, HOLD_ORDERED, HOLD_ENDED, True, HOLD),
     ("BURST", 0x008000, BURST_FOUND, BURST_OVER, True, HOLD),
     ("PACED", 0x010000, PACE_REACHED, DAY_GRANTED, False, HOLD),
 )
+RESERVE_EXHAUSTED = 0x000002
 CARRIER_STOP = 0x000004
 ARREARS = 0x000020
 EXPIRED = 0x000040
@@ -123,7 +127,7 @@ _TERMINATING = _bits(RESTRICTION, (TERMINATE,))
 _RESTRICTING = _bits(RESTRICTION, (RESTRICT_ACCESS,))
 _SLOWING = _bits(RESTRICTION, (THROTTLE,))
 _KNOWN = _TERMINATING | _RESTRICTING | _SLOWING | _bits(RESTRICTION, (HOLD,))
-_OF_LIMITS = _bits(RAISED_BY, _REACHED + (CAP_REACHED, TEST_REACHED))
+_OF_LIMITS = _bits(RAISED_BY, _REACHED + (CAP_REACHED, TEST_REACHED, DAY_REACHED))
 
 _ZERO = Octets()
 _NEVER = Octets(MAX)

@@ -35,7 +35,12 @@ class Enforcement:
             self._sound = False
             ledger.begin_anew()
         self._nap = nap if nap and self._sound and nap.resume(ledger) else None
-        self.policy = rules.Policy(config.plan, config.classes, config.enforcement == "observe")
+        make = rules.Policy
+        if config.plan.daily:
+            from usageguard.core.account.daily import DailyPolicy
+
+            make = DailyPolicy
+        self.policy = make(config.plan, config.classes, config.enforcement == "observe")
         self.account = Account(config.plan, self.policy, ledger.orders)
         self.admission = Admission(hal, config, ledger, self.policy, window, self._nap is not None)
         self.admission.meter.learn(self.account.standing.learned)

@@ -69,9 +69,12 @@ class Guard(Enforcement):
         else:
             self.path = ReportPath(modem, admission, config)
         ntp = config.upstream.ntp_host is not None
-        self.periods = PeriodTracker(
-            hal, config.plan.cycle, ledger, policy, account, admission, modem, self.obey, now, ntp
-        )
+        make = PeriodTracker
+        if config.plan.daily:
+            from usageguard.guard.daily import DailyPeriods
+
+            make = DailyPeriods
+        self.periods = make(hal, config.plan.cycle, ledger, policy, account, admission, modem, self.obey, now, ntp)
         self._burst_guard = None
         if config.plan.burst:
             from usageguard.guard.burst_guard import BurstGuard

@@ -33,6 +33,7 @@ def status(config, ledger, policy, account, admission, periods, modem, outbox, n
         "phase": PHASES[plan.cycle.phase(ledger.cycle_id)],
         "expires_day": standing.expiry_day or plan.expiry_day or None,
         "granted_octets": standing.granted if plan.pool else None,
+        "day_octets": periods.day_octets() if plan.daily else None,
         "forecast_day": account.forecast_day,
         "throttle_octets_s": throttle and throttle[0],
         "counter": standing.counter,

@@ -17,6 +17,7 @@ from host_tools.sim.carrier.carrier import Carrier, News
 from host_tools.sim.carrier.stops import (
     CANCELLED_CARD,
     CAPPED,
+    DAY_CAPPED,
     EXHAUSTED,
     EXPIRED,
     MANUAL,
@@ -479,7 +480,7 @@ class OneLink:
             return
         if EXPIRED.code in stops:
             raise Failed("12099", "the main plan is out of date")
-        if stops & {EXHAUSTED.code, CAPPED.code, POOL_EXHAUSTED.code, TEST_EXHAUSTED.code}:
+        if stops & {EXHAUSTED.code, DAY_CAPPED.code, CAPPED.code, POOL_EXHAUSTED.code, TEST_EXHAUSTED.code}:
             raise Failed("12100", "the plan's usage is reached")
         if MANUAL.code not in stops or self._is_paused(card):
             raise Failed("12098" if stops else "12089", "not stopped by the customer")

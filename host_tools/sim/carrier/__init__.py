@@ -3,6 +3,7 @@
 from host_tools.sim.carrier.bearer import Bearer
 from host_tools.sim.carrier.carrier import Carrier, News
 from host_tools.sim.carrier.plan import (
+    Daily,
     Enforcement,
     Funds,
     Lifecycle,
@@ -16,6 +17,7 @@ from host_tools.sim.carrier.plan import (
 __all__ = [
     "Bearer",
     "Carrier",
+    "Daily",
     "Enforcement",
     "Funds",
     "Lifecycle",

@@ -184,6 +184,21 @@ class Lifecycle:
 
 
 @dataclass(frozen=True, slots=True)
+class Daily:
+    """Counters of a day: at `cap_octets` data is stopped, at `slow_octets` it is slowed down, both until 00:00.
+
+    They count the billed octets of the cycle from 00:00 on. 0: there is no such counter.
+    """
+
+    cap_octets: int = 0
+    slow_octets: int = 0
+
+    def __post_init__(self) -> None:
+        if self.cap_octets < 0 or self.slow_octets < 0 or not (self.cap_octets or self.slow_octets):
+            raise ValueError("a day has cap_octets or slow_octets, 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
 class SimPlan:
     """A SIM's plan: allowance per cycle, kind of cycle, package, account and lifecycle.
 
@@ -202,8 +217,11 @@ class SimPlan:
     lifecycle: Lifecycle | None = None
     pool: str | None = None
     utc_offset_min: int = CHINA_OFFSET_MIN
+    daily: Daily | None = None
 
     def __post_init__(self) -> None:
+        if self.daily and self.pool:
+            raise ValueError("a pool's SIM has no daily counters")
         if self.allowance_octets < (0 if self.pool else 1):
             raise ValueError(f"allowance_octets {self.allowance_octets} is not 1 or more")
         CalendarMonths(self.cycle_start_day)

@@ -14,6 +14,7 @@ NOT_SUBSCRIBED = 33
 
 # What lifts a stop
 NEXT_CYCLE = "next_cycle"
+NEXT_DAY = "next_day"
 BY_HAND = "by_hand"  # the customer's resume; of a stop for arrears, only once they are paid
 RENEWAL = "renewal"
 TOP_UP = "top_up"  # of the pool
@@ -50,6 +51,7 @@ def _row(code: str, *lifted_by: str, card_status: str = NORMAL, index: int | Non
 
 
 EXHAUSTED = _row("exhausted", NEXT_CYCLE)  # 流量用尽关停
+DAY_CAPPED = _row("day_capped", NEXT_DAY, NEXT_CYCLE)
 CAPPED = _row("capped", NEXT_CYCLE, NEW_CAP)  # the SIM's own cap in a pool
 POOL_EXHAUSTED = _row("pool_exhausted", NEXT_CYCLE, TOP_UP)  # 流量池
 TEST_EXHAUSTED = _row("test_exhausted", NEXT_PHASE)  # 测试期
@@ -60,7 +62,7 @@ CANCELLED = _row("cancelled", card_status=CANCELLED_CARD)  # final
 
 STOP_REASONS = {
     reason.code: reason
-    for reason in (EXHAUSTED, CAPPED, POOL_EXHAUSTED, TEST_EXHAUSTED, MANUAL, ARREARS, EXPIRED, CANCELLED)
+    for reason in (EXHAUSTED, DAY_CAPPED, CAPPED, POOL_EXHAUSTED, TEST_EXHAUSTED, MANUAL, ARREARS, EXPIRED, CANCELLED)
 }
 
 

@@ -9,18 +9,20 @@ from typing import Any
 from host_tools.sim.carrier.account import Account, CycleUsage
 from host_tools.sim.carrier.bearer import Bearer
 from host_tools.sim.carrier.cycles import Cycles, add_months, midnight
-from host_tools.sim.carrier.plan import Enforcement, Rating, SimPlan, cost
+from host_tools.sim.carrier.plan import Daily, Enforcement, Rating, SimPlan, cost
 from host_tools.sim.carrier.pool import Pool
 from host_tools.sim.carrier.stops import (
     ARREARS,
     BY_HAND,
     CANCELLED,
     CAPPED,
+    DAY_CAPPED,
     EXHAUSTED,
     EXPIRED,
     MANUAL,
     NEW_CAP,
     NEXT_CYCLE,
+    NEXT_DAY,
     NEXT_PHASE,
     POOL_EXHAUSTED,
     RENEWAL,
@@ -74,6 +76,7 @@ class Subscription:
         self._log = log
         self._next_cap_octets = self.cap_octets
         self._rates: dict[str, int] = {}  # reason -> octets per second
+        self._before_today = 0, 0  # billed octets of the cycle when the day began: all, and those that are not late
         self._first_day = self.today  # of the present cycle
         self._fee_paid = True  # for the present cycle
         self._phase_end: Timer | None = None
@@ -84,6 +87,8 @@ class Subscription:
             pool.join(self, plan.cycles(self.today), plan.zone)
         self.phase = BILLING
         self._begin_lifecycle()
+        if plan.daily is not None:
+            self._at(self.today + timedelta(days=1), self._new_day)
 
     # --- time ---
 
@@ -172,6 +177,8 @@ class Subscription:
         for event in events:
             self.lift_by(event)
         self._set_rate(EXHAUSTED.code, None)
+        self._set_rate(DAY_CAPPED.code, None)
+        self._before_today = 0, 0
         for code in STOP_REASONS:
             if code in self.stops:
                 self._mark_stopped(code)
@@ -182,6 +189,13 @@ class Subscription:
         self._at(self.cycles.after(self._first_day), self._new_cycle)
         self._on_period_change(NEXT_CYCLE)
         self._new_fee()
+
+    def _new_day(self) -> None:
+        cycle = self.account.cycle
+        self._before_today = cycle.billed_octets, cycle.in_time.billed
+        self._at(self.today + timedelta(days=1), self._new_day)
+        self.lift_by(NEXT_DAY)
+        self._set_rate(DAY_CAPPED.code, None)
 
     def pool_cycle(self, first_day: date) -> None:
         """Called when the pool's cycle ends: this SIM's cycle ends with it."""
@@ -235,6 +249,8 @@ class Subscription:
         lag_us = self.rating.lag_s * S
         if limit is not None and in_time < limit <= cycle.in_time.billed:
             self.clock.after(lag_us, self._check_quota)
+        if self.plan.daily is not None:
+            self._look_at_day(self.plan.daily, in_time, cycle.in_time.billed)
         if cycle.tiers and cycle.in_time.billed > cycle.allowance_octets:
             fen = cost(cycle.tiers, cycle.in_time.billed - cycle.allowance_octets)
             if fen > cycle.accrued_fen:
@@ -256,6 +272,27 @@ class Subscription:
         if self.pool is not None:
             return self.cap_octets or None
         return cycle.allowance_octets
+
+    def _look_at_day(self, daily: Daily, before: int, after: int) -> None:
+        """Schedules what the day's counters cause when the cycle's octets go from `before` to `after`."""
+        start = self._before_today[1]
+        if any(limit and before - start < limit <= after - start for limit in (daily.cap_octets, daily.slow_octets)):
+            self.clock.after(self.rating.lag_s * S, self._check_day, daily, self.account.cycle, self.today)
+
+    def _check_day(self, daily: Daily, cycle: CycleUsage, day: date) -> None:
+        """Enforces the counters of the day on the usage the platform has seen of it, unless it is over."""
+        if cycle is not self.account.cycle or day != self.today:
+            return
+        seen = self.account.seen() - self._before_today[1]
+        if daily.slow_octets and seen >= daily.slow_octets:
+            self._set_rate(DAY_CAPPED.code, self.enforcement.rate_octets_s)
+        if daily.cap_octets and seen >= daily.cap_octets:
+            self.stop(DAY_CAPPED.code)
+
+    @property
+    def day_octets(self) -> int:
+        """Billed octets of the present day, whether the platform has seen them or not."""
+        return self.account.cycle.billed_octets - self._before_today[0]
 
     def _quota_reason(self) -> str:
         if self.phase == TEST:
@@ -441,6 +478,8 @@ class Subscription:
         slows = self.enforcement.kind == "throttle" and self.pool is None and self.phase == BILLING
         if limit is not None and not slows and cycle.billed_octets >= limit:
             denied.add(self._quota_reason())
+        if self.plan.daily and 0 < self.plan.daily.cap_octets <= self.day_octets:
+            denied.add(DAY_CAPPED.code)
         if self.pool is not None and self.phase == BILLING and self.pool.used_up:
             denied.add(POOL_EXHAUSTED.code)
         if (self.true_balance_fen() or 0) < 0:

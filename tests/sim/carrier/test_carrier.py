@@ -176,7 +176,7 @@ def test_manual_stop_ends_the_bearer_at_once():
     world.activate()
     world.carrier.stop(IMSI)
     assert world.deactivations == 1
-    with pytest.raises(ValueError, match="use one of exhausted, capped"):
+    with pytest.raises(ValueError, match="use one of exhausted, day_capped"):
         world.carrier.stop(IMSI, "whim")
 
 

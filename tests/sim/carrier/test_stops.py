@@ -25,6 +25,7 @@ STEPS = st.one_of(
 # Which steps may lift a stop. "wait" may lift what ends with a cycle, when a cycle ends in it.
 LIFTERS = {
     "exhausted": set(),
+    "day_capped": {"cycle"},  # and a day, where the plan counts by it
     "capped": {"cap", "cycle"},
     "pool_exhausted": {"top_up", "cycle"},
     "test_exhausted": set(),
@@ -98,7 +99,7 @@ def test_no_event_lifts_another_ones_stop(steps, lag_s):
 def test_the_table_is_the_tests_table():
     assert list(STOP_REASONS) == list(LIFTERS)
     for code in LIFTERS:
-        assert STOP_REASONS[code].ends_with_cycle == (code in ("exhausted", "capped", "pool_exhausted"))
+        assert STOP_REASONS[code].ends_with_cycle == (code in ("exhausted", "day_capped", "capped", "pool_exhausted"))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_what_onelink_shows(stops, billing, status, reason):
         ("renew", 6, {"expired"}),
         ("cap", 4_000, {"capped"}),
         ("top_up", 0, {"pool_exhausted"}),
-        ("wait", 22 * 86_400, {"exhausted", "capped", "pool_exhausted"}),  # to the 1st of April
+        ("wait", 22 * 86_400, {"exhausted", "day_capped", "capped", "pool_exhausted"}),  # to the 1st of April
     ],
 )
 def test_with_all_stops_in_force_each_event_lifts_its_own(step, value, lifts):
