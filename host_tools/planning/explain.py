@@ -91,6 +91,8 @@ def period_words(plan: Any) -> str:
     from usageguard.core.days import DayCycle
 
     cycle = getattr(plan.cycle, "cycle", plan.cycle)
+    if endless(plan):
+        return f"the life of the SIM, counted from {day_text(cycle.first_day)}"
     if isinstance(cycle, CalendarCycle):
         return f"a calendar month from the {ordinal(cycle.start_day)}"
     many = "" if cycle.length == 1 else f"{cycle.length} "
@@ -118,10 +120,10 @@ def sentence(plan: Any) -> str:
 
 def _beyond(plan: Any) -> str:
     if plan.exhaustion == "cutoff":
-        return "used up, the carrier stops the SIM until the next period"
+        return f"used up, the carrier stops the SIM until {_next(plan)}"
     if plan.exhaustion == "throttle":
         rate = size(plan.throttle.rate_octets_s)
-        return f"beyond it the carrier slows the SIM to {rate} a second until the next period"
+        return f"beyond it the carrier slows the SIM to {rate} a second until {_next(plan)}"
     if plan.exhaustion == "none":
         return "beyond it nothing happens"
     (_, block, fen), *more = tiers(plan)
@@ -130,6 +132,18 @@ def _beyond(plan: Any) -> str:
         price += f", in {len(more) + 1} tiers"
     ceiling = bounded(plan.ceiling)
     return f"{price}, {'without limit' if ceiling is None else f'and the device stops before {size(ceiling)}'}"
+
+
+def endless(plan: Any) -> bool:
+    """Whether no period ever follows the one that is billed."""
+    from usageguard.core.endless import EndlessCycle
+
+    return isinstance(getattr(plan.cycle, "cycle", plan.cycle), EndlessCycle)
+
+
+def _next(plan: Any) -> str:
+    """What ends a stop for a used-up allowance."""
+    return "more is bought" if endless(plan) else "the next period"
 
 
 def _cycle(plan: Any, now: tuple[int, int]) -> dict[str, Any]:
@@ -142,23 +156,26 @@ def _cycle(plan: Any, now: tuple[int, int]) -> dict[str, Any]:
     counted = cycle.phase(here) == PHASE_BILLING and not isinstance(base, CalendarCycle)
     begun = not counted or cycle.local_day(*now) >= base.first_day
     after = cycle.cycle_id(*cycle.bounds(here)[1])
+    last = after == here
     return {
         "present": present,
-        "next": _period(cycle, after),
-        "seconds_left": cycle.seconds_left(*now),
+        "next": None if last else _period(cycle, after),
+        "seconds_left": None if last else cycle.seconds_left(*now),
         "begun": bool(begun),
     }
 
 
 def _period(cycle: Any, cycle_id: int) -> dict[str, Any]:
     from usageguard.core.cycle import PHASE_SILENT, PHASE_TEST
+    from usageguard.core.endless import NEVER
 
     start, end = cycle.bounds(cycle_id)
+    until = cycle.local_day(*end)
     return {
         "id": cycle_id,
         "phase": {PHASE_TEST: "test", PHASE_SILENT: "silent"}.get(cycle.phase(cycle_id), "billing"),
         "from": day_text(cycle.local_day(*start)) if start != (0, 0) else None,
-        "until": day_text(cycle.local_day(*end)),
+        "until": day_text(until) if until != NEVER else None,
     }
 
 
@@ -202,10 +219,12 @@ def _warnings(plan: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _pace(plan: Any, now: tuple[int, int]) -> dict[str, Any]:
-    """The daily budget as the device computes it; `per_day_octets` is an even share."""
+def _pace(plan: Any, now: tuple[int, int]) -> dict[str, Any] | None:
+    """The daily budget as the device computes it; `per_day_octets` is an even share. None without an end."""
     from usageguard.core.forecast import pace_mark
 
+    if endless(plan):
+        return None
     start, end = plan.cycle.bounds(plan.cycle.cycle_id(*now))
     if start == (0, 0):  # the first period of a SIM's life has no start
         start = now
@@ -233,7 +252,7 @@ def _lease(plan: Any) -> dict[str, int]:
 
 
 def _reports(source: Source) -> dict[str, Any] | None:
-    from usageguard.config.plan import longest_period_s
+    from usageguard.config.limits import longest_period_s
 
     plan, upstream = source.plan, source.config.upstream
     if not upstream.host:

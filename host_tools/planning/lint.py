@@ -7,7 +7,7 @@ from typing import Any
 
 from host_tools.base.days import DAY_S
 from host_tools.base.units import size
-from host_tools.planning.explain import bounded, report_octets, yuan
+from host_tools.planning.explain import bounded, endless, report_octets, yuan
 from host_tools.planning.source import Source
 
 MANY_REPORTS_PERMILLE = 100
@@ -35,7 +35,8 @@ class Finding:
 def findings(source: Source, facts: dict[str, Any]) -> list[Finding]:
     """All findings, warnings first; `facts` are those of `explain` for the same file."""
     found: list[Finding] = []
-    for look in (_margin, _bill, _cost, _reports, _reserve, _warnings, _classes, _dates, _money, _daily, _others):
+    looks = (_margin, _bill, _cost, _reports, _reserve, _warnings, _classes, _dates, _years, _money, _daily, _others)
+    for look in looks:
         found += look(source, facts)
     return sorted(found, key=lambda finding: finding.level != "warning")
 
@@ -203,6 +204,20 @@ def _dates(source: Source, facts: dict[str, Any]) -> list[Finding]:
     return found
 
 
+def _years(source: Source, facts: dict[str, Any]) -> list[Finding]:
+    """What does not matter within months, and adds up in a period of years."""
+    from usageguard.config.limits import longest_period_s
+
+    if longest_period_s(source.plan.cycle) <= 366 * DAY_S:
+        return []
+    text = "a period of years: what power cuts charge adds up; set it right by the carrier's figure, as each year"
+    found = [_note("plan", f"{text} (order set_used)")]
+    upstream = source.config.upstream
+    if upstream.sms_number and upstream.max_sms_per_cycle < 255:
+        found.append(_note("upstream.max_sms_per_cycle", f"{upstream.max_sms_per_cycle} for all these years"))
+    return found
+
+
 def _money(source: Source, facts: dict[str, Any]) -> list[Finding]:
     account = facts["account"]
     if account is None or "balance_fen" not in source.raw["plan"]["account"]:
@@ -240,9 +255,12 @@ def _daily(source: Source, facts: dict[str, Any]) -> list[Finding]:
 def _others(source: Source, facts: dict[str, Any]) -> list[Finding]:
     plan = source.plan
     found = []
-    if bounded(plan.ceiling) is not None and not plan.pace and not plan.burst:
+    if bounded(plan.ceiling) is not None and not plan.pace and not plan.burst and not endless(plan):
         text = "is off, and there is no burst: an application in a loop uses the whole plan up at once"
         found.append(_note("plan.pace", f"{text}; give true to spread it over the days"))
+    if endless(plan) and not plan.burst and not plan.daily:
+        text = "is not there: an application in a loop uses up at once what is meant for years"
+        found.append(_note("plan.burst", text))
     if facts["enforcement"] == "observe":
         found.append(_warn("enforcement", '"observe" stops nothing: limits are only reported'))
     if plan.throttle and plan.exhaustion != "throttle" and not (plan.daily and plan.daily.slow_octets):

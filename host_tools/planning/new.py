@@ -130,16 +130,16 @@ QUESTIONS = (
     Question("pool", "Does the SIM share its data with others?", "The device then uses only what it was granted.",
              _yes, False, lambda a: a["used_up"] == "stop"),
     Question(
-        "period", "What is the data for? (month, days, package)",
-        "A calendar month, a number of days, or a package of months as a whole.",
-        _choice("month", "days", "package"), "month",
+        "period", "What is the data for? (month, days, package, life)",
+        "A calendar month, a number of days, a package of months as a whole, or the life of the SIM.",
+        _choice("month", "days", "package", "life"), "month",
     ),
     Question("billing_day", "On which day of the month does the bill begin?", "A new allowance begins on it.",
              _whole(1, 31), 1, lambda a: a["period"] == "month"),
     Question("days", "How many days has a period?", "A new allowance begins after so many.", _whole(1, 3660), None,
              lambda a: a["period"] == "days"),
     Question("months", "How many months has the package?",
-             "It ends then, and the device warns 30, 7 and 1 days before.", _whole(1, 120), None,
+             "It ends then, and the device warns 30, 7 and 1 days before.", _whole(1, 600), None,
              lambda a: a["period"] == "package"),
     Question("activated", "Since which day does it count?", "Periods and packages are counted from it.", _day, None,
              lambda a: a["period"] != "month"),
@@ -148,7 +148,7 @@ QUESTIONS = (
     Question("compared", "Have you compared a bill with what the device counted?",
              "Until then the device adds what carriers add at the most, so that it stops first.", _yes, False),
     Question("pace", "Shall a runaway program be held to a share for each day?",
-             "Otherwise it may use the whole period up at once.", _yes, True),
+             "Otherwise it may use the whole period up at once.", _yes, True, lambda a: a["period"] != "life"),
     Question("updates", "Does the application download updates?",
              "They then stop at 90 % of the plan, and what matters more goes on.", _yes, True),
     Question("collector", "Which host receives the device's reports? (none)",
@@ -212,6 +212,8 @@ def write(answers: Answers) -> str:
     else:
         if a["period"] == "days":
             plan.append((f"cycle_days = {a['days']}", "days of a period"))
+        if a["period"] == "life":
+            plan.append(("endless = true", "no new allowance ever begins"))
         plan.append((f"activated = {a['activated'].isoformat()}", "the day from which it counts"))
     plan.append((f'utc_offset_min = "{a["zone"]}"', "the zone in which its days begin"))
     if a["pace"]:

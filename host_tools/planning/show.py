@@ -81,9 +81,11 @@ def _dates(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     sign = "-" if minutes < 0 else "+"
     yield "As of", f"{facts['at']} (UTC{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02})"
     for name, period in (("Present period", facts["cycle"]["present"]), ("Next period", facts["cycle"]["next"])):
+        if period is None:
+            continue
         phase = "" if period["phase"] == "billing" else f", {period['phase']} period"
         begin = "before" if period["from"] is None else f"{period['from']} to before"
-        yield name, f"{begin} {period['until']}{phase}"
+        yield name, f"{begin} {period['until']}{phase}" if period["until"] else f"from {period['from']} on, without end"
     expiry, life = facts["expiry"], facts["lifecycle"]
     if life:
         if life["test_until"]:
@@ -135,10 +137,11 @@ def _warning(warning: dict[str, Any]) -> str:
 
 def _daily(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     pace = facts["pace"]
-    text = f"{octets(pace['per_day_octets'])} a day for {pace['days']} days"
-    if pace["held"]:
-        text += f"; held: {size(pace['until_end_of_today_octets'])} by the end of today"
-    yield "Even pace", text
+    if pace:
+        text = f"{octets(pace['per_day_octets'])} a day for {pace['days']} days"
+        if pace["held"]:
+            text += f"; held: {size(pace['until_end_of_today_octets'])} by the end of today"
+        yield "Even pace", text
     lease = facts["lease"]
     yield "Lease", f"up to {octets(lease['largest_octets'])}"
     yield "Power cut", f"over-counts {octets(lease['power_cut_over_count_octets'])} at most: two leases"

@@ -29,7 +29,7 @@ POOL = "pool"
 
 Fen = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 AnyFen = Annotated[int, msgspec.Meta(ge=-(1 << 40), le=1 << 40)]
-Months = Annotated[int, msgspec.Meta(ge=1, le=120)]
+Months = Annotated[int, msgspec.Meta(ge=1, le=600)]
 Delay = Annotated[int, msgspec.Meta(ge=0, le=172_800)]
 
 
@@ -112,6 +112,7 @@ class Carrier(Table, frozen=True):
     cycle_start_day: Annotated[int, msgspec.Meta(ge=1, le=31)] | None = None
     cycle_days: Annotated[int, msgspec.Meta(ge=0, le=3_660)] | None = None
     activated: date | None = None
+    endless: bool | None = None
     utc_offset_min: Annotated[int, msgspec.Meta(ge=-720, le=840)] | None = None
     per_packet_octets: Annotated[int, msgspec.Meta(ge=0, le=1_500)] = 0
     session_round_octets: Octets = Octets(0)
@@ -215,6 +216,20 @@ class Unthrottle(_Action, frozen=True, tag="unthrottle"):
         platform.throttle(imsi, None)
 
 
+class TopUp(_Action, frozen=True, tag="top_up"):
+    """The SIM's own allowance gets `octets` more for the present cycle."""
+
+    octets: Octets
+
+    def fault(self, plan: carrier.SimPlan) -> Fault | None:
+        if plan.pool:
+            return "action", "the SIM is in a pool", 'give "top_up_pool"'
+        return _needs_some("octets", self.octets)
+
+    def do(self, platform: carrier.Carrier, imsi: str) -> None:
+        platform.top_up(imsi, self.octets)
+
+
 class TopUpPool(_Action, frozen=True, tag="top_up_pool"):
     """The pool gets `octets` more for the present cycle."""
 
@@ -265,7 +280,7 @@ class RefuseSessions(_Action, frozen=True, tag="refuse_sessions"):
 
 
 Action = (
-    Stop | Resume | Recharge | Renew | SlowDown | Unthrottle | TopUpPool | SetCap | Deactivate | Refuse
+    Stop | Resume | Recharge | Renew | SlowDown | Unthrottle | TopUp | TopUpPool | SetCap | Deactivate | Refuse
     | RefuseSessions
 )  # fmt: skip
 
@@ -278,6 +293,7 @@ class _Plan(Table, frozen=True):
     cycle_start_day: int = 1
     cycle_days: int = 0
     activated: date | None = None
+    endless: bool = False
     utc_offset_min: int = 480
     overage: Overage | None = None
     package: Package | None = None
@@ -365,6 +381,7 @@ class CarrierConfig:
                 POOL if given.pool else None,
                 either("utc_offset_min"),
                 carrier.Daily(*msgspec.structs.astuple(daily)) if daily else None,
+                either("endless"),
             )
             if daily and daily.slow_octets and not self.enforcement.rate_octets_s:
                 raise ValueError("daily.slow_octets needs throttle.rate_octets_s")

@@ -152,6 +152,7 @@ APP = {"name": "app", "rating_group": 10}
 
 PLAN = MINIMAL["plan"]
 PACKAGE = PLAN | {"activated": "2026-03-15"}
+ENDLESS = PLAN | {"activated": "2026-03-15", "endless": True}
 TIER = {"block_octets": 1 << 20, "fen": 29}
 OVERAGE = {"tiers": [TIER]}
 LIFE = {"test_until": "2026-04-01", "billing_from": "2026-10-01", "test_octets": 1 << 20}
@@ -271,9 +272,15 @@ WRONG = [
         PLAN | {"on_exhaustion": "overage", "overage": OVERAGE | {"cap_octets": 9000}},
         "plan.allowance_octets: 9000 leaves no usable quota beyond margin 157286 and reserve 157286; give",
     ),
+    ("plan.endless", True, "plan.activated: is missing; endless counts from it: give"),
+    ("plan", ENDLESS | {"cycle_days": 3}, "plan.cycle_days: does not go with endless; leave it out"),
+    ("plan", ENDLESS | {"package": {"months": 3}}, "plan.package: does not go with endless; leave it out"),
+    ("plan", ENDLESS | {"pool": {}}, "plan.pool: does not go with endless; leave it out"),
+    ("plan", ENDLESS | {"pace": True}, "plan.pace: has no end to look ahead to; leave it out with endless"),
+    ("plan", ENDLESS | {"warn_forecast": True}, "plan.warn_forecast: has no end to look ahead to; leave it"),
     ("plan.package", {"months": 3}, "plan.activated: is missing; package counts from it: give"),
     ("plan.package", {}, "plan.activated: is missing; package counts from it: give"),
-    ("plan", PACKAGE | {"package": {}}, "plan.package.months: is missing; give an integer from 1 to 120"),
+    ("plan", PACKAGE | {"package": {}}, "plan.package.months: is missing; give an integer from 1 to 600"),
     ("plan", PACKAGE | {"package": {"months": 0}}, "plan.package.months: 0 is out of range; give"),
     (
         "plan",
@@ -439,6 +446,27 @@ class TestPlan:
         plan = self.plan(**{"activated": "2026-03-15", "package": package} | more)
         assert day(plan.cycle.cycle_id(number("2026-05-25"), 0)) == starts
         assert day(plan.expiry_day) == "2026-09-15"
+
+    def test_endless(self):
+        plan = self.plan(endless=True, activated="2026-03-15")
+        assert {day(plan.cycle.cycle_id(number(d), 0)) for d in ("2026-03-15", "2031-01-01")} == {"2026-03-15"}
+        assert (plan.warn_forecast, plan.pace, plan.package_months) == (False, False, 0)
+        assert self.plan(endless=False).warn_forecast
+
+    @pytest.mark.parametrize(
+        ("allowance", "months", "lease"),
+        [
+            (500 << 20, 120, (500 << 20) // (120 * 31) // 16),  # a sixteenth of a day's share
+            (5 << 20, 120, 4096),  # and what a flash sector is worth at least
+            (5 << 30, 120, (5 << 30) // (120 * 31) // 16),
+            (500 << 30, 120, 262144),
+            (30 << 20, 6, 65536),  # within a year, what it is for a month
+        ],
+    )
+    def test_leases_of_a_period_of_years_are_smaller(self, allowance, months, lease):
+        package = {"months": months, "slice": "whole"}
+        plan = self.plan(allowance_octets=allowance, activated="2026-03-15", package=package)
+        assert plan.lease_max_octets == lease
 
     def test_account(self):
         plan = self.plan(account={"balance_fen": -5, "fee_fen": 600})

@@ -13,6 +13,7 @@ from usageguard.core.cycle import (
     days_from_civil,
 )
 from usageguard.core.days import DayCycle
+from usageguard.core.endless import NEVER, EndlessCycle
 from usageguard.core.lifecycle import Lifecycle
 
 CHINA = 480
@@ -49,6 +50,23 @@ def test_day_numbers():
     for number, date in DAYS:
         assert days_from_civil(*date) == number, (date, days_from_civil(*date))
         assert civil_from_days(number) == date, (number, civil_from_days(number))
+
+
+def test_an_endless_period_has_a_start_and_no_end():
+    first = days_from_civil(2026, 1, 15)
+    cycle = EndlessCycle(first, CHINA)
+    for instant in (at(2025, 12, 31), at(2026, 1, 14, 16), at(2026, 2, 1), at(2075, 7, 7), at(2178, 12, 31)):
+        assert cycle.cycle_id(*instant) == first, instant
+    start, end = cycle.bounds(first)
+    assert start == at(2026, 1, 14, 16)
+    assert end[0] in (NEVER, NEVER - 1)
+    assert days_from_civil(2179, 6, 6) == NEVER
+    assert cycle.next_id(first) == NEVER
+    life = Lifecycle(EndlessCycle(first, CHINA), days_from_civil(2026, 1, 10), first)
+    assert life.cycle_id(*at(2026, 1, 9)) == TEST
+    assert life.cycle_id(*at(2026, 1, 12)) == SILENT
+    life.begin_billing(*at(2026, 1, 12))
+    assert life.cycle_id(*at(2040, 1, 12)) == days_from_civil(2026, 1, 12)
 
 
 def test_no_such_date():

@@ -122,6 +122,10 @@ class Device(Enforcement):
         """The server's time: that of the world."""
         self.periods.server_time(*self._utc(), self.hal.ticks_ms())
 
+    def activate(self):
+        """As Guard.activate."""
+        self.periods.first_use(self.hal.ticks_ms())
+
     def step(self, now=None):
         """As Guard.step and _slow; returns the milliseconds in which it wants to be called again."""
         now = self.hal.ticks_ms() if now is None else now

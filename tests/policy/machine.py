@@ -47,6 +47,7 @@ MAY_LIFT = {
     6: set(),
     7: {"POOL_EXHAUSTED", "GRANT_EXPIRED"},
     8: OF_OCTETS,
+    13: OF_OCTETS,
     9: {"LEDGER_FAULT"},
     10: {"BURST"},
     11: {"SILENT_PERIOD"} | OF_OCTETS,  # a period begins, if it has not
@@ -285,6 +286,25 @@ class Machine(RuleBasedStateMachine):
         self.renewed_us = self.world.clock.now_us
         self.world.settle()
 
+    @precondition(lambda self: "endless" in self.plan and self.phase == "billing")
+    @rule(octets=st.sampled_from([1_000, 9_000, 50_000]))
+    def platform_refills(self, octets):
+        """What is bought beyond the plan, and ordered to the device: the next time, if it cannot be reached now."""
+        self.world.carrier.top_up(IMSI, octets)
+        self.world.settle()
+        self.order_allowance()
+
+    def order_allowance(self):
+        """What the SIM may use by the carrier's word, where the device counts the same period."""
+        if self.world.same_cycle():
+            self.world.order(allowance=[self.world.device.ledger.cycle_id, self.cycle.allowance_octets, 0])
+        self.world.settle()
+
+    @property
+    def cycle(self):
+        """The carrier's books of the present period."""
+        return self.world.carrier._sim(IMSI).account.cycle
+
     @precondition(lambda self: "pool" in self.plan)
     @rule(octets=st.sampled_from([1_000, 50_000]))
     def platform_tops_up(self, octets):
@@ -387,7 +407,7 @@ class Machine(RuleBasedStateMachine):
             day = self.world.carrier._sim(IMSI).day_octets
             assert day <= cap - DAY_MARGIN, f"{day} of {cap} octets in one day"
         if self.phase == "billing" and self.plan["on_exhaustion"] == "cutoff":
-            assert usage.billed_octets <= self.plan["allowance_octets"] - MARGIN, f"{usage.billed_octets} of the plan"
+            assert usage.billed_octets <= usage.allowance_octets - MARGIN, f"{usage.billed_octets} of the plan"
 
     @property
     def phase(self):
@@ -460,8 +480,9 @@ class Machine(RuleBasedStateMachine):
         self.by_limit("RESERVE_EXHAUSTED", used, min(ceiling - MARGIN, used + left - DAY_MARGIN))
         slow = not test and kind == "throttle"
         slowed = "slow_octets" in daily and device.periods.day_octets() >= daily["slow_octets"]
-        iff("THROTTLED", slowed or (slow and used >= self.plan["allowance_octets"]))
-        if slow and world.same_cycle() and world.carrier.seen(IMSI) >= self.plan["allowance_octets"]:
+        iff("THROTTLED", slowed or (slow and used >= self.allowance(False)))
+        billing = self.phase == "billing" and world.same_cycle()
+        if slow and billing and world.carrier.seen(IMSI) >= self.cycle.allowance_octets:
             assert "THROTTLED" in names
 
         # The pool
@@ -497,7 +518,7 @@ class Machine(RuleBasedStateMachine):
             if self.plan["lifecycle"].get("on_test_exhausted") != "charge":
                 return own
             return min(MAX, own + self.affordable(self.plan["overage"].get("cost_cap_fen")))
-        own = self.plan["allowance_octets"]
+        own = self.allowance(False)
         kind = self.plan["on_exhaustion"]
         if kind == "overage":
             cap = self.plan["overage"].get("cap_octets", MAX)
@@ -518,7 +539,12 @@ class Machine(RuleBasedStateMachine):
         return low
 
     def allowance(self, test):
-        return self.plan["lifecycle"]["test_octets"] if test else self.plan["allowance_octets"]
+        """Of the present period, as the device was told."""
+        if test:
+            return self.plan["lifecycle"]["test_octets"]
+        bought = self.world.heard.get(13)
+        now = bought and bought[0] == self.world.device.ledger.cycle_id
+        return bought[1] if now else self.plan["allowance_octets"]
 
     def package_ends(self):
         """The package's last day but one, as the device was told."""
@@ -609,6 +635,20 @@ class Machine(RuleBasedStateMachine):
             return
         self.the_way_back()
 
+    def refill(self):
+        """Buys more than was used. What is stopped for its own limits is reached by what guard.way_in allows it."""
+        world = self.world
+        if self.phase == "billing" and world.same_cycle():
+            world.carrier.top_up(IMSI, 1 << 20)
+            world.carrier.resume(IMSI)
+            world.settle()
+            policy, used = world.device.policy, world.device.admission.used
+            if policy.deaf():
+                world.device.obey(policy.allow_exchange(used, 1_024))
+                world.settle()
+            self.order_allowance()
+            world.device.obey(policy.end_exchange())
+
     def the_way_back(self):
         """From any state: resume, pay, renew, top up, accept; order what orders lift; begin a new period."""
         world = self.world
@@ -623,6 +663,9 @@ class Machine(RuleBasedStateMachine):
         if "pool" in self.plan:
             world.carrier.top_up_pool("pool", 1 << 30)
             world.carrier.set_cap(IMSI, self.plan["allowance_octets"])
+        if "endless" in self.plan:
+            self.refill()
+            world.sleep(DAY_S)  # to another day, as no other period begins
         world.carrier.resume(IMSI)
         world.run(DELAY_S + 1)  # the device has begun the period that the carrier has
         self.to_the_end(60)

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import strategies as st
 
-FAMILIES = ("quota", "overage", "package", "account", "lifecycle", "pool", "daily")
+FAMILIES = ("quota", "overage", "package", "account", "lifecycle", "pool", "daily", "endless")
 MARGIN, RESERVE = 1_500, 3_000
 DAY_MARGIN, DAY_RESERVE = 700, 1_200
 DAY_S = 86_400
@@ -37,6 +37,8 @@ def sold(draw, family):
     life = some("lifecycle", 7)
     allowance = draw(st.integers(20, 90)) * 1_000
     kinds = ["cutoff", "none"] if pool else ["cutoff", "throttle", "none", "overage"]
+    if family == "endless":
+        kinds = ["cutoff", "cutoff", "throttle", "overage"]
     if family == "account":
         kinds += ["overage"] * 4  # or it is fees alone that cost money
     plan = {
@@ -61,8 +63,9 @@ def sold(draw, family):
         if draw(st.booleans()):
             plan["overage"]["cap_octets"] = allowance + draw(st.integers(0, 40_000))
     activated = today - timedelta(days=draw(st.sampled_from([0, 0, 1, 5, 20])))
-    rolling = not (pool and life) and draw(st.integers(0, 3)) == 0
-    package = not (pool and life) and some("package", 3)
+    endless = not pool and family == "endless"
+    rolling = not (endless or (pool and life)) and draw(st.integers(0, 3)) == 0
+    package = not (endless or (pool and life)) and some("package", 3)
     if package:
         months = draw(st.sampled_from([1, 1, 2, 3]))
         whole = draw(st.booleans())
@@ -71,9 +74,11 @@ def sold(draw, family):
         rolling = rolling and not whole
     if rolling:
         plan["cycle_days"] = draw(st.sampled_from([1, 2, 7, 30]))
+    elif endless:
+        plan |= {"endless": True, "warn_forecast": False, "pace": False}
     elif not package or plan["package"]["slice"] == "month":
         plan["cycle_start_day"] = draw(st.one_of(st.integers(1, 31), st.just(today.day)))
-    if (rolling or package) and not life:
+    if (rolling or package or endless) and not life:
         plan["activated"] = activated.isoformat()
     if some("account", 2):
         plan["account"] = {"balance_fen": draw(st.integers(0, 90)), "fee_fen": draw(st.sampled_from([0, 10, 60]))}
@@ -103,7 +108,7 @@ def sold(draw, family):
     if not pool and some("daily", 7):
         daily = plan["daily"] = {}
         if "throttle" in plan and draw(st.booleans()):
-            daily["slow_octets"] = draw(st.integers(1, 20_000))
+            daily["slow_octets"] = draw(st.integers(1_000, 20_000))
         if not daily or draw(st.booleans()):
             daily["cap_octets"] = draw(st.integers(DAY_MARGIN + DAY_RESERVE + 1_024, 30_000))
             daily |= {"margin_octets": DAY_MARGIN, "reserve_octets": DAY_RESERVE}

@@ -11,6 +11,7 @@ from usageguard.core.account.daily import DailyPolicy
 from usageguard.core.account.life import Life
 from usageguard.core.account.money import Money
 from usageguard.core.account.pool import Pool
+from usageguard.core.endless import EndlessCycle
 from usageguard.core.octets import MAX
 from usageguard.core.tariff import Tariff
 from usageguard.guard.daily import DailyPeriods
@@ -19,7 +20,7 @@ from tests.policy.machine import CODES, Machine
 from tests.policy.plans import FAMILIES
 
 LIVES = 100
-STEPS = 2_000  # of a family at least; seven of them
+STEPS = 2_000  # of a family at least; eight of them
 FEW = 10
 # A failure prints the plan and the steps that lead to it, as few as can be; the same run finds it again.
 SETTINGS = settings(
@@ -151,6 +152,11 @@ def a_boot_begins_a_day(monkeypatch):
     monkeypatch.setattr(DailyPeriods, "__init__", anew)
 
 
+def thirty_days_renew_what_is_endless(monkeypatch):
+    monkeypatch.setattr(EndlessCycle, "start_on", lambda self, day: day - (day - self.first_day) % 30)
+    monkeypatch.setattr(EndlessCycle, "start_after", lambda self, day: self.start_on(day) + 30)
+
+
 BROKEN = (
     ("quota", a_period_lifts_the_stop_by_hand),
     ("account", a_recharge_lifts_the_stop_by_hand),
@@ -166,6 +172,7 @@ BROKEN = (
     ("daily", a_days_cap_is_no_limit),
     ("daily", a_day_begins_with_what_is_used_by_then),
     ("daily", a_boot_begins_a_day),
+    ("endless", thirty_days_renew_what_is_endless),
 )
 
 

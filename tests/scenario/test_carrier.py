@@ -109,7 +109,7 @@ def test_pool_is_opened_with_its_virtual_members():
         ({"allowance_octets": 0}, {}, "carrier: allowance_octets 0 is not 1 or more; correct it here or in [plan]"),
         ({"enforcement": "overage"}, {}, "carrier: overage needs tiers"),
         ({"enforcement": "throttle"}, {}, "carrier: rate_octets_s 0 is not a rate"),
-        ({"cycle_days": 30}, {}, "carrier: cycle_days and a package need the day of activation"),
+        ({"cycle_days": 30}, {}, "carrier: cycle_days, package and endless need the day of activation"),
         ({"cycle_days": 30, "activated": "2026-03-11"}, {}, "carrier: activated 2026-03-11 is after the start"),
         ({"overage": {"tiers": [{"from_octets": 1, "block_octets": 1, "fen": 1}]}}, {}, "carrier: tiers begin at"),
         ({"pool": {"allowance_octets": 0}}, {}, "carrier: a pool's allowance_octets 0"),

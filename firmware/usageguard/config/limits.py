@@ -1,10 +1,12 @@
 """Computes the limits and marks of a plan, with defaults for margin and reserve."""
 
+from usageguard.core.days import DayCycle
 from usageguard.core.octets import MAX
 from usageguard.core.plan import Plan
 
 WARN_PERMILLE = (500, 800, 900)
 LEASE_MIN_OCTETS = 1024
+_YEAR_S = 366 * 86400
 
 
 def make_plan(
@@ -46,7 +48,18 @@ def make_plan(
         # A larger lease wears the flash less, a smaller one loses less in a power cut; both effects are below 1 %. With
         # 256 KiB, 5 GB a month need 100,000 erases in a century.
         plan.lease_max_octets = 262144
+    period_s = longest_period_s(cycle)
+    if period_s > _YEAR_S:
+        # What power cuts charge without use adds up over years: a lease is a small part of what a day may use.
+        a_day = allowance * 86400 // period_s
+        plan.lease_max_octets = max(4096, min(plan.lease_max_octets, a_day >> 4))
     return plan
+
+
+def longest_period_s(cycle):
+    """Seconds of the longest period that `cycle` can have."""
+    cycle = getattr(cycle, "cycle", cycle)
+    return cycle.length * (1 if isinstance(cycle, DayCycle) else 31) * 86400
 
 
 def default_margin(allowance):

@@ -6,7 +6,8 @@ it does not know, in one line that names the field, the problem and a remedy. CO
 
 import json
 
-from usageguard.config.plan import longest_period_s, read_plan
+from usageguard.config.limits import longest_period_s
+from usageguard.config.plan import read_plan
 from usageguard.config.table import DIGITS, HEX, HOST, NAME, PHONE, TEXT, TOPIC, ConfigError, Table
 from usageguard.core.plan import SHED_STEP_PERMILLE, TrafficClass
 from usageguard.core.settings import Config, ModemSettings, UpstreamSettings

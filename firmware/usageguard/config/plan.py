@@ -21,12 +21,6 @@ MAX_TIERS = 8
 _DAY_S = 86400
 
 
-def longest_period_s(cycle):
-    """Seconds of the longest period that `cycle` can have."""
-    cycle = getattr(cycle, "cycle", cycle)
-    return cycle.length * (1 if isinstance(cycle, DayCycle) else 31) * _DAY_S
-
-
 def read_plan(table):
     """The Plan of the Table `plan`. ConfigError if anything in it is wrong."""
     allowance = table.integer("allowance_octets", 1, MAX_ALLOWANCE)
@@ -69,8 +63,13 @@ def read_plan(table):
             plan.test.warn_days = warn_days  # so that the warnings behind them keep their numbers
     plan.hold_silent = hold_silent
     plan.hold_doubt = table.choice("on_doubt", ("continue", "restrict"), "continue") == "restrict"
-    plan.warn_forecast = table.boolean("warn_forecast", True)
+    endless = table.boolean("endless", False)
+    plan.warn_forecast = table.boolean("warn_forecast", not endless)
     plan.pace = table.boolean("pace", False)
+    if endless:
+        for name, on in (("warn_forecast", plan.warn_forecast), ("pace", plan.pace)):
+            if on:
+                raise ConfigError(table.field(name), "has no end to look ahead to", "leave it out with endless")
     _account(table, plan)
     _pool(table, plan)
     _throttle(table, plan)
@@ -115,6 +114,9 @@ def _cycle(table, billing_from):
     days = table.integer("cycle_days", 1, 3660, None)
     activated = table.date("activated", None)
     package = table.table("package", {}) if table.has("package") else None
+    endless = table.boolean("endless", False)
+    if endless:
+        table.without(("cycle_start_day", "cycle_days", "package", "pool"), "does not go with endless", "leave it out")
     if start_day and days:
         raise ConfigError(table.field("cycle_days"), "does not go with cycle_start_day", "leave one of the two out")
     if billing_from and activated is not None:
@@ -122,13 +124,17 @@ def _cycle(table, billing_from):
         raise ConfigError(table.field("activated"), "does not go with lifecycle", hint)
     if billing_from:
         activated = billing_from
-    if activated is None and (days or package):
-        needs = "cycle_days" if days else "package"
+    if activated is None and (days or package or endless):
+        needs = "cycle_days" if days else "package" if package else "endless"
         raise ConfigError(table.field("activated"), "is missing", needs + ' counts from it: give "2026-03-15"')
+    if endless:
+        from usageguard.core.endless import EndlessCycle
+
+        return EndlessCycle(activated, offset), None
     cycle = DayCycle(days, activated, offset) if days else CalendarCycle(start_day or 1, offset)
     if not package:
         return cycle, None
-    months = package.integer("months", 1, 120)
+    months = package.integer("months", 1, 600)
     if not package.has("slice"):
         hint = 'give "month" if allowance_octets is for each period, "whole" if it is for the whole package'
         raise ConfigError(package.field("slice"), "is missing", hint)

@@ -6,6 +6,7 @@ from usageguard.core.policy import RESERVE, RESTRICTED
 _EXCHANGE = const(512)  # octets: a report of full length, its acknowledgement with an order, a lookup now and then
 _DAY_S = const(86_400)
 _HALF_A_DAY_S = const(43_200)
+_YEAR_S = const(31_622_400)
 _LONGEST_S = const(518_400)  # inside the horizon of the ticks
 
 
@@ -46,7 +47,8 @@ class ReservePace:
         if outbox.reports_sent != self._sent or seconds > self._next_at + self._interval_s:  # or another period
             self._sent = outbox.reports_sent
             left = max(0, limit - self._admission.used.value())
-            self._interval_s = interval_s(left, seconds)
+            # Nobody waits for the end of a period of years: somebody buys more, and orders that.
+            self._interval_s = interval_s(left, min(seconds, _YEAR_S))
             self._next_at = seconds - self._interval_s
         left_s = max(0, seconds - self._next_at)
         outbox.pace(now, min(self._interval_s, _LONGEST_S) * 1000, min(left_s, _LONGEST_S) * 1000)

@@ -157,6 +157,10 @@ class Carrier:
             _at_least(1, "octets_per_s", octets_per_s)
         self._sim(imsi).throttle(octets_per_s)
 
+    def top_up(self, imsi: str, octets: int) -> None:
+        """Adds to the SIM's allowance of the present cycle, and lifts the stop or the throttling of a used-up one."""
+        self._sim(imsi).top_up(_at_least(1, "octets", octets))
+
     def top_up_pool(self, name: str, octets: int) -> None:
         """Adds to the pool's allowance of the present cycle."""
         self._pool(name).top_up(_at_least(1, "octets", octets))

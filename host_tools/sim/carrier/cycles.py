@@ -84,7 +84,20 @@ class RollingMonths:
         return index if self._on(index) <= day else index - 1
 
 
-Cycles = CalendarMonths | RollingDays | RollingMonths
+@dataclass(frozen=True, slots=True)
+class Endless:
+    """One cycle from the day of activation on: its allowance is all that there is."""
+
+    activated: date
+
+    def first_day(self, day: date) -> date:
+        return self.activated
+
+    def after(self, first: date) -> date:
+        return date(2999, 1, 1)
+
+
+Cycles = CalendarMonths | RollingDays | RollingMonths | Endless
 
 
 def _clamped(year: int, month: int, day: int) -> date:

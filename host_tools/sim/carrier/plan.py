@@ -10,6 +10,7 @@ from host_tools.sim.carrier.cycles import (
     CHINA_OFFSET_MIN,
     CalendarMonths,
     Cycles,
+    Endless,
     RollingDays,
     RollingMonths,
     add_months,
@@ -204,7 +205,7 @@ class SimPlan:
 
     A cycle is a calendar month from `cycle_start_day`, or `cycle_days` days, or the whole package where its slice is
     "whole"; the last two are counted from `activated`, and so is the end of a package. With a lifecycle `activated`
-    may be left out: it is the first day of the billing period then.
+    may be left out: it is the first day of the billing period then. An `endless` plan has one cycle, from that day on.
     In a `pool` the allowance is the pool's, and `allowance_octets` is the SIM's own cap, 0 for none.
     """
 
@@ -218,8 +219,11 @@ class SimPlan:
     pool: str | None = None
     utc_offset_min: int = CHINA_OFFSET_MIN
     daily: Daily | None = None
+    endless: bool = False
 
     def __post_init__(self) -> None:
+        if self.endless and (self.cycle_days or self.package or self.pool):
+            raise ValueError("an endless allowance excludes cycle_days, a package and a pool")
         if self.daily and self.pool:
             raise ValueError("a pool's SIM has no daily counters")
         if self.allowance_octets < (0 if self.pool else 1):
@@ -230,8 +234,9 @@ class SimPlan:
             raise ValueError(f"cycle_days {self.cycle_days} is negative")
         if self.cycle_days and self.whole:
             raise ValueError("cycle_days and a whole package exclude each other")
-        if (self.cycle_days or self.package) and self.activated is None and (self.lifecycle is None or self.pool):
-            raise ValueError("cycle_days and a package need the day of activation, activated")
+        counted = self.cycle_days or self.package or self.endless
+        if counted and self.activated is None and (self.lifecycle is None or self.pool):
+            raise ValueError("cycle_days, package and endless need the day of activation, activated")
 
     @property
     def zone(self) -> timezone:
@@ -245,6 +250,8 @@ class SimPlan:
     def cycles(self, billing_since: date) -> Cycles:
         """The billing cycles of a SIM whose first billed day is `billing_since`."""
         activated = self.activated or billing_since
+        if self.endless:
+            return Endless(activated)
         if self.package is not None and self.whole:
             return RollingMonths(self.package.months, activated)
         return RollingDays(self.cycle_days, activated) if self.cycle_days else CalendarMonths(self.cycle_start_day)

@@ -25,6 +25,7 @@ from host_tools.sim.carrier.stops import (
     NEXT_DAY,
     NEXT_PHASE,
     POOL_EXHAUSTED,
+    REFILL,
     RENEWAL,
     SOFT,
     STOP_REASONS,
@@ -330,6 +331,17 @@ class Subscription:
             self.lift_by(NEW_CAP)
             if octets and cycle.in_time.billed >= octets:  # by usage the platform has not seen yet
                 self.clock.after(self.rating.lag_s * S, self._check_quota)
+
+    def top_up(self, octets: int) -> None:
+        """Adds to the allowance of the present cycle. Where that is more than was seen, data flows again."""
+        if self.phase != BILLING or self.pool is not None:
+            raise ValueError(f"SIM {self.imsi} has no allowance of its own to top up now")
+        cycle = self.account.cycle
+        cycle.allowance_octets += octets
+        self.log("topped-up", reason="by_hand", octets=octets, allowance_octets=cycle.allowance_octets)
+        if self.account.seen() < cycle.allowance_octets:
+            self.lift_by(REFILL)
+            self._set_rate(EXHAUSTED.code, None)
 
     # --- money ---
 

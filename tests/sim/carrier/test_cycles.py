@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from host_tools.sim.carrier import Package, SimPlan
 from host_tools.sim.carrier.cycles import CalendarMonths, RollingDays, RollingMonths, add_months
 from tests.sim.carrier.world import IMSI, World
 
@@ -97,6 +98,43 @@ def test_rolling_cycle_restores_after_its_days():
     world.run(1)
     assert world.denies() == ()
     assert world.news().cycle_label == "2025-04-01"
+
+
+def test_an_endless_cycle_gets_more_only_where_more_is_bought():
+    world = World(allowance=5_000, plan={"endless": True, "activated": date(2020, 2, 29)})
+    world.use(5_000)
+    world.run(400 * 86_400)
+    assert (world.news().cycle_label, world.carrier.stops(IMSI)) == ("2020-02-29", ["exhausted"])
+    world.carrier.stop(IMSI)
+    world.carrier.top_up(IMSI, 2_000)
+    assert world.carrier.stops(IMSI) == ["manual"]
+    world.carrier.resume(IMSI)
+    world.use(1_999)
+    assert world.denies() == ()
+    world.use(28)
+    world.run(0)
+    assert world.carrier.stops(IMSI) == ["exhausted"]
+    world.carrier.top_up(IMSI, 10)
+    assert world.carrier.stops(IMSI) == ["exhausted"], "which is less than was used"
+
+
+def test_a_top_up_ends_the_throttling_of_its_cycle_alone():
+    world = World(allowance=1_000, kind="throttle", rate_octets_s=100)
+    world.use(1_000)
+    world.run(0)
+    assert world.news().slowed_to_octets_per_s == 100
+    world.carrier.top_up(IMSI, 500)
+    assert world.news().slowed_to_octets_per_s is None
+    world.run(31 * 86_400)
+    world.use(1_000)
+    world.run(0)
+    assert world.news().slowed_to_octets_per_s == 100
+
+
+@pytest.mark.parametrize("more", [{"cycle_days": 3}, {"package": Package(3)}])
+def test_an_endless_plan_has_no_other_cycle(more):
+    with pytest.raises(ValueError, match="excludes"):
+        SimPlan(1, endless=True, activated=date(2025, 3, 1), **more)
 
 
 def test_no_zone_lies_beyond_the_earths():
