@@ -36,7 +36,8 @@ def common(query: Mapping[str, str]) -> dict[str, Any]:
         places = {name: from_cursor(query.get(name, "")) for name in ("after", "before")}
     except ValueError:
         raise HTTPException(400, "bad-request") from None
-    return {"text": query.get("q", "").strip()[:_MOST_TEXT], **places}
+    text = query.get("q", "").strip()[:_MOST_TEXT]
+    return {"text": text.replace("\0", "\ufffd"), **places}  # at a zero LIKE would end
 
 
 def address(choice: Choice, **changed: Any) -> str:
