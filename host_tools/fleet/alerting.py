@@ -39,8 +39,8 @@ class Alerting:
         self._to_do |= {device for device in changed if device}
 
     def look(self, now: datetime) -> list[int]:
-        """Looks at what has changed, by a report or by time alone; the ids of new alerts. StoreError: nothing was kept,
-        and the next call finds it again."""
+        """Looks at what has changed, by a report or by time alone; the ids of new alerts. StoreError: what was not kept
+        is found by the next call."""
         found: list[Cause] = []
         over: list[int] = []
         devices = sorted(self._to_do)

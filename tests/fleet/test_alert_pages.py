@@ -18,7 +18,7 @@ EVIL = '"><script>alert(1)</script>'
 
 
 @pytest.fixture
-def site(tmp_path):
+def own(tmp_path):
     path = tmp_path / "reports.sqlite"
     fleets.fill(path, 1, NOW)
     with closing(Store(path)) as store, store.database.transaction():
@@ -30,61 +30,61 @@ def site(tmp_path):
 
 
 @pytest.fixture
-def ids(site):
+def ids(own):
     """Three more alerts, oldest first."""
     causes = [Cause("stopped", f"made-{number}", "2026-03-01", EVIL) for number in range(3)]
-    return site.ask(lambda: site.desk.alerts.settle(causes, (), NOW))
+    return own.ask(lambda: own.desk.alerts.settle(causes, (), NOW))
 
 
-def shown(site, path="/alerts", name="actor"):
-    return site.client(name).get(path).text
+def shown(own, path="/alerts", name="actor"):
+    return own.client(name).get(path).text
 
 
-def states(site):
-    return {each.subject: each.state for each in site.ask(lambda: site.desk.alerts.page("all"))}
+def states(own):
+    return {each.subject: each.state for each in own.ask(lambda: own.desk.alerts.page("all"))}
 
 
-def test_an_alarm_of_the_collectors_is_an_alert_on_the_page(site):
-    page = shown(site)
+def test_an_alarm_of_the_collectors_is_an_alert_on_the_page(own):
+    page = shown(own)
     assert "Order refused" in page
     assert EVIL not in page
     assert "&lt;script&gt;" in page
     assert "没有" not in page
-    device = shown(site, "/devices/tracker-00001")
+    device = shown(own, "/devices/tracker-00001")
     assert "Order refused</li>" in device
     assert EVIL not in device
     assert 'href="/alerts?subject=tracker-00001"' in device
-    assert "命令被拒绝" in site.client("reader", "zh").get("/alerts").text
+    assert "命令被拒绝" in own.client("reader", "zh").get("/alerts").text
 
 
-def test_a_reader_sees_alerts_and_changes_none(site, ids):
-    reader = site.client("reader")
+def test_a_reader_sees_alerts_and_changes_none(own, ids):
+    reader = own.client("reader")
     page = reader.get("/alerts").text
     assert "made-1" in page
     assert 'value="acknowledge"' not in page
     for do in ("acknowledge", "snooze"):
         assert reader.post("/alerts", {"ids": str(ids[0]), "do": do, "hours": "8"}).status == 403
-    assert site.client("actor").post("/alerts", {"ids": str(ids[0]), "do": "acknowledge"}, csrf="no").status == 403
-    assert set(states(site).values()) == {"open"}
+    assert own.client("actor").post("/alerts", {"ids": str(ids[0]), "do": "acknowledge"}, csrf="no").status == 403
+    assert set(states(own).values()) == {"open"}
 
 
-def test_alerts_are_acknowledged_and_put_away(site, ids):
-    actor = site.client("actor")
+def test_alerts_are_acknowledged_and_put_away(own, ids):
+    actor = own.client("actor")
     both = ",".join(map(str, ids[:2]))
     assert actor.post("/alerts", {"ids": both, "do": "acknowledge", "back": "/alerts?show=all"}).location == (
         "/alerts?show=all"
     )
     put_away = {"ids": str(ids[2]), "do": "snooze", "hours": "8", "back": "//x"}
     assert actor.post("/alerts", put_away).location == "/alerts"
-    assert states(site) == {
+    assert states(own) == {
         "tracker-00001": "open", "made-0": "acknowledged", "made-1": "acknowledged", "made-2": "snoozed",
     }  # fmt: skip
-    assert re.findall(r"made-\d</a>", shown(site)) == []
-    assert "made-2" in shown(site, "/alerts?show=snoozed")
-    page = shown(site, "/alerts?show=acknowledged&subject=made-0")
+    assert re.findall(r"made-\d</a>", shown(own)) == []
+    assert "made-2" in shown(own, "/alerts?show=snoozed")
+    page = shown(own, "/alerts?show=acknowledged&subject=made-0")
     assert "made-0" in page
     assert "made-1" not in page
-    audit = shown(site, "/audit", "admin")
+    audit = shown(own, "/audit", "admin")
     assert f"#{ids[0]} #{ids[1]}" in audit
     assert f"#{ids[2]} for 8 h" in audit
 
@@ -106,34 +106,34 @@ def test_what_no_page_asks_for_is_refused(site, path, form):
     assert (actor.get(path) if form is None else actor.post(path, form)).status == 400
 
 
-def test_a_long_list_has_pages(site):
+def test_a_long_list_has_pages(own):
     causes = [Cause("silent", f"many-{number:03}", "2026-03-01", "") for number in range(60)]
-    site.ask(lambda: site.desk.alerts.settle(causes, (), NOW))
-    first = shown(site)
+    own.ask(lambda: own.desk.alerts.settle(causes, (), NOW))
+    first = shown(own)
     following = re.search(r'rel="next" href="([^"]+)"', first)[1]
-    both = re.findall(r"many-\d{3}</a>", first) + re.findall(r"many-\d{3}</a>", shown(site, following))
+    both = re.findall(r"many-\d{3}</a>", first) + re.findall(r"many-\d{3}</a>", shown(own, following))
     assert both == [f"many-{number:03}</a>" for number in range(59, -1, -1)]
 
 
-def test_what_a_channel_cannot_send_is_said(site, ids):
+def test_what_a_channel_cannot_send_is_said(own, ids):
     def fails():
-        site.desk.alerts.register({"group": ()})
-        site.desk.alerts.settle([Cause("silent", "x", "2026-03-01", "")], (), NOW)
-        site.desk.alerts.failed("group", site.desk.alerts.claim("group", NOW, 9), "HTTP status 500", NOW)
+        own.desk.alerts.register({"group": ()})
+        own.desk.alerts.settle([Cause("silent", "x", "2026-03-01", "")], (), NOW)
+        own.desk.alerts.failed("group", own.desk.alerts.claim("group", NOW, 9), "HTTP status 500", NOW)
 
-    site.ask(fails)
-    page = shown(site)
+    own.ask(fails)
+    page = shown(own)
     assert "1 to be sent to group" in page
     assert "HTTP status 500" in page
 
 
-def test_the_json_interface_lists_and_changes_alerts(site, ids):
-    actor, reader = site.token("actor"), site.token("reader")
+def test_the_json_interface_lists_and_changes_alerts(own, ids):
+    actor, reader = own.token("actor"), own.token("reader")
 
     def ask(path, token=reader, body=None):
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         method = "GET" if body is None else "POST"
-        answer = site.client().ask(method, f"/api/v1/alerts{path}", body and json.dumps(body), **headers)
+        answer = own.client().ask(method, f"/api/v1/alerts{path}", body and json.dumps(body), **headers)
         return answer.status, json.loads(answer.body)
 
     status, page = ask("?limit=2&state=open")
