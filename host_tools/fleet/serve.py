@@ -62,7 +62,7 @@ def serve(db: str, listen: Listen, terms: Terms, say: Callable[[str], None], out
         if outward and outward.mqtt:
             from host_tools.fleet.outward.publisher import Publisher  # its library is in an extra
 
-            desk.listeners.append(stack.enter_context(closing(Publisher(outward.mqtt, desk.index))).note)
+            desk.listeners.append(stack.enter_context(closing(Publisher(outward.mqtt, desk.index, say))).note)
         host = f"[{listen.host}]" if ":" in listen.host else listen.host
         address = f"{'https' if line.tls else 'http'}://{host}:{bound.getsockname()[1]}"
         code = "" if desk.accounts.any() else new_code()

@@ -119,7 +119,8 @@ def test_a_broker_gets_what_changes_also_what_changed_while_it_was_away():
 
     with servers.mosquitto() as mosquitto, closing(Index()) as index:
         broker = Broker("127.0.0.1", mosquitto.port, False, "fleet", "homeassistant", Secret(""), Secret(""))
-        with closing(Publisher(broker, index)) as publisher:
+        said = []
+        with closing(Publisher(broker, index, said.append)) as publisher:
             index.put([standing("a", 1), standing("b", 2)])
             publisher.note({"a", "b", "", "gone"})
             found = asyncio.run(heard(mosquitto.port, lambda found: len(found) == 10))
@@ -130,4 +131,6 @@ def test_a_broker_gets_what_changes_also_what_changed_while_it_was_away():
             mosquitto.start()
             again = asyncio.run(heard(mosquitto.port, lambda found: found.get("fleet/a/state", {}).get("used") == 5))
             assert again["fleet/a/state"]["used"] == 5
+        assert all(each.startswith("nothing is published by MQTT now: ") for each in said)
+        assert len(said) >= 1
 

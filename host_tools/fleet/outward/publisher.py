@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
 from aiomqtt import Client, MqttError
@@ -34,11 +34,14 @@ class Broker:
 
 
 class Publisher:
-    """What was not taken by the broker is published when it is there again; of each device the newest figures alone."""
+    """What was not taken by the broker is published when it is there again; of each device the newest figures alone.
+    `say` is told why nothing is published, once."""
 
-    def __init__(self, broker: Broker, index: Index) -> None:
+    def __init__(self, broker: Broker, index: Index, say: Callable[[str], None]) -> None:
         self._broker = broker
         self._index = index
+        self._say = say
+        self._problem = ""
         self._lock = threading.Lock()
         self._changed: set[str] = set()
         self._known: set[str] = set()  # to this broker, since the start
@@ -60,7 +63,7 @@ class Publisher:
         broker = self._broker
         with closing(Reader(self._index)) as reader:
             while not self._stop.is_set():
-                with suppress(MqttError):
+                try:
                     async with Client(
                         broker.host,
                         broker.port,
@@ -68,10 +71,14 @@ class Publisher:
                         password=broker.password.reveal() or None,
                         tls_context=ssl.create_default_context() if broker.tls else None,
                     ) as client:
-                        retry_s = _RETRY_S
+                        retry_s, self._problem = _RETRY_S, ""
                         while not self._stop.is_set():
                             if not await self._publish(client, reader):
                                 await asyncio.sleep(_LOOK_S)
+                except MqttError as error:
+                    if str(error) != self._problem:
+                        self._problem = str(error)
+                        self._say(f"nothing is published by MQTT now: {error}")
                 until = asyncio.get_running_loop().time() + retry_s
                 while not self._stop.is_set() and asyncio.get_running_loop().time() < until:
                     await asyncio.sleep(_LOOK_S)
@@ -80,8 +87,7 @@ class Publisher:
     async def _publish(self, client: Client, reader: Reader) -> bool:
         """Whether there was something to publish. MqttError: it is still to be."""
         with self._lock:
-            batch = sorted(self._changed)[:_BATCH]
-            self._changed -= set(batch)
+            batch = [self._changed.pop() for _ in range(min(_BATCH, len(self._changed)))]
         try:
             for is_new in (True, False):
                 devices = [device for device in batch if (device not in self._known) == is_new]
