@@ -115,6 +115,8 @@ def sentence(plan: Any) -> str:
         head += f", {size(plan.daily.cap_octets)} a day at the most"
     if plan.daily and plan.daily.slow_octets is not None:
         head += f", {size(plan.daily.slow_octets)} a day at full speed"
+    if plan.exhaustion != "throttle" and bounded(plan.slow_limit) is not None:
+        head += f", slowed to {size(plan.throttle.rate_octets_s)} a second from {size(plan.slow_limit)} on"
     return f"{head}; {_beyond(plan)}."
 
 

@@ -263,8 +263,11 @@ def _others(source: Source, facts: dict[str, Any]) -> list[Finding]:
         found.append(_note("plan.burst", text))
     if facts["enforcement"] == "observe":
         found.append(_warn("enforcement", '"observe" stops nothing: limits are only reported'))
-    if plan.throttle and plan.exhaustion != "throttle" and not (plan.daily and plan.daily.slow_octets):
+    slows = bounded(plan.slow_limit) is not None or (plan.daily and plan.daily.slow_octets)
+    if plan.throttle and not slows:
         found.append(_note("plan.throttle", 'is used only after an order, without on_exhaustion = "throttle"'))
+    if slows and plan.local_limit <= plan.slow_limit and plan.exhaustion != "throttle" and bounded(plan.slow_limit):
+        found.append(_note("plan.throttle.from_octets", "is never reached: the device stops before"))
     if plan.throttle and report_octets(plan, source.config.upstream) > 60 * plan.throttle.rate_octets_s:
         found.append(_warn("plan.throttle.rate_octets_s", "a report takes more than a minute at this rate"))
     if plan.pool and plan.pool.first_grant_octets > plan.allowance:

@@ -78,6 +78,7 @@ class Throttle(Table, frozen=True):
     rate_octets_s: Octets
     burst_octets: Octets = Octets(3_000)
     queue_octets: Octets = Octets(65_536)
+    from_octets: Octets = Octets(0)
 
 
 class Daily(Table, frozen=True):
@@ -382,6 +383,7 @@ class CarrierConfig:
                 either("utc_offset_min"),
                 carrier.Daily(*msgspec.structs.astuple(daily)) if daily else None,
                 either("endless"),
+                throttle.from_octets if throttle else 0,
             )
             if daily and daily.slow_octets and not self.enforcement.rate_octets_s:
                 raise ValueError("daily.slow_octets needs throttle.rate_octets_s")

@@ -355,6 +355,16 @@ WRONG = [
     ("plan.throttle", {}, "plan.throttle.rate_octets_s: is missing; give an integer from 1 to 16777216"),
     ("plan.throttle", {"rate_octets_s": 0}, "plan.throttle.rate_octets_s: 0 is out of range; give"),
     ("plan.throttle", {"rate_octets_s": 1, "burst_octets": 0}, "plan.throttle.burst_octets: 0 is out of range; give"),
+    (
+        "plan",
+        PLAN | {"on_exhaustion": "throttle", "throttle": {"rate_octets_s": 1, "from_octets": 1}},
+        'plan.throttle.from_octets: does not go with on_exhaustion "throttle"; leave it out: the allowance is where',
+    ),
+    (
+        "plan",
+        PLAN | {"pool": {}, "throttle": {"rate_octets_s": 1, "from_octets": 1}},
+        "plan.throttle.from_octets: does not go with a pool; leave one of the two out",
+    ),
     ("plan.burst.factor", 1, "1 is out of range; give an integer from 2 to 1000"),
     ("plan.burst.floor_octets", 0, "0 is out of range; give an integer from 1 to"),
     ("plan.burst.window_s", 59, "59 is out of range; give an integer from 60 to 86400"),
@@ -500,6 +510,8 @@ class TestPlan:
         plan = self.plan(on_exhaustion="throttle", throttle={"rate_octets_s": 16000})
         assert vars(plan.throttle) == {"rate_octets_s": 16000, "burst_octets": 64000}
         assert (plan.slow_limit, plan.local_limit) == (30 << 20, (1 << 54) - 1)
+        plan = self.plan(throttle={"rate_octets_s": 16000, "from_octets": 20 << 20})
+        assert (plan.slow_limit, plan.ceiling) == (20 << 20, 30 << 20)
         given = {"rate_octets_s": 1, "burst_octets": 5000}
         assert vars(self.plan(throttle=given).throttle) == given
 

@@ -102,6 +102,7 @@ def test_the_carrier_reads_the_plan_with_the_same_defaults():
         "plan.cycle_days": ("0", ""),
         "plan.daily.cap_octets": ("0 B", ""),
         "plan.daily.slow_octets": ("0 B", ""),
+        "plan.throttle.from_octets": ("0 B", ""),
         "plan.throttle.burst_octets": ("3,000 B", device["plan.throttle.burst_octets"]),  # sizes of two token buckets
         "plan.lifecycle.billing_from": ("", "`test_until`"),
     }

@@ -480,6 +480,11 @@ class Machine(RuleBasedStateMachine):
         self.by_limit("RESERVE_EXHAUSTED", used, min(ceiling - MARGIN, used + left - DAY_MARGIN))
         slow = not test and kind == "throttle"
         slowed = "slow_octets" in daily and device.periods.day_octets() >= daily["slow_octets"]
+        if not test and "from_octets" in self.plan.get("throttle", {}):
+            start = self.plan["throttle"]["from_octets"] + self.allowance(False) - self.plan["allowance_octets"]
+            slowed = slowed or used >= start
+            if self.phase == "billing" and world.same_cycle() and world.carrier.news(IMSI).slowed_to_octets_per_s:
+                assert "THROTTLED" in names or heard.get(3), "the carrier has slowed the SIM down"
         iff("THROTTLED", slowed or (slow and used >= self.allowance(False)))
         billing = self.phase == "billing" and world.same_cycle()
         if slow and billing and world.carrier.seen(IMSI) >= self.cycle.allowance_octets:

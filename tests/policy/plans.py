@@ -105,6 +105,8 @@ def sold(draw, family):
             carrier["pool"]["members"] = [{"octets_per_hour": draw(st.integers(0, 300)), "count": 2}]
     if plan["on_exhaustion"] == "throttle" or draw(st.integers(0, 4)) == 0:
         plan["throttle"] = {"rate_octets_s": 1 << 20, "burst_octets": 1 << 24}
+        if plan["on_exhaustion"] != "throttle" and not pool and draw(st.booleans()):
+            plan["throttle"]["from_octets"] = draw(st.integers(1_000, allowance))
     if not pool and some("daily", 7):
         daily = plan["daily"] = {}
         if "throttle" in plan and draw(st.booleans()):

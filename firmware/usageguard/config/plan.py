@@ -215,7 +215,15 @@ def _throttle(table, plan):
         from usageguard.core.bucket import ThrottleTerms
 
         plan.throttle = ThrottleTerms(rate, sub.integer("burst_octets", 1, 1 << 28, max(4096, 4 * rate)))
+        start = sub.integer("from_octets", 1, MAX_ALLOWANCE, None)
         sub.end()
+        if start is not None:
+            if plan.exhaustion == "throttle":
+                hint = "leave it out: the allowance is where that begins"
+                raise ConfigError(sub.field("from_octets"), 'does not go with on_exhaustion "throttle"', hint)
+            if plan.pool:
+                raise ConfigError(sub.field("from_octets"), "does not go with a pool", "leave one of the two out")
+            plan.slow_limit = start
     elif plan.exhaustion == "throttle":
         raise ConfigError(table.field("throttle"), "is missing", "give rate_octets_s, the carrier's after exhaustion")
 

@@ -206,6 +206,7 @@ class SimPlan:
     A cycle is a calendar month from `cycle_start_day`, or `cycle_days` days, or the whole package where its slice is
     "whole"; the last two are counted from `activated`, and so is the end of a package. With a lifecycle `activated`
     may be left out: it is the first day of the billing period then. An `endless` plan has one cycle, from that day on.
+    From `slow_from_octets` of a cycle on data is slowed down to the throttle's rate; 0: it is not.
     In a `pool` the allowance is the pool's, and `allowance_octets` is the SIM's own cap, 0 for none.
     """
 
@@ -220,8 +221,11 @@ class SimPlan:
     utc_offset_min: int = CHINA_OFFSET_MIN
     daily: Daily | None = None
     endless: bool = False
+    slow_from_octets: int = 0
 
     def __post_init__(self) -> None:
+        if self.slow_from_octets < 0 or (self.slow_from_octets and self.pool):
+            raise ValueError("slow_from_octets is 0 or more, and a pool's SIM has none")
         if self.endless and (self.cycle_days or self.package or self.pool):
             raise ValueError("an endless allowance excludes cycle_days, a package and a pool")
         if self.daily and self.pool:

@@ -36,6 +36,7 @@ from host_tools.sim.network.internet import Internet
 from host_tools.sim.network.packet import Packet
 
 TEST, SILENT, BILLING = "test", "silent", "billing"  # phases; "test" and "silent" also label the usage of their periods
+THRESHOLD = "threshold"  # the reason of the throttling before the allowance is used up
 REMINDERS = (30, 7, 1)  # days before a package expires
 
 
@@ -179,6 +180,7 @@ class Subscription:
             self.lift_by(event)
         self._set_rate(EXHAUSTED.code, None)
         self._set_rate(DAY_CAPPED.code, None)
+        self._set_rate(THRESHOLD, None)
         self._before_today = 0, 0
         for code in STOP_REASONS:
             if code in self.stops:
@@ -250,6 +252,9 @@ class Subscription:
         lag_us = self.rating.lag_s * S
         if limit is not None and in_time < limit <= cycle.in_time.billed:
             self.clock.after(lag_us, self._check_quota)
+        slow = self._slow_from
+        if slow is not None and in_time < slow <= cycle.in_time.billed:
+            self.clock.after(lag_us, self._check_slow)
         if self.plan.daily is not None:
             self._look_at_day(self.plan.daily, in_time, cycle.in_time.billed)
         if cycle.tiers and cycle.in_time.billed > cycle.allowance_octets:
@@ -273,6 +278,19 @@ class Subscription:
         if self.pool is not None:
             return self.cap_octets or None
         return cycle.allowance_octets
+
+    @property
+    def _slow_from(self) -> int | None:
+        """Octets from which this cycle is slow. What was bought beyond the plan is as fast as the plan's."""
+        if not self.plan.slow_from_octets or self.phase != BILLING:
+            return None
+        return self.plan.slow_from_octets + self.account.cycle.allowance_octets - self.plan.allowance_octets
+
+    def _check_slow(self) -> None:
+        """Slows data down, or lets it be fast, by the usage that the platform has seen of the present cycle."""
+        slow = self._slow_from
+        slowed = slow is not None and self.account.seen() >= slow
+        self._set_rate(THRESHOLD, self.enforcement.rate_octets_s if slowed else None)
 
     def _look_at_day(self, daily: Daily, before: int, after: int) -> None:
         """Schedules what the day's counters cause when the cycle's octets go from `before` to `after`."""
@@ -342,6 +360,7 @@ class Subscription:
         if self.account.seen() < cycle.allowance_octets:
             self.lift_by(REFILL)
             self._set_rate(EXHAUSTED.code, None)
+            self._check_slow()
 
     # --- money ---
 

@@ -4,11 +4,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host_tools.sim.carrier import Enforcement
+from host_tools.sim.carrier import Enforcement, Rating
 from host_tools.sim.carrier.shaper import Shaper
 from host_tools.sim.clock import Clock, S
 from host_tools.sim.network.packet import udp
 from tests.sim.carrier.world import HOST, IMSI, World
+
+
+def test_data_is_slow_from_a_threshold_on_and_stops_when_it_is_used_up():
+    world = World(allowance=5_000, plan={"slow_from_octets": 3_000}, rate_octets_s=100_000, rating=Rating(lag_s=60))
+    world.use(2_999)
+    world.run(60)
+    assert world.news().slowed_to_octets_per_s is None
+    world.use(28)
+    world.run(59)
+    assert world.news().slowed_to_octets_per_s is None, "the platform sees it late"
+    world.run(1)
+    assert (world.news().slowed_to_octets_per_s, world.carrier.stops(IMSI)) == (100_000, [])
+    world.carrier.top_up(IMSI, 1_000)
+    assert world.news().slowed_to_octets_per_s is None
+    world.use(2_972)
+    world.run(61)
+    assert world.news().slowed_to_octets_per_s == 100_000
+    assert world.carrier.stops(IMSI) == []
+    world.use(28)
+    world.run(61)
+    assert world.carrier.stops(IMSI) == ["exhausted"]
+    world.run(31 * 86_400)
+    assert (world.news().slowed_to_octets_per_s, world.carrier.stops(IMSI)) == (None, [])
 
 
 def packet(length):

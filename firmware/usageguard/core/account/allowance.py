@@ -15,7 +15,7 @@ def set_allowance(plan, octets):
             capped = plan.ceiling < plan.allowance + beyond  # by one of octets, which is lower
             plan.ceiling = min(plan.ceiling, octets + beyond) if capped else octets + beyond
     if plan.slow_limit < MAX:
-        plan.slow_limit = octets
+        plan.slow_limit = max(0, plan.slow_limit + more)
     if plan.ceiling < MAX:
         plan.report_limit = max(0, plan.ceiling - plan.margin_octets)
         plan.local_limit = max(0, plan.report_limit - plan.reserve_octets)
