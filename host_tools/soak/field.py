@@ -312,8 +312,17 @@ def _daily(draw: Draw) -> None:
     draw.traffic(rng.choice((150, 300, 600)), rng.choice((1_400, 6_000)))
 
 
+def _slow_end(draw: Draw) -> None:
+    """The end of the plan is slow."""
+    plan = draw.scenario["plan"]
+    plan["throttle"] = {"rate_octets_s": draw.rng.choice((500, 2 * KB))}
+    plan["throttle"]["from_octets"] = draw.rng.randrange(8 * KB, plan["allowance_octets"])
+    draw.traffic(draw.rng.choice((150, 300, 600)), draw.rng.choice((1_400, 6_000)))
+
+
 FIELD: dict[str, Callable[[Draw], None]] = {
     "daily": _daily,
+    "slow-end": _slow_end,
     "no-counter": _no_counter,
     "mains": _mains,
     "doubt": _doubt,
@@ -339,6 +348,7 @@ FIELD: dict[str, Callable[[Draw], None]] = {
 """By the name that `usageguard soak --only` takes. Later ones change what earlier ones have drawn."""
 _PERIODS = ("cutoff", "throttle", "none", "days", "month")
 PLANS: dict[str, tuple[str, ...]] = {
+    "slow-end": ("cutoff", "none", "days", "month", "overage"),
     "daily": (*_PERIODS, "overage", "account", "package", "whole", "test", "silent"),  # a pool has no such counter
     "sims": _PERIODS,
     "last-word": ("cutoff", "days"),

@@ -513,6 +513,12 @@ class Checker:
             return INFINITE if cap is None else self._allowance + self._free(cap)
         return self._allowance if kind == "cutoff" else INFINITE
 
+    @property
+    def _slow_from(self) -> float:
+        """Octets of the period from which the SIM is slow before the allowance is used up."""
+        start = self.plan.get("throttle", {}).get("from_octets")
+        return INFINITE if start is None else start + self._allowance - self.plan["allowance_octets"]
+
     def _left_of_the_day(self, status: dict[str, Any], *kept: str) -> float:
         """Octets of the day's cap, less its margin and what else is `kept` of it, by the device's count."""
         daily = self.plan.get("daily", {})
@@ -563,7 +569,7 @@ class Checker:
             or w._left_of_the_day(s) <= w._least, 60,
         ),
         "THROTTLED": (
-            lambda w, s: s["rated_octets"] >= w._allowance
+            lambda w, s: s["rated_octets"] >= min(w._allowance, w._slow_from)
             or (s["day_octets"] or 0) >= w.plan.get("daily", {}).get("slow_octets", INFINITE), 60,
         ),
         "THROTTLED_BY_HAND": (lambda w, s: True, 0),  # checked by "by-hand"
@@ -605,6 +611,7 @@ class Checker:
         if "slow_octets" in self.plan.get("daily", {}):
             slow = self.plan["daily"]["slow_octets"] - status["day_octets"]
             limits.append((status["rated_octets"] + slow, ("THROTTLED",)))
+        limits.append((self._slow_from, ("THROTTLED",)))
         for limit, names in limits:
             reached = any(name in reasons for name in names)
             self._check("reached", used < limit or reached, f"{used} of {limit} are used, and no {' or '.join(names)}")
