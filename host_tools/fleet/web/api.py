@@ -199,7 +199,7 @@ Handler = Callable[[Request, User], Awaitable[Any]]
 def routes(interface: Interface) -> list[Route]:
     description = describe()
     v, device = f"/v{VERSION}", f"/v{VERSION}/devices/{{device:str}}"
-    alert = f"{v}/alerts/{{id:int}}"
+    alert = f"{v}/alerts/{{id:id}}"
 
     async def openapi(_: Request) -> Response:
         return JSONResponse(description)
@@ -409,7 +409,7 @@ class Interface:
         id = request.path_params["id"]
 
         def work() -> AlertState | None:
-            if id >= 1 << 63 or self._desk.alerts.alert(id) is None:
+            if self._desk.alerts.alert(id) is None:
                 return None
             change(id)
             alert = self._desk.alerts.alert(id)
@@ -523,7 +523,7 @@ def describe() -> dict[str, Any]:
     body = {"required": True, "content": ref(NewOrder)}
     v = f"/api/v{VERSION}"
     alert, states = f"{v}/alerts/{{id}}", {"enum": [*SHOWN], "default": "all"}
-    id = [parameter("id", {"type": "integer", "minimum": 0}, "path")]
+    id = [parameter("id", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}, "path")]
     return {
         "openapi": "3.1.0",
         "info": {"title": "Usage Guard fleet", "version": VERSION, "description": "Sizes are in octets."},

@@ -64,7 +64,7 @@ def make(desk: Desk, line: Line, first_code: str = "") -> Starlette:
         Route(device, pages.device),
         Route(f"{device}/preview", pages.preview, methods=["POST"]),
         Route(f"{device}/orders", pages.order, methods=["POST"]),
-        Route("/orders/{id:int}/cancel", pages.cancel, methods=["POST"]),
+        Route("/orders/{id:id}/cancel", pages.cancel, methods=["POST"]),
         Route("/alerts", pages.alerts, methods=["GET", "POST"]),
         *BillPages(desk, pages._page).routes(),
         *HoldingPages(desk, pages._page).routes(),
@@ -216,7 +216,7 @@ class Pages:
         user, id = user_of(request, Role.ACT), request.path_params["id"]
 
         def cancel() -> str | None:
-            order = self._desk.store.book.cancel(id) if id < 1 << 63 else None
+            order = self._desk.store.book.cancel(id)
             if order:
                 self._desk.accounts.note(user.name, "order-cancelled", f"{id} {order.what} {order.device}")
             return order.device if order else None

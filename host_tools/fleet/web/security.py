@@ -6,6 +6,7 @@ import hmac
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,6 +17,20 @@ from host_tools.collector.database import StoreError
 from host_tools.fleet.accounts import Role, User
 from host_tools.fleet.desk import Desk
 
+
+class _Id(Convertor[int]):
+    """An id in a path, as the database can have it."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("id", _Id())
 MOST_OCTETS = 64 * 1024  # of a request's body
 _MOST_FIELDS = 50
 _HEADERS = {
