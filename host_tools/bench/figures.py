@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
-GROUPS = ("path", "speed", "collector", "cost", "heap", "line")
+GROUPS = ("path", "speed", "fleet", "collector", "cost", "heap", "line")
 """Each is a module of this package, `<group>_figures`; what takes longest first."""
 NEAR = 0.05
 """A value that is held is this near to what it is held to, or that has to follow."""

@@ -25,7 +25,6 @@ CREATE TABLE bill (
 CREATE INDEX bill_by_off ON bill (period, off, device);
 CREATE INDEX bill_by_apart ON bill (period, apart, device);
 CREATE INDEX bill_by_carrier ON bill (period, carrier, device);
-CREATE INDEX bill_by_device ON bill (period, device);
 """
 SORTS = {
     "unexplained": ("off", True),
@@ -130,9 +129,13 @@ class Bills:
         self._db = db
         self._totals: tuple[int, dict[str, Total]] | None = None
 
+    def forget(self) -> None:
+        """Adds all up anew the next time."""
+        self._totals = None
+
     def page(self, chosen: Chosen, most: int = PAGE) -> Page[BillRow]:
         of_period = Where(("period = ?",), (chosen.period,))
-        where = containing(chosen.text)
+        where = containing(self._db, chosen.text)
         return BILLS.page(self._db, chosen.sort, where, chosen.after, chosen.before, most, of_period)
 
     def of_period(self, chosen: Chosen) -> Chosen:
@@ -140,12 +143,12 @@ class Bills:
         return chosen if chosen.period else replace(chosen, period=next(iter(self.totals()), ""))
 
     def count(self, chosen: Chosen) -> int:
-        where = Where(("period = ?",), (chosen.period,)) + containing(chosen.text)
+        where = Where(("period = ?",), (chosen.period,)) + containing(self._db, chosen.text)
         return self._db.execute(f"SELECT COUNT(*) FROM bill{where}", where.values).fetchone()[0]
 
     def every(self, chosen: Chosen) -> Iterator[BillRow]:
         """All of a choice, in its order."""
-        where = Where(("period = ?",), (chosen.period,)) + containing(chosen.text)
+        where = Where(("period = ?",), (chosen.period,)) + containing(self._db, chosen.text)
         order = BILLS.order(chosen.sort)
         return map(
             BillRow._make,

@@ -35,6 +35,9 @@ CREATE TABLE device (
     ) STORED
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX by_state ON device (state, urgency, device);
+CREATE INDEX by_day ON device (state, runs_out);
+CREATE INDEX by_reasons ON device (reasons, state) WHERE reasons <> '';
+CREATE INDEX by_tags ON device (tags) WHERE tags <> '';
 CREATE INDEX by_urgency ON device (urgency, device);
 CREATE INDEX by_permille ON device (permille, device);
 CREATE INDEX by_used ON device (used, device);
@@ -192,6 +195,7 @@ class Reader:
     """A connection for one thread at a time."""
 
     def __init__(self, index: Index) -> None:
+        self.path = index.path
         name = f"file:{index.path}?mode=ro"
         self._db = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
         self._summary: tuple[int, Summary] | None = None
@@ -199,15 +203,24 @@ class Reader:
         self.idle = idle.Idle(self._db)
         self.pools = pools.Pools(self._db)
 
+    @property
+    def raw(self) -> sqlite3.Connection:
+        return self._db
+
     def close(self) -> None:
         self._db.close()
 
+    def forget(self) -> None:
+        """Counts all anew the next time."""
+        self._summary = None
+        self.bills.forget()
+
     def page(self, choice: Choice, most: int = PAGE) -> Page[Row]:
-        return DEVICES.page(self._db, choice.sort, _where(choice), choice.after, choice.before, most)
+        return DEVICES.page(self._db, choice.sort, _where(self._db, choice), choice.after, choice.before, most)
 
     def every(self, choice: Choice) -> Iterable[Row]:
         """All devices of a choice, in its order."""
-        where = _where(choice)
+        where = _where(self._db, choice)
         order = DEVICES.order(choice.sort)
         return map(
             Row._make,
@@ -225,7 +238,7 @@ class Reader:
         return [Row._make(each) for each in rows]
 
     def count(self, choice: Choice) -> int:
-        where = _where(choice)
+        where = _where(self._db, choice)
         return self._db.execute(f"SELECT COUNT(*) FROM device{where}", where.values).fetchone()[0]
 
     def sums(self) -> tuple[int, int]:
@@ -263,7 +276,7 @@ class Reader:
         return Summary(sum(states.values()), states, days, ordered, sorted(tags))
 
 
-def _where(choice: Choice) -> Where:
+def _where(db: sqlite3.Connection, choice: Choice) -> Where:
     where = Where()
     for column, value in (("state", choice.state), ("runs_out", choice.runs_out)):
         if value:
@@ -271,4 +284,4 @@ def _where(choice: Choice) -> Where:
     for column, word in (("reasons", choice.reason), ("tags", choice.tag)):
         if word:
             where += Where((f"instr(' ' || {column} || ' ', ?)",), (f" {word} ",))
-    return where + containing(choice.text)
+    return where + containing(db, choice.text)
