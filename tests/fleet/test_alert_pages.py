@@ -1,5 +1,6 @@
 """Alerts on the page and in the JSON interface: who may see to them, and what is then said."""
 
+import asyncio
 import json
 import re
 from contextlib import closing
@@ -9,9 +10,11 @@ import pytest
 
 from host_tools.bench import fleets
 from host_tools.collector.store import Store
+from host_tools.fleet.desk import Desk
 from host_tools.fleet.rules import Cause
+from host_tools.fleet.watch import Terms
 from host_tools.platforms.ledger import CarrierLedger
-from tests.fleet.site import serving
+from tests.fleet.site import quick, serving
 
 NOW = datetime.now(UTC)
 EVIL = '"><script>alert(1)</script>'
@@ -113,6 +116,15 @@ def test_a_long_list_has_pages(own):
     following = re.search(r'rel="next" href="([^"]+)"', first)[1]
     both = re.findall(r"many-\d{3}</a>", first) + re.findall(r"many-\d{3}</a>", shown(own, following))
     assert both == [f"many-{number:03}</a>" for number in range(59, -1, -1)]
+
+
+def test_whoever_listens_is_told_which_devices_have_changed(tmp_path):
+    fleets.fill(tmp_path / "reports.sqlite", 2, NOW)
+    said = []
+    with closing(Desk(tmp_path / "reports.sqlite", Terms(), quick)) as desk:
+        desk.listeners.append(said.append)
+        asyncio.run(desk.refresh())
+    assert {"tracker-00001", "tracker-00002"} <= said[0]
 
 
 def test_what_a_channel_cannot_send_is_said(own, ids):
