@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Protocol
 
 from host_tools.sim.clock import MS, Clock, S, Timer
 from host_tools.sim.events import EventLog
-from host_tools.sim.lwip import Lwip
+from host_tools.sim.lwip import STREAM, Lwip
 from host_tools.sim.serial import SerialLine
 
 TICKS_PERIOD = 1 << 30
@@ -309,6 +309,8 @@ class Board:
     def _op_ppp(self, a: int, arg: int, payload: bytes) -> bytes:
         if self._lwip is None:
             self._lwip = Lwip(self.clock, self.rng, self.line.to_modem.write, self._take_all, self.dtr)
+        if a == STREAM:  # what the HAL had of the UART, and not read
+            self._rx[:0] = payload
         return self._lwip.handle(a, arg, payload)
 
     def _take_all(self) -> bytes:

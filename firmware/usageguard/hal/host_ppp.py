@@ -71,7 +71,12 @@ class PPP:
         self._one = bytearray(1)
 
     def config(self, stream):
-        _hal._request(_STREAM, 0 if stream is None else 1, None, 0, None)
+        if stream is None:
+            _hal._request(_STREAM, 0, None, 0, None)
+        else:  # what a wait has brought along goes back to the UART, for lwIP
+            unread = bytearray(_hal._ring.any())
+            _hal._ring.readinto(unread, len(unread))
+            _hal._request(_STREAM, 1, unread, len(unread), None)
 
     def connect(self):
         _hal._request(_CONNECT, 1, None, 0, self._one)

@@ -19,6 +19,8 @@ _LEAVING = const(3)  # PPP's, and no socket is used
 
 _DIAL_MS = const(150_000)  # as for the activation of a context
 _UP_MS = const(30_000)  # LCP gives up after 10 requests, 3 s apart
+_SILENCE_MS = const(10_000)  # three of them without an answer: the call has ended, and lwIP took NO CARRIER for a frame
+_LOOK_MS = const(20)
 _DOWN_MS = const(1_500)  # LCP's end; the peer's answer takes one round trip
 _FREE_MS = const(8_000)  # the end of one without an answer: two requests, 3 s apart
 _QUIET_MS = const(700)  # a delayed acknowledgement, and what it has the peer send
@@ -36,6 +38,17 @@ _HANG_UP = (b"ATH\r", 20_000, None, 0)  # V.250 6.3.6
 _ACTIVATE = (b"AT+CGACT=1,1\r", 150_000, None, 0)  # TS 27.007 10.1.10
 _DEACTIVATE = (b"AT+CGACT=0,1\r", 150_000, None, 0)
 _CONTEXTS = (b"AT+CGACT?\r", 5_000, b"+CGACT: 1,", 0)
+
+
+class _Sips:
+    """The UART for a command that ends in CONNECT: octet by octet, as what follows that line is PPP's."""
+
+    def __init__(self, hal):
+        self._readinto = hal.uart_readinto
+        self.uart_write = hal.uart_write
+
+    def uart_readinto(self, buf, _):
+        return self._readinto(buf, 1)
 
 
 def over(driver):
@@ -141,9 +154,18 @@ def over(driver):
                     return
                 heard = self.link.octets
 
+        def _call(self, command):
+            """Its result; it ends with CONNECT."""
+            channel = self.channel
+            channel._hal = _Sips(self.hal)
+            try:
+                return (yield from super().ask(command))
+            finally:
+                channel._hal = self.hal
+
         def _return(self):
             """Gives the line back to the call."""
-            if (yield from super().ask(_RESUME)) == OK:
+            if (yield from self._call(_RESUME)) == OK:
                 self.link.resume()
                 self.line = _FRAMES
             else:
@@ -213,12 +235,12 @@ def over(driver):
             """Whether the call is up, with an address."""
             if self.link.dtr and not self._dtr:
                 self._dtr = (yield from super().ask(_DTR_ESCAPES)) == OK
-            if not (yield from self._until(Link.idle, _FREE_MS)) or (yield from super().ask(command)) != OK:
+            if not (yield from self._until(Link.idle, _FREE_MS)) or (yield from self._call(command)) != OK:
                 return False
             self.line = _LEAVING
             if (
                 self.link.connect()
-                and (yield from self._until(Link.settled, _UP_MS))
+                and (yield from self._until(Link.settled, _UP_MS, _SILENCE_MS))
                 and self.link.status() == UP
             ):
                 self.line = _FRAMES
@@ -227,13 +249,17 @@ def over(driver):
             yield from self._hang_up()
             return False
 
-        def _until(self, condition, ms):
-            """Whether it holds within `ms`."""
+        def _until(self, condition, ms, silence_ms=_DIAL_MS):
+            """Whether it holds within `ms`, without the line falling silent for so long."""
             self._loud.set(self.now, ms)
+            heard = -1
             while not condition(self.link):
-                if self._loud.due(self.now):
+                if heard != self.link.octets:
+                    heard, left = self.link.octets, silence_ms // _LOOK_MS
+                left -= 1
+                if self._loud.due(self.now) or not left:
                     return False
-                yield from self._sleep(20)
+                yield from self._sleep(_LOOK_MS)
             return True
 
         def _deactivate(self):

@@ -155,6 +155,43 @@ def test_a_modem_that_takes_its_time_to_hang_up_gets_no_command_meanwhile(monkey
     assert said.index(b"\r\nNO CARRIER\r\n") < said.index(b"ATH\r")
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_comes_with_connect_is_for_ppp(stopped):
+    """A busy board reads the modem's first frame together with CONNECT; one that it missed would come again after 3 s.
+    A call that ends in that moment has 10 s of silence, some for hanging up, and 30 until the next attempt."""
+    waited = []
+
+    def app(guard):
+        world = device.world
+        way, connect = world.board.line.to_host, world.modem.call._connect
+        deliver, held = way.deliver, bytearray()
+
+        def hold(data):
+            if not held:
+                world.clock.after(S // 10, release)
+            held.extend(data)
+
+        def release():
+            octets = bytes(held)
+            held.clear()
+            deliver(octets)
+
+        def dialled(cid):
+            waited.append(world.clock.now_us)
+            if stopped:
+                world.clock.after(S // 50, world.carrier.stop, IMSI)
+            return connect(cid)
+
+        way.deliver, world.modem.call._connect = hold, dialled
+        while not guard.modem.flowing and not guard.modem.cme:
+            guard.sleep(10)
+        waited.append(world.clock.now_us)
+
+    device = Device(app, duration="3m")
+    device.run()
+    assert waited[-1] - waited[0] < (50 if stopped else 1) * S
+
+
 @pytest.mark.parametrize(
     ("piece", "pause_ms", "baud", "above"),
     [(4_096, 0, 115_200, 1.01), (20_000, 0, 921_600, 1.03), (500, 300, 115_200, 1.06)],
