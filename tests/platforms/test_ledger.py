@@ -41,9 +41,9 @@ def test_another_sim_has_another_allowance(any_store):
     ledger.put("tracker-001", State(ONE, Life.ACTIVE, Data.ON, (), {}), now)
     ledger.put_plan("tracker-001", 5, date(2026, 12, 31))
     ledger.put("tracker-001", State(ONE, Life.ACTIVE, Data.ON, (), {}), now)
-    assert ledger.sim("tracker-001").total_octets == 5
+    assert (ledger.sim("tracker-001").total_octets, ledger.sim("tracker-001").ends) == (5, date(2026, 12, 31))
     ledger.put("tracker-001", State(TWO, Life.ACTIVE, Data.ON, (), {}), now)
-    assert ledger.sim("tracker-001").total_octets is None
+    assert (ledger.sim("tracker-001").total_octets, ledger.sim("tracker-001").ends) == (None, None)
 
 
 def test_an_alarm_is_raised_once_or_each_time(any_store):
