@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -91,7 +92,7 @@ def serving(devices: int) -> Iterator[Site]:
         fleets.fill(db, devices, datetime.now(UTC))
         with closing(bound_to(Listen(port=0))) as bound, closing(Desk(db, Terms(rating=fleets.RATING))) as desk:
             desk.accounts.add("bench", _PASSWORD, Role.ADMIN, "bench")
-            asyncio.run(_explained(desk))
+            asyncio.run(desk.refresh(inf))
             serves = server(desk, make(desk, Line()), Listen())
             thread = threading.Thread(target=serves.run, kwargs={"sockets": [bound]})
             thread.start()
@@ -102,12 +103,6 @@ def serving(devices: int) -> Iterator[Site]:
             finally:
                 serves.should_exit = True
                 thread.join()
-
-
-async def _explained(desk: Desk) -> None:
-    await desk.refresh()
-    while desk.to_explain:
-        await desk.refresh()
 
 
 _open = ExitStack()

@@ -18,7 +18,7 @@ from host_tools.fleet.alerts import AlertBook
 from host_tools.fleet.index import Index, Reader
 from host_tools.fleet.rules import Rules
 from host_tools.fleet.views import Views
-from host_tools.fleet.watch import Terms, Watch
+from host_tools.fleet.watch import EXPLAIN_S, Terms, Watch
 
 T = TypeVar("T")
 _LEAST_PAUSE_S = 1.0
@@ -58,17 +58,17 @@ class Desk:
         """The result of `work`, which may use the store, the accounts and the reader."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def refresh(self) -> None:
-        """Takes over what others have written, and tells the subscribers."""
-        changed = await asyncio.get_running_loop().run_in_executor(self._watcher, self._looked)
+    async def refresh(self, most_s: float = EXPLAIN_S) -> None:
+        """Takes over what others have written, and tells the subscribers. `most_s`: see `Watch.refresh`."""
+        changed = await asyncio.get_running_loop().run_in_executor(self._watcher, self._looked, most_s)
         for listener in self.listeners:
             listener(changed)
         for each in self._subscribers:
             if changed and (each.device is None or each.device in changed):
                 each.event.set()
 
-    def _looked(self) -> set[str]:
-        changed = self._watch.refresh()
+    def _looked(self, most_s: float) -> set[str]:
+        changed = self._watch.refresh(most_s=most_s)
         self._alerting.note(changed)
         with suppress(StoreError):  # what is to be told of is found again
             if self._alerting.look(self.terms.now()):

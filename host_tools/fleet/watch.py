@@ -22,7 +22,8 @@ from host_tools.platforms.reconcile import Rating
 
 SILENT = timedelta(hours=26)
 _BATCH = 500
-_COMPARE_S = 0.4  # of a refresh, for bills that are not known yet
+EXPLAIN_S = 0.4
+"""Of a refresh, for bills that are not known yet."""
 _IN_TROUBLE = State.SILENT  # and what is more urgent: the evidence of those is looked up
 
 
@@ -58,8 +59,9 @@ class Watch:
         self._syncs: Sequence[Any] = ()
         self._version: Any = None
 
-    def refresh(self, now: datetime | None = None) -> set[str]:
-        """Takes over what is new, at the first time everything; the devices of which something has changed."""
+    def refresh(self, now: datetime | None = None, most_s: float = EXPLAIN_S) -> set[str]:
+        """Takes over what is new, at the first time everything; the devices of which something has changed. Bills that
+        are not explained in `most_s` seconds are left to the next time."""
         at = now or self._terms.now()
         changed: set[str] = set()
         if self._may_have_changed():
@@ -67,7 +69,7 @@ class Watch:
             for some in _batches(sorted(changed & self._newest.keys())):
                 self._put(some, at)
         changed |= self._index.fall_silent(at - self._terms.silent)
-        return changed | self._compare(at)
+        return changed | self._compare(at, most_s)
 
     def _may_have_changed(self) -> bool:
         if self._db.postgresql:
@@ -162,9 +164,9 @@ class Watch:
         if row:
             yield from evidence(decode_report(row[0]))
 
-    def _compare(self, at: datetime) -> set[str]:
+    def _compare(self, at: datetime, most_s: float) -> set[str]:
         """Explains the bills of devices that wait for it, as long as a refresh may take."""
-        end = monotonic() + _COMPARE_S
+        end = monotonic() + most_s
         found: list[tuple[str, Bill]] = []
         months: list[tuple[str, int]] = []
         while self._to_compare and monotonic() < end:
