@@ -41,6 +41,10 @@ def _with_days(config: Any) -> bool:
     return config.plan.daily is not None
 
 
+def _by_class(config: Any) -> bool:
+    return config.by_class
+
+
 def _with_host(config: Any) -> bool:
     return config.upstream.host is not None
 
@@ -71,6 +75,7 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.modem.ppp_connection": _with_ppp,
     "usageguard.modem.ppp_link": _with_ppp,
     "usageguard.modem.ppp_names": _with_ppp,
+    "usageguard.net.by_class": _by_class,
     "usageguard.net.ppp": _with_ppp,
     "usageguard.guard.order_handler": _with_orders,
     "usageguard.upstream.mqtt": lambda config: config.upstream.mqtt is not None,
@@ -89,9 +94,10 @@ _ACCOUNT_PARTS = (
     "usageguard.core.forecast",
 )
 """Modules that core.account.account.Account imports for plans that need them."""
+_BY_CLASS = ("usageguard.net.by_class",)
 _DAILY = ("usageguard.core.account.daily", "usageguard.guard.daily")
 _PPP = ("usageguard.hal.esp32_ppp", "usageguard.net.ppp")
-"""What the start imports for that bearer, and above for such a plan."""
+"""What the start imports for that bearer, and above for classes of one's own and such a plan."""
 
 
 def driver(family: str) -> str:
@@ -118,7 +124,8 @@ def parts(config: Any) -> list[str]:
     """The modules that a device with this Config imports at its start for what its plan has."""
     made = _account_parts(config) & {*_ACCOUNT_PARTS}
     made |= {*_PPP} if _with_ppp(config) else set()
-    return sorted(made | {*_DAILY} if _with_days(config) else made)
+    made |= {*_DAILY} if _with_days(config) else set()
+    return sorted(made | {*_BY_CLASS} if _by_class(config) else made)
 
 
 def _account_parts(config: Any) -> set[str]:

@@ -56,12 +56,13 @@ def read(top):
     """`load` for a Table."""
     device_id, key = read_device(top.table("device"))
     plan = read_plan(top.table("plan"))
+    by_class = top.has("classes")
     classes = _classes(top.tables("classes", CLASSES, 2, MAX_CLASSES))
     modem = _modem(top.table("modem"))
     upstream = _upstream(top.table("upstream", {}), plan)
     enforcement = top.choice("enforcement", ENFORCEMENTS, "enforce")
     top.end()
-    return Config(device_id, key, plan, classes, modem, upstream, enforcement)
+    return Config(device_id, key, plan, classes, modem, upstream, enforcement, by_class)
 
 
 def read_device(table):

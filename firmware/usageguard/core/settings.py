@@ -42,9 +42,10 @@ class UpstreamSettings:
 
 class Config:
     """A checked configuration: `device_id` (str), `key` (32 octets), `plan`, `classes` (tuple; the first is the
-    default), `modem`, `upstream`, `enforcement` ("enforce" or "observe")."""
+    default), `modem`, `upstream`, `enforcement` ("enforce" or "observe"); `by_class`: whether usage is counted by class
+    too."""
 
-    def __init__(self, device_id, key, plan, classes, modem, upstream, enforcement):
+    def __init__(self, device_id, key, plan, classes, modem, upstream, enforcement, by_class):
         self.device_id = device_id
         self.key = key
         self.plan = plan
@@ -52,3 +53,4 @@ class Config:
         self.modem = modem
         self.upstream = upstream
         self.enforcement = enforcement
+        self.by_class = by_class

@@ -42,7 +42,12 @@ class Enforcement:
             make = DailyPolicy
         self.policy = make(config.plan, config.classes, config.enforcement == "observe")
         self.account = Account(config.plan, self.policy, ledger.orders)
-        self.admission = Admission(hal, config, ledger, self.policy, window, self._nap is not None)
+        make = Admission
+        if config.by_class:
+            from usageguard.net.by_class import AdmissionByClass
+
+            make = AdmissionByClass
+        self.admission = make(hal, config, ledger, self.policy, window, self._nap is not None)
         self.admission.meter.learn(self.account.standing.learned)
         self.work = self._changed = True
         self._urgent = False
