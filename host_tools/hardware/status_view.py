@@ -64,6 +64,8 @@ def rows(status: dict[str, Any], config: Any, now: datetime) -> Iterator[tuple[s
     if status.get("iccid"):
         yield "SIM", Text(" · ".join(filter(None, (status["iccid"], operator(status)))))
     yield "reports", Text(reports(status, now))
+    if isinstance(status.get("classes"), dict) and status["classes"]:
+        yield "classes", Text(classes(status["classes"]))
     if status.get("heap_octets"):
         yield "heap", Text(f"{status['heap_octets']:,} bytes in use")
 
@@ -161,6 +163,15 @@ def reports(status: dict[str, Any], now: datetime) -> str:
     if not last:
         return text
     return f"{text}; the last{last} {'answered' if status.get('report_answered') else 'not answered yet'}"
+
+
+def classes(counts: dict[str, dict[str, int]]) -> str:
+    """What each class has used since the device's start, and how often it was refused."""
+    each = []
+    for name, of in counts.items():
+        refused = f" ({of['refused']:,} refused)" if of["refused"] else ""
+        each.append(f"{name} {size(of['octets'])}{refused}")
+    return " · ".join(each)
 
 
 def line(status: dict[str, Any], config: Any, now: datetime) -> str:

@@ -44,6 +44,7 @@ class Expect(Table, frozen=True, kw_only=True):
     done: dict[str, Count] = {}
     failed: dict[str, Count] = {}
     refused: dict[str, Count] = {}
+    octets: dict[str, Octets] = {}
 
     def without_counter(self) -> Expect:
         """The same of a device whose modem has no data counter."""
@@ -142,6 +143,12 @@ class Expect(Table, frozen=True, kw_only=True):
                     found.append(f'{count:,} transfers of "{name}" were done, fewer than {limit:,}')
                 elif key != "done" and count > limit:
                     found.append(f'{count:,} transfers of "{name}" were {key}, more than {limit:,}')
+        for name, most in self.octets.items():
+            octets = classes.get(name, {}).get("octets")
+            if octets is None:
+                found.append(f'nobody says how many octets "{name}" carried')
+            elif octets > most:
+                found.append(f'{octets:,} octets of "{name}" were carried, more than {most:,}')
         return found
 
 

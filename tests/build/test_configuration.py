@@ -95,10 +95,14 @@ def test_another_plan_is_another_module(change):
     assert configuration.source(load(other)) != configuration.source(load(FULL))
 
 
+CLASSES = [{"name": "telemetry"}, {"name": "report", "reserve": True}]
+
+
 def parts(**plan):
     """The modules that a plan alone decides on, of those that a device with it never imports."""
     plan = {"allowance_octets": 30 << 20, "warn_forecast": False, **plan}
-    raw = FULL | {"plan": plan, "modem": {**FULL["modem"], "bearer": "ppp", "edrx_s": 82, "operator": "46001"}}
+    modem = {**FULL["modem"], "bearer": "ppp", "edrx_s": 82, "operator": "46001"}
+    raw = FULL | {"plan": plan, "modem": modem, "classes": CLASSES}
     return {name.rpartition(".")[2] for name in modules.unneeded(load(raw))}
 
 
@@ -121,6 +125,13 @@ def test_what_a_plan_imports_at_the_start_is_merged():
     assert modules.parts(load(FULL | {"plan": {"allowance_octets": 30 << 20, "daily": {"cap_octets": 1 << 20}}})) == [
         "usageguard.core.account.daily", "usageguard.core.forecast", "usageguard.guard.daily",
     ]  # fmt: skip
+
+
+def test_classes_of_ones_own_are_counted_by_a_module():
+    base = {name: value for name, value in FULL.items() if name != "classes"}
+    own = load(base | {"classes": CLASSES})
+    assert {*modules.unneeded(load(base))} - {*modules.unneeded(own)} == {"usageguard.net.by_class"}
+    assert "usageguard.net.by_class" in modules.parts(own)
 
 
 def test_ways_beside_coap_are_for_those_that_have_them():

@@ -98,6 +98,15 @@ def test_a_line_has_the_same_for_a_pipe(config):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
+        (
+            {
+                "classes": {
+                    "readings": {"octets": 2048, "connections": 3, "refused": 0},
+                    "pictures": {"octets": 1 << 20, "connections": 1, "refused": 7},
+                }
+            },
+            "readings 2 KB · pictures 1.00 MB (7 refused)",
+        ),
         ({"report_answered": True}, "the last at 03:57 on 24 March answered"),
         ({"report_refused": 0x81}, "the last at 03:57 on 24 March refused with 4.01"),
         ({"report_s": None}, "11 of 12 acknowledged"),

@@ -50,14 +50,19 @@ def run(text):
 
 
 def test_each_class_has_its_octets_and_what_became_of_its_transfers():
-    result = run(TEXT + SILENT + "[expect]\ndone = { telemetry = 12, ota = 2 }\nrefused = { telemetry = 0 }")
+    result = run(TEXT + SILENT + "[expect]\ndone = { telemetry = 12, ota = 2 }\nrefused = { telemetry = 0 }\n"
+                 'octets = { telemetry = "20KB", ota = "20KB", none = 5 }')
     classes = result["classes"]
     octets = {name: of.pop("octets") for name, of in classes.items()}
     assert sum(octets.values()) == result["at_the_end"]
     assert octets["ota"] > 20 * 1024 > octets["telemetry"] > 12 * 108
     assert classes["telemetry"] == {"done": 12, "failed": 0, "refused": 0, "unfinished": 0}
     assert classes["ota"] == {"done": 1, "failed": 0, "refused": 0, "unfinished": 1}
-    assert result["failures"] == ['1 transfers of "ota" were done, fewer than 2']
+    assert result["failures"] == [
+        '1 transfers of "ota" were done, fewer than 2',
+        f'{octets["ota"]:,} octets of "ota" were carried, more than 20,480',
+        'nobody says how many octets "none" carried',
+    ]
 
 
 def test_what_the_guard_does_not_admit_is_refused():

@@ -5,7 +5,8 @@ from usageguard.net.admission import Admission
 
 
 class AdmissionByClass(Admission):
-    """Counts from the boot on. What nobody has asked for goes to the class that reports."""
+    """Counts from the boot on, as it is charged: what the modem's counter corrects later is of no class. What nobody
+    has asked for goes to the class that reports."""
 
     def __init__(self, hal, config, ledger, policy, window, asleep=False):
         many = range(len(config.classes))
@@ -15,9 +16,12 @@ class AdmissionByClass(Admission):
         super().__init__(hal, config, ledger, policy, window, asleep)
 
     def by_class(self, classes):
-        """By name: IP octets as they were charged, connections opened, and packets that were refused."""
-        counts = zip(classes, self._octets, self._connections, self._refused)
-        return {c.name: {"octets": n.value(), "connections": o, "refused": r} for c, n, o, r in counts}
+        """By name: IP octets as they were charged, connections opened, and sends and connections that were refused."""
+        found = {}
+        for i, each in enumerate(classes):
+            octets, connections, refused = self._octets[i].value(), self._connections[i], self._refused[i]
+            found[each.name] = {"octets": octets, "connections": connections, "refused": refused}
+        return found
 
     def open(self, traffic_class, tcp, name_octets):
         admitted = Admission.open(self, traffic_class, tcp, name_octets)
