@@ -9,21 +9,16 @@ what the carrier billed is explained.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from host_tools.cost import measure
 from host_tools.cost.project import month
 from host_tools.run.targets.names import CPYTHON, MICROPYTHON
+from tests import certificate
 from tests.cost import servers
 
 FOLDER = Path(__file__).parent / "apps"
@@ -54,28 +49,6 @@ APPLICATIONS = {
 }
 
 
-def certificate(folder: Path) -> Path:
-    """A file with a key and a certificate of tls.example."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tls.example")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "server.pem"
-    encoding = serialization.Encoding.PEM
-    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    pem.write_bytes(private + made.public_bytes(encoding))
-    return pem
-
-
 @contextlib.contextmanager
 def hosts(ten: Ten) -> Iterator[list[str]]:
     """Runs the application's server; yields what `--host` gets."""
@@ -83,7 +56,7 @@ def hosts(ten: Ten) -> Iterator[list[str]]:
         yield []
         return
     with tempfile.TemporaryDirectory() as folder:
-        pem = certificate(Path(folder)) if ten.tls else None
+        pem = certificate.write(Path(folder))[1] if ten.tls else None
         with servers.serving(ten.server, pem) as address:
             yield [f"{ten.host}={address}"]
 

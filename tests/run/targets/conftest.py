@@ -2,20 +2,16 @@
 
 import asyncio
 import contextlib
-import datetime
 import socket
 import ssl
 import threading
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from host_tools.run.run import run_scenario
 from host_tools.scenario import file as scenario
+from tests.certificate import write
 
 APPS = Path(__file__).parent / "apps"
 HEAD = """
@@ -91,27 +87,7 @@ def echo_server():
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory) -> tuple[bytes, Path]:
     """(the CA as DER, a PEM file with the key and certificate of tls.example), made for this session."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tls.example")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("tls.example")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path_factory.mktemp("tls") / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    pem.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return made.public_bytes(serialization.Encoding.DER), pem
+    return write(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
