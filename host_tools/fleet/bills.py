@@ -25,6 +25,9 @@ CREATE TABLE bill (
 CREATE INDEX bill_by_off ON bill (period, off, device);
 CREATE INDEX bill_by_apart ON bill (period, apart, device);
 CREATE INDEX bill_by_carrier ON bill (period, carrier, device);
+CREATE INDEX bill_sums ON bill (
+    period, carried, headers, retransmissions, sessions, margin, late, unexplained, carrier
+);
 """
 SORTS = {
     "unexplained": ("off", True),
