@@ -176,7 +176,7 @@ BROKEN = (
 )
 
 
-LATE = {any_word_of_the_balance_lifts_arrears, fees_are_forgotten}
+LATE = {any_word_of_the_balance_lifts_arrears, fees_are_forgotten, the_cost_cap_is_ignored}
 """Found in many steps only."""
 
 

@@ -14,7 +14,7 @@ from host_tools.scenario import file as scenario
 from host_tools.sim.modem import models
 from host_tools.soak import command, control, mutations, plans, soak, write
 from host_tools.soak.case import Outcome, read, run_case
-from host_tools.soak.field import FIELD
+from host_tools.soak.field import FIELD, WINDOW
 from host_tools.soak.invariants import INVARIANTS
 from host_tools.soak.shrink import Shrinker
 from tests.modem.families import FAMILIES
@@ -126,7 +126,7 @@ def test_another_modem_has_the_same_life_in_its_own_words(family):
             for fault in table.get("fault", ()):
                 for word in ("command", "prefix", "id"):
                     fault.pop(word, None)
-        if models.load(family.profile).sockets.receive_octets <= plans.WINDOW:
+        if models.load(family.profile).sockets.receive_octets <= WINDOW:
             assert usual == other
         else:
             assert usual["plan"]["allowance_octets"] < other["plan"]["allowance_octets"]
