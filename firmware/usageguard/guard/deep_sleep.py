@@ -48,9 +48,9 @@ def enter(guard, ms, modem_stays, way_in):
                 hal.uart_readinto(guard.path.buffer, len(guard.path.buffer))
     now = hal.ticks_ms()
     if modem.state > BOOTING:
-        guard.admission.radio_on_s += ticks_diff(now, guard._published_at) // 1000
+        guard.outbox.radio_on_s += ticks_diff(now, guard._published_at) // 1000
     if not session_stays:
-        guard.admission.radio_on_s = ~guard.admission.radio_on_s  # it goes no further in the sleep
+        guard.outbox.radio_on_s = ~guard.outbox.radio_on_s  # it goes no further in the sleep
     if ms:
         ms = max(1, ms - ticks_diff(now, called_at))
     guard.periods.note_floor(now)
@@ -196,8 +196,8 @@ class Nap:
         modem.tries.woke(now, slept_ms, *self._take(2))
         due_ms, next_ms = self._take(2)
         self._restore_kept(guard, now, slept_ms)
-        on_s = admission.radio_on_s
-        admission.radio_on_s = on_s + slept_s if on_s >= 0 else ~on_s
+        on_s = outbox.radio_on_s
+        outbox.radio_on_s = on_s + slept_s if on_s >= 0 else ~on_s
         off = admission.settled and slept_s >= _OFF_S and not _wants_psm(guard)
         modem.rested = SWITCHED_OFF if off else 1
         admission.woke(now, slept_ms)

@@ -377,7 +377,7 @@ class Guard(Enforcement):
         """Reports the status to the console or the simulator."""
         ms = ticks_diff(now, self._published_at)
         if max(self._modem_state, self.modem.state) > BOOTING:
-            self.admission.radio_on_s += ms // 1000
+            self.outbox.radio_on_s += ms // 1000
         self._published_at = ticks_add(now, -(ms % 1000))
         self._modem_state = self.modem.state
         self._changed = False

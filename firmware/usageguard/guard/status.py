@@ -57,7 +57,7 @@ def status(config, ledger, policy, account, admission, periods, modem, outbox, n
         "report_s": ticks_diff(now, outbox.sent_at) // 1000 if outbox.reports_sent else None,
         "report_answered": outbox.is_answered,
         "modem_restarts": modem.restarts,
-        "radio_on_s": admission.radio_on_s,
+        "radio_on_s": outbox.radio_on_s,
         # By repr: on a noisy line the modem's text may be no text at all.
         "sim_state": str(modem.sim_state)[2:-1],
         "iccid": str(modem.iccid)[2:-1],

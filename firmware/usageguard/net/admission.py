@@ -31,7 +31,7 @@ class Admission:
     index of the class that may use the reserve; `headroom`, carried octets leased beyond what is spent, for what may
     arrive unasked; `jumps`, readings of the modem's counter with octets in doubt; `doubts`, a net.doubts.Doubts, None
     before the first; `denials`, packets that were not admitted; `broken`, true once the ledger failed: nothing is
-    admitted then. `radio_on_s`: for the guard to count, seconds of this boot and its sleeps in which the modem was on.
+    admitted then.
 
     `crossed`: usage has passed the policy's next mark, so `judge` is due. `denied`: index of the class that was last
     not admitted, -1 for none; `take_denied` is due then. `settled`, to be set: the modem was switched off after a
@@ -57,7 +57,7 @@ class Admission:
         for i, traffic_class in enumerate(config.classes):
             if traffic_class.uses_reserve:
                 self.reserve = i
-        self.jumps = self.radio_on_s = 0
+        self.jumps = 0
         self._window = self._quiet_at = 0  # what was charged since the last reading, and when it may have left
         self.window_octets = max(1024, min(16_384, config.plan.allowance >> 10))
         self.reading = (Octets(), Octets())  # sent and received

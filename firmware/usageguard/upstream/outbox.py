@@ -69,7 +69,8 @@ class Outbox:
     If no datagram gets through, a report may be sent as a short message (`upstream.sms`).
 
     Read only: `app_restarts`, which counts up; `reports_sent`; `reports_acked`; when the last report was sent (ticks
-    `sent_at`), and whether it was acknowledged (`is_answered`).
+    `sent_at`), and whether it was acknowledged (`is_answered`). For the guard to count: `radio_on_s`, seconds of this
+    boot and its sleeps in which the modem was on.
     """
 
     def __init__(self, config, hal, ledger, policy, account, admission, path, now):
@@ -77,6 +78,7 @@ class Outbox:
         self.reports_acked = 0
         self.sent_at = 0
         self.is_answered = False
+        self.radio_on_s = 0
         self.app_restarts = 0
         self.on_time = self.on_order = self.on_verdict = None
         self._crash_code = 0
