@@ -38,7 +38,7 @@ def _receive() -> Measured:
     return _metering("receive quectel")
 
 
-@figure("path.send-null", "% metering", most=5.0, held=27.8)
+@figure("path.send-null", "% metering", most=5.0, held=28.1)
 def _send_null() -> Measured:
     return _metering("send null")
 
