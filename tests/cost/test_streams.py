@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host_tools.cost.streams import HANDSHAKES, KEEPALIVES, PAYLOAD, TLS, Conversation
-from tests.cost.ten import certificate
+from tests import certificate
 
 CONNECT = b"\x10\x13\x00\x04MQTT\x04\x02\x00\x3c\x00\x07meter-7"
 PUBLISH = b"\x32\x0d\x00\x05meter\x00\x01ping"
@@ -59,7 +59,7 @@ def test_no_octet_is_lost_or_counted_twice(octets, at):
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory) -> Path:
-    return certificate(tmp_path_factory.mktemp("tls"))
+    return certificate.write(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
