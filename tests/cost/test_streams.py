@@ -59,7 +59,7 @@ def test_no_octet_is_lost_or_counted_twice(octets, at):
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory) -> Path:
-    return certificate.write(tmp_path_factory.mktemp("tls"))
+    return certificate.write(tmp_path_factory.mktemp("tls"))[1]
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
