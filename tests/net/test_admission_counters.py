@@ -13,7 +13,7 @@ from usageguard.core.cycle import days_from_civil
 from usageguard.core.octets import Octets
 from usageguard.core.policy import Policy
 from usageguard.modem.quectel import Quectel
-from usageguard.net.admission import FOREVER_MS, Admission
+from usageguard.net.admission import FOREVER_MS, SHIFT_MS, Admission
 from usageguard.store.ledger import Ledger
 
 from tests.store.memory import Blocks, Hal
@@ -395,6 +395,27 @@ def test_what_a_closed_connection_leased_is_given_back_with_the_next_reading(per
     assert carried > 0
     assert (rated > carried) == (per_packet > 0)
     assert nothing == (0, 0)
+
+
+@pytest.mark.parametrize("connections", [1, 3, 20])
+def test_what_is_queued_for_a_slowed_sim_is_leased_until_the_counter_stands_still(connections):
+    device = Device()
+    admission = device.admission
+    admission.slow_down((500, 4_000))
+    for sign in (1,) * connections + (-1,) * connections:
+        admission.hold(True, sign)
+    leased = admission.headroom
+    for _ in range(4):
+        device._cross(1, 1_000)  # behind the close
+        assert device.carried + admission.headroom >= device.crossed
+        device.read()
+        assert admission.headroom == min(leased, SLACK)
+        due = admission.reading_ms(device.board.ticks_ms(), True)
+        assert due == SHIFT_MS
+        device.wait(due // 1_000)
+    device.read()
+    assert admission.headroom == 0
+    assert admission.reading_ms(device.board.ticks_ms(), True) == FOREVER_MS
 
 
 def wake(device, lookups, reset_after=None):

@@ -302,10 +302,17 @@ class Admission:
             self._headroom_rated += sign * meter.rated
         self._spend(0, 0)
 
-    def _release(self):
-        self.headroom -= self._closed
-        self._headroom_rated -= self._closed_rated
-        self._closed = self._closed_rated = 0
+    def _release(self, grown):
+        """What is queued for a SIM that is slowed down comes long after the close: some of the lease stays until the
+        counter has stood still."""
+        keep = 0
+        if grown and self._bucket is not None:
+            keep = COUNTER_SLACK
+            self._window = -1  # so that another reading becomes due
+        left, left_rated = min(self._closed, keep), min(self._closed_rated, keep)
+        self.headroom += left - self._closed
+        self._headroom_rated += left_rated - self._closed_rated
+        self._closed, self._closed_rated = left, left_rated
 
     def give_back(self):
         """Shrinks the lease by what closed connections had of it: a power cut would charge it to the reserve."""
@@ -386,7 +393,7 @@ class Admission:
         if self._hidden:
             meter.trim(self._suspected)
             self._hidden = max(0, min(self._hidden, self.headroom + window + 1) - window)
-        self._release()
+        self._release(before_tx.less(tx) or before_rx.less(rx))
         before_tx.set(tx)
         before_rx.set(rx)
         self._reading_at = now
