@@ -138,8 +138,13 @@ class CipstartConnection(BufferedConnection):
                 self.answer = _OPENED if b'"CONNECTED"' in text else _FAILED
 
     def count_unread(self):
-        """What waits in the modem; nothing does in one that hands payload over."""
-        if self._opened and self._dirty and not self.inbox:
+        """What waits in the modem. In one that hands payload over nothing does, unless it lost the session meanwhile:
+        then nobody knows what it still had."""
+        if self._opened and self._dirty:
+            if self.inbox:
+                if self.modem._context_lost:
+                    self.modem.listener.abandoned(self, 0)
+                return
             channel = self.modem.channel
             self._ask(_UNREAD, 14)
             yield True
