@@ -14,7 +14,7 @@ BUDGET = tomllib.loads((board.HERE / "budget.toml").read_text("utf-8"))
 UNIT = "octets, 32-bit VM"
 
 
-@figure("heap.booted", UNIT, most=85 * 1024, held=BUDGET["booted"][FAMILY])
+@figure("heap.booted", UNIT, most=85 * 1024)
 def _booted() -> int:
     with tempfile.TemporaryDirectory() as folder:
         return board.live(Path(folder), FAMILY)[0]
