@@ -33,7 +33,7 @@ def _send() -> Measured:
     return _metering("send quectel")
 
 
-@figure("path.receive", "% metering", most=3.0, held=11.4)
+@figure("path.receive", "% metering", most=3.0, held=11.6)
 def _receive() -> Measured:
     return _metering("receive quectel")
 
