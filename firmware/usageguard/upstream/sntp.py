@@ -20,7 +20,8 @@ _EPOCH_DAYS = const(36524)  # 1900-01-01 to 2000-01-01
 _TIMEOUT_MS = const(60_000)  # a name, a question and its answer
 _POLL_MS = const(1_000)
 _COLLECTOR_MS = const(600_000)  # in which the collector's time, which is authenticated, may come first
-_RETRY_MS = const(660_000)  # more than corroborated.APART; doubles with each question
+_RETRY_MS = const(60_000)  # after a question without an answer (RFC 4330 10: at least 15 s); doubles with each question
+_AGAIN_MS = const(660_000)  # at least, after an answer: more than corroborated.APART
 _LONGEST_RETRY_MS = const(86_400_000)
 _LOOK_MS = const(900_000)
 
@@ -105,5 +106,6 @@ class Sntp:
         if not answer[40] & 0x80:
             seconds += _ERA
         day, second = seconds // DAY_SECONDS - _EPOCH_DAYS, seconds % DAY_SECONDS
+        self._retry_ms = max(self._retry_ms, _AGAIN_MS)
         self._hal.event("ntp", day, second)
         self._clock.ntp(day, second, now)
