@@ -13,7 +13,17 @@ REQUEST = b"r" * 700
 REPLY = b"\r\nOK\r\n" * 50
 
 
+class Meter:
+    open_close = None
+
+
+class Admission:
+    meter = Meter
+
+
 class Listener:
+    admission = Admission
+
     def __init__(self):
         self.calls = []
         self.octets = self.perhaps = 0

@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 from host_tools.sim.carrier import Carrier, Enforcement, Rating, SimPlan
 from host_tools.sim.clock import MS, Clock, S
@@ -62,6 +63,7 @@ class Listener:
 
     def __init__(self):
         self.calls = []
+        self.admission = SimpleNamespace(meter=SimpleNamespace())
         self.received_octets = self.abandoned_octets = 0
 
     def opened(self, connection):

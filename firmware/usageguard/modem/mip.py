@@ -16,12 +16,17 @@ _ASKS = const(10)  # whether the session is up, every 2 s
 _ASK_MS = const(2_000)
 _IMEI = (b"AT+CGSN=1\r", 1_000, b"+CGSN:", 0)  # TS 27.007 5.4; without =1 some answer with their serial number
 _MCCID = (b"AT+MCCID\r", 1_000, b"+MCCID:", 0)
+# SYN and SYN-ACK 52 each; ACK, and FIN and ACK of both sides, 40 each. The TCP of these modules is lwIP; it offers MSS,
+# window scale and SACK, and no timestamps (lwip/opt.h and arch/lwipopts.h of the OpenCPU SDK 1.4.2, ML305A and ML307A).
+_OPEN_CLOSE_TCP = const(2 * 52 + 5 * 40)
 _NAME_S = const(3_600)  # for which the modem itself keeps an address (TCP 3.16, "cached"); it tells no TTL
 _PDP_LOST = const(3)
 _OPEN = const(79)  # "O", the fifth octet of +MIPOPEN
 
 
 class Mip(Cellular):
+    """Its listener has `admission`, whose meter learns what a connection of this TCP costs."""
+
     CONNECTION = MipConnection
     COUNTER = False
     WINDOW = 64_240  # TCP 3.1: fixed, whatever "rcvbuf" says; the ML305U's is 63,920, that of the ML307H 65,535
@@ -34,6 +39,7 @@ class Mip(Cellular):
 
     def __init__(self, hal, channel, config, listener):
         super().__init__(hal, channel, config, listener)
+        listener.admission.meter.open_close = _OPEN_CLOSE_TCP
         # Every segment that arrives is told of, so that a read that empties the buffer needs no other behind it.
         self.short_read_drains = True
         self.opening = None  # the connection whose AT+MIPOPEN is under way: an error to it does not say whose it is

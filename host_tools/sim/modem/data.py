@@ -65,6 +65,7 @@ class Context:
             send_buffer=sockets.send_octets,
             mss=sockets.mtu - 40,
             timestamps=sockets.timestamps,
+            syn_options=sockets.syn_options,
         )
         self.lost_ports.clear()
         self._counter.begin_session()

@@ -81,7 +81,8 @@ class Sockets(Table, frozen=True):
     dns_timeout_ms: Ms
     dns_attempts: Count
     close_timeout_ms: Ms
-    timestamps: bool = False  # whether its TCP offers them (RFC 7323), which no manual tells
+    timestamps: bool = False  # whether its TCP offers them (RFC 7323), of which manuals do not tell
+    syn_options: int = 0  # octets of its SYN's options beside these and the MSS
 
     @property
     def last(self) -> int:

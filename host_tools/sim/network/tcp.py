@@ -86,11 +86,13 @@ class TcpConnection:
         nagle: bool = True,
         update: int = 0,
         timestamps: bool = False,
+        syn_options: int = 0,
         syn_retries: int = SYN_RETRIES,
         retries: int = RETRIES,
     ) -> None:
         """`mss`: octets, 1..1460, announced and kept to. `receive_buffer`: 1..65535, the widest window. `update`: by so
-        many octets reading has to have opened the window for a packet that says so; 0: as BSD."""
+        many octets reading has to have opened the window for a packet that says so; 0: as BSD. `syn_options`: octets of
+        the SYN's options beside MSS and timestamps, as of window scale and SACK; a peer answers with as many."""
         if not 1 <= mss <= MAX_MSS:
             raise ValueError(f"mss {mss} is not in 1..{MAX_MSS}")
         if not 1 <= receive_buffer <= MAX_WINDOW:
@@ -114,6 +116,7 @@ class TcpConnection:
         self._nagle = nagle
         self._update = update or min(2 * mss, (receive_buffer + 1) // 2)  # BSD tcp_output
         self._timestamps = timestamps
+        self._syn_options = syn_options
         self._syn_retries = syn_retries
         self._retries = retries
 
@@ -283,6 +286,8 @@ class TcpConnection:
 
     def _take_syn(self, packet: Packet) -> None:
         self._rcv_nxt = self._rcv_adv = packet.seq + 1
+        known = HEADERS + MSS_OPTION * bool(packet.mss) + TIMESTAMPS_OPTION * packet.timestamps
+        self._syn_options = packet.length - known
         self._timestamps = self._timestamps and packet.timestamps
         peer = packet.mss or DEFAULT_MSS
         self._segment_size = max(min(self._mss, peer) - (TIMESTAMPS_OPTION if self._timestamps else 0), 1)
@@ -554,7 +559,7 @@ class TcpConnection:
             length += TIMESTAMPS_OPTION
         if flags & SYN:
             mss = self._mss
-            length += MSS_OPTION
+            length += MSS_OPTION + self._syn_options
         ack = window = 0
         if flags & ACK:
             ack = self._rcv_nxt

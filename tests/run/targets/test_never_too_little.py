@@ -79,9 +79,10 @@ def test_a_modem_on_the_mains_shows_what_its_counter_had_saved(target):
     judge(CUT, [707, 1901, 2600, 5013], more=MAINS, period="47s", rx=5_000, duration="140m", target=target)
 
 
-@pytest.mark.parametrize("name", ["ml307r", *(pytest.param(each, marks=PROOF) for each in UNCOUNTED)])
+@pytest.mark.parametrize("name", [UNCOUNTED[0], *(pytest.param(each, marks=PROOF) for each in UNCOUNTED[1:])])
 def test_a_modem_whose_tcp_has_timestamps(name, tmp_path):
-    """Twelve octets more in every packet, of which no manual tells: the price of one without a counter covers them."""
+    """Twelve octets more in every packet, of which no manual tells: the price of one without a counter covers them.
+    ML307R's is known to have none."""
     table = models.table(name)
     table["sockets"]["timestamps"] = True
     modem = tmp_path / f"{name}.toml"

@@ -100,21 +100,30 @@ def test_one_request_costs_known_packets():
     assert not {**wire.a.connections, **wire.b.connections}, "TIME_WAIT ends"
 
 
-@pytest.mark.parametrize("timestamps", [False, True])
-def test_lengths_are_scapys(timestamps):
-    wire = Wire(timestamps=timestamps)
+@pytest.mark.parametrize(("timestamps", "syn_options"), [(False, 0), (True, 0), (False, 8)])
+def test_lengths_are_scapys(timestamps, syn_options):
+    wire = Wire(timestamps=timestamps, syn_options=syn_options)
     client = wire.open()
     client.send(pattern(5000))
     client.shutdown()
     wire.run(2)
     for p in wire.packets:
         options = [("MSS", p.mss)] if p.flags & SYN else []
+        if syn_options and p.flags & SYN:
+            options += [("SAckOK", b""), ("WScale", 0)]
         if timestamps:
             options += [("NOP", None), ("NOP", None), ("Timestamp", (1, 0))]
         real = IP(src=p.src[0], dst=p.dst[0]) / SCAPY_TCP(flags=p.flags, options=options) / p.payload
         assert len(bytes(real)) == p.length, p
     assert max(p.length for p in wire.packets) == 1500
     assert bytes(wire.served) == pattern(5000)
+
+
+def test_a_host_answers_a_syn_with_options_as_long():
+    wire = Wire()
+    wire.open(syn_options=8)
+    wire.run(1)
+    assert [p.length for p in wire.packets] == [52, 52, 40]
 
 
 def test_lone_segment_is_acknowledged_after_200_ms_and_a_pair_at_once():
