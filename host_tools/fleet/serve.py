@@ -101,7 +101,11 @@ def server(desk: Desk, app: ASGIApp, listen: Listen) -> uvicorn.Server:
 def bound_to(listen: Listen) -> socket.socket:
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     try:
-        return socket.create_server((listen.host, listen.port), family=family)
+        bound = socket.create_server((listen.host, listen.port), family=family)
     except OSError as error:
         problem = (error.strerror or str(error)).lower()
         raise UsageError("--port", str(listen.port), problem, "give --port 0 for a free one") from None
+    # What it accepts inherits this. asyncio sets it only where a socket names its protocol, and without it each answer
+    # on a connection that is kept waits for the browser's delayed acknowledgement.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+    return bound

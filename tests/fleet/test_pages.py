@@ -4,6 +4,7 @@ import csv
 import html
 import io
 import re
+import socket
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +14,7 @@ from host_tools.bench import fleets
 from host_tools.bench.fleets import made
 from host_tools.collector.store import Store
 from host_tools.fleet.accounts import Role
-from host_tools.fleet.serve import Listen
+from host_tools.fleet.serve import Listen, bound_to
 from host_tools.fleet.web.security import Line
 from tests.fleet.conftest import DEVICES
 from tests.fleet.site import CODE, PASSWORD, device_path, serving
@@ -251,6 +252,13 @@ def test_a_proxy_with_tls_is_named(fleet_file, tmp_path):
 def test_nothing_listens_where_passwords_can_be_read(listen, problem):
     with pytest.raises(Exception, match=problem):
         listen.check()
+
+
+def test_no_answer_waits_for_a_delayed_acknowledgement():
+    with closing(bound_to(Listen(port=0))) as bound, socket.create_connection(bound.getsockname()):
+        accepted, _ = bound.accept()
+        with closing(accepted):
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_where_it_may_listen(tmp_path):
