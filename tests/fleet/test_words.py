@@ -47,8 +47,8 @@ def test_the_templates_and_the_table_agree():
     text += resources.files("host_tools.fleet.outward").joinpath("message.py").read_text("utf-8")
     for name in ("render.py", "security.py", "bill_pages.py", "holding_pages.py"):
         text += WEB.joinpath(name).read_text("utf-8")
-    said = set(re.findall(r"\bt\('([a-z0-9-]+)'\s*[,)]", text))
-    said |= {f"{name}-{ending}" for name in re.findall(r"t\.many\('([a-z-]+)'", text) for ending in ENDINGS}
+    said = set(re.findall(r"'([a-z0-9-]+)' \| t\b", text))
+    said |= {f"{name}-{ending}" for name in re.findall(r"\| many\('([a-z-]+)'", text) for ending in ENDINGS}
     assert said - {"found-none", "billed-none", "pool-members-none"} <= PLAIN.keys()
     unsaid = {name for name in PLAIN if not re.search(rf"['\"]{name}['\"]", text)}
     variable = ("pool-members-", "dark-", "soon-", "found-", "billed-", "state-", "drift-", "told-")

@@ -148,8 +148,7 @@ class Pages:
         found = await self._desk.ask(read)
         if not found or not found["row"]:
             raise HTTPException(404, "no-device")
-        kinds = instructions.INSTRUCTIONS
-        return self._page(request, "device.html", status, device=device, kinds=kinds, problem=problem, now=now, **found)
+        return self._page(request, "device.html", status, device=device, problem=problem, now=now, **found)
 
     async def live(self, request: Request) -> Response:
         """Server-sent events: `changed`, when the page that asks is to be read again."""

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from host_tools.base.units import size
+from host_tools.collector.instructions import INSTRUCTIONS
 from host_tools.fleet import bills, index, standing, words
 from host_tools.fleet.accounts import LEAST_PASSWORD, Role, User
 from host_tools.fleet.alerts import SHOWN
@@ -38,33 +39,42 @@ class Look:
 
 
 class Renderer:
+    """An environment for each language: its words are filters, so that those which a template names are put in when
+    it is compiled."""
+
     def __init__(self, silent: timedelta, now: Callable[[], datetime]) -> None:
-        self._now = now
-        self._silent_h = round(silent.total_seconds() / 3600)
-        self._environment = Environment(
-            loader=PackageLoader("host_tools.fleet.web"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.globals |= {
-            "SHOWN": SHOWN, "State": standing.State, "Role": Role, "SORTS": index.SORTS, "NEVER": standing.NEVER,
-            "UNKNOWN": standing.UNKNOWN, "LANGUAGES": words.LANGUAGES, "LEAST_PASSWORD": LEAST_PASSWORD,
-            "address": table.address, "static": static, "size": short, "usage": usage, "events": events,
-            "segments": segments, "reasons_of": standing.reasons_of, "waterfall": waterfall, "stacked": stacked,
-            "STEPS": STEPS, "BILL_SORTS": bills.SORTS, "bill_address": bill_pages.address, "cursor": to_cursor,
-        }  # fmt: skip
+        self._environments = {each: _environment(words.words(each), silent, now) for each in words.LANGUAGES}
 
     def __call__(self, template: str, look: Look, user: User | None, **values: Any) -> str:
-        t = words.words(look.language)
-        now = self._now()
-        own = {
-            "t": t, "look": look, "user": user, "silent": t("hours", count=self._silent_h),
-            "ago": lambda at: ago(t, now - _time(at)), "stamp": stamp, "day": lambda value: day(t, value),
-            "bars": lambda days: bars(days, now),
-        }  # fmt: skip
-        return self._environment.get_template(template).render(own | values)
+        found = self._environments[look.language].get_template(template)
+        return found.render({"look": look, "user": user, **values})
+
+
+def _environment(t: words.Words, silent: timedelta, now: Callable[[], datetime]) -> Environment:
+    made = Environment(
+        loader=PackageLoader("host_tools.fleet.web"),
+        autoescape=True,
+        auto_reload=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {
+        "SHOWN": SHOWN, "State": standing.State, "Role": Role, "SORTS": index.SORTS, "NEVER": standing.NEVER,
+        "UNKNOWN": standing.UNKNOWN, "LANGUAGES": words.LANGUAGES, "LEAST_PASSWORD": LEAST_PASSWORD,
+        "address": table.address, "static": static, "usage": usage, "events": events, "segments": segments,
+        "reasons_of": standing.reasons_of, "waterfall": waterfall, "stacked": stacked, "STEPS": STEPS,
+        "INSTRUCTIONS": INSTRUCTIONS, "BILL_SORTS": bills.SORTS, "bill_address": bill_pages.address,
+        "cursor": to_cursor,
+        "language": t.language, "silent": t("hours", count=round(silent.total_seconds() / 3600)),
+        "bars": lambda days: bars(days, now()),
+    }  # fmt: skip
+    made.filters |= {
+        "t": t, "named": lambda name, table: t.named(table, name), "size": short, "stamp": stamp,
+        "many": lambda count, word, **values: t.many(word, count, **values), "day": lambda value: day(t, value),
+        "ago": lambda at: ago(t, now() - _time(at)),
+    }  # fmt: skip
+    return made
 
 
 def ago(t: words.Words, age: timedelta) -> str:
@@ -121,6 +131,7 @@ def usage(known: Details, allowance: int) -> dict[str, Any]:
     reports = known.in_period()
     start = known.periods[0].start
     carrier = [each for each in known.figures if each.cycle_start == start] if start else []
+    days = _without_gaps(known.days)
     return {
         "period": {
             "at": [int(each.at.timestamp()) for each in reports],
@@ -131,8 +142,8 @@ def usage(known: Details, allowance: int) -> dict[str, Any]:
             "allowance": allowance if allowance > 0 else None,
         },
         "days": {
-            "day": [each.day.isoformat() for each in _without_gaps(known.days)],
-            "rated": [each.rated for each in _without_gaps(known.days)],
+            "day": [each.day.isoformat() for each in days],
+            "rated": [each.rated for each in days],
         },
     }
 

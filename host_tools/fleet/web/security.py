@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -43,6 +43,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
 _STATIC = "/static/"
 
 
@@ -86,13 +87,12 @@ class Guarded:
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                said = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    said[name] = value
+                said = [*message["headers"], *_RAW_HEADERS]
                 if self._line.secure:
-                    said["Strict-Transport-Security"] = "max-age=31536000"
+                    said.append((b"strict-transport-security", b"max-age=31536000"))
                 if not scope["path"].startswith(_STATIC):
-                    said["Cache-Control"] = "no-store"
+                    said.append((b"cache-control", b"no-store"))
+                message["headers"] = said
             await send(message)
 
         name = self._line.proxy_header
