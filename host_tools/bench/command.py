@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from host_tools.base import workers
 from host_tools.base.errors import UsageError
@@ -102,7 +102,7 @@ def run(names: Sequence[str], out: Console, err: Console) -> list[Result]:
     todo = chosen(names)
     groups = [[name for name in todo if figures()[name].group == group] for group in GROUPS]
     groups = [group for group in groups if group]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     started = time.monotonic()
     results = []
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
@@ -125,7 +125,7 @@ def run(names: Sequence[str], out: Console, err: Console) -> list[Result]:
 def _measured(groups: list[list[str]]) -> Iterator[list[Result]]:
     count = min(os.cpu_count() or 1, len(groups))
     if count == 1:
-        yield from map(measure, groups)
+        yield from (measure([name]) for group in groups for name in group)
         return
     with workers.results(measure, groups, count) as worked:
         yield from worked
