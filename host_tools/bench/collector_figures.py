@@ -273,8 +273,17 @@ def killed(postgresql: bool) -> Measured:
 
 @figure("collector.page-kills", "orders or alerts lost or doubled by kills", most=0, portable=False)
 def _page_kills() -> Measured:
+    return killed_with_page(postgresql=True)
+
+
+@figure("collector.page-kills-sqlite", "the same on SQLite", most=0, portable=False)
+def _page_kills_sqlite() -> Measured:
+    return killed_with_page(postgresql=False)
+
+
+def killed_with_page(postgresql: bool) -> Measured:
     """30 devices, each with an order and an alert, in whose midst page and collector are killed."""
-    killed = page_kills.run(devices=30, seed=1)
+    killed = page_kills.run(devices=30, seed=1, postgresql=postgresql)
     beside = {"orders": killed.orders, "alerts": killed.alerts, "kills": killed.kills.total()}
     return Measured(len(killed.lost) + len(killed.doubled), beside)
 

@@ -27,7 +27,7 @@ from typing import Any
 import cbor2
 
 from host_tools.base import extras
-from host_tools.bench import reports
+from host_tools.bench import reports, servers
 from host_tools.collector.store import Store
 from host_tools.fleet.accounts import Accounts, Role, User
 
@@ -105,17 +105,19 @@ class _Hook(BaseHTTPRequestHandler):
         pass
 
 
-def run(devices: int, seed: int) -> Killed:
-    """On SQLite. UsageError where an extra is not installed."""
-    extras.need("bench", "fleet")
+def run(devices: int, seed: int, postgresql: bool = False) -> Killed:
+    """On PostgreSQL, or on SQLite. UsageError where a server or an extra is not installed."""
+    extras.need("bench", "fleet", *["postgresql"] * postgresql)
     with ExitStack() as stack:
-        return _Story(stack, devices, random.Random(seed)).run()
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(servers.postgresql()) if postgresql else None
+        database = server.new() if server else str(folder / "reports.sqlite")
+        return _Story(stack, folder, database, devices, random.Random(seed)).run()
 
 
 class _Story:
-    def __init__(self, stack: ExitStack, devices: int, rng: random.Random) -> None:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        self._db = str(folder / "reports.sqlite")
+    def __init__(self, stack: ExitStack, folder: Path, database: str, devices: int, rng: random.Random) -> None:
+        self._db = database
         self._devices = devices
         self._rng = rng
         self.killed = Killed()
