@@ -304,7 +304,7 @@ def _daily(draw: Draw) -> None:
     window = max(0, models.load(draw.scenario["modem"]).sockets.receive_octets - WINDOW)
     daily = {"margin_octets": plan["margin_octets"] + 2 * window, "reserve_octets": plan["reserve_octets"]}
     if rng.random() < 0.8:
-        daily["cap_octets"] = kept + 2 * window + rng.randrange(8, 80) * KB
+        daily["cap_octets"] = kept + 2 * window + rng.randrange(12, 80) * KB  # more than a block of rounding
     if "cap_octets" not in daily or rng.random() < 0.3:
         daily["slow_octets"] = rng.randrange(4, 60) * KB
         plan.setdefault("throttle", {"rate_octets_s": rng.choice((500, 2 * KB))})

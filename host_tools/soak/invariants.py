@@ -125,6 +125,7 @@ class Checker:
         self._stopped_s = float("-inf")  # the carrier last stopped the SIM
         self._offline_s = 0.0  # the device could last not report
         self._not_trying_s = float("-inf")  # the device last had one of SILENCING, or a modem that hung
+        self._hung_s = float("-inf")  # the modem, which nothing but the mains may end
         self._cause_s: dict[str, float] = {}  # reason -> when its cause last existed
         self._corrected: set[int] = set()  # periods whose usage an order has set
         self._forgotten: set[int] = set()  # periods whose usage was lost with the ledger
@@ -335,7 +336,9 @@ class Checker:
             self._stopped_s = self.now_s
         if status["verdict"] == "terminated" or status["modem"] != ONLINE or stops:
             self._offline_s = self.now_s
-        if SILENCING & set(status["reasons"]) or self.world.modem.port.hung:
+        if self.world.modem.port.hung:
+            self._hung_s = self.now_s
+        if SILENCING & set(status["reasons"]) or self._hung_s == self.now_s:
             self._not_trying_s = self.now_s
         if status["modem"] == ONLINE:
             self._counted_sim = self._counted_sim or self.world.modem.card_reader.card.iccid
@@ -681,7 +684,7 @@ class Checker:
         # Attempts are made, and grow rarer, while the carrier stops the SIM as well.
         self._deaf_s = min(self._deaf_s, self.now_s) if DEAF & set(status["reasons"]) else INFINITE
         if self._is_deaf(status):
-            since_s = max(self._deaf_s, self._disturbed_s, self._stopped_s, self._begun_s)
+            since_s = max(self._deaf_s, self._disturbed_s, self._stopped_s, self._begun_s, self._hung_s)
             if since_s - self._deaf_s < 3 * HOUR_S:  # attempts are further apart later
                 delay, online_s = WAY_IN_S, since_s
                 delay *= 2 if self.world.scenario.network.loss_permille > 100 else 1

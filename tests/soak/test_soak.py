@@ -36,6 +36,11 @@ def test_random_runs_pass(batch):
     assert all(each.statuses > 1 for each in outcomes)
 
 
+def test_every_drawn_life_is_one_that_the_device_takes():
+    for seed in range(602_214_500, 602_214_700):  # one of them has a daily cap, and sessions rounded up to 10 KB
+        read(plans.generate(seed))
+
+
 def test_a_run_passes_on_the_vm():
     outcome = run_case(read(plans.generate(3)), "micropython")
     assert not outcome.invariant, outcome.detail

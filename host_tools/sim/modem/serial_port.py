@@ -99,7 +99,9 @@ class SerialPort:
         self.nvm.store("+IPR", str(self.baud))  # the modem's rate was set to the line's when it was wired up
 
     def start(self) -> None:
-        """Begins a boot: settings as they were stored, no error; `open` stays False until the boot is over."""
+        """Begins a boot: settings as they were stored, no error; `open` stays False until the boot is over. Nothing
+        that was off hangs."""
+        self.hung = self.dead
         self.last_error = 0
         self.nvm.power_up()
         self.set_rate(self.nvm.number("+IPR") or self.line.to_modem.baud)
