@@ -152,11 +152,7 @@ class Bills:
     def every(self, chosen: Chosen) -> Iterator[BillRow]:
         """All of a choice, in its order."""
         where = Where(("period = ?",), (chosen.period,)) + containing(self._db, chosen.text)
-        order = BILLS.order(chosen.sort)
-        return map(
-            BillRow._make,
-            self._db.execute(f"SELECT {BILLS.columns} FROM bill{where} ORDER BY {order}", where.values),
-        )
+        return BILLS.every(self._db, chosen.sort, where)
 
     def of(self, device: str) -> list[BillRow]:
         """All of a device, the newest first."""

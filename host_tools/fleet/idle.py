@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -97,6 +97,12 @@ class Idle:
     ) -> Page[IdleRow]:
         """The longest silent first."""
         return _HEARD.page(self._db, "seen", _where(kind, now), after, before, most)
+
+    def every(self, kind: Kind, now: datetime) -> Iterator[Unheard | IdleRow]:
+        """All of a kind, in the order of its pages."""
+        if kind is Kind.UNHEARD:
+            return _UNHEARD.every(self._db, "device", Where())
+        return _HEARD.every(self._db, "seen", _where(kind, now))
 
 
 def _where(kind: Kind, now: datetime) -> Where:

@@ -220,12 +220,7 @@ class Reader:
 
     def every(self, choice: Choice) -> Iterable[Row]:
         """All devices of a choice, in its order."""
-        where = _where(self._db, choice)
-        order = DEVICES.order(choice.sort)
-        return map(
-            Row._make,
-            self._db.execute(f"SELECT {DEVICES.columns} FROM device{where} ORDER BY {order}", where.values),
-        )
+        return DEVICES.every(self._db, choice.sort, _where(self._db, choice))
 
     def one(self, device: str) -> Row | None:
         found = self._db.execute(f"SELECT {DEVICES.columns} FROM device WHERE device = ?", (device,)).fetchone()

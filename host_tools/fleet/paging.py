@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -53,6 +53,12 @@ class Table(Generic[R]):
     def order(self, sort: str) -> str:
         column, down = self.sorts[sort]
         return "device" if column == "device" else f"{column} {'DESC' if down else 'ASC'}, device"
+
+    def every(self, db: sqlite3.Connection, sort: str, where: Where) -> Iterator[R]:
+        """All rows that `where` leaves, in order."""
+        order = self.order(sort)
+        rows = db.execute(f"SELECT {self.columns} FROM {self.source}{where} ORDER BY {order}", where.values)
+        return map(self.row._make, rows)
 
     def page(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from host_tools.base.days import day_number
@@ -93,5 +93,15 @@ class Pools:
         )
         return [PoolRow._make(each) for each in rows]
 
+    def has(self, pool: str) -> bool:
+        return self._db.execute("SELECT 1 FROM pool WHERE pool = ?", (pool,)).fetchone() is not None
+
     def members(self, pool: str, sort: str, after: Key | None, before: Key | None, most: int = PAGE) -> Page[MemberRow]:
-        return MEMBERS.page(self._db, sort, Where(), after, before, most, Where(("pool = ?",), (pool,)))
+        return MEMBERS.page(self._db, sort, Where(), after, before, most, _of(pool))
+
+    def every_member(self, pool: str, sort: str) -> Iterator[MemberRow]:
+        return MEMBERS.every(self._db, sort, _of(pool))
+
+
+def _of(pool: str) -> Where:
+    return Where(("pool = ?",), (pool,))

@@ -36,6 +36,11 @@ class State(enum.IntEnum):
     LIMITED = 5  # slowed down, or some classes are held back
     FINE = 6
 
+    @property
+    def word(self) -> str:
+        """As programs are told it."""
+        return self.name.lower().replace("_", "-")
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:

@@ -1,7 +1,9 @@
 """The JSON interface: what it says of a fleet, and that whatever is asked fits its own description."""
 
 import json
-from datetime import UTC, datetime
+import time
+from contextlib import closing
+from datetime import UTC, date, datetime
 from urllib.parse import quote
 
 import pytest
@@ -12,7 +14,9 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from host_tools.bench import fleets
+from host_tools.collector.store import Store
 from host_tools.fleet.web import api
+from host_tools.platforms.ledger import CarrierLedger, Pool
 from tests.fleet.conftest import DEVICES
 from tests.fleet.site import serving
 
@@ -41,15 +45,16 @@ OPERATIONS = [each.ok() for each in SCHEMA.get_all_operations()]
 @pytest.mark.parametrize("mode", [*GenerationMode], ids=lambda each: each.value)
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.label)
 def test_every_answer_is_as_described(asked, operation, mode):
-    """By requests that fit the description, half of those for a device that is there, and by others."""
+    """By requests that fit the description, half of those for a device or pool that is there, and by others."""
 
     token = asked.token("actor")
 
     @settings(max_examples=10, deadline=None, suppress_health_check=[*HealthCheck])
     @given(operation.as_strategy(generation_mode=mode), st.booleans())
     def fits(case, is_there):
-        if is_there and mode is GenerationMode.POSITIVE and "device" in case.path_parameters:
-            case.path_parameters["device"] = "tracker-00001"
+        if is_there and mode is GenerationMode.POSITIVE:
+            known = {"device": "tracker-00001", "pool": fleets.POOL}
+            case.path_parameters = {name: known.get(name, value) for name, value in case.path_parameters.items()}
         case.call_and_validate(
             base_url=asked.address,
             headers={"Authorization": f"Bearer {token}"},
@@ -78,6 +83,67 @@ def test_all_devices_a_page_at_a_time(site, token):
         found += [each["device"] for each in page["devices"]]
         after = page["next"] and quote(page["next"])
     assert found == [fleets.name(number) for number in range(1, DEVICES + 1)]
+
+
+def walked(site, token, path, name):
+    """All entries of a list, two at a time."""
+    found, after = [], ""
+    while after is not None:
+        status, page = ask(site, f"{path}{'&' if '?' in path else '?'}limit=2{after}", token)
+        assert (status, len(page[name]) <= 2) == (200, True)
+        found += page[name]
+        after = f"&after={quote(page['next'])}" if page["next"] else None
+    return found
+
+
+def test_pools_a_page_at_a_time(asked):
+    """Two beside the one that the fleet is in."""
+    now, token = datetime.now(UTC), asked.token("reader")
+    with closing(Store(asked.db)) as store:
+        for name in ("a", "b"):
+            CarrierLedger(store.database).put_pool(Pool(name, date(2026, 3, 1), now, 9, 4, {f"never-{name}": None}))
+    while len(pools := walked(asked, token, "/pools", "pools")) < 3:
+        time.sleep(0.05)
+    assert [each["pool"] for each in pools] == ["a", "b", fleets.POOL]
+    assert pools[0] == {
+        "pool": "a", "period": "2026-03-01", "as_of": now.isoformat(), "total": 9, "used": 4, "members": 1,
+        "by_members": 0, "granted": None,
+    }  # fmt: skip
+    assert ask(asked, "/pools/a/members", token)[1] == {
+        "members": [{"device": "never-a", "state": None, "seen": None, "used": 0, "granted": None}], "next": None,
+    }  # fmt: skip
+
+
+def test_members_use_a_pool_up(site, token):
+    path = f"/pools/{fleets.POOL}/members"
+    members = walked(site, token, path, "members")
+    used = [each["used"] for each in members]
+    assert used == sorted(used, reverse=True)
+    assert {each["granted"] for each in members} == {fleets.ALLOWANCE // 2}
+    in_order = [each["device"] for each in walked(site, token, f"{path}?sort=device", "members")]
+    assert in_order == [fleets.name(number) for number in range(4, DEVICES + 1, 4)]
+    (pool,) = ask(site, "/pools", token)[1]["pools"]
+    assert (pool["members"], pool["by_members"]) == (len(members), sum(used))
+    for query, status in (("/pools/other/members", 404), (f"{path}?sort=size", 400), ("/pools?pool=a", 400)):
+        assert ask(site, query, token)[0] == status
+
+
+def test_sims_that_cost_for_little_or_nothing(site, token):
+    dead = walked(site, token, "/idle-sims", "sims")
+    assert sorted(each["device"] for each in dead) == [fleets.name(number) for number in (29, 69, 109)]
+    assert [each["seen"] for each in dead] == sorted(each["seen"] for each in dead)
+    idle = walked(site, token, "/idle-sims?kind=idle", "sims")
+    assert sorted(each["device"] for each in idle) == [fleets.name(number) for number in (17, 57, 97)]
+    assert all(each["used"] * 100 < each["allowance"] == fleets.ALLOWANCE for each in idle)
+    assert {(each["sim"], each["life"]) for each in dead + idle} == {(None, None)}
+    unheard = walked(site, token, "/idle-sims?kind=unheard", "sims")
+    assert unheard[0] == {
+        "device": "spare-00001", "sim": "1450000000001", "life": "active", "state": None, "seen": None, "used": None,
+        "allowance": None, "tags": [],
+    }  # fmt: skip
+    assert len(unheard) == 2
+    for query in ("kind=lazy", "kind=idle&after=x"):
+        assert ask(site, f"/idle-sims?{query}", token)[0] == 400
 
 
 def test_orders_are_previewed_given_and_listed(tmp_path):

@@ -6,22 +6,27 @@ import io
 import re
 import socket
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from urllib.parse import urlencode
 
 import pytest
+from starlette.routing import Mount, Route
 
 from host_tools.bench import fleets
 from host_tools.bench.fleets import made
 from host_tools.collector.store import Store
 from host_tools.fleet import limiter
-from host_tools.fleet.accounts import Accounts
-from host_tools.fleet.web.security import MOST_OCTETS, local
+from host_tools.fleet.accounts import Accounts, Role
+from host_tools.fleet.web.app import make
+from host_tools.fleet.web.security import MOST_OCTETS, Line, local
 from host_tools.fleet.web.table import csv_lines
+from host_tools.platforms.interface import Data, Life, State
+from host_tools.platforms.ledger import CarrierLedger, Pool
 from tests.fleet.site import PASSWORD, device_path, serving
 
 SCRIPT = "<script>alert(1)</script>\"'&"
 IMAGE = "<img src=x onerror=alert(1)>\"'&"
+POOL = '=1"; filename="evil'
 STOP = device_path("tracker-00001", "/orders")
 
 
@@ -104,6 +109,9 @@ def hostile(tmp_path_factory):
             ):  # fmt: skip
                 marks = ", ".join("?" * len(values))
                 store.database.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", values)
+        ledger = CarrierLedger(store.database)
+        ledger.put("@SUM(1)", State("-1", Life.ACTIVE, Data.ON, (), {}), now)
+        ledger.put_pool(Pool(POOL, date(2026, 3, 1), now, 9, 4, {"=1+1": None, IMAGE: None}))
         from host_tools.collector import ordering
 
         ordering.wish(store, "stop", [IMAGE], now).give(store, by=SCRIPT, why=SCRIPT)
@@ -114,7 +122,7 @@ def hostile(tmp_path_factory):
 def test_no_text_of_others_becomes_markup(hostile):
     admin = hostile.client("admin")
     pages = ["/", f"/?{urlencode({'q': SCRIPT})}", f"/?{urlencode({'tag': SCRIPT, 'reason': SCRIPT})}",
-             device_path(IMAGE), "/audit", f"/login?{urlencode({'next': '/' + SCRIPT})}"]  # fmt: skip
+             device_path(IMAGE), "/pools", "/audit", f"/login?{urlencode({'next': '/' + SCRIPT})}"]  # fmt: skip
     for path in pages:
         answer = admin.get(path)
         assert answer.status == 200, path
@@ -140,6 +148,14 @@ def test_a_cell_of_the_csv_is_no_formula(hostile):
     text = hostile.client("admin").get("/fleet.csv").text
     devices = {row["device"] for row in csv.DictReader(io.StringIO(text))}
     assert devices == {IMAGE, "'=1+1", "../../x", "a/b"}
+    for path, column, cells in (
+        (f"/pools.csv?{urlencode({'pool': POOL})}", "device", {IMAGE, "'=1+1"}),
+        ("/idle.csv?kind=unheard", "device", {"'@SUM(1)"}),
+        ("/idle.csv?kind=unheard", "sim", {"'-1"}),
+    ):
+        answer = hostile.client("admin").get(path)
+        assert {row[column] for row in csv.DictReader(io.StringIO(answer.text))} == cells
+        assert answer.headers["content-disposition"].count('"') == 2
     row = hostile.ask(lambda: hostile.desk.reader.one("=1+1"))
     for start in "=+-@\t\r":
         (line,) = [*csv.reader(io.StringIO("".join(csv_lines([row._replace(tags=start + "cmd")]))))][1:]
@@ -290,12 +306,48 @@ def test_a_token_of_another_is_not_removed(own):
     assert own.ask(lambda: own.desk.accounts.tokens("reader"))[0].role.name == "READ"
 
 
-def test_nothing_is_seen_without_a_login(site):
-    for path in ("/", "/fleet.csv", device_path("tracker-00001"), "/live", "/accounts", "/tokens", "/audit"):
-        answer = site.client().get(path)
-        assert (answer.status, answer.location.partition("?")[0]) == (303, "/login"), path
-    for path in ("/api/v1/devices", "/api/v1/devices/tracker-00001", "/api/v1/orders", "/api/v1/alerts"):
-        assert site.client().get(path).status == 401, path
+PUBLIC = {"/login", "/first", "/reset", "/preferences", "/api/openapi.json"}
+
+
+def test_nothing_is_seen_or_done_without_a_login(site):
+    """Whatever there is: an address that is added is asked for here by itself."""
+    asked = set()
+    for route, path, methods in addresses(make(site.desk, Line()).routes):
+        for method in methods - {"HEAD"}:
+            if route in PUBLIC:
+                continue
+            asked.add(route)
+            answer = site.client().ask(method, path)
+            if route.startswith(("/api/", "/metrics")):
+                assert answer.status == 401, path
+            else:
+                told = answer.status, answer.location.partition("?")[0]
+                assert told == (303, "/login"), path
+    assert {"/", "/pools.csv", "/idle.csv", "/bill.parquet", "/live", "/metrics", "/api/v1/pools"} <= asked
+
+
+def addresses(routes, before=""):
+    """(pattern, address, methods) of each route but those of files."""
+    for route in routes:
+        pattern = before + route.path
+        if isinstance(route, Mount) and route.routes:
+            yield from addresses(route.routes, pattern)
+        elif isinstance(route, Route):
+            address = re.sub(r"\{(\w+):\w+\}", lambda part: "1" if part[1] == "id" else "x", pattern)
+            yield pattern, address, route.methods
+
+
+def test_who_may_read_sees_every_list_and_a_token_no_more_than_its_account(own):
+    reader, token = own.client("reader"), own.token("reader")
+    for path in ("/pools.csv", "/idle.csv", "/api/v1/pools", "/api/v1/idle-sims"):
+        assert reader.get(path, Authorization=f"Bearer {token}").status == 200, path
+    for path in ("/api/v1/pools", f"/api/v1/pools/{fleets.POOL}/members", "/api/v1/idle-sims"):
+        assert reader.get(path).status == 401, "a cookie is no token"
+    own.ask(lambda: own.desk.accounts.change_role("reader", Role.NONE, "test"))
+    for path in ("/api/v1/pools", "/api/v1/idle-sims"):
+        assert reader.get(path, Authorization=f"Bearer {token}").status == 401
+    for path in ("/pools.csv", "/idle.csv"):
+        assert reader.get(path).status == 303
 
 
 # --- sizes, filters ---

@@ -1,6 +1,8 @@
 """Pools and who eats them; SIMs that cost for little or nothing."""
 
+import csv
 import html
+import io
 import re
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -164,6 +166,26 @@ def test_the_pages_of_pools(client):
     assert shares[0] > shares[-1]
     assert client.get("/pools?sort=size").status == 400
     assert "are left of" not in client.get("/pools?pool=other").text
+
+
+def of_csv(answer):
+    assert answer.headers["content-type"].startswith("text/csv")
+    return [*csv.DictReader(io.StringIO(answer.text))]
+
+
+def test_the_files_have_what_the_pages_have(client):
+    for path, sort in (("/pools", "used"), ("/pools?sort=device", "device")):
+        shown = [*pages(client, path)]
+        rows = of_csv(client.get(html.unescape(re.search(r'href="(/pools.csv[^"]+)"', shown[0])[1])))
+        assert [row["device"] for row in rows] == [device for page in shown for device in listed(page)]
+        assert {row["granted"] for row in rows} == {str(ALLOWANCE // 2)}
+        assert of_csv(client.get(f"/pools.csv?sort={sort}")) == rows, "of the first pool"
+    for kind in Kind:
+        page = client.get(f"/idle?kind={kind}").text
+        rows = of_csv(client.get(html.unescape(re.search(r'href="(/idle.csv[^"]+)"', page)[1])))
+        assert [row["device"] for row in rows] == listed(page)
+    assert (rows[0]["used"].isdigit(), rows[0]["sim"], rows[0]["state"] != "") == (True, "", True)
+    assert [client.get(path).status for path in ("/pools.csv?pool=other", "/idle.csv?kind=lazy")] == [404, 400]
 
 
 def test_the_pages_of_idle_sims(client):

@@ -12,7 +12,7 @@ from host_tools.fleet.index import Row
 from host_tools.fleet.standing import State
 
 _DISCOVERY = "homeassistant"
-_STATES = [each.name.lower().replace("_", "-") for each in State]
+_STATES = [each.word for each in State]
 
 
 class Message(NamedTuple):

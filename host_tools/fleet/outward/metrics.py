@@ -59,7 +59,7 @@ class _Exposed(Collector):
         figures = self._figures
         devices = GaugeMetricFamily("usageguard_devices", "Devices by their most urgent state.", labels=["state"])
         for state in State:
-            devices.add_metric([state.name.lower().replace("_", "-")], figures.states.get(state, 0))
+            devices.add_metric([state.word], figures.states.get(state, 0))
         yield devices
         used, allowed = figures.sums
         yield GaugeMetricFamily("usageguard_used_bytes", "Rated bytes of all devices in their periods.", used)

@@ -16,19 +16,21 @@ from starlette.routing import Route
 from host_tools.base.errors import UsageError
 from host_tools.collector import ordering
 from host_tools.collector.order_book import Given
-from host_tools.fleet import bills
+from host_tools.fleet import bills, pools
 from host_tools.fleet.accounts import Role, User
 from host_tools.fleet.alerts import SHOWN
 from host_tools.fleet.bills import BillRow
 from host_tools.fleet.desk import Desk
 from host_tools.fleet.details import details
+from host_tools.fleet.idle import Kind
 from host_tools.fleet.index import SORTS, Row
 from host_tools.fleet.limiter import Limiter
 from host_tools.fleet.outward import metrics
 from host_tools.fleet.paging import to_cursor
 from host_tools.fleet.standing import NEVER, UNKNOWN, State
-from host_tools.fleet.web import alerts, bill_file, bill_pages, table
+from host_tools.fleet.web import alerts, bill_file, bill_pages, holding_pages, holdings, table
 from host_tools.fleet.web.alerts import Alerts, AlertState, Snooze
+from host_tools.fleet.web.holdings import IdleSims, Members, Pools
 from host_tools.fleet.web.security import Line
 
 VERSION = "1"
@@ -39,7 +41,7 @@ _TEXTS = ("q", "reason", "tag", "runs_out")
 _OF_DEVICES = ("state", *_TEXTS, "sort", "after", "limit")
 _OF_BILLS = ("period", "q", "sort", "after", "limit")
 _NUMBERED = ("device", "after", "limit")
-_STATES = {each.name.lower().replace("_", "-"): each for each in State}
+_STATES = {each.word: each for each in State}
 
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 
@@ -199,7 +201,7 @@ Handler = Callable[[Request, User], Awaitable[Any]]
 def routes(interface: Interface) -> list[Route]:
     description = describe()
     v, device = f"/v{VERSION}", f"/v{VERSION}/devices/{{device:str}}"
-    alert = f"{v}/alerts/{{id:id}}"
+    alert, pool = f"{v}/alerts/{{id:id}}", f"{v}/pools/{{pool:str}}"
 
     async def openapi(_: Request) -> Response:
         return JSONResponse(description)
@@ -212,6 +214,9 @@ def routes(interface: Interface) -> list[Route]:
         Route(f"{device}/events", interface.answering(interface.events)),
         Route(f"{device}/bills", interface.answering(interface.bills_of_device)),
         Route(f"{v}/bills", interface.answering(interface.bills, known=_OF_BILLS)),
+        Route(f"{v}/pools", interface.answering(interface.pools, known=("after", "limit"))),
+        Route(f"{pool}/members", interface.answering(interface.members, known=("sort", "after", "limit"))),
+        Route(f"{v}/idle-sims", interface.answering(interface.idle, known=("kind", "after", "limit"))),
         Route(f"{device}/orders", interface.answering(interface.give, Role.ACT), methods=["POST"]),
         Route(f"{v}/orders", interface.answering(interface.orders, known=_NUMBERED)),
         Route(f"{v}/alarms", interface.answering(interface.alarms, known=_NUMBERED)),
@@ -336,6 +341,34 @@ class Interface:
             raise HTTPException(404, "this device has never reported")
         return BillsOfDevice([_bill(each) for each in bills])
 
+    async def pools(self, request: Request, _: User) -> Pools:
+        query = request.query_params
+        most, after = _number(query, "limit", 50, _MOST_ROWS), query.get("after", "")
+        return holdings.pools(await self._desk.ask(self._desk.reader.pools.all), after, most)
+
+    async def members(self, request: Request, _: User) -> Members:
+        query, pool, reader = request.query_params, request.path_params["pool"], self._desk.reader.pools
+        most = _number(query, "limit", 50, _MOST_ROWS)
+        try:
+            sort, (after, _before) = holding_pages.sort_of(query), holding_pages.places(query)
+        except HTTPException:
+            raise HTTPException(400, "sort or after is not one that is known") from None
+        page = await self._desk.ask(lambda: reader.members(pool, sort, after, None, most) if reader.has(pool) else None)
+        if page is None:
+            raise HTTPException(404, "there is no such pool")
+        return holdings.members(page)
+
+    async def idle(self, request: Request, _: User) -> IdleSims:
+        query, reader, now = request.query_params, self._desk.reader.idle, self._desk.terms.now()
+        most = _number(query, "limit", 50, _MOST_ROWS)
+        try:
+            kind, (after, _before) = holding_pages.kind_of(query), holding_pages.places(query)
+        except HTTPException:
+            raise HTTPException(400, "kind or after is not one that is known") from None
+        if kind is Kind.UNHEARD:
+            return holdings.idle(await self._desk.ask(lambda: reader.unheard(after, None, most)))
+        return holdings.idle(await self._desk.ask(lambda: reader.heard(kind, now, after, None, most)))
+
     async def give(self, request: Request, user: User) -> Ordered:
         device = request.path_params["device"]
         new = await _body(request, NewOrder)
@@ -449,7 +482,7 @@ def _text(query: Any, name: str) -> str:
 def _device(row: Row) -> Device:
     return Device(
         row.device,
-        State(row.state).name.lower().replace("_", "-"),
+        State(row.state).word,
         row.verdict,
         row.reasons.split(),
         row.used,
@@ -472,8 +505,8 @@ def _bill(row: BillRow) -> Bill:
 def describe() -> dict[str, Any]:
     """The interface in OpenAPI 3.1; the schemas are made from the types that are sent."""
     answers = (
-        Devices, Device, Usage, Events, Bills, BillsOfDevice, Orders, NewOrder, Ordered, Alarms, Alerts, AlertState,
-        Snooze, Problem,
+        Devices, Device, Usage, Events, Bills, BillsOfDevice, Pools, Members, IdleSims, Orders, NewOrder, Ordered,
+        Alarms, Alerts, AlertState, Snooze, Problem,
     )  # fmt: skip
     _, components = msgspec.json.schema_components(answers, ref_template="#/components/schemas/{name}")
 
@@ -488,7 +521,7 @@ def describe() -> dict[str, Any]:
 
     def operation(summary: str, of: type, parameters: list[dict[str, Any]], *codes: int, **more: Any) -> dict[str, Any]:
         said = {
-            400: "A parameter is not one that is known.", 404: "There is no such device, or alert.",
+            400: "A parameter is not one that is known.", 404: "There is no such device, pool, or alert.",
             403: "The token's role does not allow that.", 413: "The body is too large.",
             415: "The body is not JSON.", 422: "It is no order for this device.",
         }  # fmt: skip
@@ -501,6 +534,7 @@ def describe() -> dict[str, Any]:
     text = {"type": "string", "maxLength": _MOST_TEXT}
     device = [parameter("device", {"type": "string", "minLength": 1, "maxLength": 16}, "path")]
     limit = parameter("limit", {"type": "integer", "minimum": 1, "maximum": _MOST_ROWS, "default": 50})
+    after = parameter("after", {"type": "string"})
     numbered = [
         parameter("device", text),
         parameter("after", {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}),
@@ -510,16 +544,19 @@ def describe() -> dict[str, Any]:
         parameter("state", {"enum": [*_STATES]}),
         *(parameter(name, text) for name in _TEXTS),
         parameter("sort", {"enum": [*SORTS]}),
-        parameter("after", {"type": "string"}),
+        after,
         limit,
     ]
     billed = [
         parameter("period", {"type": "string", "format": "date"}),
         parameter("q", text),
         parameter("sort", {"enum": [*bills.SORTS]}),
-        parameter("after", {"type": "string"}),
+        after,
         limit,
     ]
+    pool = parameter("pool", {"type": "string", "minLength": 1}, "path")
+    members = [pool, parameter("sort", {"enum": [*pools.SORTS]}), after, limit]
+    idle = [parameter("kind", {"enum": [*Kind], "default": Kind.DEAD}), after, limit]
     body = {"required": True, "content": ref(NewOrder)}
     v = f"/api/v{VERSION}"
     alert, states = f"{v}/alerts/{{id}}", {"enum": [*SHOWN], "default": "all"}
@@ -537,6 +574,11 @@ def describe() -> dict[str, Any]:
                 "get": operation("A device's bills explained, the newest first", BillsOfDevice, device, 400, 404)
             },
             f"{v}/bills": {"get": operation("The bills of a period, by default the newest", Bills, billed, 400)},
+            f"{v}/pools": {"get": operation("Shared allowances", Pools, [after, limit], 400)},
+            f"{v}/pools/{{pool}}/members": {
+                "get": operation("Which devices use a pool up", Members, members, 400, 404)
+            },
+            f"{v}/idle-sims": {"get": operation("SIMs that cost for little or nothing", IdleSims, idle, 400)},
             f"{v}/devices/{{device}}/orders": {
                 "post": operation("Give an order", Ordered, device, 400, 403, 404, 413, 415, 422, requestBody=body)
             },

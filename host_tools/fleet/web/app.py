@@ -127,8 +127,7 @@ class Pages:
         user_of(request)
         choice = table.choice_of(request.query_params)
         rows = await self._desk.ask(lambda: list(self._desk.reader.every(choice)))
-        headers = {"Content-Disposition": 'attachment; filename="fleet.csv"'}
-        return StreamingResponse(table.csv_lines(rows), media_type="text/csv; charset=utf-8", headers=headers)
+        return table.attached("fleet.csv", table.csv_lines(rows))
 
     async def device(self, request: Request) -> Response:
         user_of(request)
@@ -433,5 +432,3 @@ def _role(form: dict[str, str]) -> Role:
         return Role[form.get("role", "READ")]
     except KeyError:
         raise HTTPException(400, "bad-request") from None
-
-

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from host_tools.fleet.bills import SORTS, Chosen
@@ -79,8 +79,7 @@ class BillPages:
     async def csv(self, request: Request) -> Response:
         user_of(request)
         period, rows = await self._desk.ask(lambda: self._file(request))
-        headers = _attached(f"bill-{period}.csv")
-        return StreamingResponse(bill_file.csv_lines(rows), media_type="text/csv; charset=utf-8", headers=headers)
+        return table.attached(f"bill-{period}.csv", bill_file.csv_lines(rows))
 
     async def parquet(self, request: Request) -> Response:
         user_of(request)
@@ -88,9 +87,8 @@ class BillPages:
             raise HTTPException(404, "not-found")
         period, rows = await self._desk.ask(lambda: self._file(request))
         content = await asyncio.to_thread(bill_file.parquet, rows)
-        return Response(
-            content, media_type="application/vnd.apache.parquet", headers=_attached(f"bill-{period}.parquet")
-        )
+        headers = {"Content-Disposition": f'attachment; filename="bill-{period}.parquet"'}
+        return Response(content, media_type="application/vnd.apache.parquet", headers=headers)
 
     def _file(self, request: Request) -> tuple[str, list[Any]]:
         chosen = self._bills.of_period(chosen_of(request.query_params))
@@ -104,7 +102,3 @@ class BillPages:
         if not shown:
             raise HTTPException(404, "no-bill")
         return self._show(request, "device_bill.html", device=device, bills=bills, bill=shown[0], **self._contract())
-
-
-def _attached(name: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{name}"'}

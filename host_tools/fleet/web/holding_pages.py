@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -15,7 +14,7 @@ from host_tools.fleet import idle, pools
 from host_tools.fleet.desk import Desk
 from host_tools.fleet.idle import Kind
 from host_tools.fleet.paging import Key
-from host_tools.fleet.web import table
+from host_tools.fleet.web import holdings, table
 from host_tools.fleet.web.security import user_of
 
 
@@ -27,12 +26,17 @@ class HoldingPages:
         self._show = show
 
     def routes(self) -> list[Route]:
-        return [Route("/pools", self.pools), Route("/idle", self.idle)]
+        return [
+            Route("/pools", self.pools),
+            Route("/pools.csv", self.pools_csv),
+            Route("/idle", self.idle),
+            Route("/idle.csv", self.idle_csv),
+        ]
 
     async def pools(self, request: Request) -> Response:
         user_of(request)
-        sort = _one_of(request.query_params, "sort", ("used", *pools.SORTS))
-        after, before = _places(request.query_params)
+        sort = sort_of(request.query_params)
+        after, before = places(request.query_params)
         reader = self._desk.reader.pools
 
         def read() -> dict[str, Any]:
@@ -43,11 +47,33 @@ class HoldingPages:
 
         return self._show(request, "pools.html", sort=sort, sorts=[*pools.SORTS], **await self._desk.ask(read))
 
+    async def pools_csv(self, request: Request) -> Response:
+        """The members of a pool; without a name those of the first one."""
+        user_of(request)
+        sort = sort_of(request.query_params)
+        reader = self._desk.reader.pools
+
+        def read() -> list[Any] | None:
+            names = [each.pool for each in reader.all()]
+            name = request.query_params.get("pool", next(iter(names), ""))
+            return list(reader.every_member(name, sort)) if name in names else None
+
+        rows = await self._desk.ask(read)
+        if rows is None:
+            raise HTTPException(404, "not-found")
+        return table.attached("pool.csv", holdings.members_csv(rows))
+
+    async def idle_csv(self, request: Request) -> Response:
+        user_of(request)
+        kind, now = kind_of(request.query_params), self._desk.terms.now()
+        rows = await self._desk.ask(lambda: list(self._desk.reader.idle.every(kind, now)))
+        return table.attached(f"idle-{kind}.csv", holdings.idle_csv(rows))
+
     async def idle(self, request: Request) -> Response:
         user_of(request)
-        kind = Kind(_one_of(request.query_params, "kind", ("dead", *Kind)))
-        after, before = _places(request.query_params)
-        reader, now = self._desk.reader.idle, datetime.now(UTC)
+        kind = kind_of(request.query_params)
+        after, before = places(request.query_params)
+        reader, now = self._desk.reader.idle, self._desk.terms.now()
 
         def read() -> dict[str, Any]:
             unheard = kind is Kind.UNHEARD
@@ -58,14 +84,23 @@ class HoldingPages:
         return self._show(request, "idle.html", kind=kind, **about, **await self._desk.ask(read))
 
 
+def sort_of(query: Mapping[str, str]) -> str:
+    """HTTPException 400, as with all of these, for what no page links to."""
+    return _one_of(query, "sort", ("used", *pools.SORTS))
+
+
+def kind_of(query: Mapping[str, str]) -> Kind:
+    return Kind(_one_of(query, "kind", ("dead", *Kind)))
+
+
 def _one_of(query: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
-    """The value of a parameter; the first that is known by default. HTTPException 400 for another one."""
+    """The value of a parameter; the first that is known by default."""
     value = query.get(name) or known[0]
     if value not in known:
         raise HTTPException(400, "bad-request")
     return value
 
 
-def _places(query: Mapping[str, str]) -> tuple[Key | None, Key | None]:
+def places(query: Mapping[str, str]) -> tuple[Key | None, Key | None]:
     found = table.common(query)
     return found["after"], found["before"]

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
 
 from host_tools.fleet.index import SORTS, Choice, Row
 from host_tools.fleet.paging import from_cursor, to_cursor
@@ -79,6 +80,12 @@ def written(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterat
         if number % _BATCH == 0:
             yield _taken(file)
     yield _taken(file)
+
+
+def attached(name: str, lines: Iterable[str]) -> Response:
+    """CSV that is saved as a file of this name."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def safe(cell: Any) -> Any:
