@@ -18,13 +18,14 @@ _PAST = timedelta(days=31)  # alarms of longer ago, at the first start, are nobo
 _PLANS = timedelta(minutes=1)  # between two looks at packages and pools
 _AGAIN = timedelta(minutes=1)
 _OF_PLANS = ("package-ends", "pool-low")
+_REMOVAL = timedelta(hours=1)
 _REPORTS = 8  # the last ones tell how often a device reports
 
 
 class Alerting:
-    """`reader`: of this object alone."""
+    """`reader`: of this object alone. `keep`: how long alerts of what is over stay; for ever without it."""
 
-    def __init__(self, database: Database, reader: Reader, rules: Rules) -> None:
+    def __init__(self, database: Database, reader: Reader, rules: Rules, keep: timedelta | None = None) -> None:
         self._db = database
         self._book = AlertBook(database)
         self._reader = reader
@@ -33,6 +34,8 @@ class Alerting:
         self._seen: dict[str, str] = {}
         self._due: list[tuple[datetime, str, str, bool]] = []  # device, its `seen`, whether its own pace is in it
         self._plans: datetime | None = None
+        self._keep = keep
+        self._removed: datetime | None = None
 
     def note(self, changed: Iterable[str]) -> None:
         """These devices are to be looked at; "" is none."""
@@ -67,7 +70,15 @@ class Alerting:
         self._to_do.clear()
         if plans:
             self._plans = now
+        self._remove(now)
         return new
+
+    def _remove(self, now: datetime) -> None:
+        if self._keep is None or (self._removed is not None and now - self._removed < _REMOVAL):
+            return
+        while self._book.remove(now - self._keep, _BATCH) == _BATCH:
+            pass
+        self._removed = now
 
     def _compare(self, row: Row, lasting: list[Alert], found: list[Cause], over: list[int], now: datetime) -> None:
         """What is new of a device, and what is over."""

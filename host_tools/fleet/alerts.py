@@ -127,6 +127,21 @@ class AlertBook:
                 if self._db.first("SELECT 1 FROM alert WHERE id = ? AND ended_at IS NULL", (id,)):
                     self._tell(id, round + 1, rule, at)
 
+    def remove(self, before: datetime, most: int) -> int:
+        """Removes alerts of long ago, so many at the most; how many there were. What lasts stays, as nobody is to be
+        told of it again; so does what was put away, or is not sent yet."""
+        old = (
+            "SELECT id FROM alert WHERE raised_at < ? AND snoozed_until IS NULL AND (ended_at < ?"
+            f" OR (rule NOT IN ({', '.join('?' * len(STATES))}) AND COALESCE(acknowledged_at, raised_at) < ?))"
+            " AND id NOT IN (SELECT alert FROM alert_notice WHERE sent_at IS NULL) ORDER BY id LIMIT ?"
+        )
+        values = (_text(before), _text(before), *STATES, _text(before), most)
+        if not self._db.first(old, values):
+            return 0
+        with self._db.transaction():
+            self._db.execute(f"DELETE FROM alert_notice WHERE alert IN ({old})", values)
+            return len(self._db.execute(f"DELETE FROM alert WHERE id IN ({old}) RETURNING id", values))
+
     # --- what people see and say ---
 
     def alert(self, id: int) -> Alert | None:

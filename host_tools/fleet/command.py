@@ -42,6 +42,9 @@ def fleet(
     alerts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What people are told of, and where: [rules], [channels.…].")
     ] = None,
+    keep: Annotated[
+        int, typer.Option(metavar="DAYS", min=0, help="Remove alerts of what was over so long ago; 0 for never.")
+    ] = 0,
 ) -> None:
     """Serve the fleet's page: which devices are dark or will be, why, and orders to them. Runs until Ctrl-C."""
     if context.invoked_subcommand:
@@ -63,7 +66,8 @@ def fleet(
         rating = Rating(terms.per_packet_octets, int(terms.session_round), terms.margin_permille)
     listen = serve.Listen(host, port, tls_cert, tls_key, proxy_header)
     span = timedelta(seconds=_parsed("--silent", silent, Seconds))
-    given = Terms(int(_parsed("--allowance", allowance, Octets)) if allowance else None, span, rating)
+    octets = int(_parsed("--allowance", allowance, Octets)) if allowance else None
+    given = Terms(octets, span, rating, keep=timedelta(days=keep) if keep else None)
     outward = load_outward(alerts) if alerts else None
     with opened(db):  # says what is wrong with it
         pass

@@ -30,12 +30,14 @@ _IN_TROUBLE = State.SILENT  # and what is more urgent: the evidence of those is 
 @dataclass(frozen=True)
 class Terms:
     """`allowance`: of devices of which the platform tells none; `silent`: how long without a report is; `now`: the time
-    of the devices, which may be simulated. Logins go by this computer's."""
+    of the devices, which may be simulated, while logins go by this computer's. `keep`: how long alerts of what is over
+    stay; for ever without it."""
 
     allowance: int | None = None
     silent: timedelta = SILENT
     rating: Rating = field(default_factory=Rating)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    keep: timedelta | None = None
 
 
 class Watch:

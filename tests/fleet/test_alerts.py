@@ -29,14 +29,14 @@ HOUR = timedelta(hours=1)
 class Fleet:
     """A collector's database, and what looks at it, at a time of the test's own."""
 
-    def __init__(self, name, rules=None):
+    def __init__(self, name, rules=None, keep=None):
         self.name = name
         self.store = Store(name)
         self.watched = Store(name, upgrade=False)
         self.index = Index()
         self.reader = Reader(self.index)
         self.watch = Watch(self.watched, self.index, Terms(ALLOWANCE))
-        self.alerting = Alerting(self.watched.database, self.reader, rules or Rules())
+        self.alerting = Alerting(self.watched.database, self.reader, rules or Rules(), keep)
         self.book = AlertBook(self.store.database)
         self.ledger = CarrierLedger(self.store.database)
         self.seq = 0
@@ -61,9 +61,68 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(database):  # noqa: F811
-    with closing(Fleet(database)) as made:
+def fleet(request, database):  # noqa: F811
+    """Which keeps alerts for ever, or for the parameter."""
+    with closing(Fleet(database, keep=getattr(request, "param", None))) as made:
         yield made
+
+
+def stored(fleet, rule, number, raised, ended=None, acknowledged=None, snoozed=None, sent=True):
+    """An alert by what it was days before NOW."""
+    days_ago = raised, ended, acknowledged, snoozed
+    at = [None if each is None else (NOW - timedelta(days=each)).isoformat() for each in days_ago]
+    with fleet.store.database.transaction():
+        ((id,),) = fleet.store.database.execute(
+            "INSERT INTO alert (rule, subject, cause, period, raised_at, detail, round, ended_at, acknowledged_at,"
+            " acknowledged_by, snoozed_until) VALUES (?, ?, '', '', ?, '', 1, ?, ?, ?, ?) RETURNING id",
+            (rule, f"device-{number}", *at[:3], at[2] and "ada", at[3]),
+        )
+        fleet.store.database.execute(
+            "INSERT INTO alert_notice VALUES ('mail', ?, 1, ?, 1, ?, '')", (id, at[0], at[0] if sent else None)
+        )
+    return id
+
+
+@pytest.mark.parametrize("fleet", [timedelta(days=30)], indirect=True)
+def test_alerts_of_long_ago_are_removed(fleet):
+    goes = [("stopped", 40, 31), ("silent", 40, 31, 35), ("sim-moved", 31), ("order-refused", 40, None, 31)]
+    stays = [
+        ("stopped", 40, 29),  # not long enough ago
+        ("stopped", 40),  # it lasts
+        ("stopped", 40, None, 39),  # though somebody knows
+        ("runs-out", 40, None, None, -1),
+        ("sim-moved", 29),
+        ("sim-moved", 40, None, None, -1),
+        ("sim-moved", 40, None, 29),
+    ]  # fmt: skip
+    for number, each in enumerate(goes):
+        stored(fleet, each[0], number, *each[1:])
+    kept = {stored(fleet, each[0], 100 + number, *each[1:]) for number, each in enumerate(stays)}
+    kept.add(stored(fleet, "sim-moved", 200, 40, sent=False))
+    fleet.alerting._remove(NOW)
+    assert {each.id for each in fleet.book.page("all")} == kept
+    notices = fleet.store.database.execute("SELECT alert FROM alert_notice")
+    assert {id for (id,) in notices} == kept
+
+
+@pytest.mark.parametrize("fleet", [timedelta(days=30)], indirect=True)
+def test_nobody_is_told_again_of_what_lasts_for_long(fleet):
+    fleet.report("a", NOW, verdict=4, reasons=0)
+    fleet.report("b", NOW, verdict=4, reasons=0)
+    assert fleet.look() == {("stopped", "a"), ("stopped", "b")}
+    fleet.report("b", NOW + HOUR)
+    fleet.look(NOW + HOUR)
+    later = NOW + timedelta(days=40)
+    assert ("stopped", "b") not in fleet.look(later)
+    (alert,) = [each for each in fleet.book.page("all", "a") if each.rule == "stopped"]
+    assert (alert.raised_at, alert.round) == (NOW, 1)
+
+
+def test_many_alerts_are_removed_some_at_a_time(fleet):
+    for number in range(5):
+        stored(fleet, "sim-moved", number, 40)
+    before = NOW - timedelta(days=30)
+    assert [fleet.book.remove(before, 2) for _ in range(4)] == [2, 2, 1, 0]
 
 
 def test_each_rule_finds_its_cause(fleet):
