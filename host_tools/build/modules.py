@@ -37,6 +37,10 @@ def _with_ppp(config: Any) -> bool:
     return config.modem.bearer == "ppp"
 
 
+def _sleeps_lightly(config: Any) -> bool:
+    return config.modem.saving is not None and config.modem.saving[3]
+
+
 def _with_days(config: Any) -> bool:
     return config.plan.daily is not None
 
@@ -66,6 +70,7 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.guard.burst_guard": lambda config: config.plan.burst is not None,
     "usageguard.guard.daily": _with_days,
     "usageguard.hal.esp32_ppp": _with_ppp,
+    "usageguard.modem.light_sleep": _sleeps_lightly,
     "usageguard.modem.mailbox": _with_sms_orders,
     "usageguard.modem.messenger": _with_sms,
     "usageguard.modem.quectel_push": lambda config: config.modem.family == "quectel",

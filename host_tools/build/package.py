@@ -77,12 +77,15 @@ def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> d
         problem = f'modem.family is "{family}", but the board\'s modem is of the family "{board.modem.family}"'
         raise UsageError("--board", board.name, problem, "correct the configuration or name another board")
     saving = settings.config.modem.saving
-    if saving and not board.modem.psm:
+    if saving and (saving[0] or saving[2]) and not board.modem.psm:
         problem = "modem.psm and modem.edrx_s are set, but the board's modem has neither PSM nor eDRX"
         raise UsageError("--board", board.name, problem, "leave them out, or say psm = true in its board.toml")
     if saving and saving[0] and "pwrkey" not in board.device_json():
         problem = "modem.psm is set, but the board has no [pwrkey] with which to wake its modem"
         raise UsageError("--board", board.name, problem, "leave modem.psm out, or name another board")
+    if saving and saving[3] and "dtr" not in board.device_json():
+        problem = "modem.light_sleep is set, but the board has no pin for its modem's DTR"
+        raise UsageError("--board", board.name, problem, "leave it out, or name the pin in a [[hold]] with dtr = true")
     application = bytecode.compiled(text, app.name, str(app), lines=True)
     plan = configuration.source(settings.config).encode("ascii")
     roots = [*modules.BOARD, modules.driver(family), *modules.imports(plan)]

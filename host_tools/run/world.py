@@ -109,6 +109,8 @@ class World:
         self.board = board(self.clock, line, self.flash, self.modem, self._rng("board"), self.log, settle)
         self.board.feeds_modem = scenario.supply.modem == "board"
         self.board.feeds_asleep = scenario.supply.asleep
+        if scenario.light_sleep:
+            self.board.dtr = self.modem.dtr
         self.owner = Owner(
             self.store,
             self.clock.start,

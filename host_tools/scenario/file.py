@@ -256,6 +256,7 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
     bearer: Literal["at", "ppp"] = "at"  # the device's modem.bearer
     psm: Psm | None = None  # the device's modem.psm
     edrx_s: Seconds = Seconds(0)  # the device's modem.edrx_s
+    light_sleep: bool = False  # the device's modem.light_sleep, with DTR wired
     operator: str | None = None  # the device's modem.operator
     only_bearer: Literal["at", "ppp"] | None = None  # with which its expectations hold
     baud: Annotated[int, msgspec.Meta(ge=1_200, le=3_000_000)] = 115_200
@@ -286,7 +287,8 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
             return device_config.check(self.device_config(), "scenario")
         except UsageError as error:
             field = error.field.replace("modem.apn", "carrier.apn")
-            if field.startswith(("modem.psm", "modem.edrx_s", "modem.operator")):  # keys of the scenario's own
+            own = "modem.psm", "modem.edrx_s", "modem.light_sleep", "modem.operator"  # keys of the scenario's own
+            if field.startswith(own):
                 field = field.removeprefix("modem.")
             raise UsageError(error.where, field, error.problem, error.hint) from None
 
@@ -337,6 +339,8 @@ class Scenario(Table, frozen=True, kw_only=True, dict=True):
             config["modem"]["operator"] = self.operator
         if self.edrx_s:
             config["modem"]["edrx_s"] = int(self.edrx_s)
+        if self.light_sleep:
+            config["modem"]["light_sleep"] = True
         if self.classes:
             config["classes"] = self.classes
         if self.upstream:
@@ -412,7 +416,7 @@ def of_configuration(raw: dict[str, Any], where: str) -> dict[str, Any]:
         "duration": "31d",
         "modem": models.of_family(config.modem.family),
         "bearer": config.modem.bearer,
-        **{key: raw["modem"][key] for key in ("psm", "edrx_s", "operator") if key in raw["modem"]},
+        **{key: raw["modem"][key] for key in ("psm", "edrx_s", "light_sleep", "operator") if key in raw["modem"]},
         "carrier": {"apn": config.modem.apn},
         "host": [{"name": "api", "kind": "responder"}],
         "traffic": [{"class": config.classes[0].name, "kind": "request", "host": "api", "period": "1h",
@@ -517,6 +521,9 @@ def _check(where: str, scenario: Scenario) -> None:
     if saving and not models.load(scenario.modem).power.psm:
         able = ", ".join(name for name in models.names() if models.load(name).power.psm)
         raise wrong(saving, f"{quote(scenario.modem)} gets none from the network", f"leave it out, or use {able}")
+    if scenario.light_sleep and models.load(scenario.modem).light_sleep is None:
+        able = ", ".join(name for name in models.names() if models.load(name).light_sleep)
+        raise wrong("light_sleep", f"{quote(scenario.modem)} has none", f"leave it out, or use {able}")
     if scenario.psm and scenario.supply.modem == "mains":
         raise wrong("psm", "nothing could wake a modem that the board does not switch", "leave supply.modem out")
     try:

@@ -120,6 +120,8 @@ class Board:
         if self._lwip is not None:
             self._lwip.stop()
             self._lwip = None
+        if self.dtr is not None:
+            self.dtr(True)
         self._boot_us = self.clock.now_us
         self._loss = None
         self._dead = False
@@ -308,13 +310,19 @@ class Board:
 
     def _op_ppp(self, a: int, arg: int, payload: bytes) -> bytes:
         if self._lwip is None:
-            self._lwip = Lwip(self.clock, self.rng, self.line.to_modem.write, self._take_all, self.dtr)
+            self._lwip = Lwip(self.clock, self.rng, self.line.to_modem.write, self._take_all)
         if a == STREAM:  # what the HAL had of the UART, and not read
             self._rx[:0] = payload
         return self._lwip.handle(a, arg, payload)
 
     def _take_all(self) -> bytes:
         return self._op_uart_read(0, len(self._rx), b"")
+
+    def _op_dtr(self, a: int, arg: int, payload: bytes) -> bytes:
+        if self.dtr is None:
+            return b"\0"
+        self.dtr(bool(a))
+        return b"\1"
 
     def _op_reset(self, a: int, arg: int, payload: bytes) -> bytes:
         self.reset(HARD)
@@ -359,4 +367,5 @@ class Board:
         _op_rtc,
         _op_deep_sleep,
         _op_ppp,
+        _op_dtr,
     )

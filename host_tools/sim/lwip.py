@@ -120,8 +120,7 @@ class Socket:
 
 
 class Lwip:
-    """PPP and its sockets. `transmit` has the UART's octets; `take()` gives what the UART has received; `dtr(on)` is
-    the modem's, None where the board has no wire for it.
+    """PPP and its sockets. `transmit` has the UART's octets; `take()` gives what the UART has received.
 
     `streaming`: PPP has the UART. `stirred`: something happened to a socket, or to the link; the board's wait ends.
     """
@@ -132,9 +131,8 @@ class Lwip:
         rng: random.Random,
         transmit: Callable[[bytes], None],
         take: Callable[[], bytes],
-        dtr: Callable[[bool], None] | None = None,
     ) -> None:
-        self._clock, self._rng, self._transmit, self._take, self._dtr = clock, rng, transmit, take, dtr
+        self._clock, self._rng, self._transmit, self._take = clock, rng, transmit, take
         self.streaming = self.stirred = False
         self._default = True  # PPP has the default route
         self._dns = _NOBODY
@@ -245,12 +243,6 @@ class Lwip:
         self._sockets[arg].bound = inet_ntoa(payload)
         return b""
 
-    def _set_dtr(self, arg: int, payload: bytes) -> bytes:
-        if self._dtr is None:
-            return b"\0"
-        self._dtr(bool(arg))
-        return b"\1"
-
     def _connect_socket(self, arg: int, payload: bytes) -> bytes:
         socket = self._sockets[arg & 0xFFFF]
         if not self._default and socket.bound != self._stack.ip:
@@ -285,7 +277,6 @@ class Lwip:
         _ready,
         _close,
         _bind,
-        _set_dtr,
     )
 
 

@@ -103,7 +103,7 @@ def parts(**plan):
     plan = {"allowance_octets": 30 << 20, "warn_forecast": False, **plan}
     modem = {**FULL["modem"], "bearer": "ppp", "edrx_s": 82, "operator": "46001"}
     raw = FULL | {"plan": plan, "modem": modem, "classes": CLASSES}
-    return {name.rpartition(".")[2] for name in modules.unneeded(load(raw))}
+    return {name.rpartition(".")[2] for name in modules.unneeded(load(raw))} - {"light_sleep"}  # not over PPP
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,14 @@ def test_what_the_modem_may_do_beside_is_for_those_who_want_it():
         gained = {*modules.unneeded(load(FULL))} - {*modules.unneeded(config)}
         assert gained == {f"usageguard.modem.{name}"}
         assert alike(again(config), config)
+
+
+def test_light_sleep_is_for_those_who_want_it():
+    name = "usageguard.modem.light_sleep"
+    assert name in modules.unneeded(load(FULL | {"modem": FULL["modem"] | {"edrx_s": 82}}))
+    config = load(FULL | {"modem": FULL["modem"] | {"light_sleep": True}})
+    assert name not in modules.unneeded(config)
+    assert alike(again(config), config)
 
 
 def test_ppp_is_for_those_whose_bearer_it_is():

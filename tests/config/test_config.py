@@ -132,7 +132,7 @@ def test_full_from_toml():
         "pin": "0000",
         "any_sim": True,
         "bearer": "ppp",
-        "saving": (10, 43_200, 82),
+        "saving": (10, 43_200, 82, False),
         "operator": "46001",
     }
     assert vars(config.upstream) == {
@@ -202,6 +202,7 @@ WRONG = [
     ("modem.psm", {"active_s": 10, "tau": 1}, "modem.psm.tau: is unknown; known are active_s, periodic_s"),
     ("modem.psm", {"active_s": 60, "periodic_s": 60}, "modem.psm.periodic_s: is not longer than active_s; give a"),
     ("modem.operator", "4600", "has 4 characters; give 5 to 6 digits"),
+    ("modem.light_sleep", 1, "1 is not true or false; give true or false"),
     ("modem.edrx_s", 19, "19 is out of range; give an integer from 20 to 2621"),
     ("upstream.port", 0, "0 is out of range; give an integer from 1 to 65535"),
     ("upstream.host", "http://x", "has a character that is not allowed; give 1 to 63"),
@@ -612,6 +613,23 @@ def test_a_family_without_psm_is_refused(family, key):
     obj["modem"]["family"] = family
     with pytest.raises(ConfigError, match=f"modem.{key}: the modems of the family {family} have no power saving"):
         load(obj)
+
+
+@pytest.mark.parametrize(
+    ("family", "bearer", "problem"),
+    [
+        ("sequans", "at", "the modems of the family sequans have no light sleep by DTR; leave it out"),
+        ("generic", "at", "the modems of the family generic have no light sleep by DTR; leave it out"),
+        ("quectel", "ppp", 'does not go with bearer = "ppp", whose line is in use all the time; leave one of them out'),
+    ],
+)
+def test_light_sleep_is_refused_where_there_is_none(family, bearer, problem):
+    obj = changed("modem.light_sleep", True)
+    obj["modem"] |= {"family": family, "bearer": bearer}
+    with pytest.raises(ConfigError, match=f"^modem.light_sleep: {problem}"):
+        load(obj)
+    obj["modem"]["light_sleep"] = False
+    assert load(obj).modem.saving is None
 
 
 @pytest.mark.parametrize("path", ["device.key", "modem.pin"])

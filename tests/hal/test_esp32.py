@@ -162,3 +162,16 @@ def test_a_board_without_such_pins_sleeps(monkeypatch):
     rig, hal = boot(UART, monkeypatch)
     hal.deep_sleep(0)
     assert rig.log[-1] == ("sleep", 0, None)
+
+
+def test_dtr_is_taken_away_by_the_other_level(monkeypatch):
+    rig, hal = boot(UART | {"hold": [[25, 0]], "dtr": [25, 0]}, monkeypatch)
+    dtr = hal.modem_dtr()
+    dtr(False)
+    dtr(True)
+    assert rig.log == [of(25, level) for level in (0, 0, 1, 0)]
+
+
+def test_a_board_without_dtr_says_so(monkeypatch):
+    _, hal = boot(UART, monkeypatch)
+    assert hal.modem_dtr() is None

@@ -20,15 +20,6 @@ class Uart:
         self.interrupt = handler, trigger
 
 
-class Pin:
-    OUT = 3
-    levels = []
-
-    def __init__(self, pin, mode, value):
-        assert mode == Pin.OUT
-        self.levels.append((pin, value))
-
-
 class Poll:
     def __init__(self):
         self.of = {}
@@ -57,17 +48,17 @@ class OldPpp:
         pass
 
 
-def parts(monkeypatch, ppp, dtr=None):
+def parts(monkeypatch, ppp):
     network = SimpleNamespace()
     if ppp is not None:
         network.PPP = ppp
     monkeypatch.setitem(sys.modules, "network", network)
-    monkeypatch.setitem(sys.modules, "machine", SimpleNamespace(UART=SimpleNamespace(IRQ_RXIDLE=4096), Pin=Pin))
+    monkeypatch.setitem(sys.modules, "machine", SimpleNamespace(UART=SimpleNamespace(IRQ_RXIDLE=4096)))
     spec = importlib.util.spec_from_file_location("esp32_ppp", paths.firmware() / "usageguard/hal/esp32_ppp.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     uart, poll = Uart(), Poll()
-    return module.Parts(uart, poll, dtr), uart, poll
+    return module.Parts(uart, poll), uart, poll
 
 
 def test_the_uart_itself_is_the_stream_without_a_time_out_and_with_room_for_a_frame(monkeypatch):
@@ -95,11 +86,3 @@ def test_the_interrupt_is_ours(monkeypatch):
     made, uart, _ = parts(monkeypatch, Ppp)
     made.listen("handler")
     assert uart.interrupt == ("handler", 4096)
-
-
-def test_dtr_is_taken_away_by_the_other_level(monkeypatch):
-    assert parts(monkeypatch, Ppp)[0].dtr is None
-    made, _, _ = parts(monkeypatch, Ppp, [25, 0])
-    made.dtr(False)
-    made.dtr(True)
-    assert Pin.levels == [(25, 1), (25, 0)]

@@ -244,6 +244,7 @@ def app_with(text):
         (config_with(KEY, "5a"), r"config.toml: device.key: has 2 characters; give 64 hex digits"),
         (config_with("[plan]", "[plan"), r"config.toml: line 9, column 6: not valid TOML"),
         (config_with("[plan]", "edrx_s = 82\n[plan]"), r"--board: own-esp32-quectel: .* has neither PSM nor eDRX; l"),
+        (config_with("[plan]", "light_sleep = true\n[plan]"), r"--board: own-esp32-quectel: .* no pin for its modem'"),
         (app_with("def main(guard)\n"), r"tracker.py: line 1: SyntaxError"),
         (app_with("def start(guard): pass\n"), r"tracker.py: has no main"),
         (lambda workbench: workbench.app.unlink(), r"--app: .*tracker.py: no such file"),

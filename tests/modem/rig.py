@@ -53,6 +53,9 @@ class Hal:
         self.sent += buf[:n]
         self._line.to_modem.write(bytes(buf[:n]))
 
+    def modem_dtr(self):
+        return self._sim.dtr
+
     def modem_power(self, on):
         self._sim.power(on)
         return ()

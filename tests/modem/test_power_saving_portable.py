@@ -38,12 +38,12 @@ ANSWERS = (
 
 class Psm(Config):
     family = "ca"
-    saving = (10, 12 * 3600, 0)
+    saving = (10, 12 * 3600, 0, False)
 
 
 class Edrx(Config):
     family = "ca"
-    saving = (0, 0, 82)
+    saving = (0, 0, 82, False)
 
 
 def meant(units):

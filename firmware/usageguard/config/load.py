@@ -15,6 +15,7 @@ from usageguard.core.settings import Config, ModemSettings, UpstreamSettings
 # The modem's dialects that have a driver: `usageguard.modem.NAME`.
 FAMILIES = ("quectel", "cip", "ca", "mip", "cipstart", "usocr", "sequans", "generic")
 WITHOUT_PSM = ("cip", "mip")  # LTE Cat.1 and Cat.4 alone, to which networks grant neither PSM nor eDRX
+WITHOUT_LIGHT_SLEEP = ("sequans", "generic")  # by DTR
 BEARERS = ("at", "ppp")  # the modem's own sockets; lwIP's over a data call
 ENFORCEMENTS = ("enforce", "observe")
 
@@ -87,7 +88,11 @@ def _saving(table, family):
         if 0 < periodic_s <= active_s:
             raise ConfigError(psm.field("periodic_s"), "is not longer than active_s", "give a longer time, as 12 hours")
     edrx_s = table.integer("edrx_s", 20, 2_621, 0)
-    return (active_s, periodic_s, edrx_s) if active_s or edrx_s else None
+    light = table.boolean("light_sleep", False)
+    if light and family in WITHOUT_LIGHT_SLEEP:
+        problem = "the modems of the family %s have no light sleep by DTR" % family
+        raise ConfigError(table.field("light_sleep"), problem, "leave it out")
+    return (active_s, periodic_s, edrx_s, light) if active_s or edrx_s or light else None
 
 
 def _modem(table):
@@ -103,6 +108,9 @@ def _modem(table):
         table.text("operator", 5, 6, DIGITS, None),
     )
     table.end()
+    if modem.bearer == "ppp" and modem.saving and modem.saving[3]:
+        problem = 'does not go with bearer = "ppp", whose line is in use all the time'
+        raise ConfigError(table.field("light_sleep"), problem, "leave one of them out")
     return modem
 
 

@@ -4,7 +4,8 @@
 class ModemSettings:
     """`family` names the driver; `counter`: whether the modem's own data counter is used; `pin` may be None; `any_sim`:
     whether another SIM is counted on with, and stops nothing; `bearer`: "at" for the modem's sockets, or "ppp".
-    `saving`: (active time and period of PSM, cycle of eDRX) in seconds, 0 for what is not wanted; None for neither.
+    `saving`: (active time and period of PSM, cycle of eDRX, each in seconds, 0 for what is not wanted; whether it
+    sleeps lightly), None for none of them.
     `operator`: the number of another one to try, None for none."""
 
     saving = operator = None  # here: they take room in few devices

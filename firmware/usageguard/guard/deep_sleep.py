@@ -40,6 +40,8 @@ def enter(guard, ms, modem_stays, way_in):
         from usageguard.modem.power_saving import rest
 
         rest(modem)
+    if session_stays and guard.config.modem.saving and guard.config.modem.saving[3]:
+        modem.doze()
     if not modem_stays:
         for wait_ms in hal.modem_power(False):
             until = ticks_add(hal.ticks_ms(), wait_ms)

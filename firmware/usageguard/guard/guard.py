@@ -53,6 +53,10 @@ class Guard(Enforcement):
             from usageguard.modem.quectel_push import QuectelPush
 
             driver = QuectelPush
+        if config.modem.saving and config.modem.saving[3]:
+            from usageguard.modem.light_sleep import over
+
+            driver = over(driver, hal, config.modem.family)
         config.modem.counter = config.modem.counter and driver.COUNTER
         nap = None
         if hal.reset_cause() == _DEEP_SLEEP:

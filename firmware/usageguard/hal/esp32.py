@@ -13,7 +13,7 @@ missing or null.
   status, status_active                   tells whether the modem is on
   reserve                                 [uart, tx, rx] of one that nothing is connected to: firmware/reserve.py
   hold                                    [[pin, level], ...]: levels that the modem needs while it works, such as DTR's
-  dtr                                     [pin, level] of that: a data call is left by taking it away
+  dtr                                     [pin, level] of that: taken away, a data call is left, or the modem may sleep
 """
 
 import os
@@ -174,6 +174,13 @@ class Hal:
             return None
         return machine.Pin(board["status"], machine.Pin.IN).value() == board["status_active"]
 
+    def modem_dtr(self):
+        if not self._board.get("dtr"):
+            return None
+        number, level = self._board["dtr"]
+        pin = machine.Pin(number, machine.Pin.OUT, value=level)
+        return lambda on: pin.value(level if on else 1 - level)
+
     def rtc_s(self):
         return time.time() & 0x3FFFFFFF
 
@@ -189,7 +196,7 @@ class Hal:
     def ppp(self):
         from usageguard.hal.esp32_ppp import Parts
 
-        return Parts(self._uart, self._poll, self._board.get("dtr"))
+        return Parts(self._uart, self._poll)
 
     def reset(self):
         machine.reset()

@@ -13,7 +13,7 @@ _TX_OCTETS = 4096  # a whole frame: 1,500 octets, most of which may be escaped, 
 class Parts:
     """`ppp` is the link, not connected; `uart` its stream; `socket` and `select` are the modules."""
 
-    def __init__(self, uart, poll, dtr):
+    def __init__(self, uart, poll):
         if not hasattr(getattr(network, "PPP", None), "poll"):
             raise RuntimeError('modem.bearer: "ppp" needs network.PPP of MicroPython 1.26 or later; use "at"')
         # Without a time-out: `poll` reads until nothing comes. A frame that finds no room in the buffer is cut.
@@ -23,16 +23,10 @@ class Parts:
         self.socket = socket
         self.select = select
         self._poll = poll
-        self._dtr = dtr
-        self.dtr = self._set_dtr if dtr else None
 
     def listen(self, handler):
         """`network.PPP` sets the interrupt itself, each time when it gets the stream: so this comes after that."""
         self.uart.irq(handler, machine.UART.IRQ_RXIDLE)
-
-    def _set_dtr(self, on):
-        pin, level = self._dtr
-        machine.Pin(pin, machine.Pin.OUT, value=level if on else 1 - level)
 
     def watch(self, socket, events):
         if events:

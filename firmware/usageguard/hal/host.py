@@ -32,6 +32,7 @@ OP_UART_RATE = const(16)  # baud, 0 for the line's own -> the line's own, 4 octe
 OP_RTC = const(17)  # -> seconds, 4 octets
 OP_DEEP_SLEEP = const(18)  # ms, 0 for no end -> never answered
 OP_PPP = const(19)  # a: the request of `hal.host_ppp` -> its answer
+OP_DTR = const(20)  # 1 gives the modem its DTR, 0 takes it away -> whether it is wired, 1 octet
 
 SECTOR_OCTETS = const(4096)
 _INBOX = const(512)
@@ -214,6 +215,15 @@ class HostHal:
     def modem_power(self, on):
         self._tell(OP_MODEM_POWER, 1 if on else 0, 0, None, 0)
         return ()
+
+    def modem_dtr(self):
+        wired = bytearray(1)
+
+        def dtr(on):
+            self._ask(OP_DTR, 1 if on else 0, 0, None, 0, wired)
+
+        dtr(True)
+        return dtr if wired[0] else None
 
     def rtc_s(self):
         seconds = bytearray(4)

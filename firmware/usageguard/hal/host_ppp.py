@@ -18,7 +18,6 @@ _WRITE = const(9)
 _READY = const(10)
 _CLOSE = const(11)
 _BIND = const(12)
-_DTR = const(13)
 _DATA = const(1)
 _END = const(2)
 _ERROR = const(3)
@@ -37,12 +36,6 @@ class Parts:
         self.ppp = PPP()
         self.uart = hal
         self.socket = self.select = Modules()
-        self._wired = bytearray(1)
-        self._set_dtr(True)
-        self.dtr = self._set_dtr if self._wired[0] else None
-
-    def _set_dtr(self, on):
-        _hal._request(_DTR, 1 if on else 0, None, 0, self._wired)
 
     def listen(self, handler):
         pass

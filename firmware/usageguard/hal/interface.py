@@ -78,6 +78,11 @@ class Hal:
         wait before the next item is taken. Empty where one step is enough."""
         raise NotImplementedError
 
+    def modem_dtr(self):
+        """`dtr(on)`, which gives the modem its DTR or takes it away and allocates nothing; None where the board has no
+        pin for it. The modem has it from the boot on."""
+        raise NotImplementedError
+
     def rtc_s(self):
         """Seconds, modulo 2**30, of the clock that goes on in a deep sleep, some percent too fast or too slow."""
         raise NotImplementedError
@@ -91,9 +96,8 @@ class Hal:
         """lwIP, for PPP as the bearer: `ppp`, a `network.PPP`; `uart`, its stream; the modules `socket` and `select`;
         `listen(handler)` has handler(uart) called when the UART has received something and fallen idle, also while the
         program computes, until the next `ppp.config(stream=...)`; `watch(socket, events)` has `wait` return too when
-        one of the socket's `events` (POLLIN 1, POLLOUT 4) is there, 0: no more; `dtr(on)` gives the modem its DTR or
-        takes it away, None where the board has no pin for it. RuntimeError, in one line, where MicroPython has no such
-        PPP."""
+        one of the socket's `events` (POLLIN 1, POLLOUT 4) is there, 0: no more. RuntimeError, in one line, where
+        MicroPython has no such PPP."""
         raise NotImplementedError
 
     def reset(self):

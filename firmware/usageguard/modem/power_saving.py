@@ -1,4 +1,4 @@
-"""Power saving that the modem agrees on with the network: PSM while the board sleeps deeply, and eDRX.
+"""Power saving: PSM while the board sleeps deeply, and eDRX, which the modem agrees on with the network; light sleep.
 
 Loaded where the configuration asks for one of them. A modem in PSM is as good as off: nothing reaches it, and only its
 power key or the end of T3412 wakes it. So it is asked for just before the board sleeps, and given up after the wake.
@@ -49,7 +49,7 @@ def edrx_cycle(seconds):
 
 def resume(modem):
     """Generator of the modem's, when it answers after a reset of it or of the board."""
-    active_s, _, edrx_s = modem.config.saving
+    active_s, _, edrx_s, light = modem.config.saving
     if active_s:
         if modem.rested and modem.found_on:
             modem.hal.event("psm-not-entered")  # the network did not grant it, or the sleep was short
@@ -59,12 +59,14 @@ def resume(modem):
         for radio in _RADIOS:
             command = 'AT+%s=1,%d,"%s"\r' % (name, radio, edrx_cycle(edrx_s))
             yield from modem.ask((command.encode(), _ANSWER_MS, None, 0))
+    if light:
+        yield from modem.ask(modem.SLEEPS)
 
 
 def rest(modem):
     """Asks for PSM, and waits for the answer. Nothing else may be under way, and nothing follows but the sleep."""
     hal, channel = modem.hal, modem.channel
-    active_s, periodic_s, _ = modem.config.saving
+    active_s, periodic_s, _, _ = modem.config.saving
     periodic = '"%s"' % periodic_timer(periodic_s) if periodic_s else ""
     command = 'AT+CPSMS=1,,,%s,"%s"\r' % (periodic, active_timer(active_s))
     now = hal.ticks_ms()

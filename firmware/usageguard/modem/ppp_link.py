@@ -24,7 +24,7 @@ class Link:
         self._parts = parts = hal.ppp()
         self._ppp = parts.ppp
         self.watch = parts.watch
-        self.dtr = parts.dtr
+        self.dtr = hal.modem_dtr()
         self._heard = self._input  # bound once
         self.octets = 0
         self.dns = None  # the name server's address, "0.0.0.0" for none

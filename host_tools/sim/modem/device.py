@@ -17,6 +17,7 @@ from host_tools.sim.modem.dialects import DIALECTS
 from host_tools.sim.modem.errors import CME
 from host_tools.sim.modem.faults import Faults
 from host_tools.sim.modem.general import General
+from host_tools.sim.modem.light_sleep import LightSleep
 from host_tools.sim.modem.phone import Phone
 from host_tools.sim.modem.power_saving import PowerSaving
 from host_tools.sim.modem.profile import Profile
@@ -60,6 +61,7 @@ class SimModem:
         self.general = General(port, self.card_reader, self.radio, self)
         standard = Standard(self.general, self.card_reader, self.radio, self.data, self.short_messages, self.call)
         self.dialect = DIALECTS[profile.dialect](port, standard, self, rng)
+        self.light_sleep = LightSleep(port, lambda: self.dialect.sleeps_without_dtr)
         self._connect()
         self.parts: tuple[Part, ...] = (
             self.general,
@@ -67,6 +69,7 @@ class SimModem:
             CardFiles(port, self.card_reader),
             self.radio,
             self.power_saving,
+            self.light_sleep,
             self.data,
             self.call,
             self.short_messages,
@@ -124,6 +127,11 @@ class SimModem:
             self._start()
         elif self.working:
             self.power_down()
+
+    def dtr(self, on: bool) -> None:
+        """The host gives DTR, or takes it away."""
+        self.call.dtr(on)
+        self.light_sleep.dtr(on)
 
     def reset(self) -> None:
         """RESET_N, or a crash: reboots at once, nothing is saved."""

@@ -12,6 +12,7 @@ from host_tools.sim.modem.card_files import CardFiles
 from host_tools.sim.modem.command import Part
 from host_tools.sim.modem.data import Data
 from host_tools.sim.modem.general import General
+from host_tools.sim.modem.light_sleep import LightSleep
 from host_tools.sim.modem.phone import Phone
 from host_tools.sim.modem.port import Port, Power
 from host_tools.sim.modem.power_saving import PowerSaving
@@ -21,7 +22,7 @@ from host_tools.sim.modem.short_messages import ShortMessages
 from host_tools.sim.modem.sockets import Sockets
 
 STANDARD_PARTS: tuple[type[Part], ...] = (
-    General, CardReader, CardFiles, Radio, PowerSaving, Data, Call, ShortMessages, Phone,
+    General, CardReader, CardFiles, Radio, PowerSaving, LightSleep, Data, Call, ShortMessages, Phone,
 )  # fmt: skip
 
 
@@ -53,12 +54,20 @@ class Dialect:
     commands: ClassVar[dict[str, str]] = {}
     """Patterns, as a fault has them, of the commands that "open" a socket, "send", "read", "close", bring the session
     "up" and "down", and show the "counter", if there is one."""
+    light_sleep: ClassVar[tuple[str, int] | None] = None
+    """The setting, and its value with which the modem sleeps while it has no DTR."""
     news: ClassVar[str] = ""
     """How the unsolicited code begins that payload has arrived."""
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
+        self._port = port
         self.parts: tuple[Part, ...] = ()
         self.sockets: Sockets[Any] | None = None
+
+    @property
+    def sleeps_without_dtr(self) -> bool:
+        """Whether the host has asked the modem to sleep while it has no DTR."""
+        return self.light_sleep is not None and self._port.nvm.number(self.light_sleep[0]) == self.light_sleep[1]
 
     def says_at_boot(self, line: str) -> bool:
         """Whether this line of the profile's boot messages is written."""

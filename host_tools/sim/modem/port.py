@@ -34,6 +34,12 @@ class Port(Protocol):
     """Whether the modem writes and does nothing any more."""
     last_error: int
     """The +CME ERROR that AT+CEER tells of."""
+    asleep: bool
+    """Whether the interface is off: what arrives is lost."""
+    on_rest: Callable[[], None]
+    """Called when a command line is over."""
+    on_word: Callable[[], None]
+    """Called before something is written while `asleep`."""
 
     def after(self, ms: int, fn: Callable[..., None], *args: Any) -> Timer:
         """Calls `fn(*args)` in `ms`, unless the modem is off or has rebooted by then."""
@@ -94,6 +100,11 @@ class Port(Protocol):
     @property
     def streaming(self) -> bool:
         """Whether a data mode is on."""
+        ...
+
+    @property
+    def resting(self) -> bool:
+        """Whether no command, prompt or data mode is on, and the modem has booted."""
         ...
 
     @property

@@ -29,6 +29,14 @@ class Power(Table, frozen=True):
     reset_function: int = 0  # level of AT+CFUN that restarts it, beside AT+CFUN=1,1; 0: there is none
 
 
+class LightSleep(Table, frozen=True):
+    """Sleep while the host keeps DTR away."""
+
+    idle_ms: Ms  # from the end of all that was under way until it sleeps
+    wake_ms: Ms  # from DTR until the serial interface is on
+    source: str  # of these figures
+
+
 class Boot(Table, frozen=True):
     uart_ready_ms: Ms  # deaf until then
     lines: tuple[BootLine, ...]
@@ -123,6 +131,7 @@ class Profile(Table, frozen=True):
     sms: Sms
     delay_ms: dict[str, Ms]  # by command name; "*" for the others
     ppp: Ppp = Ppp()
+    light_sleep: LightSleep | None = None  # of a modem that has it
     counter: Counter | None = None  # of a modem that has one
     quirks: dict[str, Quirk] = {}  # of the dialect; `load` adds the usual values of the others
     ranges: dict[str, str] = {}  # of settings, as the test form prints them, where they differ from the dialect's

@@ -67,6 +67,9 @@ class SerialPort:
         self.dead = False  # and from then on again
         self.baud = line.to_modem.baud
         self.last_error = 0
+        self.asleep = False
+        self.on_rest: Callable[[], None] = _nothing
+        self.on_word: Callable[[], None] = _nothing
         self.nvm = Nvm((), {})
         self.table: dict[str, Entry] = {}
         self.cme_texts: Mapping[int, str] = {}
@@ -134,6 +137,9 @@ class SerialPort:
 
     def _receive(self, data: bytes) -> None:
         if not self.open or self.hung:
+            return
+        if self.asleep:
+            self.log.add("modem", "not-heard", octets=len(data))
             return
         if self.line.to_modem.baud != self.baud:
             if self.nvm.number("+IPR"):
@@ -257,6 +263,7 @@ class SerialPort:
         self._running, self._prompt = (), None
         self._flush_urcs()
         self._consume()
+        self.on_rest()
 
     @property
     def more_follows(self) -> bool:
@@ -370,6 +377,7 @@ class SerialPort:
     def leave_stream(self) -> None:
         self._stream = None
         self._flush_urcs()
+        self.on_rest()
 
     @property
     def prompting(self) -> bool:
@@ -378,6 +386,10 @@ class SerialPort:
     @property
     def streaming(self) -> bool:
         return self._stream is not None
+
+    @property
+    def resting(self) -> bool:
+        return self.open and not (self._running or self._prompt or self._stream)
 
     # --- to the host ---
 
@@ -431,6 +443,8 @@ class SerialPort:
     def _write(self, data: bytes) -> None:
         if self.hung:
             return
+        if self.asleep:
+            self.on_word()
         if self._held is not None:
             self._held += data
         else:
@@ -453,6 +467,7 @@ class SerialPort:
         self._running, self._prompt = (), None
         self._flush_urcs()
         self._consume()
+        self.on_rest()
 
 
 class _Prompt:

@@ -346,11 +346,11 @@ class Ca(Dialect):
         "open": "+CAOPEN*", "send": "+CASEND*", "read": "+CARECV=*", "close": "+CACLOSE*",
         "up": "+CNACT=0,1", "down": "+CNACT=0,0", "counter": "+CNII*",
     }  # fmt: skip
+    light_sleep = ("+CSCLK", 1)
     news = "+CADATAIND"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         super().__init__(port, standard, power, rng)
-        self._port = port
         self._commands = Commands(port, standard, power)
         self.sockets = CaSockets(port, standard.card_reader, standard.data, rng)
         self.parts = (self._commands, self.sockets)

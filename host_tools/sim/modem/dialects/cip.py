@@ -397,11 +397,11 @@ class Cip(Dialect):
         "open": "+CIPOPEN*", "send": "+CIPSEND=*", "read": "+CIPRXGET=2*", "close": "+CIPCLOSE=*",
         "up": "+NETOPEN", "down": "+NETCLOSE",
     }  # fmt: skip
+    light_sleep = ("+CSCLK", 1)
     news = "+CIPRXGET"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         super().__init__(port, standard, power, rng)
-        self._port = port
         quirks = port.profile.quirks
         standard.data.last_pdn = bool(quirks["last_pdn"])
         links = Links(port, standard, rng)

@@ -403,6 +403,7 @@ class Cipstart(Dialect):
         "open": "+CIPSTART*", "send": "+CIPSEND*", "read": "+CIPRXGET=2*", "close": "+CIPCLOSE*",
         "up": "+CIICR", "down": "+CIPSHUT",
     }  # fmt: skip
+    light_sleep = ("+CSCLK", 1)
     news = "+CIPRXGET"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from host_tools.sim.modem.command import Part, command
+from host_tools.sim.modem.command import Part, Writer, command
 from host_tools.sim.modem.data import CONTEXTS, UP, Context
 from host_tools.sim.modem.dialect import Dialect, Standard
 from host_tools.sim.modem.errors import CmeError
@@ -433,6 +433,9 @@ class MipSockets(Sockets[MipSocket]):
         self.port.urc(f'+MDNSGIP: "{name}"' + "".join(f',"{ip}"' for ip in ips[:4]))
 
 
+_SLEEPS_BY_DTR = 2  # <mode> of "sleepmode"
+
+
 class Commands(Part):
     """What else the maker adds: identity, power."""
 
@@ -441,6 +444,18 @@ class Commands(Part):
     def __init__(self, port: Port, standard: Standard, power: Power) -> None:
         super().__init__(port)
         self._card_reader, self._power = standard.card_reader, power
+        self._store_sleep = Writer(port, self.settings[0])
+        self.sleep_mode = 0
+
+    def start(self) -> None:
+        self.sleep_mode = 0
+
+    @command("+MLPMCFG", WRITE)
+    def _configure_sleep(self, args: tuple[str, ...]) -> Reply:
+        self._store_sleep(args)
+        if args[0] == "sleepmode":
+            self.sleep_mode = self.port.integer(args, 1, 0, 2, self.sleep_mode)
+        return None
 
     @command("+MCCID", EXEC, test="", manual="EX")
     @command("+MCCID", READ)
@@ -502,8 +517,14 @@ class Mip(Dialect):
     news = "+MIPURC"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
+        super().__init__(port, standard, power, rng)
         self.sockets = self._sockets = MipSockets(port, standard, rng)
-        self.parts = (Commands(port, standard, power), self.sockets)
+        self._commands = Commands(port, standard, power)
+        self.parts = (self._commands, self.sockets)
+
+    @property
+    def sleeps_without_dtr(self) -> bool:
+        return self._commands.sleep_mode == _SLEEPS_BY_DTR
 
     def registered(self) -> None:
         self._sockets.registered()

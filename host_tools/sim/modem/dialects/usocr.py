@@ -342,11 +342,11 @@ class Usocr(Dialect):
         "open": "+USOCO*", "send": "+USOWR*", "read": "+USORD=?,1*", "close": "+USOCL*",
         "up": "+UPSDA=0,3", "down": "+UPSDA=0,4", "counter": "+UGCNTRD*",
     }  # fmt: skip
+    light_sleep = ("+UPSV", 3)
     news = "+UUSORD"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         super().__init__(port, standard, power, rng)
-        self._port = port
         self.sockets = UsocrSockets(port, standard.data, rng)
         self.parts = (Commands(port, standard, power), self.sockets)
 

@@ -34,11 +34,11 @@ class Quectel(Dialect):
         "open": "+QIOPEN=*", "send": "+QISEND=*", "read": "+QIRD=*", "close": "+QICLOSE=*",
         "up": "+QIACT=*", "down": "+QIDEACT=*", "counter": "+QGDCNT?",
     }  # fmt: skip
+    light_sleep = ("+QSCLK", 1)
     news = "+QIURC"
 
     def __init__(self, port: Port, standard: Standard, power: Power, rng: random.Random) -> None:
         super().__init__(port, standard, power, rng)
-        self._port = port
         quirks = port.profile.quirks
         standard.data.keeps_active = quirks["apn_of_active"] == "refused"
         standard.radio.list_gap = str(quirks["cops_gap"])
