@@ -26,6 +26,7 @@ from host_tools.collector.verify import Report, open_acknowledgement
 _PREFIX = "fleet"
 _REPEAT_S = 2.0, 4.0  # after a device's first attempt; doubled after each further one, as CoAP does
 _MOST_DOUBLED = 4
+_AT_ONCE = 10  # messages on the way to the broker; of more the library warns
 _KILL_S = 0.5, 1.5  # between kills
 _PATIENCE_S = 1800  # on a computer that has other things to do
 
@@ -56,7 +57,7 @@ class _Devices:
     async def run(self, port: int) -> None:
         while self.seq:
             with suppress(MqttError):
-                async with Client("127.0.0.1", port) as client:
+                async with Client("127.0.0.1", port, max_inflight_messages=_AT_ONCE) as client:
                     await client.subscribe(f"{_PREFIX}/a/+", qos=1)
                     listening = asyncio.create_task(self._listen(client))
                     try:
@@ -68,15 +69,20 @@ class _Devices:
     async def _send(self, client: Client) -> None:
         while self.seq:
             now = time.monotonic()
-            for number in [each for each, due in self._due.items() if due <= now]:
-                if number not in self.seq:  # answered meanwhile
-                    continue
-                self._due[number] = now + self._rng.uniform(*_REPEAT_S) * (1 << self._tries[number])
-                self._tries[number] = min(self._tries[number] + 1, _MOST_DOUBLED)
-                blob = reports.sealed(number, self.seq[number])
-                await client.publish(f"{_PREFIX}/r/{reports.name(number)}", blob, qos=1)
-                self.sent += 1
+            due = [number for number, due in self._due.items() if due <= now]
+            for first in range(0, len(due), _AT_ONCE):
+                await asyncio.gather(*(self._publish(client, number) for number in due[first : first + _AT_ONCE]))
             await asyncio.sleep(0.02)
+
+    async def _publish(self, client: Client, number: int) -> None:
+        if number not in self.seq:  # answered meanwhile
+            return
+        wait_s = self._rng.uniform(*_REPEAT_S) * (1 << self._tries[number])
+        self._due[number] = time.monotonic() + wait_s
+        self._tries[number] = min(self._tries[number] + 1, _MOST_DOUBLED)
+        blob = reports.sealed(number, self.seq[number])
+        await client.publish(f"{_PREFIX}/r/{reports.name(number)}", blob, qos=1)
+        self.sent += 1
 
     async def _listen(self, client: Client) -> None:
         with suppress(MqttError):
