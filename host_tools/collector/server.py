@@ -30,6 +30,7 @@ from host_tools.collector.verify import Report
 from host_tools.collector.writer import Writer
 
 _SUMMARY_S = 60
+_MOST_LINES = 20  # a second; to print one takes longer than to store twenty reports
 _DB_HINT = "name a new file, or the database of a collector"
 _NO_SIGNAL = 255  # of <rsrp> and <rsrq>, 3GPP TS 27.007 8.69
 
@@ -75,7 +76,8 @@ def serve(
     console: Console | None = None,
     ways: Ways = Ways(),
 ) -> None:
-    """Runs until Ctrl-C or SIGTERM; prints its address, a line per report, and once a minute a count of refusals.
+    """Runs until Ctrl-C or SIGTERM; prints its address, what Log says of the reports, and once a minute a count of
+    refusals.
 
     Raises UsageError for bad input, or when the port or the database is in use.
     """
@@ -118,12 +120,6 @@ def _run(collector: Collector, host: str, port: int, show: Callable[[str], None]
             lost.append(error)
             stop.set()
 
-    def heard(received: Received, kept: Kept) -> None:
-        say(line(received, kept))
-        for alarm in kept.alarms:
-            say(f"[red]{alarm.kind}[/] {escape(alarm.device)}: {escape(alarm.detail)}")
-
-    collector.listeners.append(heard)
     try:
         asyncio.run(_serve(collector, host, port, say, stop, ways))
     except OSError as error:
@@ -143,15 +139,19 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):  # also when a shell started it with SIGINT ignored
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     printed: Counter[str] = Counter()
+    log = Log(say)
+    collector.listeners.append(log.heard)
     writer = Writer(collector)
     async with listening(collector, host, port, writer) as bound, _beside(collector, host, writer, ways, say):
         say(f"listening on coap://{host}:{bound}/r")
         while not stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _SUMMARY_S)
+            log.rest()
             _print_refusals(collector.refusals - printed, say)
             printed = collector.refusals.copy()
     await writer.close()
+    log.rest()
     _print_refusals(collector.refusals - printed, say)
 
 
@@ -187,6 +187,35 @@ def _print_refusals(refusals: Counter[str], say: Callable[[str], None]) -> None:
     if refusals:
         kinds = ", ".join(f"{count:,} {escape(kind)}" for kind, count in refusals.most_common())
         say(f"[yellow]refused[/] {refusals.total():,} datagrams: {kinds}")
+
+
+class Log:
+    """Prints a line for each report, up to _MOST_LINES in a second, and how many more there were; and every alarm."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._second = 0
+        self._printed = self._more = 0
+
+    def heard(self, received: Received, kept: Kept) -> None:
+        """A listener of a collector's."""
+        second = int(received.received_at.timestamp())
+        if second != self._second:
+            self.rest()
+            self._second, self._printed = second, 0
+        if self._printed < _MOST_LINES:
+            self._printed += 1
+            self._say(line(received, kept))
+        else:
+            self._more += 1
+        for alarm in kept.alarms:
+            self._say(f"[red]{alarm.kind}[/] {escape(alarm.device)}: {escape(alarm.detail)}")
+
+    def rest(self) -> None:
+        """Prints how many reports were left out since this was last said."""
+        if self._more:
+            self._say(f"and {self._more:,} more reports in this second")
+            self._more = 0
 
 
 def line(received: Received, kept: Kept) -> str:

@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools.base.errors import UsageError
-from host_tools.collector.server import _print_refusals, line, serve
-from host_tools.collector.store import Kept, Outcome, Received, Store
+from host_tools.collector.server import Log, _print_refusals, line, serve
+from host_tools.collector.store import Alarm, Kept, Outcome, Received, Store
 from host_tools.collector.verify import Report
 from tests.collector.sealed import DEVICE, KEY, fields, full, sealed
 
@@ -267,6 +267,21 @@ def test_bad_input(tmp_path, monkeypatch, keys, changed, says):
     with pytest.raises(UsageError) as caught:
         serve(**{"port": 5683, "db": "db.sqlite", "keys": keys} | changed)
     assert says in str(caught.value)
+
+
+@given(st.lists(st.integers(0, 45), max_size=4))
+def test_many_reports_in_a_second_are_counted_and_every_alarm_is_told(counts):
+    lines, report = [], Report(*fields())
+    log = Log(lines.append)
+    for second, count_then in enumerate(counts):
+        at = datetime(2025, 6, 1, 0, 0, second, 999, tzinfo=UTC)
+        for _ in range(count_then):
+            log.heard(Received(DEVICE, at, "coap", report), Kept(Outcome.NEW, (Alarm(DEVICE, at, "new_life", ""),)))
+    log.rest()
+    assert sum("bytes, open" in text for text in lines) == sum(min(20, each) for each in counts)
+    more = [f"and {each - 20} more reports in this second" for each in counts if each > 20]
+    assert [text for text in lines if "more reports" in text] == more
+    assert sum("new_life" in text for text in lines) == sum(counts)
 
 
 @pytest.mark.parametrize(
