@@ -25,7 +25,8 @@ from host_tools.bench.figures import Measured, figure
 from host_tools.bench.reports import Sent
 from host_tools.collector.datagrams import listening
 from host_tools.collector.intake import Collector, Exchange, Pending, Result
-from host_tools.collector.store import NEWEST, REPORT, Kept, Outcome, Store, newest_row, report_row
+from host_tools.collector.server import Log
+from host_tools.collector.store import Kept, Outcome, Store, newest_row, report_row
 from host_tools.collector.verify import Report, decode_report
 
 _BATCH = 500
@@ -112,9 +113,7 @@ def _bare(store: Store, each: int) -> float:
         newest.append(newest_row(reports.name(number), 1, reports.life(number), report, 0))
     begun = time.perf_counter()
     for first in range(0, len(rows), _BATCH):
-        with store.database.transaction():
-            store.database.execute_many(REPORT, rows[first : first + _BATCH])
-            store.database.execute_many(NEWEST, newest[first : first + _BATCH])
+        store.write(rows[first : first + _BATCH], newest[first : first + _BATCH])
     return len(rows) / (time.perf_counter() - begun)
 
 
@@ -122,7 +121,9 @@ def _sustained(store: Store, each: int) -> tuple[float, float]:
     """Reports a second that a collector takes from its socket, verifies, stores and acknowledges: of time, and of
     processor time."""
     introduce(store, _DEVICES)
-    with serving(Collector(store, reports.keys(_DEVICES))) as port:
+    collector = Collector(store, reports.keys(_DEVICES))
+    collector.listeners.append(Log(lambda line: None).heard)
+    with serving(collector) as port:
         begun = time.process_time()
         sent = sending(_steadily, port, _DEVICES, each, _WINDOW)
         return sent.acknowledged / sent.seconds, sent.acknowledged / (time.process_time() - begun)

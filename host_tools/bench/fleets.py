@@ -17,7 +17,7 @@ import msgspec
 
 from host_tools.base import days, paths
 from host_tools.collector.database import Row
-from host_tools.collector.store import NEWEST, REPORT, Store, newest_row, report_row
+from host_tools.collector.store import Store, newest_row, report_row
 from host_tools.collector.verify import Report
 from host_tools.platforms.interface import Data, Life, State
 from host_tools.platforms.ledger import CarrierLedger, Pool
@@ -56,6 +56,7 @@ def fill(db: str | Path, devices: int, now: datetime, seed: int = 1) -> None:
             for number in range(begin + 1, min(begin + _BATCH, devices) + 1):
                 _device(rows, number, now, random.Random(seed * 1_000_003 + number))
             with store.database.transaction():
+                store.write(rows.reports, rows.newest)
                 for statement, values in rows.statements():
                     store.database.execute_many(statement, values)
         ledger = CarrierLedger(store.database)
@@ -81,8 +82,6 @@ class _Rows:
     def statements(self) -> list[tuple[str, list[Row]]]:
         return [
             ("INSERT INTO life VALUES (?, ?, ?, ?)", self.lives),
-            (REPORT, self.reports),
-            (NEWEST, self.newest),
             ("INSERT INTO carrier_sim VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", self.sims),
             (
                 "INSERT INTO carrier_figure (device, cycle_start, as_of, octets, source) VALUES (?, ?, ?, ?, ?)",

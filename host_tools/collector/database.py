@@ -97,6 +97,16 @@ class Database(ABC):
         self._not_lost()
         self._execute_many(statement, rows)
 
+    def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], key: str = "") -> None:
+        """Adds rows, and where `key` names a column, replaces those with the same value there. In `rows` it has each
+        value once."""
+        self._not_lost()
+        self._insert_many(table, tuple(columns), rows, key)
+
+    def _insert_many(self, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]], key: str) -> None:
+        values = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        self._execute_many(values + (replacing(columns, key) if key else ""), rows)
+
     def _not_lost(self) -> None:
         """Raises where a transaction has ended by itself: what it has left to do would be done alone."""
         if self._depth and not self._is_sound:
@@ -130,6 +140,12 @@ class Database(ABC):
             raise
         finally:
             self._depth -= 1
+
+
+def replacing(columns: Sequence[str], key: str) -> str:
+    """The end of an INSERT that replaces a row with the same `key`."""
+    told = ", ".join(f"{name} = excluded.{name}" for name in columns if name != key)
+    return f" ON CONFLICT ({key}) DO UPDATE SET {told}"
 
 
 def is_url(name: str | Path) -> bool:

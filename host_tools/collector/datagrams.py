@@ -34,13 +34,14 @@ class _Front:
         asyncio.get_running_loop().remove_reader(self._udp)
 
     def _read(self) -> None:
+        now = self._collector.now()
         for _ in range(_AT_ONCE):
             try:
                 datagram, ancillary, _, remote = self._udp.recvmsg(_MOST_OCTETS, _ANCILLARY_OCTETS)
             except OSError:  # nothing to read, or the ICMP error of a datagram that was sent
                 return
             source = _source(ancillary)
-            taken = self._collector.receive(datagram, (remote, *source))
+            taken = self._collector.receive(datagram, (remote, *source), now)
             if isinstance(taken, Exchange):
                 self._writer.put(taken, partial(self._answer, taken, remote, source))
             else:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
+import msgspec
 from aiocoap import CON, NON, RST, Code, Message
 from aiocoap.error import UnparsableMessage
 from aiocoap.numbers.constants import TransportTuning
@@ -57,7 +56,7 @@ def no_orders(device: str, report: Report, now: datetime) -> Order | None:
     return None
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """What an answer repeats of its request."""
 
     confirmable: bool
@@ -65,8 +64,7 @@ class Asked(NamedTuple):
     token: bytes
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(msgspec.Struct, gc=False):
     """A report that is to be stored, and then acknowledged.
 
     `received` is None where the MAC is valid of no life that is known here: another collector may have stored it.
@@ -80,8 +78,7 @@ class Pending:
     path: str
 
 
-@dataclass(slots=True)
-class Exchange(Pending):
+class Exchange(Pending, gc=False):
     """A CoAP request with a report."""
 
     key: tuple[Hashable, bytes]
@@ -120,7 +117,7 @@ class Collector:
         self.refusals: Counter[str] = Counter()
         self.listeners: list[Callable[[Received, Kept], None]] = []
         self._keys = keys
-        self._now = now
+        self.now = now
         # Oldest first; None while the report is being stored.
         self._answered: dict[tuple[Hashable, bytes], tuple[datetime, bytes | None]] = {}
         self._message_id = 0
@@ -144,13 +141,16 @@ class Collector:
             result = error
         return self.answer(taken, result)
 
-    def receive(self, datagram: bytes, remote: Hashable) -> bytes | Exchange | None:
-        """The answer to the datagram, None for no answer, or an Exchange if a report has to be stored first."""
+    def receive(self, datagram: bytes, remote: Hashable, now: datetime | None = None) -> bytes | Exchange | None:
+        """The answer to the datagram, None for no answer, or an Exchange if a report has to be stored first.
+
+        `now`: when it arrived, for several that arrived together.
+        """
         request = _usual(datagram) or self._unusual(datagram)
         if not isinstance(request, tuple):
             return request
         asked, blob = request
-        now = self._now()
+        now = now or self.now()
         while self._answered:
             oldest = next(iter(self._answered))
             if len(self._answered) <= _MOST_REMEMBERED and now - self._answered[oldest][0] < _REMEMBER:
@@ -176,7 +176,7 @@ class Collector:
 
     def take(self, blob: bytes, path: str) -> Pending | None:
         """A report that came by another path than CoAP, "mqtt" or "sms"; None where it is none, which is counted."""
-        now = self._now()
+        now = self.now()
         try:
             device, report, payload = self._open(blob)
         except MalformedError:
@@ -223,7 +223,7 @@ class Collector:
         for each in doubtful:
             with contextlib.suppress(BadMacError):
                 device, report, payload = self._verified(each.payload)
-                each.received, each.payload = Received(device, self._now(), each.path, report), payload
+                each.received, each.payload = Received(device, self.now(), each.path, report), payload
 
     def _unusual(self, datagram: bytes) -> bytes | tuple[Asked, bytes | Code] | None:
         """What a datagram asks for that is not as devices make it; else its answer, or None."""
@@ -337,7 +337,7 @@ class Collector:
             except BadMacError:
                 self.refusals[BAD_MAC] += 1
                 raise
-        received = Received(device, self._now(), "sms", report)
+        received = Received(device, self.now(), "sms", report)
         kept, _ = self.keep(received, payload)
         for listener in self.listeners:
             listener(received, kept)
@@ -357,8 +357,8 @@ class Collector:
     def _remember(self, key: tuple[Hashable, bytes], asked: Asked, code: Code, payload: bytes = b"") -> bytes:
         """Encodes the response and stores it as the answer to repetitions of the request."""
         reply = self._reply(asked, code, payload)
-        at = self._answered[key][0] if key in self._answered else self._now()
-        self._answered[key] = at, reply
+        before = self._answered.get(key)
+        self._answered[key] = before[0] if before else self.now(), reply
         return reply
 
     def _reply(self, asked: Asked, code: Code, payload: bytes = b"") -> bytes:

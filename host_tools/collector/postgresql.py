@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
-from host_tools.collector.database import Database, Row, StoreError, UnavailableError
+from host_tools.collector.database import Database, Row, StoreError, UnavailableError, replacing
 
 _WRITERS = 0x5547  # of the advisory lock that every writer of this database takes
 _IDLE_MS = 30_000  # in a transaction: a collector that is stopped there lets the others go on
@@ -71,6 +72,22 @@ class PostgresqlDatabase(Database):
         except psycopg.Error as error:
             raise _from_psycopg(error) from error
 
+    def _insert_many(self, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]], key: str) -> None:
+        """In one statement, which takes a fifth of the time of one for each row here, and half of it in the server."""
+        names = ", ".join(columns)
+        if key:
+            told = [dict(zip(columns, map(_in_json, row), strict=True)) for row in rows]
+            row = f"json_populate_recordset(CAST(NULL AS {table}), ?)"
+            statement = f"INSERT INTO {table} ({names}) SELECT {names} FROM {row}{replacing(columns, key)}"
+            self._execute(statement, (msgspec.json.encode(told).decode(),))
+            return
+        try:
+            with self.raw.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN".encode()) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        except psycopg.Error as error:
+            raise _from_psycopg(error) from error
+
     def close(self) -> None:
         if self._connection:
             self._connection.close()
@@ -112,6 +129,11 @@ class PostgresqlDatabase(Database):
     def _is_sound(self) -> bool:
         # After an error that was not in a savepoint, the server takes a COMMIT and rolls back.
         return self._is_open and self.raw.info.transaction_status is TransactionStatus.INTRANS
+
+
+def _in_json(value: Any) -> Any:
+    """A value as PostgreSQL reads it in JSON."""
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else value
 
 
 @lru_cache(maxsize=256)

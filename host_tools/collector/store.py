@@ -18,34 +18,38 @@ from typing import Any
 import msgspec
 
 from host_tools.collector.connect import BUSY_S, connected
+from host_tools.collector.database import Row
 from host_tools.collector.order_book import OrderBook
 from host_tools.collector.tags import Tags
 from host_tools.collector.verify import Report, decode_report
 
 # Figures that never decrease from one (boot_id, seq) to the next.
 _CUMULATIVE = ("cycle_id", "carried_octets", "rated_octets", "counter")
-
-
-REPORT = (
-    f"INSERT INTO report (device, life, boot_id, seq, received_at, path, {', '.join(_CUMULATIVE)}, payload, packets,"
-    " sessions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# Columns of the tables report and newest.
+_REPORT = (
+    "device",
+    "life",
+    "boot_id",
+    "seq",
+    "received_at",
+    "path",
+    *_CUMULATIVE,
+    "payload",
+    "packets",
+    "sessions",
 )
-_COLUMNS = ("life", "life_id", "boot_id", "seq", *_CUMULATIVE, "applied")
-NEWEST = (
-    f"INSERT INTO newest (device, {', '.join(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    f" ON CONFLICT (device) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS)}"
-)
+_NEWEST = ("device", "life", "life_id", "boot_id", "seq", *_CUMULATIVE, "applied")
 
 
-def report_row(device: str, life: int, report: Report, payload: bytes, at: str, path: str) -> tuple[Any, ...]:
-    """The values of REPORT."""
+def report_row(device: str, life: int, report: Report, payload: bytes, at: str, path: str) -> Row:
+    """A row for `Store.write`."""
     told = (report.packets, report.sessions) if report.packets >= 0 else (None, None)
     figures = (report.cycle_id, report.carried_octets, report.rated_octets, report.counter)
     return (device, life, report.boot_id, report.seq, at, path, *figures, payload, *told)
 
 
-def newest_row(device: str, life: int, life_id: bytes | None, report: Report, applied: int) -> tuple[Any, ...]:
-    """The values of NEWEST; `applied` is the highest counter that the device reported before."""
+def newest_row(device: str, life: int, life_id: bytes | None, report: Report, applied: int) -> Row:
+    """A device's row for `Store.write`; `applied` is the highest counter that the device reported before."""
     figures = (report.cycle_id, report.carried_octets, report.rated_octets, report.counter)
     return (device, life, life_id, report.boot_id, report.seq, *figures, max(applied, report.counter))
 
@@ -55,8 +59,7 @@ class Outcome(enum.Enum):
     DUPLICATE = "duplicate"
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True, gc=False):
     device: str
     received_at: datetime
     path: str  # "coap", "mqtt" or "sms"
@@ -98,8 +101,7 @@ class Alarm:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True, gc=False):
     """The outcome of adding a report, and the alarms that it raised. With any outcome the report is on disk.
 
     `may_have_orders` is false where it is known that no order waits for the device.
@@ -108,6 +110,9 @@ class Kept:
     outcome: Outcome
     alarms: tuple[Alarm, ...] = ()
     may_have_orders: bool = True
+
+
+_FOLLOWED = Kept(Outcome.NEW, may_have_orders=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +124,6 @@ class Day:
     reports: int
     carried_octets: int
     rated_octets: int
-
-
-@dataclass(slots=True)
-class _Newest:
-    """The newest report of a device as the database has it, and what decides whether another one just follows it."""
-
-    life: int
-    life_id: bytes | None
-    place: tuple[int, int]
-    figures: tuple[int, ...]
-    applied: int
-    sim: bytes | None
-    has_orders: bool
 
 
 class Store:
@@ -153,9 +145,10 @@ class Store:
         self.book = OrderBook(self._db)
         self.tags = Tags(self._db)
         self._life_ids: dict[str, tuple[bytes, ...]] = {}
-        self._newest: dict[str, _Newest] = {}  # of `at_once`
-        self._rows: list[tuple[Any, ...]] = []  # of `report`, not yet written
-        self._newest_rows: list[tuple[Any, ...]] = []
+        self._newest: dict[str, Row] = {}  # of `at_once`
+        self._rows: list[Row] = []  # of `report`, not yet written
+        self._newest_rows: list[Row] = []
+        self._at, self._at_text = datetime.min, ""  # of the report before: many arrive at one time
         for device, life_id in self._db.execute(
             "SELECT device, life_id FROM life WHERE life_id IS NOT NULL ORDER BY device, life"
         ):
@@ -181,25 +174,27 @@ class Store:
             finally:
                 self._newest, self._rows, self._newest_rows = {}, [], []
 
-    def _read_newest(self, devices: Iterable[str]) -> dict[str, _Newest]:
+    def _read_newest(self, devices: Iterable[str]) -> dict[str, Row]:
+        """Of each of these devices the row of its newest report, its SIM, and whether an order waits for it."""
         rows = self._db.execute(
-            f"SELECT n.device, n.life, n.life_id, boot_id, seq, {', '.join(_CUMULATIVE)}, applied, sim,"
+            f"SELECT {', '.join(f'n.{name}' for name in _NEWEST)}, sim,"
             " EXISTS (SELECT 1 FROM device_order AS o WHERE o.device = n.device AND o.counter > n.applied AND o.counter"
             " NOT IN (SELECT r.counter FROM refused_order AS r WHERE r.device = n.device))"
             f" FROM newest AS n LEFT JOIN sim AS s ON s.device = n.device WHERE n.device IN ({self._db.among})",
             (self._db.listed(devices),),
         )
-        return {
-            device: _Newest(life, life_id, (boot_id, seq), tuple(figures), applied, sim, bool(has_orders))
-            for device, life, life_id, boot_id, seq, *figures, applied, sim, has_orders in rows
-        }
+        return {row[0]: row for row in rows}
 
     def _flush(self) -> None:
         if self._rows:
-            with self._db.transaction():
-                self._db.execute_many(REPORT, self._rows)
-                self._db.execute_many(NEWEST, self._newest_rows)
+            self.write(self._rows, self._newest_rows)
             self._rows, self._newest_rows = [], []
+
+    def write(self, reports: Sequence[Row], newest: Sequence[Row]) -> None:
+        """Writes rows of new reports, and those of the devices whose newest ones they are."""
+        with self._db.transaction():
+            self._db.insert_many("report", _REPORT, reports)
+            self._db.insert_many("newest", _NEWEST, newest, key="device")
 
     def life_ids(self, device: str) -> tuple[bytes, ...]:
         """The life ids that the device has reported, newest first."""
@@ -213,7 +208,9 @@ class Store:
     def _follow(self, device: str, life_id: bytes, *report: Any) -> None:
         """`report`: its boot_id, seq and payload."""
         devices = self._latest.get(life_id, {})
-        if life_id and (device not in devices or devices[device] < report):
+        if device in devices:
+            devices[device] = max(devices[device], report)
+        elif life_id:
             self._latest[life_id] = devices | {device: report}  # another thread may be reading the former one
 
     def _remember(self, device: str, life_id: bytes) -> None:
@@ -249,10 +246,12 @@ class Store:
         `report.life_id` is empty where the firmware does not tell it. Then a report whose number is taken by other
         content begins a new life; so it does where two boards claim one life.
         """
-        at = received_at.isoformat()
+        if received_at is not self._at:
+            self._at, self._at_text = received_at, received_at.isoformat()
+        at = self._at_text
         if self._follows(device, report, payload, at, path):
             self._follow(device, report.life_id, report.boot_id, report.seq, payload)
-            return Kept(Outcome.NEW, may_have_orders=False)
+            return _FOLLOWED
         self._flush()
         alarms: list[Alarm] = []
 
@@ -291,8 +290,8 @@ class Store:
             if detail := self.book.refusal(device, life, report, at):
                 alarm("order_refused", detail)
             self.book.follow(device, report.counter)
-            self._db.execute(REPORT, report_row(device, life, report, payload, at, path))
-            self._note_newest(device, life, report)
+            newest = self._newest_of(device, life, report)
+            self.write([report_row(device, life, report, payload, at, path)], newest)
             for each in alarms:
                 self._db.execute(
                     "INSERT INTO alarm (device, received_at, kind, detail) VALUES (?, ?, ?, ?)",
@@ -307,30 +306,35 @@ class Store:
         """Whether the report only continues what is known of its device, with no order that waits. Then it is stored,
         with others. Once for each device of `at_once`."""
         newest = self._newest.pop(device, None)
-        place = report.boot_id, report.seq
-        figures = (report.cycle_id, report.carried_octets, report.rated_octets, report.counter)
+        if newest is None:
+            return False
+        _, life, life_id, boot_id, seq, cycle_id, carried, rated, counter, applied, sim, has_orders = newest
         if (
-            newest is None
-            or newest.has_orders
-            or newest.life_id is None
-            or newest.life_id != report.life_id
-            or place <= newest.place
-            or (report.sim and report.sim != newest.sim)
-            or any(now < before for now, before in zip(figures, newest.figures, strict=True))
+            has_orders
+            or life_id is None
+            or life_id != report.life_id
+            or (report.boot_id, report.seq) <= (boot_id, seq)
+            or (report.sim and report.sim != sim)
+            or report.cycle_id < cycle_id
+            or report.carried_octets < carried
+            or report.rated_octets < rated
+            or report.counter < counter
         ):
             return False
-        self._rows.append(report_row(device, newest.life, report, payload, at, path))
-        self._newest_rows.append(newest_row(device, newest.life, newest.life_id, report, newest.applied))
+        self._rows.append(report_row(device, life, report, payload, at, path))
+        self._newest_rows.append(newest_row(device, life, life_id, report, applied))
         return True
 
-    def _note_newest(self, device: str, life: int, report: Report) -> None:
+    def _newest_of(self, device: str, life: int, report: Report) -> list[Row]:
+        """The device's row after this report, if it is another one then."""
         before = self._db.first("SELECT life, boot_id, seq, applied FROM newest WHERE device = ?", (device,))
         applied = 0 if before is None else before[3]
         if before is None or (life, report.boot_id, report.seq) > before[:3]:
             ((life_id,),) = self._db.execute("SELECT life_id FROM life WHERE device = ? AND life = ?", (device, life))
-            self._db.execute(NEWEST, newest_row(device, life, life_id, report, applied))
-        elif report.counter > applied:
+            return [newest_row(device, life, life_id, report, applied)]
+        if report.counter > applied:
             self._db.execute("UPDATE newest SET applied = ? WHERE device = ?", (report.counter, device))
+        return []
 
     def _was_removed(self, device: str, lives: list[int], report: Report) -> bool:
         """Whether reports of its time were reduced to days: it was among them, or later ones have its figures."""

@@ -15,6 +15,7 @@ from host_tools.collector.intake import Collector, Pending, Result
 
 _MOST_WRITTEN = 500  # reports at once: meanwhile few others are read
 _MOST_WAITING = 10_000  # reports waiting for the database; more are refused, and devices send them again
+_AT_ONCE = 64  # answers
 _REDUCE_S, _REDUCED_S = 0.5, 3600  # between the devices, and after the last one
 _OVERLOADED = UnavailableError("too many reports wait")
 _T = TypeVar("_T")
@@ -66,10 +67,12 @@ class Writer:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WRITTEN))]
             results = await self.store(self._collector.keep_all, [report for report, _ in batch])
-            for (_, answer), result in zip(batch, results, strict=True):
+            for place, ((_, answer), result) in enumerate(zip(batch, results, strict=True), 1):
                 if isinstance(result, StoreError):
                     self._collector.refusals[f"not stored ({result})"] += 1
                 answer(result)
+                if not place % _AT_ONCE:
+                    await asyncio.sleep(0)  # what arrives is read meanwhile: a socket's buffer has room for few
 
     async def _reduce(self, keep: timedelta) -> None:
         """A few devices at a time, between which reports are stored."""
