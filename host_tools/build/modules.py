@@ -74,7 +74,7 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.modem.mailbox": _with_sms_orders,
     "usageguard.modem.messenger": _with_sms,
     "usageguard.modem.quectel_push": lambda config: config.modem.family == "quectel",
-    "usageguard.modem.operator": lambda config: config.modem.operator is not None,
+    "usageguard.modem.operator": lambda config: config.modem.operator is not None or _with_orders(config),
     "usageguard.modem.power_saving": lambda config: config.modem.saving is not None,
     "usageguard.modem.ppp": _with_ppp,
     "usageguard.modem.ppp_connection": _with_ppp,

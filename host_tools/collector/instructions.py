@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -19,6 +20,7 @@ AsOf = Callable[[datetime], Received | None]
 
 PLAN = "plan"
 NOTHING = "none"
+AUTO = "auto"
 _UNKNOWN = 0  # cycle_id (SPEC.md, "Report")
 
 
@@ -155,6 +157,14 @@ def _hold(value: str, about: About) -> dict[str, Any]:
     return {"hold": sum(1 << place - 1 for place in places)}
 
 
+def _operator(value: str, about: About) -> dict[str, Any]:
+    if value == AUTO:
+        return {"operator": 0}
+    if not re.fullmatch(r"[0-9]{5}|[1-9][0-9]{5}", value) or not int(value):
+        raise ValueError(f'"{value}" is no operator\'s number; write it as in "46001", or "{AUTO}"')
+    return {"operator": int(value)}
+
+
 INSTRUCTIONS = {
     "stop": Instruction("", "stop all data but reports", _plain(stop=1)),
     "resume": Instruction("", "end a stop by hand", _plain(stop=0)),
@@ -173,6 +183,9 @@ INSTRUCTIONS = {
     ),
     "diagnose": Instruction("", "report at once, with why the device is offline", _plain(diagnose=1)),
     "report-now": Instruction("", "report at once, with all that a report can have", _plain(report_now=1)),
+    "operator": Instruction(
+        "NUMBER|auto", "try this operator at once, and again where none serves the device; until it restarts", _operator
+    ),
     "new-sim": Instruction("SIZE", "another SIM was put in, which has used so much in this period", _new_sim),
     "billing": Instruction("DATE", "the SIM has been billed since this local day", _billing),
 }

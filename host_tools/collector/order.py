@@ -77,7 +77,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 
     `counter` increases with each order to a device: the device ignores an order that it has, and refuses an older one.
     `limit` and `throttle` 0 remove the limit; `expiry` and `billing` are days since 2000-01-01 in the plan's zone.
-    `hold` is a bitmap of classes, by their place in the device's configuration.
+    `hold` is a bitmap of classes, by their place in the device's configuration. `operator` 0 has the modem choose.
     The constructor checks nothing; `checked` and `decode` check against the device's own table of ranges.
     """
 
@@ -98,6 +98,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     hold: Annotated[int, _range(o.HOLD)] | None = msgspec.field(default=None, name="14")
     diagnose: Annotated[int, _range(o.DIAGNOSE)] | None = msgspec.field(default=None, name="15")
     report_now: Annotated[int, _range(o.REPORT_NOW)] | None = msgspec.field(default=None, name="16")
+    operator: Annotated[int, _range(o.OPERATOR)] | None = msgspec.field(default=None, name="17")
 
     def fields(self) -> tuple[int, dict[int, Any]]:
         """Counter and map, as an acknowledgement carries them."""

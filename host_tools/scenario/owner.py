@@ -50,6 +50,7 @@ _PARTS = {
     "billing": (o.BILLING, 0),
     "new_sim_octets": (o.NEW_SIM, 0),
     "allowance_octets": (o.ALLOWANCE, 1),
+    "operator": (o.OPERATOR, 0),
 }
 """The key of an order, and the part of its value, that a field of an instruction becomes."""
 
@@ -98,6 +99,7 @@ class Instruction(Table, frozen=True, kw_only=True):
     hold: list[str] | None = None
     diagnose: bool = False
     report_now: bool = False
+    operator: int | None = None
 
     def fault(self) -> tuple[str, str, str] | None:
         """(field, problem, hint) of the first value that a device would refuse; None where it takes all of them."""
@@ -129,6 +131,7 @@ class Instruction(Table, frozen=True, kw_only=True):
             "hold": None if self.hold is None else sum(1 << classes.index(each) for each in set(self.hold)),
             "diagnose": 1 if self.diagnose else None,
             "report_now": 1 if self.report_now else None,
+            "operator": self.operator,
         }
         if self.balance_fen is not None:
             cost = report.cost_fen if self.cost_fen is None else self.cost_fen

@@ -70,6 +70,10 @@ DAY = (THEN.date() - datetime(2000, 1, 1, tzinfo=UTC).date()).days
         ("hold=none", {"hold": 0}),
         ("diagnose", {"diagnose": 1}),
         ("report-now", {"report_now": 1}),
+        ("operator=46001", {"operator": 46_001}),
+        ("operator=00101", {"operator": 101}),
+        ("operator=310410", {"operator": 310_410}),
+        ("operator=auto", {"operator": 0}),
         ("new-sim=0", {"new_sim": 0}),
         ("billing=2000-01-02", {"billing": 1}),
         (

@@ -30,10 +30,10 @@ class Calls(list):
 
 
 class Rig:
-    def __init__(self, monkeypatch, actions=ACTIONS, doubts=None, used=1_000, refused=0, **done):
+    def __init__(self, monkeypatch, actions=ACTIONS, doubts=None, used=1_000, refused=0, modem=None, **done):
         self.calls = calls = Calls()
         plain = {"owed": 0, "settled": None, "set_used": None, "late": None, "accepted": False, "activated": False}
-        plain |= {"asked": False, "diagnosed": False}
+        plain |= {"asked": False, "diagnosed": False, "operator": None}
         self.hal = calls.part("hal")
         self.ledger = SimpleNamespace(rated=Octets(70_000), cycle_id=CYCLE, correct=calls.part("ledger").correct)
         self.policy = calls.part("policy", {"cross": CROSSED})
@@ -53,7 +53,7 @@ class Rig:
 
         monkeypatch.setattr(order_handler, "Ordered", made)
         books = (self.hal, self.ledger, self.policy, self.account, self.admission, self.periods)
-        parts = (*books, calls.part("outbox"), calls.part("guard").obey)
+        parts = (*books, calls.part("outbox"), calls.part("guard").obey, modem)
         order_handler.OrderHandler(*parts).order(7, KEYS, NOW)
 
 
@@ -127,6 +127,15 @@ def test_a_report_that_is_asked_for_is_made_when_all_else_is_done(monkeypatch, d
     calls = Rig(monkeypatch, asked=True, diagnosed=diagnosed).calls
     told = ("outbox.tell_all", NOW, diagnosed)
     assert calls[-3:] == [("guard.obey", ACTIONS | CROSSED), told, ("periods.look_again", NOW)]
+
+
+@pytest.mark.parametrize("number", [46_001, 0])
+def test_an_operator_is_tried_when_the_order_is_stored(monkeypatch, number):
+    due = []
+    stuck = SimpleNamespace(set=lambda *at: due.append(at))
+    modem = SimpleNamespace(now=NOW, poked=False, config=SimpleNamespace(operator="46011"), _stuck_due=stuck)
+    Rig(monkeypatch, operator=number, modem=modem)
+    assert (modem.config.operator, modem.poked, due) == ((number,), True, [(NOW, 0)])
 
 
 def test_what_is_in_doubt_goes_with_it(monkeypatch):

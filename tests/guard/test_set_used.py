@@ -10,14 +10,14 @@ from tests.net.test_admission_counters import Device
 
 def set_used(device, octets, monkeypatch):
     done = {"owed": 0, "settled": None, "late": None, "accepted": False, "activated": False, "unheard": []}
-    done["asked"] = False
+    done |= {"asked": False, "operator": None}
     ordered = SimpleNamespace(carry_out=lambda *_: 1, put_right=lambda *_: None, set_used=octets, **done)
     monkeypatch.setattr(order_handler, "Ordered", lambda account: ordered)
     account = SimpleNamespace(refused=0, standing=SimpleNamespace(learned=0), corrected=lambda used: 0)
     clock = SimpleNamespace(floor=lambda now: (9_600, 0))
     periods = SimpleNamespace(clock=clock, step=lambda now: 0, look_again=lambda now: None)
     policy = SimpleNamespace(cross=lambda used: 0)
-    parts = device.board, device.ledger, policy, account, device.admission, periods, None, lambda actions: None
+    parts = device.board, device.ledger, policy, account, device.admission, periods, None, lambda actions: None, None
     order_handler.OrderHandler(*parts).order(1, {}, 0)
 
 

@@ -109,7 +109,7 @@ class Device(Enforcement):
         self._burst_guard = None
         if config.plan.burst:
             self._burst_guard = BurstGuard(hal, config, *books[1:], self.obey, now)
-        self.order = OrderHandler(hal, *books, self.periods, None, self.obey).order
+        self.order = OrderHandler(hal, *books, self.periods, None, self.obey, None).order
         self.outbox = SimpleNamespace(ask=self._ask)
         self.asked = False
         self.bearer = None

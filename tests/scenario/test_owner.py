@@ -104,6 +104,8 @@ class Scene:
         ({"allowance_octets": 0, "following": True}, {"allowance": Allowance(CYCLE, 0, 1)}),
         ({"accept": True, "release": True}, {"accept": 1, "release": 1}),
         ({"diagnose": True, "report_now": True}, {"diagnose": 1, "report_now": 1}),
+        ({"operator": 46001}, {"operator": 46001}),
+        ({"operator": 0}, {"operator": 0}),
         ({"hold": ["ota", "telemetry"]}, {"hold": 5}),
         ({"hold": []}, {"hold": 0}),
     ],

@@ -370,7 +370,15 @@ class Guard(Enforcement):
         from usageguard.guard.order_handler import OrderHandler  # with the first order: many devices get none
 
         handler = OrderHandler(
-            self.hal, self.ledger, self.policy, self.account, self.admission, self.periods, self.outbox, self.obey
+            self.hal,
+            self.ledger,
+            self.policy,
+            self.account,
+            self.admission,
+            self.periods,
+            self.outbox,
+            self.obey,
+            self.modem,
         )
         handler.order(counter, orders, now)
         del handler

@@ -7,7 +7,7 @@ from usageguard.core.octets import MAX
 class OrderHandler:
     """`obey` carries out the policy's actions."""
 
-    def __init__(self, hal, ledger, policy, account, admission, periods, outbox, obey):
+    def __init__(self, hal, ledger, policy, account, admission, periods, outbox, obey, modem):
         self._hal = hal
         self._ledger = ledger
         self._policy = policy
@@ -16,6 +16,7 @@ class OrderHandler:
         self._periods = periods
         self._outbox = outbox
         self._obey = obey
+        self._modem = modem
 
     def order(self, counter, orders, now):
         """Carries out an order; it and its counter are stored in one record."""
@@ -50,6 +51,10 @@ class OrderHandler:
         self._obey(actions | self._policy.cross(admission.used))
         if done.asked:
             self._outbox.tell_all(now, done.diagnosed)
+        if done.operator is not None:
+            from usageguard.modem.operator import order
+
+            order(self._modem, done.operator)
         periods.look_again(now)
 
     def _set_used(self, done):

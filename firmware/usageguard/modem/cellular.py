@@ -307,6 +307,8 @@ class Cellular(Modem):
 
     def _toggle_radio(self):
         self._stuck_due.clear()
+        if self.online and not self.config.counter:  # an order has come over its session
+            yield from self._end_connections()
         yield from self._go_offline(ENETDOWN)
         if self.config.operator:
             from usageguard.modem.operator import select

@@ -70,3 +70,45 @@ def test_a_sim_that_is_refused_for_its_own_sake_selects_none(cause, tries):
     happened = [event["what"] for event in world.log.events]
     assert happened.count("operator") == tries
     assert "pdp-up" not in happened
+
+
+ORDER = """
+[[order]]
+at = "{at}"
+operator = {operator}
+"""
+
+
+def ordered(orders, target=SIMULATED[0], modem=None, more="", gone=True):
+    """As `played`, with orders of an owner's: (time, operator)."""
+    text = BASE.format(operator=more)
+    text = text if gone else text.partition("[[fault]]")[0]
+    text += "".join(ORDER.format(at=at, operator=operator) for at, operator in orders)
+    run = run_scenario(scenario.loads(text, "ordered.toml", modem), target).to_json()
+    return run, [event["a"] for event in run["events"] if event["what"] == "operator"]
+
+
+@pytest.mark.parametrize("target", [SIMULATED[0], pytest.param(SIMULATED[1], marks=pytest.mark.proof)])
+def test_an_order_has_it_tried_at_once_and_where_none_serves_the_device(target):
+    run, selected = ordered([("5m", 46_001)], target)
+    assert selected == [46_001, 46_001]
+    assert run["upstream"]["reports_received"] >= 53, "an hour's, but for four minutes"
+    assert run["device"]["carried_octets"] >= run["carrier"]["ip_octets"]
+    assert run["device"]["carried_octets"] - run["carrier"]["ip_octets"] <= run["device"]["error_bound_octets"]
+
+
+def test_by_order_the_modem_chooses_again():
+    """The one that was ordered first is not tried when the SIM's own goes off the air."""
+    run, selected = ordered([("4m", 46_001), ("7m", 0)])
+    assert selected == [46_001] + [0] * (len(selected) - 1)
+    assert len(selected) > 2
+    assert run["upstream"]["reports_received"] <= 12
+
+
+@pytest.mark.parametrize("modem", ["ml307r", pytest.param("sara-r5", marks=pytest.mark.proof)])
+def test_one_that_does_not_take_the_sim_costs_a_minute(modem):
+    run, selected = ordered([("5m", 46_011)], modem=modem, gone=False)
+    assert selected == [46_011]
+    assert run["upstream"]["reports_received"] >= 57
+    over = run["device"]["carried_octets"] - run["carrier"]["ip_octets"]
+    assert 0 <= over <= run["device"]["error_bound_octets"]

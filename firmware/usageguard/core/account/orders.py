@@ -26,6 +26,7 @@ SHAPES = {
     o.HOLD: ((0, 0xFF),),
     o.DIAGNOSE: ((1, 1),),
     o.REPORT_NOW: ((1, 1),),
+    o.OPERATOR: ((0, 999_999),),
 }
 
 
@@ -54,14 +55,14 @@ class Ordered:
     then, octets of the doubt that were used) unless that is None; correct this period's usage to `set_used` unless that
     is None, and call `put_right`; give `late` (cycle id, octets) to the closed period unless it is None; clear a ledger
     fault if `accepted`; find the period again if `activated`; have a full report sent if `asked`, with the diagnosis if
-    `diagnosed`. `unheard` are keys for parts that the plan does not have, or classes that the configuration does not
-    have: they were skipped, and the order is counted in `refused`.
+    `diagnosed`; have the modem try `operator` unless it is None. `unheard` are keys for parts that the plan does not
+    have, or classes that the configuration does not have: they were skipped, and the order is counted in `refused`.
     """
 
     def __init__(self, account):
         self._account = account
         self.owed = 0
-        self.settled = self.set_used = self.late = None
+        self.settled = self.set_used = self.late = self.operator = None
         self.accepted = self.activated = self.asked = self.diagnosed = False
         self.unheard = []
 
@@ -138,6 +139,8 @@ class Ordered:
                 self.asked = self.diagnosed = True
             elif key == o.REPORT_NOW:
                 self.asked = True
+            elif key == o.OPERATOR:
+                self.operator = value
             elif key == o.BILLING:
                 account.begin_billing(value)
                 self.activated = True
