@@ -151,9 +151,12 @@ def usage(known: Details, allowance: int) -> dict[str, Any]:
 def _without_gaps(days: Sequence[DayUse]) -> list[DayUse]:
     if not days:
         return []
-    used = {each.day: each for each in days}
     first, last = days[0].day, days[-1].day
-    every = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    count = (last - first).days + 1
+    if count == len(days):
+        return [*days]
+    used = {each.day: each for each in days}
+    every = (first + timedelta(days=number) for number in range(count))
     return [used.get(each, DayUse(each, 0, 0)) for each in every]
 
 
