@@ -19,6 +19,8 @@ from host_tools.platforms.reconcile import Facts, cycle_begin, month_of, stops_f
 BY = "platform sync"
 _CARRIER_STOP = 0x000004  # a reason of a report (SPEC.md)
 _FIRST_EVENTS = timedelta(days=2)  # how far back the first call looks
+_ENDS_SOON = timedelta(days=31)
+_ASKS_AGAIN = timedelta(days=1)
 _LEAST_OCTETS = 4096
 _LEAST_SHARE = 256  # of a figure: less of a difference is not worth an order's octets
 
@@ -85,7 +87,7 @@ class Sync:
         wanted = []
         for device, sim in self._sims.items():
             before = known[device]
-            if sim in changed or before is None or before.sim != sim or self._is_old(before):
+            if sim in changed or before is None or before.sim != sim or self._is_old(before, now):
                 wanted.append((before is not None and sim not in changed, device, sim))
         for _, device, sim in sorted(wanted):
             answers = await self._platform.state([sim])
@@ -114,14 +116,16 @@ class Sync:
             return
         self.ledger.put_pool(pool_of(self._pool, month_of(now), now, packages, dict.fromkeys(self._sims)))
 
-    def _is_old(self, sim: Sim) -> bool:
-        """Whether a SIM is to be asked for again: until it runs, and once in each cycle for its allowance."""
+    def _is_old(self, sim: Sim, now: datetime) -> bool:
+        """Whether a SIM is to be asked for again: until it runs, once in each cycle for its allowance, and once a day
+        while its package ends soon, as it may be renewed."""
         newest = self.ledger.newest(sim.device)
         latest = self._store.latest(sim.device)
         return (
             not sim.runs
             or (latest is not None and latest.report.reasons & _CARRIER_STOP and latest.received_at > sim.asked_at)
             or sim.total_octets is None
+            or (sim.ends is not None and sim.ends <= (now + _ENDS_SOON).date() and now - sim.asked_at >= _ASKS_AGAIN)
             or (newest is not None and sim.asked_at < cycle_begin(newest.cycle_start))
         )
 

@@ -1,8 +1,9 @@
 """Alerts: once for each cause and period, over when the cause is, and never lost or doubled between two processes."""
 
+import asyncio
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -18,7 +19,10 @@ from host_tools.fleet.rules import RULES, Cause, Rules, of_alarm
 from host_tools.fleet.watch import Terms, Watch
 from host_tools.platforms.interface import Data, Life, State, Usage
 from host_tools.platforms.ledger import CarrierLedger
+from host_tools.platforms.sync import Sync
+from host_tools.sim.carrier import Package
 from tests.collector.conftest import database, new_database, postgresql_server  # noqa: F401
+from tests.platforms.carrier_world import SIMS, CarrierWorld
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 CYCLE = days.day_number(START.date())
@@ -116,6 +120,22 @@ def test_nobody_is_told_again_of_what_lasts_for_long(fleet):
     assert ("stopped", "b") not in fleet.look(later)
     (alert,) = [each for each in fleet.book.page("all", "a") if each.rule == "stopped"]
     assert (alert.raised_at, alert.round) == (NOW, 1)
+
+
+def test_the_end_of_a_package_comes_from_the_platform_and_goes_with_its_renewal(fleet):
+    plan = {"package": Package(12), "activated": date(2026, 1, 1)}
+    world = CarrierWorld(sims=1, start="2026-12-23T09:00:00+08:00", plan=plan)
+    fleet.report("a", world.clock.utc())
+    shown = []
+    for day in range(4):
+        if day == 3:
+            world.carrier.renew(world.imsi[SIMS[0]], 12)
+        asyncio.run(Sync("onelink", {"a": SIMS[0]}, world.client(), fleet.store).run(world.clock.utc()))
+        fleet.look(world.clock.utc())
+        shown.append([each.detail for each in fleet.book.page("open", "a") if each.rule == "package-ends"])
+        world.run(days=1)
+    told = ["its package ends on 2026-12-31"]
+    assert shown == [[], told, told, []]
 
 
 def test_many_alerts_are_removed_some_at_a_time(fleet):

@@ -157,7 +157,7 @@ def test_no_secret_is_printed_when_the_platform_refuses_it(account, capsys, monk
     assert APPID not in told.err + told.out
 
 
-def test_the_probe_asks_all_seven_and_names_nobody(account, capsys):
+def test_the_probe_asks_all_eight_and_names_nobody(account, capsys):
     world = at_once(pb=False)
     world.use(ONE, 3 * MB)
     with serving(world) as url:
@@ -165,13 +165,15 @@ def test_the_probe_asks_all_seven_and_names_nobody(account, capsys):
         assert cli.run(["platform", "probe", *options, "--account", account(url)]) == 0
     text = capsys.readouterr().out
     found = json.loads(text)
-    assert [key[0] for key in found][1:] == list("1234567")
+    assert [key[0] for key in found][1:] == list("12345678")
     assert found["1 two holders, refresh=0"] == {"same token": True}
     unit = found["3 unit of 23U12 on a PB SIM"]
     assert unit["23U12"]["result"][0]["apnList"][0]["apnUseAmount"] == str(3 * MB)
     assert unit["25U04"]["result"][0]["dataAmount"] == "3072.00"
     assert [each["status"] for each in found["5 a second change in the interval"]] == ["0", "12089"]
     assert found["6 GET with a query"]["status"] == "0"
+    end = found["8 how a package's end is written"]["pb"]["result"][0]["offeringInfoList"][0]
+    assert (end["expiriedDate"], end["effectiveDate"][:2]) == (" ", "20")
     for secret in (ONE, TWO, THREE, APPID, PASSWORD, world.cards[0].iccid, world.cards[0].imsi):
         assert secret not in text
 

@@ -30,6 +30,7 @@ from host_tools.platforms.onelink.skins import Gateway
 from host_tools.platforms.secret import Secret
 from host_tools.platforms.served import onelink as served
 from host_tools.platforms.transport import Pace
+from host_tools.sim.carrier import Package as Bought
 from tests.platforms.carrier_world import APPID, CHINA, INTERVAL, MB, PASSWORD, SIMS, CarrierWorld, Direct, number
 
 MANUAL = tomllib.loads((Path(__file__).parent / "onelink.toml").read_text("utf-8"))
@@ -529,6 +530,67 @@ def test_rates_and_alarms_that_onelink_does_not_have():
         run(client.alarms([ONE], (2, 3, 4)))
 
 
+# --- what is ordered, and when it ends ---
+
+
+def test_a_package_has_its_last_day():
+    world = CarrierWorld(plan={"package": Bought(12), "activated": date(2026, 1, 1)})
+    (package,) = run(world.client().plan(ONE))
+    assert (package.total, package.expires) == (30 * MB, date(2026, 12, 31))
+    (package,) = run(CarrierWorld().client().plan(ONE))
+    assert package.expires is None
+
+
+def offered(id, end, name=""):
+    return {"offeringId": id, "offeringName": name, "effectiveDate": " ", "expiriedDate": end, "apnName": " "}
+
+
+@pytest.mark.parametrize(
+    ("ordered", "ends"),
+    [
+        ([], {"流量套餐": None}),
+        ([offered("100001", "2026-12-31 23:59:59")], {"流量套餐": date(2026, 12, 31)}),
+        ([offered("100001", " ")], {"流量套餐": None}),
+        ([offered("100001", "some day")], {"流量套餐": None}),
+        # renewed: what follows on the order before it
+        ([offered("100001", each) for each in ("20261231235959", "20271231235959")], {"流量套餐": date(2027, 12, 31)}),
+        ([offered("100001", each) for each in ("20261231235959", " ")], {"流量套餐": None}),
+        # beside the allowance
+        ([offered("7", "20260401", "语音")], {"流量套餐": None, "语音": date(2026, 4, 1)}),
+    ],
+)
+def test_what_is_ordered_tells_when_it_ends(ordered, ends):
+    world = CarrierWorld()
+    body = json.dumps({"status": "0", "message": "正确", "result": [{"offeringInfoList": ordered}]}).encode()
+    packages = run(world.client(Failing(Direct(world), "query/ordered-offerings", [(200, body)])).plan(ONE))
+    assert {each.name: each.expires for each in packages} == ends
+    assert [each.total for each in packages] == [30 * MB] + [None] * (len(ends) - 1)
+
+
+def test_a_contract_without_that_function_has_its_allowances():
+    world = CarrierWorld()
+    body = json.dumps({"status": "11000", "message": "no such function", "result": []}).encode()
+    (package,) = run(world.client(Failing(Direct(world), "query/ordered-offerings", [(200, body)])).plan(ONE))
+    assert (package.total, package.expires) == (30 * MB, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2027-01-01 00:00:00", date(2026, 12, 31)),  # it ends as the day begins
+        ("2026-12-31 23:59:59", date(2026, 12, 31)),
+        ("20261231", date(2026, 12, 31)),
+        ("2026-12-31", date(2026, 12, 31)),
+        ("2026-13-31", None),
+        ("2026-12", None),
+        (" ", None),
+        (None, None),
+    ],
+)
+def test_a_last_day(text, day):
+    assert meaning.last_day(text) == day
+
+
 # --- token, budget, faults ---
 
 
@@ -542,7 +604,7 @@ def test_a_token_is_fetched_once_and_again_when_it_is_old():
             world.run(minutes=50)
 
     run(hours())
-    assert world.api.calls == {"25000": 3, "23U07": 5}  # for the hours 0, 1:40 and 3:20
+    assert world.api.calls == {"25000": 3, "23U07": 5, "23R00": 5}  # for the hours 0, 1:40 and 3:20
 
 
 def test_many_calls_at_once_share_one_token():
@@ -692,7 +754,7 @@ def test_no_message_has_a_secret():
 
 def test_a_budget_is_not_overspent():
     world = CarrierWorld()
-    client = world.client(budget=3)
+    client = world.client(budget=5)
 
     async def spend():
         await client.plan(ONE)
@@ -702,7 +764,7 @@ def test_a_budget_is_not_overspent():
         return await client.stop([ONE])
 
     assert run(spend()).problems.keys() == {ONE}
-    assert sum(world.api.calls.values()) == 3
+    assert sum(world.api.calls.values()) == 5
 
 
 def test_calls_are_one_at_a_time_and_not_too_fast():

@@ -15,6 +15,7 @@ from host_tools.collector.verify import Report
 from host_tools.platforms.ledger import CarrierLedger, Figure
 from host_tools.platforms.reconcile import Facts, Rating, ordered, reconcile, stops_first, used_up_at
 from host_tools.platforms.sync import Sync, facts_of, is_worth_an_order
+from host_tools.sim.carrier import Package
 from tests.collector.sealed import full
 from tests.platforms.carrier_world import CHINA, MB, SIMS, CarrierWorld
 
@@ -160,12 +161,26 @@ def test_an_allowance_is_asked_for_once_in_a_cycle(store):
     assert states == [3, 0, 3, 0]  # the third is April's first
 
 
+def test_a_package_that_ends_soon_is_asked_for_each_day_until_it_is_renewed(store):
+    plan = {"package": Package(12), "activated": date(2026, 1, 1)}
+    world = CarrierWorld(sims=1, start="2026-12-26T09:00:00+08:00", plan=plan)
+    sims, asked, ends = {"tracker-001": ONE}, [], []
+    for day in range(4):
+        if day == 2:
+            world.carrier.renew(world.imsi[ONE], 12)
+        asked += [synced(world, store, sims).states for _ in range(2)]
+        ends.append(CarrierLedger(store.database).sim("tracker-001").ends)
+        world.run(days=1)
+    assert ends == [date(2026, 12, 31)] * 2 + [date(2027, 12, 31)] * 2
+    assert asked == [1, 0, 1, 0, 1, 0, 0, 0]
+
+
 def test_a_budget_that_ends_keeps_what_was_answered_and_goes_on_next_time(store):
     world = CarrierWorld()
     world.use(ONE, 2 * MB)
     report(store, "tracker-001", world.clock.utc(), 9)
     world.run(days=1)
-    first = synced(world, store, client=world.client(budget=22))
+    first = synced(world, store, client=world.client(budget=24))
     assert (first.figures, len(first.orders)) == (3, 1)
     assert "budget" in first.problem
     ledger = CarrierLedger(store.database)

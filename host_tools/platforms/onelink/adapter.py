@@ -180,10 +180,16 @@ class OneLink:
         return answers
 
     async def plan(self, sim: str) -> list[Package]:
-        return _packages(await self._one(f.MARGIN, {meaning.identity(sim): sim}))
+        """With what is ordered for the SIM beside its allowances: that tells when something ends."""
+        holder = await self._one(f.MARGIN, {meaning.identity(sim): sim})
+        try:
+            ordered = await self._one(f.OFFERINGS, {meaning.identity(sim): sim, "queryType": meaning.OF_SIM})
+        except Refused:  # the contract may be without this function
+            ordered = {}
+        return _packages(holder, ordered)
 
     async def pool(self, group: str) -> list[Package]:
-        return _packages(await self._one(f.GROUP_MARGIN, {"groupId": group}))
+        return _packages(await self._one(f.GROUP_MARGIN, {"groupId": group}), {})
 
     async def used_in_pool(self, sim: str) -> int:
         """What a SIM has used of its pool this month. This function alone counts in octets."""
@@ -494,19 +500,28 @@ def _flat(result: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 yield from (inner for inner in value if isinstance(inner, dict))
 
 
-def _packages(holder: Mapping[str, Any]) -> list[Package]:
+def _packages(holder: Mapping[str, Any], ordered: Mapping[str, Any]) -> list[Package]:
+    """The allowances, then what is ordered beside them. What was ordered again ends when its last order does."""
+
     def amount(each: Mapping[str, Any], name: str) -> int | None:
         return _read(meaning.octets, each.get(name), meaning.KB)
 
-    return [
-        Package(
-            str(each.get("offeringName") or each.get("offeringId") or ""),
-            amount(each, "totalAmount"),
-            amount(each, "useAmount"),
-            amount(each, "remainAmount"),
-        )
-        for each in _list(holder, "accmMarginList")
-    ]
+    def named(each: Mapping[str, Any]) -> str:
+        return str(each.get("offeringName") or each.get("offeringId") or "")
+
+    names: dict[str, str] = {}
+    ends: dict[str, date | None] = {}
+    for each in _list(ordered, "offeringInfoList"):
+        id, end = str(each.get("offeringId") or ""), meaning.last_day(each.get("expiriedDate"))
+        before = ends.get(id, end)
+        names[id], ends[id] = named(each), None if before is None or end is None else max(before, end)
+    found = []
+    for each in _list(holder, "accmMarginList"):
+        id = str(each.get("offeringId") or "")
+        names.pop(id, None)
+        amounts = (amount(each, name) for name in ("totalAmount", "useAmount", "remainAmount"))
+        found.append(Package(named(each), *amounts, expires=ends.get(id)))
+    return found + [Package(name, None, None, None, ends[id]) for id, name in names.items()]
 
 
 def _read(reader: Callable[..., Any], *arguments: Any) -> Any:

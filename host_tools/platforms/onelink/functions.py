@@ -39,6 +39,7 @@ MONTH_SO_FAR = Function("25U04", "query/sim-data-usage")
 MARGIN = Function("23U07", "query/sim-data-margin")
 DAYS = Function("25U01", "query/sim-data-usage-daily/batch")
 MONTHS = Function("25U03", "query/sim-data-usage-monthly/batch")
+OFFERINGS = Function("23R00", "query/ordered-offerings")
 IN_POOL = Function("23U12", "query/sim-data-usage-inpool")
 
 GROUP_MARGIN = Function("23U04", "query/group-data-margin")

@@ -13,6 +13,8 @@ KB, MB = 1024, 1024**2
 PB, CT = "OneLink-PB", "OneLink-CT"
 DATA_SERVICE = "11"
 
+OF_SIM = "3"  # 23R00: what is ordered for a SIM, not a customer or a group
+
 OK = "0"
 TOKEN_INVALID = "12021"
 CREDENTIALS = frozenset({"12022", "12004"})
@@ -114,6 +116,18 @@ def until(text: object, now: datetime) -> datetime:
     if len(digits) == 8:
         return datetime.combine(datetime.strptime(digits, "%Y%m%d"), time(), CHINA) + timedelta(days=1)
     return datetime.strptime(digits[:14], "%Y%m%d%H%M%S").replace(tzinfo=CHINA)
+
+
+def last_day(text: object) -> date | None:
+    """The last day of what ends at the time `text`, or with the day that it is; None where it does not end, or says so
+    in another way: no public source has how it is written, and nothing else depends on it."""
+    digits = "".join(filter(str.isdigit, str(text or "")))
+    try:
+        if len(digits) == 8:
+            return datetime.strptime(digits, "%Y%m%d").date()
+        return (datetime.strptime(digits, "%Y%m%d%H%M%S") - timedelta(seconds=1)).date()
+    except ValueError:
+        return None
 
 
 def midnight(now: datetime) -> datetime:

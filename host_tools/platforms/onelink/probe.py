@@ -19,7 +19,7 @@ from host_tools.platforms.onelink.skins import V5
 
 _SHOWN = re.compile(
     r"status|message|ttl|.*Amount|totalAmount|cardStatus|lastChangeDate|platformType|stopReason|serviceType|serviceStatus"
-    r"|deadLine|offeringName|shutdownReasonDesc|jobStatus|flag"
+    r"|deadLine|offeringName|effectiveDate|expiriedDate|shutdownReasonDesc|jobStatus|flag"
 )
 _NUMBER = re.compile(r"\d{8,}")  # codes are shorter, every number of a SIM is longer
 _WATCHED_S = 300
@@ -36,7 +36,7 @@ def masked(value: Any, name: str = "") -> Any:
     text = str(value)
     if not _SHOWN.fullmatch(name):
         return f"<{type(value).__name__} of {len(text)}>" if text.strip() else value
-    dates = name in ("deadLine", "lastChangeDate", "stopReason") or name.endswith("Amount")
+    dates = name in ("deadLine", "stopReason") or name.endswith(("Date", "Amount"))
     return value if dates else _NUMBER.sub(lambda digits: "#" * len(digits[0]), text)
 
 
@@ -50,7 +50,7 @@ async def probe(
     apn: str = "",
     watch: bool = False,
 ) -> dict[str, Any]:
-    """The seven questions and what was answered. `other` is a second client of the same account; `sims` has SIMs by
+    """The eight questions and what was answered. `other` is a second client of the same account; `sims` has SIMs by
     what is interesting in them: "pb", "ct", "used-up", "expired". One that is not there leaves its question open."""
 
     async def ask(function: Function, which: str, **parameters: str) -> Any:
@@ -88,6 +88,9 @@ async def probe(
         await _raw(skin.get(f.SIM_STATUS.path, {meaning.identity(sim): sim})) if sim else "no SIM was named"
     )
     found["7 bodies of pushed messages"] = "cannot be asked: register an address with the account's manager"
+    found["8 how a package's end is written"] = {
+        which: await ask(f.OFFERINGS, which, queryType=meaning.OF_SIM) for which in ("pb", "ct", "expired")
+    }
     return found
 
 

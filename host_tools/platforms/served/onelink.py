@@ -298,6 +298,21 @@ class OneLink:
         total = self.carrier.figures(imsi, news.cycle_label)["allowance_octets"]
         return [{"accmMarginList": [self._margin(total, news.used_octets)]}]
 
+    def offerings(self, parameters: Parameters) -> Result:
+        """Public descriptions do not say how an end is written, nor what is written where there is none."""
+        if parameters.get("queryType") != "3":
+            raise Failed("11000", "queryType is 3, a SIM")
+        news = self.carrier.news(self._card(parameters).imsi)
+        last = news.expires and news.expires - timedelta(days=1)
+        ordered = {
+            "offeringId": self.settings.offering,
+            "offeringName": "流量套餐",
+            "effectiveDate": f"{news.billing_since} 00:00:00" if news.billing_since else EMPTY,
+            "expiriedDate": f"{last} 23:59:59" if last else EMPTY,
+            "apnName": self.settings.apn,
+        }
+        return [{"offeringInfoList": [ordered]}]
+
     def _margin(self, total: int, used: int) -> dict[str, Any]:
         return {
             "offeringId": self.settings.offering,
@@ -583,6 +598,7 @@ FUNCTIONS: dict[str, tuple[str, Callable[[OneLink, Parameters], Result]]] = {
     "query/changeable-sim-date": ("23E00", OneLink.changed_on),
     "query/sim-data-usage": ("25U04", OneLink.month_so_far),
     "query/sim-data-margin": ("23U07", OneLink.margin),
+    "query/ordered-offerings": ("23R00", OneLink.offerings),
     "query/sim-data-usage-daily/batch": ("25U01", OneLink.days),
     "query/sim-data-usage-monthly/batch": ("25U03", OneLink.months),
     "query/sim-data-usage-inpool": ("23U12", OneLink.in_pool),
