@@ -45,6 +45,10 @@ def _with_days(config: Any) -> bool:
     return config.plan.daily is not None
 
 
+def _with_quotas(config: Any) -> bool:
+    return config.plan.quotas
+
+
 def _by_class(config: Any) -> bool:
     return config.by_class
 
@@ -64,6 +68,7 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.core.account.daily": _with_days,
     "usageguard.core.account.figures": _with_orders,
     "usageguard.core.account.orders": _with_orders,
+    "usageguard.core.account.quotas": _with_quotas,
     "usageguard.corroborated": _with_ntp,
     "usageguard.guard.reserve_pace": _with_host,
     "usageguard.guard.way_in": _with_host,
@@ -81,6 +86,7 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.modem.ppp_link": _with_ppp,
     "usageguard.modem.ppp_names": _with_ppp,
     "usageguard.net.by_class": _by_class,
+    "usageguard.net.by_quota": _with_quotas,
     "usageguard.net.ppp": _with_ppp,
     "usageguard.guard.order_handler": _with_orders,
     "usageguard.upstream.mqtt": lambda config: config.upstream.mqtt is not None,
@@ -102,6 +108,7 @@ _ACCOUNT_PARTS = (
 _BY_CLASS = ("usageguard.net.by_class",)
 _DAILY = ("usageguard.core.account.daily", "usageguard.guard.daily")
 _PPP = ("usageguard.hal.esp32_ppp", "usageguard.net.ppp")
+_QUOTAS = ("usageguard.core.account.quotas", "usageguard.net.by_quota")
 """What the start imports for that bearer, and above for classes of one's own and such a plan."""
 
 
@@ -130,6 +137,7 @@ def parts(config: Any) -> list[str]:
     made = _account_parts(config) & {*_ACCOUNT_PARTS}
     made |= {*_PPP} if _with_ppp(config) else set()
     made |= {*_DAILY} if _with_days(config) else set()
+    made |= {*_QUOTAS} if _with_quotas(config) else set()
     return sorted(made | {*_BY_CLASS} if _by_class(config) else made)
 
 
@@ -137,10 +145,12 @@ def _account_parts(config: Any) -> set[str]:
     """The modules of the parts of Account for this Config. Account chooses them, so one is constructed to find out."""
     paths.use_firmware()
     from usageguard.core.account.account import Account
+    from usageguard.core.account.quotas import with_quotas
     from usageguard.core.policy import Policy
     from usageguard.store.ledger import ORDERS_OCTETS
 
-    account = Account(config.plan, Policy(config.plan, config.classes), bytearray(ORDERS_OCTETS))
+    make = with_quotas(Policy) if _with_quotas(config) else Policy
+    account = Account(config.plan, make(config.plan, config.classes), bytearray(ORDERS_OCTETS))
     return {type(part).__module__ for part in vars(account).values()}
 
 

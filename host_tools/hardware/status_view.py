@@ -166,11 +166,14 @@ def reports(status: dict[str, Any], now: datetime) -> str:
 
 
 def classes(counts: dict[str, dict[str, int]]) -> str:
-    """What each class has used since the device's start, and how often it was refused."""
+    """What each class has used since the device's start, and of its own quota, and how often it was refused."""
     each = []
     for name, of in counts.items():
         refused = f" ({of['refused']:,} refused)" if of["refused"] else ""
-        each.append(f"{name} {size(of['octets'])}{refused}")
+        quota = ""
+        if "quota_octets" in of:
+            quota = f", {size(of['period_octets'])} of {size(of['quota_octets'])} in the period"
+        each.append(f"{name} {size(of['octets'])}{quota}{refused}")
     return " · ".join(each)
 
 

@@ -201,6 +201,7 @@ def _class(plan: Any, traffic_class: Any) -> dict[str, Any]:
         "reserve": traffic_class.uses_reserve,
         "shed_permille": None if traffic_class.uses_reserve else traffic_class.shed_permille,
         "stops_at_octets": bounded(plan.limit(traffic_class)),
+        "quota_octets": traffic_class.quota_octets or None,
         "paced": plan.pace and traffic_class.paced,
     }
 

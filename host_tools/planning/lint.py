@@ -177,6 +177,10 @@ def _classes(source: Source, facts: dict[str, Any]) -> list[Finding]:
         if late and not each.uses_reserve:
             text = f'{each.shed_permille} comes behind the local limit: "{each.name}" stops with the others'
             found.append(_note(f"classes[{number}].shed_permille", text))
+        stop = bounded(plan.limit(each))
+        if each.quota_octets and stop is not None and each.quota_octets >= stop:
+            text = f"is never reached: all that the class may use is {size(stop)}"
+            found.append(_note(f"classes[{number}].quota_octets", text))
     return found
 
 

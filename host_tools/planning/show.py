@@ -121,6 +121,8 @@ def _class(each: dict[str, Any]) -> str:
         text += ", on the reserve"
     elif each["shed_permille"] < 1000:
         text += f", {each['shed_permille'] / 10:g} %"
+    if each["quota_octets"]:
+        text += f"; {octets(each['quota_octets'])} at the most of a period"
     return f"{text}; paced" if each["paced"] else text
 
 

@@ -47,6 +47,7 @@ REASONS = {
     "THROTTLED": "what the carrier passes at full speed is used up",
     "HELD_BY_HAND": "the owner holds classes",
     "BURST": "a class uses many times its usual rate",
+    "CLASS_EXHAUSTED": "a class has used up its own quota",
     "PACED": "the day's budget is used up",
 }
 """What raises a reason, by its code, in the order of `usageguard.core.policy.REASONS`."""

@@ -29,6 +29,7 @@ LIFTED_BY = {
     "SPEED_ORDERED": "the owner lifts the lower speed",
     "HOLD_ENDED": "the owner releases the classes",
     "BURST_OVER": "the hold ends, or the owner releases the class",
+    "CLASS_GRANTED": "the owner releases the class",
     "DAY_GRANTED": "the next day's budget",
     "DAY_BEGAN": "the next day",
 }

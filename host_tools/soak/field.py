@@ -320,7 +320,25 @@ def _slow_end(draw: Draw) -> None:
     draw.traffic(draw.rng.choice((150, 300, 600)), draw.rng.choice((1_400, 6_000)))
 
 
+def _class_quota(draw: Draw) -> None:
+    """The class that has all traffic has a quota of its own, far below the plan's; resets and power cuts in between."""
+    rng = draw.rng
+    draw.scenario["classes"] = [
+        {"name": "telemetry", "quota_octets": rng.randrange(12, 60) * KB},
+        {"name": "ota"},
+        {"name": "report", "reserve": True},
+    ]
+    draw.scenario["plan"]["allowance_octets"] += 600 * KB
+    draw.traffic(rng.choice((150, 300)), rng.choice((1_400, 6_000)))
+    for _ in range(rng.randrange(2, 6)):
+        kind, given = rng.choice(
+            (("power_cut", {"off": "20s"}), ("reset", {"cause": "hard"}), ("reset", {"cause": "watchdog"}))
+        )
+        draw.fault(kind, **given)
+
+
 FIELD: dict[str, Callable[[Draw], None]] = {
+    "class-quota": _class_quota,
     "daily": _daily,
     "slow-end": _slow_end,
     "no-counter": _no_counter,

@@ -66,6 +66,7 @@ INVARIANTS = {
     "by-hand": "a stop or throttle by order is in force exactly from its order to the one that ends it",
     "cause": "no reason is in force without its cause, or longer than the stated delay after it",
     "reached": "a limit that is reached stops the applications",
+    "class": "a class passes no more than its own quota, and its count of a period does not decrease",
     "passage": "no application traffic passes while only reports may",
     "order": "an order is applied once, within the stated delay",
     "stop-first": "an order to stop goes with the first acknowledgement after it, before every order that waits",
@@ -132,6 +133,7 @@ class Checker:
         self._forgot = 0  # the last order before that
         self._lost = False  # and not accepted yet
         self._bought = self._bought_next = 0  # the allowance by an order, 0 for the plan's
+        self._released: set[int] = set()  # periods in which the owner has released a class
         self._longest_s = 0.0  # between two reports of a device that is stopped
         self._counted_sim = ""  # the first one that is served
         self._struck_s = self._exchanged_s = float("-inf")  # the modem, by a fault; the SIM
@@ -357,6 +359,7 @@ class Checker:
         self._check_reasons(status)
         self._check_limits(status)
         self._check_passage(status)
+        self._check_classes(status)
         self._check_orders(status)
         self._check_sim(status)
         self._check_path(status)
@@ -379,6 +382,8 @@ class Checker:
                 given = getattr(order, name)
                 if given is not None:
                     self._ordered[name] = given
+            if order.release:
+                self._released.add(status["cycle"])
             if order.accept:
                 self._lost = False
                 self._foreign, self._accepted = 0, True
@@ -586,6 +591,7 @@ class Checker:
         "HELD_BY_HAND": (lambda w, s: False, 0),  # which no scenario orders
         "BURST": (lambda w, s: w.now_s - max(w._burst_s, w._disturbed_s) <= 1_800 + HOUR_S, 60),
         "COUNT_DOUBTED": (lambda w, s: s["doubt_octets"] > 0, 60),
+        "CLASS_EXHAUSTED": (lambda w, s: any(left <= w._least for _, left, _ in w._quotas(s)), 60),
         "PACED": (lambda w, s: w.plan.get("pace", False), 60),
         "CARRIER_STOP": (
             lambda w, s: w.now_s - max(w._stopped_s, w._disturbed_s, w._not_trying_s) < CARRIER_DELAY_S, 60,
@@ -632,6 +638,35 @@ class Checker:
             replies = 2 if self._slowed else 1  # that of a request which was given up still comes
             most = replies * UNDER_WAY_OCTETS + (sent - before + 1) * REPORT_OCTETS
             self._check("passage", carried - then <= most, f"{carried - then} octets passed a stop, {most} at the most")
+
+    def _quotas(self, status: dict[str, Any]) -> list[tuple[str, int, int]]:
+        """Name, octets left and octets used of each class that has a quota of its own."""
+        classes = (status.get("classes") or {}).items()
+        return [
+            (name, of["quota_octets"] - of["period_octets"], of["period_octets"])
+            for name, of in classes
+            if "quota_octets" in of
+        ]
+
+    def _check_classes(self, status: dict[str, Any]) -> None:
+        """A class's count does not decrease in a period, unless all together is less; where it has all traffic, the
+        carrier carries little more than its quota and the reports."""
+        cycle = status["cycle"]
+        if cycle in self._released | self._corrected | self._forgotten or self._replanned():
+            return
+        was = {name: used for name, _, used in self._quotas(self._last)} if self._last.get("cycle") == cycle else {}
+        alone = {habit.class_name for habit in self.world.scenario.traffic}
+        label = self._labels()[-1]
+        for name, left, used in self._quotas(status):
+            least = min(was.get(name, 0), status["rated_octets"])
+            self._check("class", used >= least, f"{name} fell from {was.get(name)} to {used}")
+            if alone != {name} or cycle != cycle_id(label) or self.world.scenario.enforcement == "observe":
+                continue
+            carried = self._figures(label)["ip_octets"]
+            reports = len(self.world.store.history(self.world.device_id)) + status["boot_id"] + 1
+            most = (left + used) * (1_000 + UNCOUNTED_LOSSY) // 1_000 + UNDER_WAY_OCTETS + self._resent
+            most += reports * REPORT_OCTETS
+            self._check("class", carried <= most, f"{carried} octets with the quota of {name}, {most} at the most")
 
     # --- delays ---
 

@@ -15,7 +15,7 @@ paths.use_firmware()
 
 from usageguard import clock, corroborated  # noqa: E402
 from usageguard.core import meter, policy  # noqa: E402
-from usageguard.core.account import account, standing  # noqa: E402
+from usageguard.core.account import account, quotas, standing  # noqa: E402
 from usageguard.core.account import orders as applied  # noqa: E402
 from usageguard.guard import enforcement, order_handler, replan, reserve_pace, waits, way_in  # noqa: E402
 from usageguard.modem import cellular, cip_connection, messenger, quectel_connection  # noqa: E402
@@ -259,7 +259,14 @@ def ntp_alone() -> contextlib.AbstractContextManager[Any]:
     return mock.patch.object(corroborated.CorroboratedClock, "ntp", ntp)
 
 
+def class_forgotten() -> contextlib.AbstractContextManager[Any]:
+    """A boot begins the quota of a class anew."""
+    init = quotas.Quota.__init__
+    return mock.patch.object(quotas.Quota, "__init__", lambda self, octets, state: init(self, octets, bytearray(4)))
+
+
 MUTATIONS: dict[str, Context] = {
+    "class-forgotten": class_forgotten,
     "no-headroom": no_headroom,
     "no-forfeit": no_forfeit,
     "lease-afterwards": lease_afterwards,
@@ -291,6 +298,7 @@ MUTATIONS: dict[str, Context] = {
     "ntp-alone": ntp_alone,
 }
 ONLY = {
+    "class-forgotten": "class-quota",
     "doubt-is-certain": "doubt",
     "doubt-unstated": "doubt",
     "surplus-of-an-outgrown-counter": "outgrown",

@@ -96,13 +96,14 @@ def test_another_plan_is_another_module(change):
 
 
 CLASSES = [{"name": "telemetry"}, {"name": "report", "reserve": True}]
+WITH_QUOTA = [CLASSES[0] | {"quota_octets": 5 << 20}, CLASSES[1]]
 
 
 def parts(**plan):
     """The modules that a plan alone decides on, of those that a device with it never imports."""
     plan = {"allowance_octets": 30 << 20, "warn_forecast": False, **plan}
     modem = {**FULL["modem"], "bearer": "ppp", "edrx_s": 82, "operator": "46001"}
-    raw = FULL | {"plan": plan, "modem": modem, "classes": CLASSES}
+    raw = FULL | {"plan": plan, "modem": modem, "classes": WITH_QUOTA}
     return {name.rpartition(".")[2] for name in modules.unneeded(load(raw))} - {"light_sleep"}  # not over PPP
 
 
@@ -132,6 +133,13 @@ def test_classes_of_ones_own_are_counted_by_a_module():
     own = load(base | {"classes": CLASSES})
     assert {*modules.unneeded(load(base))} - {*modules.unneeded(own)} == {"usageguard.net.by_class"}
     assert "usageguard.net.by_class" in modules.parts(own)
+
+
+def test_quotas_of_classes_are_kept_by_modules():
+    own = load(FULL | {"classes": WITH_QUOTA})
+    quotas = {"usageguard.core.account.quotas", "usageguard.net.by_quota"}
+    assert {*modules.unneeded(load(FULL | {"classes": CLASSES}))} - {*modules.unneeded(own)} == quotas
+    assert quotas < {*modules.parts(own)}
 
 
 def test_ways_beside_coap_are_for_those_that_have_them():

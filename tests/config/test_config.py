@@ -227,6 +227,13 @@ WRONG = [
         "need one class for reports; give reserve: true to exactly one class",
     ),
     ("classes", [APP, REPORT | {"shed_permille": 5}], "classes[1].shed_permille: does not go with reserve"),
+    ("classes", [APP | {"quota_octets": 0}, REPORT], "classes[0].quota_octets: 0 is out of range; give an integer"),
+    ("classes", [APP, REPORT | {"quota_octets": 9}], "classes[1].quota_octets: does not go with reserve; leave it out"),
+    (
+        "classes",
+        [*({"name": name, "quota_octets": 9} for name in "abcd"), {"name": "e", "reserve": True}],
+        "classes: have 4 quotas; give quota_octets to 3 at the most",
+    ),
     ("classes", [APP | {"priority": 8}, REPORT], "classes[0].priority: 8 is out of range; give an integer from 0 to 7"),
     ("classes", [APP | {"priority": "high"}, REPORT], "classes[0].priority: 'high' is not an integer; give"),
     (

@@ -124,6 +124,7 @@ EXPECTED = {
     "SIM_CHANGED": (0x40000, {p.SIM_EXCHANGED}, {p.SIM_ACCEPTED}, "R", True),
     "COUNT_DOUBTED": (0x20000, {p.DOUBT_FOUND}, {p.DOUBT_SETTLED, p.NEW_CYCLE}, "R", False),
     "DAY_EXHAUSTED": (0x100000, {p.DAY_REACHED}, {p.DAY_BEGAN, p.NEW_CYCLE}, "R", False),
+    "CLASS_EXHAUSTED": (0x200000, {p.CLASS_REACHED}, {p.CLASS_GRANTED, p.NEW_CYCLE}, "hold", False),
     "PACED": (0x10000, {p.PACE_REACHED}, {p.DAY_GRANTED, p.NEW_CYCLE}, "hold", False),
 }
 LETTERS = {TERMINATE: "T", RESTRICT_ACCESS: "R", THROTTLE: "slow", HOLD: "hold"}
@@ -131,7 +132,7 @@ LETTERS = {TERMINATE: "T", RESTRICT_ACCESS: "R", THROTTLE: "slow", HOLD: "hold"}
 
 def test_rows_are_sound():
     assert {code: row[0] for code, row in EXPECTED.items()} == BITS
-    assert len(set(BITS.values())) == len(REASONS) == 21
+    assert len(set(BITS.values())) == len(REASONS) == 22
     for row in REASONS:
         assert row[BIT] & (row[BIT] - 1) == 0, row
         assert 0 < row[BIT] < 1 << 24, "the ledger keeps 24 bits"
@@ -143,7 +144,7 @@ def test_rows_are_sound():
         assert LETTERS[row[RESTRICTION]] == restriction, row
         assert row[SURVIVES_CYCLE] or not by_hand, "a new period is no hand"
         assert not by_hand or row[LIFTED_BY] != CARRIER_SERVES, "neither is a carrier"
-    assert len(set(EVENTS)) == len(EVENTS) == 37
+    assert len(set(EVENTS)) == len(EVENTS) == 39
     used = {event for row in REASONS for event in (row[RAISED_BY], row[LIFTED_BY])}
     assert used | {NEW_CYCLE} == set(EVENTS), "none is idle"
     restrictions = [LETTERS[row[RESTRICTION]] for row in REASONS]
@@ -638,7 +639,7 @@ class TestLimits:
         policy.cross(Octets(31 * MB))
         policy.corrected(Octets(3 * MB))
         by_limits = {"QUOTA_EXHAUSTED", "RESERVE_EXHAUSTED", "COST_CAP", "TEST_EXHAUSTED", "POOL_EXHAUSTED"}
-        by_limits |= {"THROTTLED", "PACED", "DAY_EXHAUSTED"}
+        by_limits |= {"THROTTLED", "PACED", "DAY_EXHAUSTED", "CLASS_EXHAUSTED"}
         assert set(policy.names()) == set(EXPECTED) - by_limits, "but ARREARS, which still holds"
         policy.corrected(Octets(MB))
         assert "ARREARS" not in policy.names()
@@ -711,7 +712,7 @@ def test_restored_limits_judge_and_only_they_lift():
     stored = ALL_REASONS
     policy.restore(stored, 0, Octets(2 * MB))
     gone = {"QUOTA_EXHAUSTED", "RESERVE_EXHAUSTED", "COST_CAP", "TEST_EXHAUSTED", "POOL_EXHAUSTED", "THROTTLED"}
-    gone.add("DAY_EXHAUSTED")
+    gone |= {"DAY_EXHAUSTED", "CLASS_EXHAUSTED"}
     assert set(policy.names()) == set(EXPECTED) - gone, "PACED waits for the day's budget"
 
 

@@ -107,6 +107,20 @@ def test_a_line_has_the_same_for_a_pipe(config):
             },
             "readings 2 KB · pictures 1.00 MB (7 refused)",
         ),
+        (
+            {
+                "classes": {
+                    "pictures": {
+                        "octets": 1 << 20,
+                        "connections": 1,
+                        "refused": 7,
+                        "quota_octets": 3 << 20,
+                        "period_octets": 2 << 20,
+                    },
+                }
+            },
+            "pictures 1.00 MB, 2.00 MB of 3.00 MB in the period (7 refused)",
+        ),
         ({"report_answered": True}, "the last at 03:57 on 24 March answered"),
         ({"report_refused": 0x81}, "the last at 03:57 on 24 March refused with 4.01"),
         ({"report_s": None}, "11 of 12 acknowledged"),

@@ -26,6 +26,8 @@ CLASSES = (
 )
 
 MAX_CLASSES = 8
+MAX_QUOTAS = 3  # of classes: there is room for so many in the ledger
+MAX_QUOTA = 1 << 31
 
 # One report with its acknowledgement over CoAP, IPv4 headers included: two packets. The most of a routine one; a full
 # one with all fields at their maximum takes 22 more.
@@ -58,7 +60,7 @@ def read(top):
     device_id, key = read_device(top.table("device"))
     plan = read_plan(top.table("plan"))
     by_class = top.has("classes")
-    classes = _classes(top.tables("classes", CLASSES, 2, MAX_CLASSES))
+    classes = _classes(top.tables("classes", CLASSES, 2, MAX_CLASSES), plan)
     modem = _modem(top.table("modem"))
     upstream = _upstream(top.table("upstream", {}), plan)
     enforcement = top.choice("enforcement", ENFORCEMENTS, "enforce")
@@ -114,7 +116,7 @@ def _modem(table):
     return modem
 
 
-def _classes(tables):
+def _classes(tables, plan):
     classes = []
     ranked = []
     for i, table in enumerate(tables):
@@ -130,6 +132,11 @@ def _classes(tables):
         priority = table.integer("priority", 0, 7, None)
         shed_permille = table.integer("shed_permille", 1, 1000, 1000)
         paced = table.boolean("pace", True)
+        quota = table.integer("quota_octets", 1, MAX_QUOTA, None)
+        if reserve and quota:
+            raise ConfigError(
+                table.field("quota_octets"), "does not go with reserve", "leave it out: reports have to go on"
+            )
         table.end()
         for other in classes:
             if other.name == name:
@@ -137,6 +144,8 @@ def _classes(tables):
             if other.rating_group == rating_group:
                 raise ConfigError(table.field("rating_group"), "is not unique", "give each class its own")
         classes.append(TrafficClass(name, rating_group, reserve, shed_permille, paced))
+        if quota:
+            classes[i].quota_octets = quota
         if priority is not None and not reserve:
             ranked.append((priority, classes[i]))
     # The highest priority goes on to the local limit, each lower one is shed a step earlier.
@@ -147,6 +156,10 @@ def _classes(tables):
         raise ConfigError("classes[0].reserve", "is true in the default class", "put another class first")
     if sum(c.uses_reserve for c in classes) != 1:
         raise ConfigError("classes", "need one class for reports", "give reserve: true to exactly one class")
+    quotas = sum(each.quota_octets > 0 for each in classes)
+    if quotas > MAX_QUOTAS:
+        raise ConfigError("classes", "have %d quotas" % quotas, "give quota_octets to %d at the most" % MAX_QUOTAS)
+    plan.quotas = quotas > 0
     return tuple(classes)
 
 

@@ -35,8 +35,10 @@ class TrafficClass:
 
     It stops at `shed_permille` of the ceiling (of the allowance without a ceiling), or at the plan's local limit if
     that is less; if it is `paced`, also at the daily budget. The one class that `uses_reserve` goes on to the report
-    limit.
+    limit. `quota_octets` are the most that it may use of the period, 0 for no such quota.
     """
+
+    quota_octets = 0
 
     def __init__(self, name, rating_group, uses_reserve=False, shed_permille=1000, paced=True):
         self.name = name
@@ -64,7 +66,7 @@ class Plan:
     `package_months`, `activated`, `renew_months`, `warn_days`, `warn_forecast`, `pace`, `balance_fen`, `fee_fen`,
     `hold_silent`, `hold_doubt`, `throttle` (core.bucket.ThrottleTerms), `burst` (core.burst.BurstTerms), `pool`
     (core.account.pool.PoolTerms), `daily` (core.account.daily.DailyTerms), `test` (the Plan of the test period). These
-    classes are in the modules that only such a plan loads.
+    classes are in the modules that only such a plan loads. `quotas`: a traffic class has one of its own.
     """
 
     def __init__(self, allowance, cycle, rating, exhaustion="cutoff"):
@@ -76,7 +78,7 @@ class Plan:
         self.ceiling = self.report_limit = self.local_limit = self.slow_limit = MAX
         self.margin_octets = self.reserve_octets = 0
         self.warn_permille = self.warn_cost_fen = self.warn_days = self.warn_marks = ()
-        self.warn_forecast = self.pace = self.hold_silent = self.hold_doubt = False
+        self.warn_forecast = self.pace = self.hold_silent = self.hold_doubt = self.quotas = False
         self.package_months = self.activated = self.renew_months = 0
         self.balance_fen = None
         self.fee_fen = 0

@@ -53,7 +53,9 @@ HOLD_ORDERED = 34  # the owner holds classes
 HOLD_ENDED = 35  # the owner ends that
 DAY_REACHED = 36  # QUOTA_REACHED of the day
 DAY_BEGAN = 37  # another day
-EVENTS = range(QUOTA_REACHED, DAY_BEGAN + 1)
+CLASS_REACHED = 38  # a class has used up its own quota
+CLASS_GRANTED = 39  # it may use as much again
+EVENTS = range(QUOTA_REACHED, CLASS_GRANTED + 1)
 
 # One row per reason, in the order in which they are named to people. Bits are stored and reported: never reuse one.
 # The order puts causes before effects: a carrier stops a SIM because of arrears, an expired package or a stop by hand,
@@ -87,6 +89,7 @@ REASONS = (
     ("THROTTLED", 0x002000, SLOW_REACHED, QUOTA_GRANTED, False, THROTTLE),
     ("HELD_BY_HAND", 0x080000, HOLD_ORDERED, HOLD_ENDED, True, HOLD),
     ("BURST", 0x008000, BURST_FOUND, BURST_OVER, True, HOLD),
+    ("CLASS_EXHAUSTED", 0x200000, CLASS_REACHED, CLASS_GRANTED, False, HOLD),
     ("PACED", 0x010000, PACE_REACHED, DAY_GRANTED, False, HOLD),
 )
 RESERVE_EXHAUSTED = 0x000002
@@ -127,7 +130,7 @@ _TERMINATING = _bits(RESTRICTION, (TERMINATE,))
 _RESTRICTING = _bits(RESTRICTION, (RESTRICT_ACCESS,))
 _SLOWING = _bits(RESTRICTION, (THROTTLE,))
 _KNOWN = _TERMINATING | _RESTRICTING | _SLOWING | _bits(RESTRICTION, (HOLD,))
-_OF_LIMITS = _bits(RAISED_BY, _REACHED + (CAP_REACHED, TEST_REACHED, DAY_REACHED))
+_OF_LIMITS = _bits(RAISED_BY, _REACHED + (CAP_REACHED, TEST_REACHED, DAY_REACHED, CLASS_REACHED))
 
 _ZERO = Octets()
 _NEVER = Octets(MAX)

@@ -40,6 +40,10 @@ class Enforcement:
             from usageguard.core.account.daily import DailyPolicy
 
             make = DailyPolicy
+        if config.plan.quotas:
+            from usageguard.core.account.quotas import with_quotas
+
+            make = with_quotas(make)
         self.policy = make(config.plan, config.classes, config.enforcement == "observe")
         self.account = Account(config.plan, self.policy, ledger.orders)
         make = Admission
@@ -47,6 +51,10 @@ class Enforcement:
             from usageguard.net.by_class import AdmissionByClass
 
             make = AdmissionByClass
+        if config.plan.quotas:
+            from usageguard.net.by_quota import AdmissionByQuota
+
+            make = AdmissionByQuota
         self.admission = make(hal, config, ledger, self.policy, window, self._nap is not None)
         self.admission.meter.learn(self.account.standing.learned)
         self.work = self._changed = True

@@ -25,7 +25,7 @@ class Account:
     """
 
     def __init__(self, plan, policy, buf):
-        self.standing = standing = Standing(buf)
+        self.standing = standing = (policy.standing if plan.quotas else Standing)(buf)
         self.plan = self._own = plan
         self._bought = plan.allowance  # by the configuration
         self.policy = policy

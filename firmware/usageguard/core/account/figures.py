@@ -5,6 +5,7 @@ _LEAST_TAUGHT = 262144  # octets; in a smaller figure the carrier's rounding hid
 _CHARGES = 8  # remembered; figures are hours late, and arrive once per hour at most
 _PAIRS = 3  # stored in the field `charged`, each of two counts of 7 octets
 _LIMB = (1 << 56) - 1
+_MOST = 1 << 50  # octets that an order may state
 
 
 class Figures:
@@ -16,7 +17,9 @@ class Figures:
         self.charged = []
         number = standing.charged
         while number:
-            self.charged.append((number & _LIMB, number >> 56 & _LIMB))
+            owed = number >> 56 & _LIMB
+            if 0 < owed <= _MOST:  # else a plan with account.quotas has stored something else there
+                self.charged.append((number & _LIMB, owed))
             number >>= 112
 
     def told(self, value, used, rated, doubts=()):

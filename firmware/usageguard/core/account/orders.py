@@ -123,6 +123,8 @@ class Ordered:
             elif key == o.RELEASE:
                 standing.held = 0
                 actions |= policy.hold(0)
+                if hasattr(policy, "renew"):
+                    actions |= policy.renew()
             elif key == o.NEW_SIM:
                 standing.sim = account.sim
                 self.set_used = value
