@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 MUTANTS := .venv/.mutants
 
-.PHONY: demo test proof fleet mutants lint clean
+.PHONY: demo test proof fleet mutants docs lint clean
 
 demo: $(READY)
 	$(BIN)/usageguard demo
@@ -31,6 +31,10 @@ fleet: $(READY)
 mutants: $(MUTANTS)
 	$(BIN)/python -m tests.mutation
 
+# The documentation as a site, build/site/index.html, from the Markdown that is read on GitHub.
+docs: $(MUTANTS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/codespell
@@ -48,5 +52,5 @@ $(READY): pyproject.toml
 	touch $@
 
 $(MUTANTS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs,mutants]'
 	touch $@
