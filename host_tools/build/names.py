@@ -166,6 +166,8 @@ class _Seen(ast.NodeVisitor):
         self._members: defaultdict[str, set[str]] = defaultdict(set)
         self._bases: defaultdict[str, set[str]] = defaultdict(set)
         self._class = ""
+        self._parameters: frozenset[str] = frozenset()  # of the functions around
+        self._of_any: set[str] = set()  # classes that are made in a function, of a base that it is given
         self._spread = False  # whether a call gives arguments by names that stand in a dictionary
         for tree in trees:
             self.visit(tree)
@@ -190,12 +192,13 @@ class _Seen(ast.NodeVisitor):
     def loose(self) -> set[str]:
         """Attributes that are set other than through `self` or a class's name, so it is not known what has them.
 
-        A function that was taken out of its class sets them through `self` too, and is seen in its class as well.
+        A function that was taken out of its class sets them through `self` too, and is seen in its class as well. What
+        a class has whose base may be any is one of them.
         """
         known = set().union(*self._members.values())
         return {
             name for owner, name in self._set if owner not in self._bases and not (owner == "self" and name in known)
-        }
+        }.union(*(self._members[name] for name in self._of_any))
 
     def exceptions(self) -> set[str]:
         """The classes of exceptions, whose names are told and reported."""
@@ -219,6 +222,8 @@ class _Seen(ast.NodeVisitor):
         self._count(node.name)
         bases = (getattr(base, "attr", getattr(base, "id", "")) for base in node.bases)  # of a module's, or imported
         self._bases[node.name] |= {*bases} - {""}
+        if any(isinstance(each, ast.Call) or getattr(each, "id", "") in self._parameters for each in node.bases):
+            self._of_any.add(node.name)
         self._members[node.name] |= {*bound(node)}
         self.bodies.append({*bound(node), *_named_in(node)})
         outer, self._class = self._class, node.name
@@ -227,7 +232,9 @@ class _Seen(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._count(node.name)
+        outer, self._parameters = self._parameters, self._parameters | {each.arg for each in node.args.args}
         self.generic_visit(node)
+        self._parameters = outer
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self._count(node.attr)

@@ -117,6 +117,19 @@ def test_a_class_of_another_module_is_of_its_bases_family(base):
     assert len({*names}) == len(names)
 
 
+def test_a_class_whose_base_is_given_shares_no_name_with_any_other():
+    """Its base may be any of them."""
+    main = "class Base:\n    def __init__(self):\n        self.first = self.second = self.third = 1\n"
+    main += "def main():\n    from box_more import over\n    return vars(over(Base, lambda base: base)())\n"
+    more = "def over(base, same):\n    class Asleep(base):\n        def __init__(self):\n"
+    more += "            base.__init__(self)\n            self.dull = self.worn = 2\n"
+    more += "    class Paced(same(Asleep)):\n        def __init__(self):\n"
+    more += "            Asleep.__init__(self)\n            self.least = self.most = 3\n    return Paced\n"
+    short, _ = shortened({"box.py": main, "box_more.py": more})
+    names = [short.table[name] for name in ("first", "second", "third", "dull", "worn", "least", "most")]
+    assert len({*names}) == len(names)
+
+
 def test_an_application_keeps_the_names_that_it_uses():
     short, made = shortened(PROGRAM, ["main", "total", "Other", "value"])
     assert {"total", "Other"}.isdisjoint(short.table)

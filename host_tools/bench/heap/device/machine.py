@@ -50,7 +50,7 @@ class WDT:
 class Pin:
     OUT = 3
 
-    def __init__(self, number, mode, value, hold):
+    def __init__(self, number, mode, value, hold=None):
         pass
 
     def value(self, level):
