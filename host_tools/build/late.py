@@ -32,7 +32,7 @@ BufferedConnection.__init__ Cellular.__init__ Connection.__init__ Modem.__init__
 Ca.__init__ CaConnection.__init__ Cip.__init__ CipConnection.__init__ Cipstart.__init__ CipstartConnection.__init__
 Generic.__init__ MipConnection.__init__ Mip.__init__ Quectel.__init__ Sequans.__init__ SequansConnection.__init__
 Usocr.__init__ UsocrConnection.__init__ AheadConnection.__init__ Hal.__init__
-Hal.modem_dtr
+Hal.modem_dtr Hal.ppp
 Clock.woke Probe.woke Admission.woke
 """
 SELDOM = {
