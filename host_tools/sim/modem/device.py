@@ -59,7 +59,9 @@ class SimModem:
         self.call = Call(port, self.data, rng)
         self.short_messages = ShortMessages(port, self.card_reader, self.radio, carrier)
         self.general = General(port, self.card_reader, self.radio, self)
-        standard = Standard(self.general, self.card_reader, self.radio, self.data, self.short_messages, self.call)
+        standard = Standard(
+            self.general, self.card_reader, self.radio, self.data, self.short_messages, self.call, self.power_saving
+        )
         self.dialect = DIALECTS[profile.dialect](port, standard, self, rng)
         self.light_sleep = LightSleep(port, lambda: self.dialect.sleeps_without_dtr)
         self._connect()

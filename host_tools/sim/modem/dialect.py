@@ -36,6 +36,7 @@ class Standard:
     data: Data
     short_messages: ShortMessages
     call: Call
+    power_saving: PowerSaving
 
 
 class Dialect:

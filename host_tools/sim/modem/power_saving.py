@@ -93,7 +93,7 @@ class PowerSaving(Part):
 
     @command("+CPSMS", WRITE)
     def _save_psm(self, args: tuple[str, ...]) -> Reply:
-        if not all(_is_binary(text, 8) for text in args[3:5] if text):
+        if not all(is_binary(text, 8) for text in args[3:5] if text):
             raise self.port.bad_parameter()
         if args[0] == "2":
             self.port.nvm.store("+CPSMS", self._psm_default)
@@ -104,8 +104,9 @@ class PowerSaving(Part):
         return None
 
     @command("+CEDRXS", WRITE)
-    def _save_edrx(self, args: tuple[str, ...]) -> Reply:
-        if len(args) > 2 and not _is_binary(args[2], 4):
+    def save_edrx(self, args: tuple[str, ...]) -> Reply:
+        """AT+CEDRXS=: stores the setting, and agrees on it with the network."""
+        if len(args) > 2 and not is_binary(args[2], 4):
             raise self.port.bad_parameter()
         self._store_edrx(args)
         if self._radio.registered:
@@ -113,7 +114,8 @@ class PowerSaving(Part):
         return None
 
 
-def _is_binary(text: str, length: int) -> bool:
+def is_binary(text: str, length: int) -> bool:
+    """Whether the text is so many binary digits."""
     return len(text) == length and not text.strip("01")
 
 

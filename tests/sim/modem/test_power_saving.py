@@ -120,3 +120,30 @@ def test_with_edrx_what_comes_unasked_waits_for_its_turn(bg95, value, cycle_s):
             assert bg95.clock.now_us % int(cycle_s * S) == 0
         else:
             assert waited_us == 0, "the network has not released the connection yet, or granted none"
+
+
+@pytest.fixture
+def gm02s(make_bench):
+    rig = make_bench(profile=load("gm02s"), boot=False)
+    rig.modem.power(True)
+    rig.run(25)
+    rig.send("ATE0")
+    assert rig.modem.radio.registered
+    return rig
+
+
+def test_sequans_has_a_command_of_its_own_with_the_window(gm02s):
+    assert gm02s.send('AT+SQNEDRX=2,4,"0101","0011"') == "\r\nOK\r\n"
+    assert gm02s.modem.radio.edrx_us == 81_920_000
+    assert gm02s.send("AT+SQNEDRX?") == '\r\n+SQNEDRX: 2,4,"0101","0011"\r\n\r\nOK\r\n'
+    assert gm02s.send("AT+CEDRXS?") == '\r\n+CEDRXS: 2,4,"0101"\r\n\r\nOK\r\n', "it is one setting"
+    assert gm02s.send("AT+SQNEDRX=0") == "\r\nOK\r\n"
+    assert gm02s.modem.radio.edrx_us == 0
+
+
+@pytest.mark.parametrize("value", ['2,4,"010"', '2,4,"0101","00112"', '2,4,"01x1"', '4,4,"0101"'])
+def test_what_is_no_cycle_changes_nothing(gm02s, value):
+    gm02s.send('AT+SQNEDRX=1,4,"0010"')
+    assert "ERROR" in gm02s.send(f"AT+SQNEDRX={value}")
+    assert gm02s.modem.radio.edrx_us == 20_480_000
+    assert gm02s.send("AT+SQNEDRX?") == '\r\n+SQNEDRX: 1,4,"0010"\r\n\r\nOK\r\n'

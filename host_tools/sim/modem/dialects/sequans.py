@@ -6,13 +6,14 @@ import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from host_tools.sim.modem.command import Part, command
+from host_tools.sim.modem.command import Part, Writer, command
 from host_tools.sim.modem.data import UP, Context, Data
 from host_tools.sim.modem.dialect import Dialect, Standard
 from host_tools.sim.modem.errors import CmeError
 from host_tools.sim.modem.nvm import Setting
 from host_tools.sim.modem.parser import EXEC, READ, WRITE
 from host_tools.sim.modem.port import NO_CARRIER, PENDING, Port, Power, Reply
+from host_tools.sim.modem.power_saving import is_binary
 from host_tools.sim.modem.profile import Quirk
 from host_tools.sim.modem.sockets import Failure, Socket, Sockets, State
 
@@ -31,6 +32,16 @@ class Commands(Part):
     def __init__(self, port: Port, standard: Standard, power: Power) -> None:
         super().__init__(port)
         self._standard, self._power = standard, power
+        self._store_edrx = Writer(port, self.settings[0])
+
+    @command("+SQNEDRX", WRITE)
+    def _edrx(self, args: tuple[str, ...]) -> Reply:
+        """AT+CEDRXS with the paging time window, at whose beginning the simulated network calls."""
+        if len(args) > 3 and not is_binary(args[3], 4):
+            raise self.port.bad_parameter()
+        self._standard.power_saving.save_edrx(args[:3])
+        self._store_edrx(args)
+        return None
 
     @command("+SQNCCID", EXEC, test="", manual="AT+SQNCCID")
     @command("+SQNCCID", READ)
