@@ -5,6 +5,7 @@ outbox, and a packet is rated at exactly what the carrier bills for it. All else
 BurstGuard, Admission, Ledger, Account, Policy) is the code that runs on a board.
 """
 
+from itertools import zip_longest
 from types import SimpleNamespace
 
 from usageguard.config.load import load
@@ -87,13 +88,14 @@ class Hal:
 class Device(Enforcement):
     """A boot of the plan's device at this instant, with what the one before it `stored`."""
 
-    def __init__(self, clock, raw_plan, utc, stored=None):
+    def __init__(self, clock, raw_plan, utc, stored=None, quotas=()):
         hal = Hal(clock)
+        classes = [each | ({"quota_octets": octets} if octets else {}) for each, octets in zip_longest(CLASSES, quotas)]
         config = load(
             {
                 "device": {"id": "d1", "key": "00" * 32},
                 "plan": raw_plan,
-                "classes": CLASSES,
+                "classes": classes,
                 "modem": {"family": "quectel", "apn": "cmiot"},
             }
         )
@@ -151,4 +153,5 @@ class Device(Enforcement):
     def close(self):
         """Before a sleep, or a reset in good order."""
         self.periods.note_floor(self.hal.ticks_ms())
+        self.account.standing.store()
         self.ledger.close()

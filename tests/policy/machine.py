@@ -33,7 +33,7 @@ CODES = {row[p.CODE]: row[p.BIT] for row in p.REASONS}
 # The reasons by what they do, of the contract and not of the firmware's table.
 TERMINATE = {"LEDGER_FAULT", "SILENT_PERIOD", "CARRIER_STOP", "RESERVE_EXHAUSTED"}
 SLOW = {"THROTTLED", "THROTTLED_BY_HAND"}
-HOLD = {"HELD_BY_HAND", "BURST", "PACED"}
+HOLD = {"HELD_BY_HAND", "BURST", "PACED", "CLASS_EXHAUSTED"}
 RESTRICT = set(CODES) - TERMINATE - SLOW - HOLD
 OF_LOCAL = {"QUOTA_EXHAUSTED", "COST_CAP", "TEST_EXHAUSTED"}
 OF_OCTETS = OF_LOCAL | {"RESERVE_EXHAUSTED", "DAY_EXHAUSTED", "THROTTLED", "ARREARS", "POOL_EXHAUSTED", "PACED"}
@@ -46,10 +46,10 @@ MAY_LIFT = {
     5: {"ARREARS"},
     6: set(),
     7: {"POOL_EXHAUSTED", "GRANT_EXPIRED"},
-    8: OF_OCTETS,
+    8: OF_OCTETS | {"CLASS_EXHAUSTED"},
     13: OF_OCTETS,
     9: {"LEDGER_FAULT"},
-    10: {"BURST"},
+    10: {"BURST", "CLASS_EXHAUSTED"},
     11: {"SILENT_PERIOD"} | OF_OCTETS,  # a period begins, if it has not
     14: {"HELD_BY_HAND"},
 }
@@ -72,6 +72,7 @@ class Machine(RuleBasedStateMachine):
         self.world = World(self.sold)
         self.world.on_order = self.lifted_by_order
         self.paid_us = -1  # when money last came
+        self.renewed = {}  # by the carrier's period and class, octets before the owner gave its quota again
         self.renewed_us = -1  # when the package was last renewed, and perhaps a fee taken
         self.first_use = None
         self.reported = 0, 0  # virtual us of the last step, reports until then
@@ -137,6 +138,9 @@ class Machine(RuleBasedStateMachine):
             world.device.trust()
             world.device.step()
         after = self.standing(world.device)
+        if self.sold.quotas and (not clean or weak & CODES["CLASS_EXHAUSTED"]):
+            before["admits"] = after["admits"] = None  # a reset that is not clean charges a class its lease
+            weak |= CODES["CLASS_EXHAUSTED"]
         if weak:
             before["level"] = after["level"] = None
             before["reasons"] |= weak
@@ -177,6 +181,8 @@ class Machine(RuleBasedStateMachine):
             limit = device.policy.limit(kind)
             if limit is not None and used < limit <= used + PACKET:
                 weak |= sum(CODES[code] for code in codes)
+        if any(0 < left < PACKET for _, _, left in self.quotas()):
+            weak |= CODES["CLASS_EXHAUSTED"]
         if device.policy.shed and any(used < s.value() <= used + PACKET for s in device.policy._sheds):
             weak |= 1 << 24
         return weak
@@ -347,6 +353,9 @@ class Machine(RuleBasedStateMachine):
         if self.plan.get("lifecycle") and 11 in keys:
             may |= {"ARREARS"}
         names = {code for code, bit in CODES.items() if lifted & bit}
+        if "CLASS_EXHAUSTED" in names and 10 in keys:
+            label = self.world.carrier.news(IMSI).cycle_label
+            self.renewed |= {(label, i): self.world.of_class[label, i] for i, used, _ in self.quotas() if not used}
         assert names <= may, f"the order {keys} lifted {names - may}"
 
     @invariant()
@@ -361,6 +370,7 @@ class Machine(RuleBasedStateMachine):
         self.reports_are_few()
         self.the_level_is_that_of_the_reasons()
         self.each_reason_is_true()
+        self.quotas_are_kept()
 
     def billed(self):
         return self.world.carrier._sim(IMSI).account.cycle.billed_octets
@@ -374,6 +384,26 @@ class Machine(RuleBasedStateMachine):
             if "daily" in self.plan and self.same_day():
                 day, billed = world.device.periods.day_octets(), world.carrier._sim(IMSI).day_octets
                 assert day >= billed, f"of this day the device counts {day}, the carrier {billed}"
+
+    def quotas(self):
+        """Number, octets and octets left, of each class that has a quota of its own."""
+        if not self.sold.quotas:
+            return []
+        used = [each and each.used.value() for each in self.world.device.account.standing.quotas]
+        return [(i, used[i], octets - used[i]) for i, octets in enumerate(self.sold.quotas) if octets]
+
+    def quotas_are_kept(self):
+        """A class is not counted below what it sent in the carrier's period, and is held from its quota on alone."""
+        world, names = self.world, self.names()
+        for index, used, left in self.quotas():
+            if world.same_cycle() and 8 not in world.heard:
+                key = world.carrier.news(IMSI).cycle_label, index
+                sent = world.of_class[key] - self.renewed.get(key, 0)
+                assert used >= sent, f"of class {index} the device counts {used}, {sent} were sent"
+            assert left > 0 or "CLASS_EXHAUSTED" in names
+        if "CLASS_EXHAUSTED" in names:
+            assert any(left < PACKET for _, _, left in self.quotas())
+            assert not world.device.policy.open & world.device.policy.used_up
 
     def same_day(self):
         """Whether both count the same day."""

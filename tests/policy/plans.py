@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import strategies as st
 
-FAMILIES = ("quota", "overage", "package", "account", "lifecycle", "pool", "daily", "endless")
+FAMILIES = ("quota", "overage", "package", "account", "lifecycle", "pool", "daily", "endless", "quotas")
 MARGIN, RESERVE = 1_500, 3_000
 DAY_MARGIN, DAY_RESERVE = 700, 1_200
 DAY_S = 86_400
@@ -13,12 +13,14 @@ DAY_S = 86_400
 
 @dataclass
 class Sold:
-    """`start` of the world, the device's `plan`, what else the `carrier` table says, and how often the owner looks."""
+    """`start` of the world, the device's `plan`, what else the `carrier` table says, how often the owner looks, and the
+    `quotas` of classes, 0 for none."""
 
     start: datetime
     plan: dict
     carrier: dict
     news_s: int
+    quotas: tuple = ()
 
 
 @st.composite
@@ -120,7 +122,8 @@ def sold(draw, family):
     carrier["daily_figures"] = draw(st.integers(0, 3)) == 0
     if draw(st.integers(0, 3)) == 0:
         carrier |= {"late_permille": 300, "late_s": DAY_S}
-    return Sold(start, plan, carrier, draw(st.sampled_from([0, 3_600])))
+    quotas = (draw(st.integers(3_000, 30_000)), draw(st.sampled_from([0, 9_000]))) if family == "quotas" else ()
+    return Sold(start, plan, carrier, draw(st.sampled_from([0, 3_600])), quotas)
 
 
 def _first_after(day):

@@ -1,6 +1,7 @@
 """A SIM at the simulated carrier, the device of its plan, and the owner's owner between the two, under one clock."""
 
 from bisect import bisect_right
+from collections import Counter
 from datetime import date
 from random import Random
 from types import SimpleNamespace
@@ -72,6 +73,7 @@ class World:
         self.denied_since = {}  # reason of the carrier -> virtual us
         self.read_us = 0  # when the owner last looked
         self.reported = 0
+        self.of_class = Counter()  # octets by the carrier's period and the class
         self.reason = VALIDITY_TIME
         self.faulty = False  # somebody has to put the ledger right
         self.refused = False  # what the carrier last answered
@@ -118,7 +120,7 @@ class World:
         self.settle()
 
     def boot(self, stored):
-        self.device = Device(self.clock, self.sold.plan, self.utc, stored)
+        self.device = Device(self.clock, self.sold.plan, self.utc, stored, self.sold.quotas)
         self.report_us = self.clock.now_us
         self.due_us = self.clock.now_us
         self.told = None  # (reasons, warned) of the last report
@@ -177,6 +179,7 @@ class World:
             return False
         self.watch()
         device.bearer.send(Packet(UDP, (device.bearer.ip, 9), HOST, octets))
+        self.of_class[self.carrier.news(IMSI).cycle_label, index] += octets
         if index == REPORT:
             self.reported += 1
         if device.admission.crossed or device.admission._burst_found:
