@@ -866,6 +866,7 @@ def orders(draw):
         14: st.integers(0, 7),
         15: st.just(1),
         16: st.just(1),
+        17: st.just(1),
     }
     return {key: draw(made[key]) for key in keys}
 

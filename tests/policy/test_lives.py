@@ -183,7 +183,9 @@ BROKEN = (
 )
 
 
-LATE = {any_word_of_the_balance_lifts_arrears, fees_are_forgotten, the_cost_cap_is_ignored}
+LATE = {
+    any_word_of_the_balance_lifts_arrears, fees_are_forgotten, the_cost_cap_is_ignored, the_silent_period_is_used,
+}  # fmt: skip
 """Found in many steps only."""
 
 
