@@ -320,6 +320,17 @@ def _slow_end(draw: Draw) -> None:
     draw.traffic(draw.rng.choice((150, 300, 600)), draw.rng.choice((1_400, 6_000)))
 
 
+def _endless(draw: Draw) -> None:
+    """One period for the life of the SIM, and a limit of the owner's that no midnight renews."""
+    rng, plan = draw.rng, draw.scenario["plan"]
+    for key in ("cycle_days", "cycle_start_day", "pace"):
+        plan.pop(key, None)
+    plan.update(endless=True, activated=(draw.day - timedelta(days=rng.choice((1, 40, 400)))).isoformat())
+    plan["allowance_octets"] += 80_000 * KB  # ten years of reports have to fit
+    draw.order(at=draw.at(0), limit_octets=rng.randrange(20, 90) * KB)
+    draw.traffic(rng.choice((150, 300)), rng.choice((1_400, 6_000)))
+
+
 def _class_quota(draw: Draw) -> None:
     """The class that has all traffic has a quota of its own, far below the plan's; resets and power cuts in between."""
     rng = draw.rng
@@ -340,6 +351,7 @@ def _class_quota(draw: Draw) -> None:
 FIELD: dict[str, Callable[[Draw], None]] = {
     "class-quota": _class_quota,
     "daily": _daily,
+    "endless": _endless,
     "slow-end": _slow_end,
     "no-counter": _no_counter,
     "mains": _mains,
@@ -368,6 +380,7 @@ _PERIODS = ("cutoff", "throttle", "none", "days", "month")
 PLANS: dict[str, tuple[str, ...]] = {
     "slow-end": ("cutoff", "none", "days", "month", "overage"),
     "daily": (*_PERIODS, "overage", "account", "package", "whole", "test", "silent"),  # a pool has no such counter
+    "endless": ("throttle",),  # with which nothing else draws periods
     "sims": _PERIODS,
     "last-word": ("cutoff", "days"),
     "deaf": ("cutoff", "days", "month"),

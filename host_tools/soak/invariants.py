@@ -737,6 +737,8 @@ class Checker:
         if left == INFINITE:
             return 0
         ends_s = (self.plan.get("cycle_days") or 31) * 86_400 - self._since_boundary(self._labels()[-1])
+        if self.plan.get("endless"):
+            ends_s = 366 * 86_400  # each time
         return ends_s / max(1, left // (REPORT_OCTETS + self.carrier.session_round_octets))
 
     def _is_deaf(self, status: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from host_tools.collector import intake, order_book, store
 paths.use_firmware()
 
 from usageguard import clock, corroborated  # noqa: E402
-from usageguard.core import meter, policy  # noqa: E402
+from usageguard.core import endless, meter, policy  # noqa: E402
 from usageguard.core.account import account, quotas, standing  # noqa: E402
 from usageguard.core.account import orders as applied  # noqa: E402
 from usageguard.guard import enforcement, order_handler, replan, reserve_pace, waits, way_in  # noqa: E402
@@ -265,7 +265,19 @@ def class_forgotten() -> contextlib.AbstractContextManager[Any]:
     return mock.patch.object(quotas.Quota, "__init__", lambda self, octets, state: init(self, octets, bytearray(4)))
 
 
+@contextlib.contextmanager
+def endless_renewed() -> Iterator[None]:
+    """An allowance without an end is new each day."""
+    cycle = endless.EndlessCycle
+    with (
+        mock.patch.object(cycle, "start_on", lambda self, day: day),
+        mock.patch.object(cycle, "start_after", lambda self, day: day + 1),
+    ):
+        yield
+
+
 MUTATIONS: dict[str, Context] = {
+    "endless-renewed": endless_renewed,
     "class-forgotten": class_forgotten,
     "no-headroom": no_headroom,
     "no-forfeit": no_forfeit,
@@ -298,6 +310,7 @@ MUTATIONS: dict[str, Context] = {
     "ntp-alone": ntp_alone,
 }
 ONLY = {
+    "endless-renewed": "endless",
     "class-forgotten": "class-quota",
     "doubt-is-certain": "doubt",
     "doubt-unstated": "doubt",
