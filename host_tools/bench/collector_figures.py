@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,8 +71,8 @@ def _in_thread(serve: Callable[[], Any]) -> Iterator[int]:
 
 def sending(send: Callable[..., Sent], *arguments: Any) -> Sent:
     """What `send` returns, in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(send, arguments)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as worker:
+        return worker.submit(send, *arguments).result()
 
 
 def _many(devices: int, each: int, first: int = 1) -> list[bytes]:
