@@ -13,6 +13,7 @@ import msgspec
 from host_tools.base import paths
 from host_tools.build import absent, bundle, bytecode, late, modules
 from host_tools.build.names import Names, frequent_first, shortened
+from host_tools.build.unused import EVERYTHING_IS_USED, Unused, cut
 
 PACKAGE = "usageguard"
 
@@ -28,13 +29,14 @@ class Release:
     """A release of the firmware's modules `names`; `roots` and what these import is loaded by every boot.
 
     What it is used with, such as an application, may import the modules `imported` by their names, and finds what is
-    named in `kept`.
+    named in `kept`. `unused`: of the configuration that it is made for.
     """
 
     names: tuple[str, ...]
     roots: tuple[str, ...]
     imported: tuple[str, ...]
     kept: tuple[str, ...]
+    unused: Unused
 
     def files(self) -> dict[str, bytes]:
         """The bytecode by path in the set."""
@@ -45,7 +47,8 @@ class Release:
         return self._cached([name, text.decode()], lambda: self._beside(text, name))
 
     def _cached(self, what: list[str], make: Callable[[], bytes]) -> bytes:
-        return bytecode.cached([msgspec.json.encode([self.names, self.roots, self.imported, self.kept, what])], make)
+        made_from = self.names, self.roots, self.imported, self.kept, self.unused, what
+        return bytecode.cached([msgspec.json.encode(made_from)], make)
 
     def _compiled(self) -> bytes:
         made = {_compiled(place): self._assembled(text, place) for place, text in self._texts.items()}
@@ -61,13 +64,22 @@ class Release:
         return absent.cut(bytecode.folded(text, place, place), PACKAGE, self.names)
 
     @functools.cached_property
+    def _modules(self) -> dict[str, tuple[str, bytes]]:
+        """(path in the set, source) of the modules by name, with numbers written and without what is not used."""
+        places = {name: place for name, place, _ in _sources(self.names)}
+        texts = {name: self._folded(text, place) for name, place, text in _sources(self.names)}
+        if self.unused != EVERYTHING_IS_USED:
+            texts = cut(texts, self.unused, [*self.kept, *_of_root_files()])
+        return {name: (places[name], text) for name, text in texts.items()}
+
+    @functools.cached_property
     def _texts(self) -> dict[str, str]:
         """The sources by path in the set."""
         merged = self._bundle
         texts = {}
-        for name, place, text in _sources(self.names):
+        for name, (place, text) in self._modules.items():
             if name not in merged.members:
-                texts[place] = merged.adapted(self._folded(text, place))
+                texts[place] = merged.adapted(text)
             elif name in self.imported or name == self.roots[-1]:
                 texts[place] = merged.alias(name)
         kept = merged.names(self.roots).union(*(bundle.imported(text, PACKAGE) for text in texts.values()))
@@ -81,11 +93,7 @@ class Release:
 
     @functools.cached_property
     def _bundle(self) -> bundle.Bundle:
-        sources = {
-            name: self._folded(text, place)
-            for name, place, text in _sources(self.names)
-            if name.startswith(PACKAGE + ".")
-        }
+        sources = {name: text for name, (_, text) in self._modules.items() if name.startswith(PACKAGE + ".")}
         return bundle.bundled(sources, self.roots, PACKAGE)
 
 
@@ -101,10 +109,14 @@ def identifiers(text: bytes) -> set[str]:
 
 
 def released(
-    names: Iterable[str], roots: Iterable[str], imported: Iterable[str] = (), kept: Iterable[str] = ()
+    names: Iterable[str],
+    roots: Iterable[str],
+    imported: Iterable[str] = (),
+    kept: Iterable[str] = (),
+    unused: Unused = EVERYTHING_IS_USED,
 ) -> Release:
     names = sorted(names)
-    return Release(tuple(names), tuple(roots), tuple(sorted({*imported} & {*names})), tuple(sorted({*kept})))
+    return Release(tuple(names), tuple(roots), tuple(sorted({*imported} & {*names})), tuple(sorted({*kept})), unused)
 
 
 def _sources(names: Iterable[str]) -> Iterable[tuple[str, str, bytes]]:

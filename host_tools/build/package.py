@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from host_tools.base import files, paths
 from host_tools.base.errors import UsageError
 from host_tools.build import bytecode, configuration, device_config, firmware, modules
+from host_tools.build.unused import unused
 
 ROOT_FILES = ("slots.py", "main.py")
 """Installed as source, which every MicroPython version can read. `main.py` is last, as it imports the other one."""
@@ -97,7 +98,7 @@ def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> d
         made["configuration.mpy"] = bytecode.compiled(plan, "configuration.py", "", lines=True)
     else:
         loaded = [*modules.LOADED, *modules.imports(plan), *modules.parts(settings.config), modules.driver(family)]
-        release = firmware.released(needed, loaded, _imports(text), firmware.identifiers(text))
+        release = firmware.released(needed, loaded, _imports(text), firmware.identifiers(text), unused(settings.config))
         made = release.files()
         made["configuration.mpy"] = release.compiled(plan, "configuration.py")
     made["application.mpy"] = application

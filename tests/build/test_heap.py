@@ -2,7 +2,7 @@
 
 import pytest
 
-from host_tools.bench.heap import board
+from host_tools.bench.heap import board, features
 from host_tools.bench.heap_figures import BUDGET
 from host_tools.bench.heap_figures import FAMILY as FIRST
 from host_tools.build import bytecode
@@ -10,6 +10,7 @@ from host_tools.hardware import boards
 
 pytestmark = pytest.mark.usefixtures("vm32")
 SLACK = 512
+DEAREST = "plan.rating.session_round_octets"  # of all that `python -m host_tools.bench.heap.features` prints
 DIALECT_MAX = 1_024  # octets that another family may keep above FIRST
 
 
@@ -36,7 +37,7 @@ def test_a_kilobyte_more_in_a_module_is_too_much(tmp_path, monkeypatch):
 
     def larger(text, name, where, **options):
         text = folded(text, name, where, **options)
-        return text + b"\nMeter.BALLAST = b'%s'\n" % (b"x" * 1000) if name.endswith("/meter.py") else text
+        return text + b"\nMeter.__ballast__ = b'%s'\n" % (b"x" * 1000) if name.endswith("/meter.py") else text
 
     monkeypatch.setattr(bytecode, "folded", larger)
     monkeypatch.setattr(bytecode, "cached", lambda key, make: make())
@@ -59,3 +60,11 @@ def test_the_set_keeps_no_more_than_its_budget(booted, family):
 def test_no_dialect_keeps_much_more_than_another(booted, family):
     print(f"{family}: {booted[family] - booted[FIRST]:+} octets")
     assert booted[family] <= booted[FIRST] + DIALECT_MAX
+
+
+@pytest.mark.proof
+def test_what_a_plain_quota_does_not_use_would_cost_it_little():
+    """Even if the build did not cut it."""
+    cost = features.live() - features.live(DEAREST)
+    print(f"{cost} octets for {DEAREST}")
+    assert 0 < cost <= features.MOST
