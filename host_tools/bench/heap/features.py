@@ -2,7 +2,8 @@
 
     python -m host_tools.bench.heap.features
 
-prints it for each; exit status 1 if one costs more than MOST. A build cuts such code out (`host_tools.build.unused`); this measures the set with it and without.
+prints it for each; exit status 1 if one costs more than MOST. A build cuts such code out (`host_tools.build.unused`);
+this measures the set with it and without.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ FEATURES = {
     "plan.pool": ("pool", "hold_doubt"),
     "plan.rating": ("per_packet_octets", "margin_permille"),
     "plan.rating.session_round_octets": ("session_round_octets", "session_round"),
-    "[[classes]]": ("by_class",),
+    "[[classes]]": ("by_class", "quotas", "quota_octets"),
     "modem.any_sim": ("any_sim",),
     "upstream.mqtt": ("mqtt", "TCP"),
     "upstream.ntp_host": ("ntp_host", "_sntp"),
