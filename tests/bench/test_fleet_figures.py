@@ -1,5 +1,7 @@
 """The fleet's pages are measured as they are, in small."""
 
+import socket
+
 import pytest
 
 from host_tools.bench.fleet_figures import PAGES, measured, serving
@@ -18,5 +20,9 @@ def test_every_page_is_measured_beside_the_statements_in_it():
             assert 0 < bare < page, name
         assert b"tracker-00120" in site.get(PAGES["search"])
         assert b"tracker-00120" not in site.get(PAGES["search-miss"])
+        site.close()  # as the server does
+        site._connection = socket.create_connection(site._address, 60)
+        site._connection.shutdown(socket.SHUT_WR)
+        assert b"tracker-00120" in site.get(PAGES["search"])
         with pytest.raises(RuntimeError, match="404"):
             site.get("/nothing")
