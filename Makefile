@@ -34,6 +34,7 @@ mutants: $(MUTANTS)
 # The documentation as a site, build/site/index.html, from the Markdown that is read on GitHub.
 docs: $(MUTANTS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site's first page: $(CURDIR)/build/site/index.html"
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -10,7 +10,7 @@ PACKAGE = "usage-guard"
 MODULES = {
     "broker": ("amqtt",),
     "dask": ("distributed",),
-    "fleet": ("argon2", "jinja2", "prometheus_client", "starlette", "uvicorn"),
+    "fleet": ("argon2", "httptools", "jinja2", "prometheus_client", "starlette", "uvicorn"),
     "hardware": ("esptool", "littlefs", "mp_image_tool_esp32"),
     "mqtt": ("aiomqtt",),
     "parquet": ("pyarrow",),
