@@ -67,7 +67,12 @@ def serving(handle, context: ssl.SSLContext | None = None):
         finally:
             loop.call_soon_threadsafe(server.close)
             loop.call_soon_threadsafe(loop.stop)
-            thread.join(5)
+            thread.join()
+            handlers = asyncio.all_tasks(loop)
+            for each in handlers:
+                each.cancel()
+            loop.run_until_complete(asyncio.gather(*handlers, return_exceptions=True))
+            loop.close()
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
