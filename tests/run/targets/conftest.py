@@ -54,6 +54,12 @@ def told(result: dict, prefix: str) -> list[tuple]:
     ]
 
 
+async def _cancelled(tasks: set[asyncio.Task]) -> None:
+    for each in tasks:
+        each.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @contextlib.contextmanager
 def serving(handle, context: ssl.SSLContext | None = None):
     """An asyncio TCP server on a free loopback port, in a thread; gives its address."""
@@ -68,10 +74,7 @@ def serving(handle, context: ssl.SSLContext | None = None):
             loop.call_soon_threadsafe(server.close)
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
-            handlers = asyncio.all_tasks(loop)
-            for each in handlers:
-                each.cancel()
-            loop.run_until_complete(asyncio.gather(*handlers, return_exceptions=True))
+            loop.run_until_complete(_cancelled(asyncio.all_tasks(loop)))
             loop.close()
 
 
