@@ -11,7 +11,6 @@ import io
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from hashlib import sha256
 from typing import Annotated, Literal
 
 import cbor2
@@ -263,19 +262,7 @@ def _octets(octets: bytes) -> bytes:
 
 def _mac(key: bytes, external_aad: bytes, payload: bytes) -> bytes:
     """HMAC 256/64 of a COSE_Mac0."""
-    return _hmac(key, _STRUCTURE + _octets(external_aad) + _octets(payload))[:_TAG_OCTETS]
-
-
-_INNER, _OUTER = (bytes(octet ^ pad for octet in range(256)) for pad in (0x36, 0x5C))
-_BLOCK_OCTETS = 64  # of SHA-256
-
-
-def _hmac(key: bytes, message: bytes) -> bytes:
-    """HMAC-SHA-256 (RFC 2104) with a key of no more than a block. OpenSSL's own takes twice as long for so little: it
-    looks its algorithm up for each message."""
-    key = key.ljust(_BLOCK_OCTETS, b"\0")
-    inner = sha256(key.translate(_INNER) + message).digest()
-    return sha256(key.translate(_OUTER) + inner).digest()
+    return hmac.digest(key, _STRUCTURE + _octets(external_aad) + _octets(payload), "sha256")[:_TAG_OCTETS]
 
 
 def _parts(blob: bytes) -> tuple[bytes, bytes, bytes]:
