@@ -86,6 +86,11 @@ class Channel:
         if not self._pausing:
             self._write()
 
+    def pause(self, now, ms):
+        """Sends nothing for so long; what is started meanwhile waits."""
+        self._pausing = True
+        self._due = ticks_add(now, ms)
+
     def number(self, index):
         """Field `index` of the information as an unsigned decimal, as `int_field`."""
         return int_field(self.info, self.info_length, index)

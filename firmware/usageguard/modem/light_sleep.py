@@ -7,7 +7,6 @@ the line with it; the board's UART never sleeps, so it is heard.
 
 from usageguard.at.channel import Channel
 from usageguard.compat import const
-from usageguard.core.ticks import ticks_add
 from usageguard.modem.base import BOOTING
 from usageguard.modem.connection import Deadline
 
@@ -67,8 +66,7 @@ def over(driver, hal, family):
             if self.dozing:
                 self.dozing = False
                 dtr(True)
-                channel._pausing = True
-                channel._due = ticks_add(self.hal.ticks_ms(), wake_ms)
+                channel.pause(self.hal.ticks_ms(), wake_ms)
             Channel.start(channel, command, sink, data, n)
 
     return LightSleep
