@@ -178,6 +178,11 @@ class Board:
     def ticks(self) -> int:
         return (self.clock.now_us - self._boot_us) // MS % TICKS_PERIOD
 
+    @property
+    def rx_any(self) -> int:
+        """Octets that the UART's buffer holds."""
+        return len(self._rx)
+
     def _receive(self, data: bytes) -> None:
         room = UART_BUFFER - len(self._rx)
         if self._dead or self.line.to_host.baud != self.line.to_modem.baud:  # framing errors
@@ -232,7 +237,7 @@ class Board:
 
     def reply(self, payload: bytes) -> bytes:
         """The reply as it goes over the link."""
-        return struct.pack("<IHH", self.ticks(), min(len(self._rx), 0xFFFF), len(payload)) + payload
+        return struct.pack("<IHH", self.ticks(), self.rx_any, len(payload)) + payload
 
     def _op_hello(self, a: int, arg: int, payload: bytes) -> bytes:
         return struct.pack(

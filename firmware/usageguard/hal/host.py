@@ -46,17 +46,26 @@ def _put32(buf, at, value):
 
 
 class FdLink:
-    """The link over a blocking socket's descriptor: a read fills its buffer, or the bench is gone."""
+    """The link over a blocking socket's descriptor: a read fills its buffer, or the bench is gone.
+
+    `tell` makes a request, `answer` then takes its reply, where the op has one, into a buffer and returns how many
+    octets it had. `ticks` and `rx_any`, the UART octets that can be read, are those of the last reply.
+    """
+
+    in_process = False
 
     def __init__(self, fd):
+        self.ticks = self.rx_any = 0
+        self._head = bytearray(8)
+        self._reply = bytearray(8)
         self._file = open(fd, "r+b", 0)  # noqa: SIM115 - open for the life of the device
         try:
             from micropython import heap_lock  # noqa: F401 - MicroPython's streams take (buf, n)
 
-            self.send = self._file.write
+            self._send = self._file.write
             self._readinto = self._file.readinto
         except ImportError:
-            self.send = self._send_cpython
+            self._send = self._send_cpython
             self._readinto = self._readinto_cpython
 
     def _send_cpython(self, buf, n):
@@ -72,10 +81,31 @@ class FdLink:
             done += got
         return done
 
-    def receive(self, buf, n):
+    def _receive(self, buf, n):
         """Fills `buf[0:n]`; SystemExit when the bench closed the link."""
         if self._readinto(buf, n) != n:
             raise SystemExit(0)
+
+    def tell(self, op, a, arg, payload, n):
+        head = self._head
+        head[0] = op
+        head[1] = a
+        head[2] = n & 255
+        head[3] = n >> 8
+        _put32(head, 4, arg)
+        self._send(head, 8)
+        if n:
+            self._send(payload, n)
+
+    def answer(self, into):
+        reply = self._reply
+        self._receive(reply, 8)
+        self.ticks = reply[0] | reply[1] << 8 | reply[2] << 16 | reply[3] << 24
+        self.rx_any = reply[4] | reply[5] << 8
+        got = reply[6] | reply[7] << 8
+        if got:
+            self._receive(into, got)
+        return got
 
 
 class Flash:
@@ -106,21 +136,17 @@ class Flash:
 
 
 class HostHal:
-    """See `hal.interface` for the methods; `link` has `send(buf, n)` and `receive(buf, n)`."""
+    """See `hal.interface` for the methods; `link` is a `FdLink`, or has what that has."""
 
     SLICE_MS = 60_000  # virtual time: every wait pumps the guard
     files = False  # a boot's folder is a new one
 
     def __init__(self, link):
-        # In the simulator's own process `import socket` must stay the system's.
-        self.in_process = getattr(link, "in_process", False)
-        self._send = link.send
-        self._receive = link.receive
-        self._head = bytearray(8)
-        self._reply = bytearray(8)
+        self.in_process = link.in_process  # in the simulator's own `import socket` must stay the system's
+        self._link = link
+        self._tell = link.tell
+        self._answer = link.answer
         self.deaf = False
-        self._ticks = 0
-        self._rx_any = 0
         self._inbox = bytearray(_INBOX)  # what came with a wait's reply, so that reading it costs no round trip
         self._ring = RingIO(_INBOX)
         hello = bytearray(12)
@@ -131,39 +157,18 @@ class HostHal:
         self._id = bytes(hello[4:])
         self.flash = Flash(self, sectors) if sectors else None
 
-    def _tell(self, op, a, arg, payload, n):
-        head = self._head
-        head[0] = op
-        head[1] = a
-        head[2] = n & 255
-        head[3] = n >> 8
-        _put32(head, 4, arg)
-        self._send(head, 8)
-        if n:
-            self._send(payload, n)
-
     def _ask(self, op, a, arg, payload, n, into):
         self._tell(op, a, arg, payload, n)
         return self._answer(into)
 
-    def _answer(self, into):
-        reply = self._reply
-        self._receive(reply, 8)
-        self._ticks = reply[0] | reply[1] << 8 | reply[2] << 16 | reply[3] << 24
-        self._rx_any = reply[4] | reply[5] << 8
-        got = reply[6] | reply[7] << 8
-        if got:
-            self._receive(into, got)
-        return got
-
     def ticks_ms(self):
-        return self._ticks
+        return self._link.ticks
 
     def wait(self, until_ms):
         """Returns at `until_ms`, or as soon as the UART has something to read."""
         if self.deaf:
             self._ask(OP_WAIT, 1, until_ms, None, 0, None)
-        elif not self._rx_any and not self._ring.any():
+        elif not self._link.rx_any and not self._ring.any():
             self._tell(OP_WAIT, 0, until_ms, None, 0)
             got = self._answer(self._inbox)
             if got:
@@ -174,7 +179,7 @@ class HostHal:
         got = self._ring.readinto(buf, n)
         if got:
             return got
-        if not self._rx_any:
+        if not self._link.rx_any:
             return 0
         self._tell(OP_UART_READ, 0, n, None, 0)
         return self._answer(buf)
@@ -240,7 +245,7 @@ class HostHal:
 
     def _waiting(self):
         """Octets that the UART has. HOT."""
-        return self._rx_any
+        return self._link.rx_any
 
     def _request(self, what, arg, payload, n, into):
         """A request of `hal.host_ppp`; the length of its answer."""

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from host_tools.sim.board import Board
 from host_tools.sim.clock import Clock
@@ -107,21 +108,18 @@ class DirectLink:
     in_process = True
 
     def __init__(self, board: Board) -> None:
+        self.ticks = self.rx_any = 0
         self._board = board
-        self._request = bytearray()
-        self._reply = bytearray()
+        self._answer: bytes | None = None
 
-    def send(self, buf: bytes | bytearray, n: int) -> None:
-        self._request += memoryview(buf)[:n]
-        op, a, length, arg = HEAD.unpack_from(self._request)
-        if len(self._request) < HEAD.size + length:
-            return
-        payload = bytes(self._request[HEAD.size :])
-        self._request.clear()
-        answer = self._board.handle(op, a, arg, payload)
-        if answer is not None:
-            self._reply += self._board.reply(answer)
+    def tell(self, op: int, a: int, arg: int, payload: Any, n: int) -> None:
+        self._answer = self._board.handle(op, a, arg, bytes(payload)[:n] if payload is not None else b"")
 
-    def receive(self, buf: bytearray, n: int) -> None:
-        buf[:n] = self._reply[:n]
-        del self._reply[:n]
+    def answer(self, into: Any) -> int:
+        board, answer = self._board, self._answer
+        self.ticks, self.rx_any = board.ticks(), board.rx_any
+        if not answer:
+            return 0
+        n = len(answer)
+        into[:n] = answer
+        return n
