@@ -173,7 +173,7 @@ class Guard(Enforcement):
             step = min(ms, 1 << 28)
             until = ticks_add(self.hal.ticks_ms(), step)
             while ticks_diff(until, self.hal.ticks_ms()) > 0:
-                self.pump(until)
+                self.pump(until, _WAIT_MS)
             ms -= step
 
     def deep_sleep(self, ms=0, modem=True):
@@ -226,14 +226,15 @@ class Guard(Enforcement):
         """Has the next `pump` step before it waits: the driver was asked for something."""
         self.work = True
 
-    def pump(self, until):
-        """One wait: until ticks `until`, or until there is input or work."""
+    def pump(self, until, look=_LOOK_MS):
+        """One wait: until ticks `until`, or until there is input or work; of `look` milliseconds at the most after a
+        step with work, in which what the caller waits for may have come."""
         now = self.hal.ticks_ms()
         longest = _WAIT_MS
         if self.work or ticks_diff(now, self._fed_at) >= _FEED_MS:
             self.step(now)
             now = self.hal.ticks_ms()
-            longest = _LOOK_MS  # what the caller waits for may have come in this very step
+            longest = _LOOK_MS if self.work else look
         left = ticks_diff(until, now)
         due = ticks_diff(self._due_at, now)
         if due < left:

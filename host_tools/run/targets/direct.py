@@ -20,7 +20,6 @@ from host_tools.sim.board import Board
 paths.use_firmware()
 
 from usageguard.config import load as config  # noqa: E402 - found only now
-from usageguard.core.ticks import ticks_add  # noqa: E402
 from usageguard.guard.guard import Guard  # noqa: E402
 from usageguard.hal.host import HostHal  # noqa: E402
 from usageguard.net import sockets  # noqa: E402
@@ -88,4 +87,4 @@ class DirectTarget:
         guard.bind_sockets()
         self._app(guard)
         while True:
-            guard.pump(ticks_add(guard.hal.ticks_ms(), 1 << 28))
+            guard.sleep(1 << 28)
