@@ -62,6 +62,7 @@ def explain(source: Source, at: datetime) -> dict[str, Any]:
         "account": {"balance_fen": plan.balance_fen, "fee_fen": plan.fee_fen} if plan.balance_fen is not None else None,
         "expiry": _expiry(plan, now),
         "lifecycle": _lifecycle(plan),
+        "hours": _hours(plan),
         **{part: vars(terms) if (terms := getattr(plan, part)) else None for part in parts},
     }
 
@@ -111,6 +112,8 @@ def sentence(plan: Any) -> str:
     head = f"{size(plan.allowance)} for {period_words(plan)}"
     if plan.pool:
         head = f"A share of a pool, at most {head}"
+    if hours := _hours(plan):
+        head += f", {hours_words(hours)}"
     if plan.daily and plan.daily.cap_octets is not None:
         head += f", {size(plan.daily.cap_octets)} a day at the most"
     if plan.daily and plan.daily.slow_octets is not None:
@@ -118,6 +121,28 @@ def sentence(plan: Any) -> str:
     if plan.exhaustion != "throttle" and bounded(plan.slow_limit) is not None:
         head += f", slowed to {size(plan.throttle.rate_octets_s)} a second from {size(plan.slow_limit)} on"
     return f"{head}; {_beyond(plan)}."
+
+
+def hours_words(hours: dict[str, Any]) -> str:
+    """What `explain` has of `plan.hours`, in words: "with 500 MB of its own from 23:00 to 07:00"."""
+    own = f"{size(hours['allowance_octets'])} of its own" if hours["allowance_octets"] else "no limit"
+    charged = hours["charged_permille"]
+    share = f", and {charged / 10:g} % of it counted all the same" if charged else ""
+    return f"with {own} from {hours['from']} to {hours['to']}{share}"
+
+
+def _hours(plan: Any) -> dict[str, Any] | None:
+    """As in the configuration."""
+    hours = plan.hours
+    if hours is None:
+        return None
+    begin, end = (second // 60 % 1440 for second in (hours.start_s, hours.start_s + hours.length_s))
+    return {
+        "from": f"{begin // 60:02}:{begin % 60:02}",
+        "to": f"{end // 60:02}:{end % 60:02}",
+        "allowance_octets": hours.octets or None,
+        "charged_permille": hours.share,
+    }
 
 
 def _beyond(plan: Any) -> str:

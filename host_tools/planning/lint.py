@@ -35,7 +35,9 @@ class Finding:
 def findings(source: Source, facts: dict[str, Any]) -> list[Finding]:
     """All findings, warnings first; `facts` are those of `explain` for the same file."""
     found: list[Finding] = []
-    looks = (_margin, _bill, _cost, _reports, _reserve, _warnings, _classes, _dates, _years, _money, _daily, _others)
+    looks = (
+        _margin, _bill, _cost, _reports, _reserve, _warnings, _classes, _dates, _years, _money, _daily, _hours, _others,
+    )  # fmt: skip
     for look in looks:
         found += look(source, facts)
     return sorted(found, key=lambda finding: finding.level != "warning")
@@ -237,6 +239,14 @@ def _money(source: Source, facts: dict[str, Any]) -> list[Finding]:
         text = f"{yuan(balance)} is less than a period may cost, {yuan(worst)}: the balance stops the device first"
         return [_note(field, text)]
     return []
+
+
+def _hours(source: Source, facts: dict[str, Any]) -> list[Finding]:
+    """Without a time that is certain the hours are never used."""
+    if facts["hours"] is None or source.config.upstream.host or source.config.upstream.ntp_host:
+        return []
+    text = "are never used: without upstream.host or upstream.ntp_host no time is certain"
+    return [_warn("plan.hours", text)]
 
 
 def _daily(source: Source, facts: dict[str, Any]) -> list[Finding]:

@@ -52,12 +52,17 @@ SAMPLE: dict[str, Any] = {
     "modem": {"family": "quectel", "apn": "cmiot", "psm": {"active_s": 10}},
     "upstream": {"mqtt": {}},
 }
-"""A configuration with every table that a validator reads only where it is there, but those of BY_DAY."""
+"""A configuration with every table that a validator reads only where it is there, but those below."""
 BY_DAY: dict[str, Any] = {
     **SAMPLE,
     "plan": {"daily": {"cap_octets": 1 << 20}, **{k: v for k, v in SAMPLE["plan"].items() if k != "pool"}},
 }
 """The same with what does not go with a pool."""
+BY_HOUR: dict[str, Any] = {
+    **SAMPLE,
+    "plan": {"allowance_octets": 30 << 20, "hours": {"from": "23:00", "to": "07:00"}},
+}
+"""A configuration with what goes with none of these."""
 
 
 @dataclass
@@ -143,6 +148,7 @@ def device_keys() -> list[Key]:
 
     config = load.read(Recorder(SAMPLE, ""))
     load.read(Recorder(BY_DAY, ""))
+    load.read(Recorder(BY_HOUR, ""))
     plan = config.plan
     for name in ("margin_octets", "reserve_octets"):
         key, _ = found[f"plan.{name}"]

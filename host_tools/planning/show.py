@@ -185,6 +185,14 @@ def _systems(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", f"when a grant has ended, the device {_SILENCE[pool['on_silence']]}"
     if throttle:
         yield "Throttle", f"{octets(throttle['rate_octets_s'])} a second, {octets(throttle['burst_octets'])} at once"
+    if hours := facts["hours"]:
+        own = octets(hours["allowance_octets"]) if hours["allowance_octets"] else "no limit"
+        yield "Of the hours", f"from {hours['from']} to {hours['to']} {own}, which the allowance does not count"
+        yield "", "without the first and the last 5 minutes of them, and only with a time that is certain"
+        if hours["charged_permille"]:
+            yield "", f"{hours['charged_permille'] / 10:g} % of it comes out of the allowance all the same"
+        elif facts["limits"]["ceiling_octets"] is not None:
+            yield "", "data goes on in them when the allowance is used up"
     if daily and daily["slow_octets"] is not None:
         yield "Of a day", f"slowed down from {octets(daily['slow_octets'])} on, until midnight"
     if daily and daily["cap_octets"] is not None:

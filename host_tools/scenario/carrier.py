@@ -88,6 +88,22 @@ class Daily(Table, frozen=True):
     slow_octets: Octets = Octets(0)
 
 
+Minute = Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+class Hours(Table, frozen=True):
+    """Hours of each day that the carrier debits to a counter of their own, 0 for one without an end."""
+
+    begin: Minute = msgspec.field(name="from")
+    end: Minute = msgspec.field(name="to")
+    allowance_octets: Octets = Octets(0)
+    charged_permille: Annotated[int, msgspec.Meta(ge=0, le=999)] = 0
+
+    def sold(self) -> carrier.Hours:
+        begin, end = (int(text[:2]) * 60 + int(text[3:]) for text in (self.begin, self.end))
+        return carrier.Hours(begin, end, self.allowance_octets or None, self.charged_permille)
+
+
 class Members(Table, frozen=True):
     """`count` SIMs of the pool that are not simulated; each uses `octets_per_hour`."""
 
@@ -128,6 +144,7 @@ class Carrier(Table, frozen=True):
     lifecycle: Lifecycle | None = None
     throttle: Throttle | None = None
     daily: Daily | None = None
+    hours: Hours | None = None
     pool: Pool | None = None
     apn: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] = "cmiot"
     serves_apn: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] | None = None
@@ -302,6 +319,7 @@ class _Plan(Table, frozen=True):
     lifecycle: Lifecycle | None = None
     throttle: Throttle | None = None
     daily: Daily | None = None
+    hours: Hours | None = None
     pool: dict[str, Any] | None = None
 
     @classmethod
@@ -314,6 +332,7 @@ class _Plan(Table, frozen=True):
             "lifecycle": Lifecycle,
             "throttle": Throttle,
             "daily": Daily,
+            "hours": Hours,
         }
         raw = _part(plan, cls)
         raw.update({name: _part(raw[name], kind) for name, kind in tables.items() if name in raw})
@@ -326,7 +345,8 @@ class _HasPlan(Table, frozen=True):
 
 def _part(raw: Any, kind: type[Table]) -> Any:
     """The part of a table whose keys are fields of `kind`."""
-    return {key: value for key, value in raw.items() if key in kind.__struct_fields__} if isinstance(raw, dict) else raw
+    known = kind.__struct_encode_fields__
+    return {key: value for key, value in raw.items() if key in known} if isinstance(raw, dict) else raw
 
 
 class CarrierConfig:
@@ -349,6 +369,7 @@ class CarrierConfig:
         cycle = sold if given.cycle_start_day is None and given.cycle_days is None else given
         overage, package, account = either("overage"), either("package"), either("account")
         lifecycle, throttle, daily = either("lifecycle"), either("throttle"), either("daily")
+        hours = either("hours")
         tiers = overage.tiers if overage else []
         try:
             self.rating = carrier.Rating(
@@ -384,6 +405,7 @@ class CarrierConfig:
                 carrier.Daily(*msgspec.structs.astuple(daily)) if daily else None,
                 either("endless"),
                 throttle.from_octets if throttle else 0,
+                hours.sold() if hours else None,
             )
             if daily and daily.slow_octets and not self.enforcement.rate_octets_s:
                 raise ValueError("daily.slow_octets needs throttle.rate_octets_s")

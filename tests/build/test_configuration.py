@@ -104,7 +104,8 @@ def parts(**plan):
     plan = {"allowance_octets": 30 << 20, "warn_forecast": False, **plan}
     modem = {**FULL["modem"], "bearer": "ppp", "edrx_s": 82, "operator": "46001"}
     raw = FULL | {"plan": plan, "modem": modem, "classes": WITH_QUOTA}
-    return {name.rpartition(".")[2] for name in modules.unneeded(load(raw))} - {"light_sleep"}  # not over PPP
+    elsewhere = {"light_sleep", "counters", "by_counter", "apart"}  # not over PPP; have a test of their own
+    return {name.rpartition(".")[2] for name in modules.unneeded(load(raw))} - elsewhere
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,18 @@ def test_classes_of_ones_own_are_counted_by_a_module():
     own = load(base | {"classes": CLASSES})
     assert {*modules.unneeded(load(base))} - {*modules.unneeded(own)} == {"usageguard.net.by_class"}
     assert "usageguard.net.by_class" in modules.parts(own)
+
+
+def test_hours_of_their_own_are_kept_by_modules():
+    plain = {*modules.unneeded(load(FULL))}
+    hours = {"allowance_octets": 30 << 20, "hours": {"from": "23:00", "to": "07:00"}}
+    counters = {"usageguard.core.account.counters", "usageguard.guard.counters", "usageguard.net.by_counter"}
+    counters.add("usageguard.store.apart")
+    free = load(FULL | {"plan": hours})
+    assert plain - {*modules.unneeded(free)} == counters < {*modules.parts(free)}
+    own = load(FULL | {"plan": hours | {"hours": hours["hours"] | {"allowance_octets": 1 << 20}}})
+    counters |= {"usageguard.core.account.quotas", "usageguard.net.by_quota", "usageguard.net.by_class"}
+    assert plain - {*modules.unneeded(own)} == counters < {*modules.parts(own)}
 
 
 def test_quotas_of_classes_are_kept_by_modules():

@@ -151,6 +151,7 @@ REPORT = {"name": "report", "rating_group": 1, "reserve": True}
 APP = {"name": "app", "rating_group": 10}
 
 PLAN = MINIMAL["plan"]
+NIGHT = {"from": "23:00", "to": "07:00"}
 PACKAGE = PLAN | {"activated": "2026-03-15"}
 ENDLESS = PLAN | {"activated": "2026-03-15", "endless": True}
 TIER = {"block_octets": 1 << 20, "fen": 29}
@@ -359,6 +360,17 @@ WRONG = [
     ("plan.daily", {"cap_octets": 25599}, "plan.daily.cap_octets: 25599 leaves no usable quota beyond margin 8192 and"),
     ("plan.daily", {"cap_octets": 0}, "plan.daily.cap_octets: 0 is out of range; give"),
     ("plan.daily", {"cap": 1}, "plan.daily.cap: is unknown; known are cap_octets, slow_octets, margin_octets, reserve"),
+    ("plan.hours", {"to": "07:00"}, "plan.hours.from: is missing; give 5 characters as in 23:00"),
+    ("plan.hours", {"from": "23h00", "to": "07:00"}, "plan.hours.from: has a character that is not allowed; give 5"),
+    ("plan.hours", {"from": "23:60", "to": "07:00"}, 'plan.hours.from: is not a time of day; give hours and'),
+    ("plan.hours", {"from": "24:00", "to": "07:00"}, 'plan.hours.from: is not a time of day; give hours and'),
+    ("plan.hours", {"from": "2:300", "to": "07:00"}, 'plan.hours.from: is not a time of day; give hours and'),
+    ("plan.hours", {"from": "23:45", "to": "00:14"}, "plan.hours.to: is less than half an hour after from; give"),
+    ("plan.hours", {"from": "07:00", "to": "07:00"}, "plan.hours.to: is less than half an hour after from; give"),
+    ("plan.hours", NIGHT | {"charged_permille": 1000}, "plan.hours.charged_permille: 1000 is out of range; give"),
+    ("plan.hours", NIGHT | {"octets": 1}, "plan.hours.octets: is unknown; known are from, to, allowance_octets, ch"),
+    ("plan", PLAN | {"hours": NIGHT, "pool": {}}, "plan.pool: does not go with hours; leave one of the two out"),
+    ("plan", PLAN | {"hours": NIGHT, "rating": {"session_round_octets": 1}}, "plan.rating.session_round_octets: does"),
     ("plan", PLAN | {"pool": {}, "daily": {}}, "plan.daily: does not go with a pool; leave one of the two out"),
     ("plan.throttle", {}, "plan.throttle.rate_octets_s: is missing; give an integer from 1 to 16777216"),
     ("plan.throttle", {"rate_octets_s": 0}, "plan.throttle.rate_octets_s: 0 is out of range; give"),
@@ -505,6 +517,21 @@ class TestPlan:
         pool = {"first_grant_octets": 0, "holding_s": 60, "on_silence": "continue"}
         assert vars(self.plan(pool=pool).pool) == pool
         assert list(vars(self.plan(pool={}).pool).values()) == [(30 << 20) // 32, 0, "retry_and_terminate"]
+
+    def test_hours(self):
+        assert vars(self.plan(hours=NIGHT).hours) == {"start_s": 82_800, "length_s": 28_800, "octets": 0, "share": 0}
+        given = {"from": "00:05", "to": "00:35", "allowance_octets": 1 << 31, "charged_permille": 999}
+        assert vars(self.plan(hours=given).hours) == {
+            "start_s": 300, "length_s": 1_800, "octets": 1 << 31, "share": 999,
+        }  # fmt: skip
+        assert not self.plan(hours=NIGHT).quotas
+
+    def test_hours_with_octets_take_the_place_of_a_quota(self):
+        classes = [{"name": name, "quota_octets": 1} for name in "abc"] + [{"name": "r", "reserve": True}]
+        hours = PLAN | {"hours": NIGHT | {"allowance_octets": 1}}
+        assert load(MINIMAL | {"plan": hours, "classes": classes[1:]}).plan.quotas
+        with pytest.raises(ConfigError, match="classes: have 3 quotas; give quota_octets to 2 at the most"):
+            load(MINIMAL | {"plan": hours, "classes": classes})
 
     def test_daily(self):
         daily = self.plan(daily={"cap_octets": 25600}).daily

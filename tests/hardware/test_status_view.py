@@ -50,6 +50,14 @@ def told(config, status=STATUS):
     return [(name, text.plain) for name, text in status_view.rows(status, config, NOW)]
 
 
+def test_it_says_what_the_hours_have_used(config):
+    hours = {"now": True, "octets": 1_000_000}
+    assert ("hours", "977 KB, counted now") in told(None, {**STATUS, "hours": hours})
+    config.plan.hours = SimpleNamespace(octets=2_000_000)
+    assert ("hours", "977 KB of 1.91 MB, counted now") in told(config, {**STATUS, "hours": hours})
+    assert ("hours", "not now") in told(config, {**STATUS, "hours": {"now": False, "octets": None}})
+
+
 def test_it_says_what_the_day_has_used(config):
     assert ("today", "977 KB") in told(None, {**STATUS, "day_octets": 1_000_000})
     config.plan.daily = SimpleNamespace(cap_octets=2_000_000)

@@ -75,7 +75,8 @@ def test_every_key_of_the_validator_is_there():
     """Told by the firmware itself: what it says it knows, when it is given a key that it does not."""
     known = {}
     for path in {key.table for key in reference.device_keys()}:
-        wrong = copy.deepcopy(reference.BY_DAY if path == "plan.daily" else reference.SAMPLE)
+        others = {"plan.daily": reference.BY_DAY, "plan.hours": reference.BY_HOUR}
+        wrong = copy.deepcopy(others.get(path, reference.SAMPLE))
         at = wrong
         for name in path.split(".") if path else ():
             at = at.setdefault(name, [{"name": "a"}, {"name": "b", "reserve": True}] if name == "classes" else {})
@@ -102,6 +103,7 @@ def test_the_carrier_reads_the_plan_with_the_same_defaults():
         "plan.cycle_days": ("0", ""),
         "plan.daily.cap_octets": ("0 B", ""),
         "plan.daily.slow_octets": ("0 B", ""),
+        "plan.hours.allowance_octets": ("0 B", "no end"),
         "plan.throttle.from_octets": ("0 B", ""),
         "plan.throttle.burst_octets": ("3,000 B", device["plan.throttle.burst_octets"]),  # sizes of two token buckets
         "plan.lifecycle.billing_from": ("", "`test_until`"),

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 from usageguard.config.load import load
 from usageguard.guard.burst_guard import BurstGuard
+from usageguard.guard.counters import with_counters
 from usageguard.guard.daily import DailyPeriods
 from usageguard.guard.enforcement import Enforcement
 from usageguard.guard.order_handler import OrderHandler
 from usageguard.guard.periods import PeriodTracker
-from usageguard.store.ledger import Ledger
+from usageguard.store.apart import ApartLedger
 
 TELEMETRY, OTA, REPORT = range(3)
 CLASSES = [
@@ -27,7 +28,7 @@ _FIGURES = ("used", "ceil", "target", "base", "next_base")
 _FIELDS = ("cycle_id", "reasons", "warned", "floor_day", "floor_second", "lost", "boot_id", "cycle_mark")
 
 
-class Book(Ledger):
+class Book(ApartLedger):
     """A ledger in memory. `stored` is what a reset leaves of it: its last record, and what was used (retained)."""
 
     def __init__(self, hal, stored=None):
@@ -107,6 +108,8 @@ class Device(Enforcement):
         books = self.ledger, self.policy, self.account, self.admission
         self.modem = SimpleNamespace(connections=(), time_reading=0, data_wanted=True, iccid=b"", kept=False)
         make = DailyPeriods if config.plan.daily else PeriodTracker
+        if config.plan.hours:
+            make = with_counters(make, config.plan)
         self.periods = make(hal, config.plan.cycle, *books, self.modem, self.obey, now)
         self._burst_guard = None
         if config.plan.burst:

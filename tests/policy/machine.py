@@ -503,6 +503,8 @@ class Machine(RuleBasedStateMachine):
             code = "COST_CAP"
         for other in OF_LOCAL - {code}:
             iff(other, False)
+        if "hours" in self.plan and device.policy.free:
+            local = ceiling = MAX  # nothing comes out of the allowance
         self.by_limit(code, used, local)
         daily = self.plan.get("daily", {})
         left = daily.get("cap_octets", MAX) - device.periods.day_octets() if daily else MAX  # by the device's count

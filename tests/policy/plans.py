@@ -36,10 +36,13 @@ def sold(draw, family):
     )
     today = (start + timedelta(minutes=offset)).date()
     pool = family == "pool"
-    life = some("lifecycle", 7)
+    hours = family == "hours"
+    life = not hours and some("lifecycle", 7)
     allowance = draw(st.integers(20, 90)) * 1_000
     kinds = ["cutoff", "none"] if pool else ["cutoff", "throttle", "none", "overage"]
     if family == "endless":
+        kinds = ["cutoff", "cutoff", "throttle", "overage"]
+    if hours:
         kinds = ["cutoff", "cutoff", "throttle", "overage"]
     if family == "account":
         kinds += ["overage"] * 4  # or it is fees alone that cost money
@@ -109,7 +112,13 @@ def sold(draw, family):
         plan["throttle"] = {"rate_octets_s": 1 << 20, "burst_octets": 1 << 24}
         if plan["on_exhaustion"] != "throttle" and not pool and draw(st.booleans()):
             plan["throttle"]["from_octets"] = draw(st.integers(1_000, allowance))
-    if not pool and some("daily", 7):
+    if hours:
+        begin, length = draw(st.integers(0, 47)), draw(st.integers(1, 47))
+        plan["hours"] = {"from": _half_hours(begin), "to": _half_hours(begin + length)}
+        if draw(st.integers(0, 3)):
+            plan["hours"]["allowance_octets"] = draw(st.integers(1_000, 60_000))
+        plan["hours"]["charged_permille"] = draw(st.sampled_from([0, 0, 1, 333, 999]))
+    elif not pool and some("daily", 7):
         daily = plan["daily"] = {}
         if "throttle" in plan and draw(st.booleans()):
             daily["slow_octets"] = draw(st.integers(1_000, 20_000))
@@ -124,6 +133,10 @@ def sold(draw, family):
         carrier |= {"late_permille": 300, "late_s": DAY_S}
     quotas = (draw(st.integers(3_000, 30_000)), draw(st.sampled_from([0, 9_000]))) if family == "quotas" else ()
     return Sold(start, plan, carrier, draw(st.sampled_from([0, 3_600])), quotas)
+
+
+def _half_hours(n):
+    return f"{n // 2 % 24:02}:{n % 2 * 30:02}"
 
 
 def _first_after(day):

@@ -7,7 +7,7 @@ it does not know, in one line that names the field, the problem and a remedy. CO
 import json
 
 from usageguard.config.limits import longest_period_s
-from usageguard.config.plan import read_plan
+from usageguard.config.plan import MAX_QUOTA, read_plan
 from usageguard.config.table import DIGITS, HEX, HOST, NAME, PHONE, TEXT, TOPIC, ConfigError, Table
 from usageguard.core.plan import SHED_STEP_PERMILLE, TrafficClass
 from usageguard.core.settings import Config, ModemSettings, UpstreamSettings
@@ -26,8 +26,7 @@ CLASSES = (
 )
 
 MAX_CLASSES = 8
-MAX_QUOTAS = 3  # of classes: there is room for so many in the ledger
-MAX_QUOTA = 1 << 31
+MAX_QUOTAS = 3  # of classes, and of the plan's hours: there is room for so many in the ledger
 
 # One report with its acknowledgement over CoAP, IPv4 headers included: two packets. The most of a routine one; a full
 # one with all fields at their maximum takes 22 more.
@@ -157,9 +156,11 @@ def _classes(tables, plan):
     if sum(c.uses_reserve for c in classes) != 1:
         raise ConfigError("classes", "need one class for reports", "give reserve: true to exactly one class")
     quotas = sum(each.quota_octets > 0 for each in classes)
-    if quotas > MAX_QUOTAS:
-        raise ConfigError("classes", "have %d quotas" % quotas, "give quota_octets to %d at the most" % MAX_QUOTAS)
-    plan.quotas = quotas > 0
+    others = 1 if plan.hours and plan.hours.octets else 0  # each has a place of its own
+    if quotas + others > MAX_QUOTAS:
+        most = "give quota_octets to %d at the most" % (MAX_QUOTAS - others)
+        raise ConfigError("classes", "have %d quotas" % quotas, most)
+    plan.quotas = quotas + others > 0
     return tuple(classes)
 
 

@@ -1,7 +1,7 @@
 """Reads the table `plan` of a configuration: what the carrier does with the SIM, and how the device reacts."""
 
 from usageguard.config.limits import WARN_PERMILLE, default_margin, default_reserve, make_plan, usable_min
-from usageguard.config.table import ConfigError
+from usageguard.config.table import CLOCK, ConfigError
 from usageguard.core.cycle import CalendarCycle, MonthCycle
 from usageguard.core.days import DayCycle
 from usageguard.core.lifecycle import Lifecycle
@@ -17,8 +17,10 @@ MAX_ALLOWANCE = 1 << 50  # no sum of octets comes near the end of a counter
 MAX_WARNINGS = 5  # of each kind: with the forecast, 16 bits in the ledger
 MAX_FEN = 1 << 30
 MAX_TIERS = 8
+MAX_QUOTA = 1 << 31  # of a counter beside the period's
 
 _DAY_S = 86400
+_HOURS_MIN_S = 1800  # of which what is used about the beginning and the end is not taken for certain
 
 
 def read_plan(table):
@@ -75,6 +77,7 @@ def read_plan(table):
     _throttle(table, plan)
     _burst(table, plan)
     _daily(table, plan)
+    _hours(table, plan)
     table.end()
     _usable(table.field("allowance_octets"), plan)
     return plan
@@ -262,3 +265,36 @@ def _daily(table, plan):
     from usageguard.core.account.daily import DailyTerms
 
     plan.daily = DailyTerms(cap, slow, margin, reserve)
+
+
+def _hours(table, plan):
+    if not table.has("hours"):
+        return
+    table.without(("daily", "lifecycle", "pool"), "does not go with hours", "leave one of the two out")
+    if plan.rating.session_round_octets:
+        hint = "leave it out: a session may begin in the hours and end behind them"
+        raise ConfigError(table.field("rating.session_round_octets"), "does not go with hours", hint)
+    sub = table.table("hours")
+    start = _time_of_day(sub, "from")
+    length = (_time_of_day(sub, "to") - start) % _DAY_S
+    octets = sub.integer("allowance_octets", 1, MAX_QUOTA, 0)
+    share = sub.integer("charged_permille", 0, 999, 0)
+    sub.end()
+    if length < _HOURS_MIN_S:
+        hint = "give a later time, or an earlier from"
+        raise ConfigError(sub.field("to"), "is less than half an hour after from", hint)
+    from usageguard.core.account.counters import HourTerms
+
+    plan.hours = HourTerms(start, length, octets, share)
+
+
+def _time_of_day(table, name):
+    """Seconds since midnight of a time "HH:MM"."""
+    text = table.text(name, 5, 5, CLOCK)
+    try:
+        hours, minutes = [int(part) for part in text.split(":")]
+    except ValueError:
+        hours = minutes = -1
+    if text != "%02d:%02d" % (hours, minutes) or hours > 23 or minutes > 59:
+        raise ConfigError(table.field(name), "is not a time of day", 'give hours and minutes, as in "23:00"')
+    return (hours * 60 + minutes) * 60

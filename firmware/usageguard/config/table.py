@@ -7,6 +7,7 @@ ALNUM = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DIGITS = ("0123456789", "digits")
 HEX = ("0123456789abcdefABCDEF", "hex digits")
 HOST = (ALNUM + ".-", "letters, digits, '.' or '-'")
+CLOCK = ("0123456789:", "characters as in 23:00")
 NAME = (ALNUM + "._-", "letters, digits, '.', '_' or '-'")
 TOPIC = (ALNUM + "._-/", "letters, digits, '.', '_', '-' or '/'")
 TEXT = (ALNUM + " !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", "ASCII characters")

@@ -65,8 +65,9 @@ class Plan:
     What a plan may have beside the quota, None or 0 where it has not (CONFIG.md says what each means):
     `package_months`, `activated`, `renew_months`, `warn_days`, `warn_forecast`, `pace`, `balance_fen`, `fee_fen`,
     `hold_silent`, `hold_doubt`, `throttle` (core.bucket.ThrottleTerms), `burst` (core.burst.BurstTerms), `pool`
-    (core.account.pool.PoolTerms), `daily` (core.account.daily.DailyTerms), `test` (the Plan of the test period). These
-    classes are in the modules that only such a plan loads. `quotas`: a traffic class has one of its own.
+    (core.account.pool.PoolTerms), `daily` (core.account.daily.DailyTerms), `hours`
+    (core.account.counters.HourTerms), `test` (the Plan of the test period). These classes are in the modules that only
+    such a plan loads. `quotas`: a traffic class, or what is used in those hours, has one of its own.
     """
 
     def __init__(self, allowance, cycle, rating, exhaustion="cutoff"):
@@ -82,7 +83,7 @@ class Plan:
         self.package_months = self.activated = self.renew_months = 0
         self.balance_fen = None
         self.fee_fen = 0
-        self.throttle = self.burst = self.pool = self.daily = self.test = None
+        self.throttle = self.burst = self.pool = self.daily = self.hours = self.test = None
         self.lease_max_octets = 65536
 
     @property

@@ -40,6 +40,10 @@ class Enforcement:
             from usageguard.core.account.daily import DailyPolicy
 
             make = DailyPolicy
+        if config.plan.hours:
+            from usageguard.core.account.counters import with_free
+
+            make = with_free(make)
         if config.plan.quotas:
             from usageguard.core.account.quotas import with_quotas
 
@@ -55,6 +59,10 @@ class Enforcement:
             from usageguard.net.by_quota import AdmissionByQuota
 
             make = AdmissionByQuota
+        if config.plan.hours:
+            from usageguard.net.by_counter import with_counters
+
+            make = with_counters(make)
         self.admission = make(hal, config, ledger, self.policy, window, self._nap is not None)
         self.admission.meter.learn(self.account.standing.learned)
         self.work = self._changed = True

@@ -63,7 +63,12 @@ class Guard(Enforcement):
             from usageguard.guard.deep_sleep import recall
 
             nap = recall(hal)
-        super().__init__(hal, config, Ledger(hal, _storage(hal), config.plan.lease_max_octets), driver.WINDOW, nap)
+        make = Ledger
+        if config.plan.hours:
+            from usageguard.store.apart import ApartLedger
+
+            make = ApartLedger
+        super().__init__(hal, config, make(hal, _storage(hal), config.plan.lease_max_octets), driver.WINDOW, nap)
         ledger, policy, account, admission = self.ledger, self.policy, self.account, self.admission
         self.modem = modem = driver(hal, driver.CHANNEL(hal), config.modem, self)
         if config.upstream.mqtt:
@@ -78,6 +83,10 @@ class Guard(Enforcement):
             from usageguard.guard.daily import DailyPeriods
 
             make = DailyPeriods
+        if config.plan.hours:
+            from usageguard.guard.counters import with_counters
+
+            make = with_counters(make, config.plan)
         self.periods = make(hal, config.plan.cycle, ledger, policy, account, admission, modem, self.obey, now, ntp)
         self._burst_guard = None
         if config.plan.burst:

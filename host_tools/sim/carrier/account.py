@@ -32,14 +32,46 @@ class Tally:
         self.billed = 0
 
     def add(self, ip_octets: int) -> None:
+        self.put(ip_octets + self._rating.per_packet_octets)
+
+    def put(self, octets: int) -> None:
+        """As `add`, for octets with the packets' overhead."""
         rating = self._rating
-        self._session += ip_octets + rating.per_packet_octets
+        self._session += octets
         self.billed = rating.billed(self._sessions + rating.session(self._session))
 
     def end_session(self) -> None:
         """Ends the session: its octets are rounded up, and a new one begins."""
         self._sessions += self._rating.session(self._session)
         self._session = 0
+
+
+class OwnCounter:
+    """Octets that are debited to an allowance of their own, None for one without an end, and `permille` of them to the
+    plan's. `octets` so far, with the packets' overhead, and without the rating's permille."""
+
+    def __init__(self, rating: Rating, allowance_octets: int | None, permille: int) -> None:
+        self._rating = rating
+        self._permille = permille
+        most = None if allowance_octets is None else allowance_octets * 1000 // (1000 + rating.permille)
+        self.most = most
+        self.octets = 0
+
+    @property
+    def left(self) -> bool:
+        """Whether it is not used up."""
+        return self.most is None or self.octets < self.most
+
+    def take(self, octets: int) -> int:
+        """Debits what it can of a packet; returns what is debited to the plan's allowance."""
+        own = octets if self.most is None else min(octets, self.most - self.octets)
+        before = self._charged
+        self.octets += own
+        return octets - own + self._charged - before
+
+    @property
+    def _charged(self) -> int:
+        return -(-self.octets * self._permille // 1000)
 
 
 class History:
@@ -86,6 +118,7 @@ class CycleUsage:
     closed: bool = False
     complete: bool = False  # the late records have arrived
     samples: list[tuple[int, int]] = field(default_factory=list)  # (virtual us, billed octets), coarse
+    hours: OwnCounter | None = None
 
     @property
     def billed_octets(self) -> int:
@@ -156,21 +189,24 @@ class Account:
             self._sample(self._cycle)
         return old
 
-    def charge(self, ip_octets: int) -> None:
-        """Counts one packet of `ip_octets` at the present time."""
+    def charge(self, ip_octets: int, counter: OwnCounter | None = None) -> None:
+        """Counts one packet of `ip_octets` at the present time, which is debited to `counter` as far as that goes."""
         cycle = self.cycle
         now = self.clock.now_us
         cycle.ip_octets += ip_octets
         cycle.packets += 1
         hour = (now + self._into_hour_us) // HOUR_US
         self._octets_by_hour[hour] = self._octets_by_hour.get(hour, 0) + ip_octets
-        cycle.tally.add(ip_octets)
+        octets = ip_octets + self.rating.per_packet_octets
+        if counter is not None:
+            octets = counter.take(octets)
+        cycle.tally.put(octets)
         if cycle.in_time is not cycle.tally:
             self._late += self.rating.late_permille
             if self._late >= 1000:
                 self._late -= 1000
             else:
-                cycle.in_time.add(ip_octets)
+                cycle.in_time.put(octets)
         cycle.history.put(now, cycle.in_time.billed)
         if now >= self._sample_at_us or cycle.billed_octets >= self._sample_at_octets:
             self._sample(cycle)

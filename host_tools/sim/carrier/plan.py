@@ -200,6 +200,32 @@ class Daily:
 
 
 @dataclass(frozen=True, slots=True)
+class Hours:
+    """Octets from `begin` to `end`, both in minutes of the local day, are debited to a counter of their own.
+
+    It has `allowance_octets` of each cycle, None for no end; what is beyond is debited to the plan's allowance. So are
+    `charged_permille` of what it takes.
+    """
+
+    begin: int
+    end: int
+    allowance_octets: int | None = None
+    charged_permille: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.begin < 1440 and 0 <= self.end < 1440 and self.begin != self.end):
+            raise ValueError("hours begin and end at different minutes of the day")
+        if self.allowance_octets is not None and self.allowance_octets < 1:
+            raise ValueError(f"allowance_octets {self.allowance_octets} of the hours is not 1 or more")
+        if not 0 <= self.charged_permille < 1000:
+            raise ValueError(f"charged_permille {self.charged_permille} is not 0 to 999")
+
+    def hold(self, minute: int) -> bool:
+        """Whether this minute of the local day is one of them."""
+        return (minute - self.begin) % 1440 < (self.end - self.begin) % 1440
+
+
+@dataclass(frozen=True, slots=True)
 class SimPlan:
     """A SIM's plan: allowance per cycle, kind of cycle, package, account and lifecycle.
 
@@ -222,8 +248,11 @@ class SimPlan:
     daily: Daily | None = None
     endless: bool = False
     slow_from_octets: int = 0
+    hours: Hours | None = None
 
     def __post_init__(self) -> None:
+        if self.hours and (self.pool or self.lifecycle or self.daily):
+            raise ValueError("hours of their own do not go with a pool, a lifecycle or daily counters")
         if self.slow_from_octets < 0 or (self.slow_from_octets and self.pool):
             raise ValueError("slow_from_octets is 0 or more, and a pool's SIM has none")
         if self.endless and (self.cycle_days or self.package or self.pool):

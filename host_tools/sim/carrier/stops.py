@@ -15,6 +15,7 @@ NOT_SUBSCRIBED = 33
 # What lifts a stop
 NEXT_CYCLE = "next_cycle"
 NEXT_DAY = "next_day"
+FREE_HOURS = "free_hours"  # in which nothing is debited to the plan's allowance
 BY_HAND = "by_hand"  # the customer's resume; of a stop for arrears, only once they are paid
 RENEWAL = "renewal"
 TOP_UP = "top_up"  # of the pool
@@ -51,7 +52,7 @@ def _row(code: str, *lifted_by: str, card_status: str = NORMAL, index: int | Non
     return StopReason(code, frozenset(lifted_by), card_status, index)
 
 
-EXHAUSTED = _row("exhausted", NEXT_CYCLE, REFILL)  # 流量用尽关停
+EXHAUSTED = _row("exhausted", NEXT_CYCLE, REFILL, FREE_HOURS)  # 流量用尽关停
 DAY_CAPPED = _row("day_capped", NEXT_DAY, NEXT_CYCLE)
 CAPPED = _row("capped", NEXT_CYCLE, NEW_CAP)  # the SIM's own cap in a pool
 POOL_EXHAUSTED = _row("pool_exhausted", NEXT_CYCLE, TOP_UP)  # 流量池

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
 
-from host_tools.sim.carrier.account import Account, CycleUsage
+from host_tools.sim.carrier.account import Account, CycleUsage, OwnCounter
 from host_tools.sim.carrier.bearer import Bearer
 from host_tools.sim.carrier.cycles import Cycles, add_months, midnight
 from host_tools.sim.carrier.plan import Daily, Enforcement, Rating, SimPlan, cost
@@ -19,6 +19,7 @@ from host_tools.sim.carrier.stops import (
     DAY_CAPPED,
     EXHAUSTED,
     EXPIRED,
+    FREE_HOURS,
     MANUAL,
     NEW_CAP,
     NEXT_CYCLE,
@@ -91,6 +92,11 @@ class Subscription:
         self._begin_lifecycle()
         if plan.daily is not None:
             self._at(self.today + timedelta(days=1), self._new_day)
+        if plan.hours is not None:
+            if rating.session_round_octets:
+                raise ValueError("hours of their own and sessions that are rounded up exclude each other")
+            for minute in (plan.hours.begin, plan.hours.end):
+                self._daily_at(minute, self._look_at_hours)
 
     # --- time ---
 
@@ -101,6 +107,19 @@ class Subscription:
     def _at(self, day: date, what: Any, *args: Any) -> Timer:
         """Schedules `what` for 00:00 of a local day."""
         return self.clock.at(self.clock.us_of(midnight(day, self.plan.zone)), what, *args)
+
+    def _daily_at(self, minute: int, what: Callable[[], None]) -> None:
+        """Calls `what` at this minute of each local day."""
+        local = self.clock.utc().astimezone(self.plan.zone)
+        due = midnight(local.date(), self.plan.zone) + timedelta(minutes=minute)
+        if due <= local:
+            due += timedelta(days=1)
+
+        def come() -> None:
+            what()
+            self._daily_at(minute, what)
+
+        self.clock.at(self.clock.us_of(due), come)
 
     # --- lifecycle ---
 
@@ -168,6 +187,9 @@ class Subscription:
         elif self.enforcement.kind == "overage":
             tiers = self.enforcement.tiers
         self._close(self.account.open(first_day.isoformat(), allowance, tiers))
+        hours = self.plan.hours
+        if hours is not None:
+            self.account.cycle.hours = OwnCounter(self.rating, hours.allowance_octets, hours.charged_permille)
 
     def _close(self, cycle: CycleUsage | None) -> None:
         """Schedules the late usage records of a closed cycle."""
@@ -245,7 +267,11 @@ class Subscription:
             self._begin_billing(self.today, new=True)
         cycle = self.account.cycle
         billed, in_time = cycle.billed_octets, cycle.in_time.billed
-        self.account.charge(octets)
+        counter = self._counter()
+        self.account.charge(octets, counter)
+        if counter is not None and not counter.left:
+            self.clock.after(self.rating.lag_s * S, self._check_quota)
+            self.clock.after(self.rating.lag_s * S, self._check_slow)
         if self.pool is not None and self.phase == BILLING:
             self.pool.add(cycle.billed_octets - billed, cycle.in_time.billed - in_time)
         limit = self._limit(cycle)
@@ -268,6 +294,30 @@ class Subscription:
         self.bearer = None
         self.account.end_session()
 
+    # --- hours of their own ---
+
+    def _counter(self) -> OwnCounter | None:
+        """The counter that is debited with what is used now, before the plan's allowance."""
+        hours, counter = self.plan.hours, self.account.cycle.hours
+        if hours is None or counter is None or not counter.left:
+            return None
+        now = self.clock.utc().astimezone(self.plan.zone)
+        return counter if hours.hold(now.hour * 60 + now.minute) else None
+
+    @property
+    def _free(self) -> bool:
+        """Whether nothing that is used now is debited to the plan's allowance."""
+        return self.plan.hours is not None and not self.plan.hours.charged_permille and self._counter() is not None
+
+    def _look_at_hours(self) -> None:
+        """Lets data flow where the allowance does not count it any more, or again enforces what is used up."""
+        if self._free:
+            self.lift_by(FREE_HOURS)
+            self._set_rate(EXHAUSTED.code, None)
+        else:
+            self._check_quota()
+        self._check_slow()
+
     def _limit(self, cycle: CycleUsage) -> int | None:
         """Octets at which this cycle's quota is used up; None when reaching it has no effect."""
         kind = self.enforcement.kind
@@ -289,7 +339,7 @@ class Subscription:
     def _check_slow(self) -> None:
         """Slows data down, or lets it be fast, by the usage that the platform has seen of the present cycle."""
         slow = self._slow_from
-        slowed = slow is not None and self.account.seen() >= slow
+        slowed = slow is not None and self.account.seen() >= slow and not self._free
         self._set_rate(THRESHOLD, self.enforcement.rate_octets_s if slowed else None)
 
     def _look_at_day(self, daily: Daily, before: int, after: int) -> None:
@@ -321,7 +371,7 @@ class Subscription:
     def _check_quota(self) -> None:
         """Enforces the quota on the usage the platform has seen of the present cycle."""
         limit = self._limit(self.account.cycle)
-        if limit is None or self.account.seen() < limit:
+        if limit is None or self.account.seen() < limit or self._free:
             return
         if self.phase == BILLING and self.enforcement.kind == "throttle" and self.pool is None:
             self._set_rate(EXHAUSTED.code, self.enforcement.rate_octets_s)
@@ -507,7 +557,7 @@ class Subscription:
         cycle = self.account.cycle
         limit = self._limit(cycle)
         slows = self.enforcement.kind == "throttle" and self.pool is None and self.phase == BILLING
-        if limit is not None and not slows and cycle.billed_octets >= limit:
+        if limit is not None and not slows and cycle.billed_octets >= limit and not self._free:
             denied.add(self._quota_reason())
         if self.plan.daily and 0 < self.plan.daily.cap_octets <= self.day_octets:
             denied.add(DAY_CAPPED.code)

@@ -1,7 +1,8 @@
-"""A quota of its own for a class of traffic: how much it may use of a period. Loaded for classes that have one.
+"""Quotas of their own, of a period: for a class of traffic, or for another part of the octets. Loaded for a plan that
+has one.
 
-A class is counted as the ledger counts the whole: nothing is spent beyond a ceiling that is stored. So a reset charges
-a class what it has not used of its own lease, and nothing where it has not sent since the boot.
+Each is counted as the ledger counts the whole: nothing is spent beyond a ceiling that is stored. So a reset charges it
+what was left of its own lease, and nothing where nothing was debited to it since the boot.
 """
 
 from struct import pack_into
@@ -12,7 +13,8 @@ from usageguard.core.account.standing import Standing
 from usageguard.core.octets import Octets
 
 _STATE = const(76)  # where they lie in the stored Standing: in place of the third pair of `charged`
-_STATE_OCTETS = const(14)  # 4 for each of 3 classes, and the period
+_STATE_OCTETS = const(14)  # 4 for each of 3 quotas, and the period
+_HOURS = const(8)  # the last of them, so that it stays where it is when a class gets one
 _CYCLE = const(12)
 _CHARGED_BITS = const(224)  # of the two pairs that are left
 _PAIR_BITS = const(112)
@@ -23,7 +25,7 @@ _STORED_MAX = const(0xFF)  # of Octets.hi
 
 
 class Quota:
-    """`octets` of a period for one class; `state` is where its ceiling is stored. Read only: `used`, Octets."""
+    """`octets` of a period; `state` is where its ceiling is stored. Read only: `octets` and `used`, Octets."""
 
     def __init__(self, octets, state):
         self.octets = Octets(octets)
@@ -43,7 +45,7 @@ class Quota:
     # HOT
 
     def holds(self, n):
-        """Whether the class may use `n` octets more."""
+        """Whether `n` octets more may be used."""
         return self.octets.diff(self.used) >= n
 
     def lease(self, n):
@@ -68,9 +70,10 @@ class Quota:
 
 
 class QuotaStanding(Standing):
-    """A Standing with room for two pairs of `charged`, and for `quotas`: by class, None for one that has none."""
+    """A Standing with room for two pairs of `charged`, and for `quotas`: by class, None for one that has none; and for
+    that of `hours` (core.account.counters), None without."""
 
-    def __init__(self, buf, classes):
+    def __init__(self, buf, classes, hours=None):
         super().__init__(buf)
         self.charged &= (1 << _CHARGED_BITS) - 1
         self.quotas = []
@@ -81,9 +84,12 @@ class QuotaStanding(Standing):
                 quota = Quota(each.quota_octets, buf[at : at + 4])
                 at += 4
             self.quotas.append(quota)
+        self.hours = None
+        if hours and hours.octets:
+            self.hours = Quota(hours.octets, buf[_STATE + _HOURS : _STATE + _CYCLE])
 
     def store(self):
-        for quota in self.quotas:
+        for quota in self.quotas + [self.hours]:
             if quota is not None:
                 quota.give_back()
         state = bytes(self._buf[_STATE : _STATE + _STATE_OCTETS])
@@ -95,7 +101,8 @@ class QuotaStanding(Standing):
     def count_in(self, cycle_id, used, begun):
         """The quotas are those of the period `cycle_id`, which has used `used` octets: no class has used more.
 
-        Where they were another's, a class may have used all of it; if the period has just `begun`, of what it had.
+        Where they were another's, a class may have used all of it; if the period has just `begun`, of what it had. What
+        the hours have used is not in `used`, but for what was used about the beginning of the period.
         """
         known = cycle_id ^ 0xFFFF  # which no pair of `charged` has there
         at = _STATE + _CYCLE
@@ -103,11 +110,14 @@ class QuotaStanding(Standing):
         for quota in self.quotas:
             if quota is not None:
                 quota.set_used(min(used, quota.used.value()) if same or begun else used)
+        hours = self.hours
+        if hours is not None and not same:
+            hours.set_used(min(used, hours.used.value()) if begun else hours.octets.value())
         pack_into("<H", self._buf, at, known)
 
 
 def with_quotas(base):
-    """The policy class `base` for classes with quotas."""
+    """The policy class `base` for quotas."""
 
     class QuotaPolicy(base):
         """`used_up`: bitmap of the classes that have used up their quotas; settable, with `cross` to be called then.
@@ -120,7 +130,7 @@ def with_quotas(base):
 
         def standing(self, buf):
             """The QuotaStanding in `buf`."""
-            self.books = QuotaStanding(buf, self._classes)
+            self.books = QuotaStanding(buf, self._classes, self._plan.hours)
             return self.books
 
         def renew(self):
