@@ -36,6 +36,7 @@ PAGES = {
     "search": "/?q=r-0012",
     "search-miss": "/?q=nothing",
     "device-page": f"/devices/{fleets.name(1)}",
+    "hourly-device-page": f"/devices/{fleets.HOURLY}",
     "bill": "/bill",
 }
 
@@ -109,7 +110,9 @@ class Site:
 def serving(devices: int) -> Iterator[Site]:
     with tempfile.TemporaryDirectory() as folder:
         db = Path(folder, "reports.sqlite")
-        fleets.fill(db, devices, datetime.now(UTC))
+        now = datetime.now(UTC)
+        fleets.fill(db, devices, now)
+        fleets.fill_hourly(db, now)
         with closing(bound_to(Listen(port=0))) as bound, closing(Desk(db, Terms(rating=fleets.RATING))) as desk:
             desk.accounts.add("bench", _PASSWORD, Role.ADMIN, "bench")
             asyncio.run(desk.refresh(inf))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ _LIFE, _SIM = b"\0\0\0\1", b"\x12\x34\x56\x78"
 _TAGS = ("chengdu", "harbin", "shenzhen")
 _REASON = {str(code): int(bit) for code, bit, *_ in policy.REASONS}
 POOL = "pool-1"
+HOURLY = "hourly-00001"
 _IDLE, _DEAD = 17, 29  # of 40 devices
 _BATCH = 1000  # devices; what is written at once
 
@@ -65,6 +66,41 @@ def fill(db: str | Path, devices: int, now: datetime, seed: int = 1) -> None:
             ledger.put(f"spare-{number:05}", State(f"14500{number:08}", Life.ACTIVE, Data.ON, (), {}), now)
         with store.database.transaction():
             store.database.execute("INSERT INTO carrier_sync VALUES ('made-up', ?, '')", (now.isoformat(),))
+
+
+def fill_hourly(db: str | Path, now: datetime, seed: int = 1) -> None:
+    """Adds HOURLY, a device that reports 24 times a day, and of which the carrier gives a figure for each day."""
+    draw, cycle, first = random.Random(seed), *_period(now)
+    began, base, rated, last = _began(cycle), 0, 0, None
+    reports, figures = [], []
+    with closing(Store(db)) as store, store.database.transaction():
+        for seq in range(24 * DAYS):
+            at = now - timedelta(hours=24 * DAYS - 1 - seq, minutes=draw.randint(1, 50))
+            mine = cycle if at >= began else cycle - DAYS
+            if last is not None and last.cycle_id != mine:
+                base, rated = base + rated, 0
+            rated += draw.randint(1_000, 40_000)
+            last, payload = made(seq=seq, cycle_id=mine, base=base, rated=rated)
+            reports.append(report_row(HOURLY, 1, last, payload, at.isoformat(), "coap"))
+            if mine == cycle and seq % 24 == 0:
+                figures.append((HOURLY, first.isoformat(), at.isoformat(), _billed(last, draw), "made-up"))
+        assert last is not None
+        store.write(reports, [newest_row(HOURLY, 1, _LIFE, last, 0)])
+        rows = _Rows()
+        rows.lives, rows.figures = [(HOURLY, 1, _LIFE, (now - timedelta(days=DAYS)).isoformat())], figures
+        rows.sims = [(HOURLY, "1440000000000", "active", "on", "", now.isoformat(), ALLOWANCE)]
+        for statement, values in rows.statements():
+            store.database.execute_many(statement, values)
+
+
+def _period(now: datetime) -> tuple[int, date]:
+    """The number and the day with which the present period began."""
+    first = (now + _CHINA).date() - timedelta(days=_INTO_PERIOD)
+    return days.day_number(first), first
+
+
+def _began(cycle: int) -> datetime:
+    return days.EPOCH - _CHINA + timedelta(days=cycle)
 
 
 @dataclass
@@ -95,7 +131,7 @@ def _pool(devices: int, now: datetime) -> Pool:
     """Half of it is granted to its members."""
     members: dict[str, int | None] = {name(number): ALLOWANCE // 2 for number in range(4, devices + 1, 4)}
     total = ALLOWANCE * len(members)
-    start = (now + _CHINA).date() - timedelta(days=_INTO_PERIOD)
+    _, start = _period(now)
     return Pool(POOL, start, now, total, total * 2 // 5, members)
 
 
@@ -107,9 +143,8 @@ def _device(rows: _Rows, number: int, now: datetime, draw: random.Random) -> Non
         a_day /= 1000
     elif number % 40 == _DEAD:
         quiet = DAYS - 1
-    first = (now + _CHINA).date() - timedelta(days=_INTO_PERIOD)
-    cycle = days.day_number(first)
-    began = days.EPOCH - _CHINA + timedelta(days=cycle)
+    cycle, first = _period(now)
+    began = _began(cycle)
     rated, base, last, before = 0, 0, None, None
     rows.lives.append((device, 1, _LIFE, (now - timedelta(days=DAYS)).isoformat()))
     for seq in range(DAYS - quiet):
