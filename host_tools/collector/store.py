@@ -115,8 +115,7 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
 _FOLLOWED = Kept(Outcome.NEW, may_have_orders=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(msgspec.Struct, frozen=True, gc=False):
     """What a device has reported in a day, by the time when it arrived, UTC: the highest figures of a life."""
 
     day: date

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hmac
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import cbor2
 import msgspec
@@ -23,6 +24,7 @@ _ALG, _KID = 1, 4  # header parameters (RFC 9052 3.1)
 _HMAC_256_64 = 4  # RFC 9053 3.1
 _PROTECTED = cbor2.dumps({_ALG: _HMAC_256_64})
 _TAG_OCTETS = 8
+_ARRAY, _BREAK = b"\x9f", b"\xff"  # of items up to the break (RFC 8949 3.2.2)
 # An untagged COSE_Mac0 up to the unprotected headers, which end with the key id; and the MAC_structure (RFC 9052 6.3).
 _HEAD = b"\x84" + cbor2.dumps(_PROTECTED) + b"\xa1" + cbor2.dumps(_KID)
 _ACKNOWLEDGES = b"\x84" + cbor2.dumps(_PROTECTED) + b"\xa0"
@@ -64,14 +66,10 @@ class BadMacError(ValueError):
         self.device = device
 
 
-class Report(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True, gc=False):
-    """The report's CBOR array, field by field (SPEC.md, "Report"); octets count the device's whole life.
-
-    `life_id` is empty in version 1. From version 2 on a routine report leaves it out of the array, and it is known by
-    the MAC: `open_report` fills it in. `sim` is empty where the report does not tell it; the fields behind it are -1
-    then, which only the full reports of version 3 have. As everything that is made for each report, it takes no part in
-    cycles, and is not looked through for them (`gc`).
-    """
+class Figures(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The first fields of a report's CBOR array (SPEC.md, "Report"), which are in every version; octets count the
+    device's whole life. As everything that is made for each report, it takes no part in cycles, and is not looked
+    through for them (`gc`)."""
 
     version: Literal[1, 2, 3]
     boot_id: U32
@@ -84,6 +82,24 @@ class Report(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen
     error_bound_octets: Octets
     verdict: U8
     reasons: U24
+
+    @property
+    def cycle_carried_octets(self) -> int:
+        return self.carried_octets - self.carried_base
+
+    @property
+    def cycle_rated_octets(self) -> int:
+        return self.rated_octets - self.rated_base
+
+
+class Report(Figures, array_like=True, forbid_unknown_fields=True, frozen=True, gc=False):
+    """The whole array.
+
+    `life_id` is empty in version 1. From version 2 on a routine report leaves it out of the array, and it is known by
+    the MAC: `open_report` fills it in. `sim` is empty where the report does not tell it; the fields behind it are -1
+    then, which only the full reports of version 3 have.
+    """
+
     warned: U16
     app_restarts: U32
     crash_code: Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
@@ -102,14 +118,6 @@ class Report(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen
     rsrp: Evidence = -1
     rsrq: Evidence = -1
     modem_restarts: Evidence = -1
-
-    @property
-    def cycle_carried_octets(self) -> int:
-        return self.carried_octets - self.carried_base
-
-    @property
-    def cycle_rated_octets(self) -> int:
-        return self.rated_octets - self.rated_base
 
 
 def open_report(
@@ -211,6 +219,23 @@ def decode_report(payload: bytes) -> Report:
     if len(report.life_id) != has_life * _LIFE_ID_OCTETS or len(report.sim) not in (0, _SIM_OCTETS):
         raise MalformedError("not a report: its ids are of another length")
     return report
+
+
+def figures_of(payloads: Sequence[bytes]) -> list[Figures]:
+    """The figures of reports that were verified when they arrived. They are decoded as one array, which takes half the
+    time of `decode_report`. Raises MalformedError."""
+    try:
+        return msgspec.convert(_together(payloads), list[Figures])
+    except (cbor2.CBORError, msgspec.ValidationError) as error:
+        raise MalformedError(f"not a report: {error}") from None
+
+
+def _together(payloads: Sequence[bytes]) -> list[Any]:
+    with suppress(cbor2.CBORError):
+        items = cbor2.loads(b"".join((_ARRAY, *payloads, _BREAK)))
+        if len(items) == len(payloads):
+            return items
+    return [cbor2.loads(each) for each in payloads]  # a report is followed by more bytes, which are not looked at
 
 
 def seal_acknowledgement(

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+
+import msgspec
 
 from host_tools.base.days import date_of
 from host_tools.collector.order_book import Given
 from host_tools.collector.store import Alarm, Store
-from host_tools.collector.verify import Report, decode_report
+from host_tools.collector.verify import Figures, figures_of
 from host_tools.fleet.standing import reasons_of, verdict_of
-from host_tools.platforms.ledger import CarrierLedger, Figure, Sim
-from host_tools.platforms.reconcile import Rating, Reconciled, reconcile
-from host_tools.platforms.sync import facts_of
+from host_tools.platforms.ledger import CarrierLedger, Figure
 
 SPAN = timedelta(days=92)
 _MOST_POINTS = 400  # in a picture
+_Row = tuple[int, str, str, Figures]  # life, time, path; a device may have thousands, most of them only looked through
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(msgspec.Struct, frozen=True, gc=False):
     """A report as it arrived."""
 
     at: datetime
     path: str
-    life: int
-    report: Report
+    report: Figures
 
 
-@dataclass(frozen=True)
-class Period:
+class Period(msgspec.Struct, frozen=True, gc=False):
     """The last report of a billing period, and the carrier's newest figure for it."""
 
     start: date | None
@@ -40,8 +37,7 @@ class Period:
     carrier: Figure | None
 
 
-@dataclass(frozen=True)
-class Stretch:
+class Stretch(msgspec.Struct, frozen=True, gc=False):
     """A verdict from one report to the one that changed it."""
 
     begin: datetime
@@ -50,8 +46,7 @@ class Stretch:
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class DayUse:
+class DayUse(msgspec.Struct, frozen=True, gc=False):
     """What a device used in a day, by the times when its reports arrived, UTC."""
 
     day: date
@@ -59,64 +54,58 @@ class DayUse:
     carried: int
 
 
-@dataclass(frozen=True)
-class Details:
-    told: list[Told]
+class Details(msgspec.Struct, frozen=True, gc=False):
+    """`drawn`: of reports of the present period, as many as a picture can show, the seconds since 1970, the rated
+    octets of the period, and the error bound."""
+
+    newest: Told
+    drawn: list[tuple[int, int, int]]
     days: list[DayUse]
     periods: list[Period]
     figures: list[Figure]
     stretches: list[Stretch]
     alarms: list[Alarm]
     orders: list[Given]
-    sim: Sim | None
-    compared: Reconciled | None
-
-    @property
-    def newest(self) -> Told:
-        return self.told[-1]
-
-    def in_period(self) -> list[Told]:
-        """Reports of the present period, so many as a picture can show."""
-        newest = self.newest
-        of_it = [
-            each for each in self.told
-            if (each.life, each.report.cycle_id) == (newest.life, newest.report.cycle_id)
-        ]  # fmt: skip
-        step = -(-len(of_it) // _MOST_POINTS)
-        return of_it[:: -max(step, 1)][::-1]
 
 
-def details(store: Store, device: str, now: datetime, rating: Rating) -> Details | None:
+def details(store: Store, device: str, now: datetime) -> Details | None:
     """None for a device that has never reported."""
     since = now - SPAN
-    told = list(_told(store, device, since))
+    told = _told(store, device, since)
     if not told:
         return None
-    ledger = CarrierLedger(store.database)
-    figures = ledger.figures(device)
-    facts = facts_of(store, figures[-1]) if figures else None
+    figures = CarrierLedger(store.database).figures(device)
+    *_, at, path, report = told[-1]
     return Details(
-        told,
+        Told(datetime.fromisoformat(at), path, report),
+        list(_drawn(told)),
         list(_days(store, device, since.date())),
         list(_periods(told, figures)),
         [each for each in figures if each.as_of >= since],
         list(_stretches(told, now)),
         [each for each in store.alarms(device) if each.received_at >= since],
         store.book.given([device], now=now)[::-1],
-        ledger.sim(device),
-        reconcile(facts, rating) if facts else None,
     )
 
 
-def _told(store: Store, device: str, since: datetime) -> Iterator[Told]:
+def _told(store: Store, device: str, since: datetime) -> list[_Row]:
     """The reports since then, and the newest one in any case, in the order in which the device made them."""
-    for at, path, life, payload in store.database.execute(
-        "SELECT r.received_at, r.path, r.life, r.payload FROM report AS r JOIN newest AS n ON n.device = r.device"
+    rows = store.database.execute(
+        "SELECT r.life, r.received_at, r.path, r.payload FROM report AS r JOIN newest AS n ON n.device = r.device"
         " WHERE r.device = ? AND (r.received_at >= ? OR (r.life = n.life AND r.boot_id = n.boot_id AND r.seq = n.seq))"
         " ORDER BY r.life, r.boot_id, r.seq",
         (device, since.astimezone(UTC).isoformat()),
-    ):
-        yield Told(datetime.fromisoformat(at), path, life, decode_report(payload))
+    )
+    figures = figures_of([payload for *_, payload in rows])
+    return [(life, at, path, each) for (life, at, path, _), each in zip(rows, figures, strict=True)]
+
+
+def _drawn(told: Sequence[_Row]) -> Iterator[tuple[int, int, int]]:
+    life, *_, newest = told[-1]
+    of_it = [each for each in told if each[0] == life and each[3].cycle_id == newest.cycle_id]
+    step = -(-len(of_it) // _MOST_POINTS)
+    for _, at, _, report in of_it[::-step][::-1]:
+        yield int(datetime.fromisoformat(at).timestamp()), report.cycle_rated_octets, report.error_bound_octets
 
 
 def _days(store: Store, device: str, since: date) -> Iterator[DayUse]:
@@ -134,11 +123,9 @@ def _days(store: Store, device: str, since: date) -> Iterator[DayUse]:
             yield DayUse(day, rated, carried)
 
 
-def _periods(told: Sequence[Told], figures: Sequence[Figure]) -> Iterator[Period]:
+def _periods(told: Sequence[_Row], figures: Sequence[Figure]) -> Iterator[Period]:
     """The newest first."""
-    last: dict[tuple[int, int], Report] = {}
-    for each in told:
-        last[each.life, each.report.cycle_id] = each.report
+    last = {(life, report.cycle_id): report for life, _, _, report in told}
     of_carrier = {each.cycle_start: each for each in figures}
     for (_, cycle_id), report in reversed(last.items()):
         start = date_of(cycle_id) if cycle_id > 2 else None
@@ -151,13 +138,14 @@ def _periods(told: Sequence[Told], figures: Sequence[Figure]) -> Iterator[Period
         )
 
 
-def _stretches(told: Sequence[Told], now: datetime) -> Iterator[Stretch]:
+def _stretches(told: Sequence[_Row], now: datetime) -> Iterator[Stretch]:
     """In the order in which the device made the reports; a late one changes nothing that is newer."""
-    begin, standing = told[0].at, (told[0].report.verdict, told[0].report.reasons)
-    for each in told[1:]:
-        found = each.report.verdict, each.report.reasons
-        if found != standing and each.at > begin:
-            yield Stretch(begin, each.at, verdict_of(standing[0]), reasons_of(standing[1]))
-            begin = each.at
+    _, first, _, report = told[0]
+    begin, standing = datetime.fromisoformat(first), (report.verdict, report.reasons)
+    for _, text, _, report in told:
+        found = report.verdict, report.reasons
+        if found != standing and (at := datetime.fromisoformat(text)) > begin:
+            yield Stretch(begin, at, verdict_of(standing[0]), reasons_of(standing[1]))
+            begin = at
         standing = found
     yield Stretch(begin, max(now, begin), verdict_of(standing[0]), reasons_of(standing[1]))

@@ -16,9 +16,11 @@ from usageguard.core.account.orders import SHAPES, check
 from host_tools.collector.order import Allowance, Balance, CarrierUsed, Grant, Order, SetUsed
 from host_tools.collector.verify import (
     BadMacError,
+    Figures,
     MalformedError,
     Report,
     decode_report,
+    figures_of,
     is_brief,
     open_acknowledgement,
     open_brief,
@@ -433,3 +435,26 @@ def test_an_acknowledgement_is_known_by_its_device_alone():
         assert not open_acknowledgement(blob, KEY, "tracker-002", report)
         assert not open_acknowledgement(blob, KEY, DEVICE, msgspec.structs.replace(report, seq=report.seq + 1))
     assert not open_acknowledgement(b"", KEY, DEVICE, report)
+
+
+_MORE = st.sampled_from((b"", b"\0", b"\x80", b"\x9f", b"\xff"))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 1 << 40), _MORE)))
+def test_figures_of_many_reports_are_those_of_each(drawn):
+    """Also where one is followed by more bytes, which `decode_report` does not look at either."""
+    payloads = [
+        cbor2.dumps((full if is_full else fields)(carried_octets=octets, verdict=octets % 6)) + more
+        for is_full, octets, more in drawn
+    ]
+    found, reports = figures_of(payloads), [decode_report(each) for each in payloads]
+    names = Figures.__struct_fields__
+    assert [[getattr(each, name) for name in names] for each in found] == [
+        [getattr(each, name) for name in names] for each in reports
+    ]
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x9f", b"\xff", cbor2.dumps("a report"), cbor2.dumps([3, -1] + [0] * 20)])
+def test_figures_of_what_is_no_report(payload):
+    with pytest.raises(MalformedError):
+        figures_of([cbor2.dumps(full()), payload])

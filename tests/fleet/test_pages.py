@@ -3,6 +3,7 @@
 import csv
 import html
 import io
+import json
 import re
 import socket
 from contextlib import closing
@@ -15,6 +16,7 @@ from host_tools.bench.fleets import made
 from host_tools.collector.store import Store
 from host_tools.fleet.accounts import Role
 from host_tools.fleet.serve import Listen, bound_to
+from host_tools.fleet.web.render import short
 from host_tools.fleet.web.security import Line
 from tests.fleet.conftest import DEVICES
 from tests.fleet.site import CODE, PASSWORD, device_path, serving
@@ -98,7 +100,14 @@ def test_preferences_are_kept(site):
 def test_a_device_has_its_figures_and_the_carriers(admin):
     page = admin.get(device_path("tracker-00001")).text
     assert "±40 KB" in page
-    assert '"days": {"day": ["' in page
+    drawn = json.loads(page.partition('id="usage">')[2].partition("</script>")[0])
+    table = page.partition("<details>")[2].partition("</details>")[0]
+    cells = re.findall(r'<tr><th scope="row">([\d-]+)</th><td class="right">(.*?)</td>', table)
+    used = {each["day"]: short(each["rated"]) for each in drawn["days"] if each["rated"]}
+    assert used.items() <= dict(cells).items(), "the picture and the table say the same"
+    last, rated, bound = drawn["period"]["device"][-1]
+    assert (bound, short(rated) in page) == (40_960, True)
+    assert timedelta() <= datetime.now(UTC) - datetime.fromtimestamp(last, UTC) < timedelta(days=2)
     assert admin.get(device_path("tracker-99999")).status == 404
 
 
@@ -274,8 +283,7 @@ def test_an_old_report_is_as_old_as_it_is(own):
         report, payload = made(seq=0, cycle_id=9000, base=0, rated=5)
         store.add("old", report, payload, datetime.now(UTC) - timedelta(days=400), "sms")
         from host_tools.fleet.details import details
-        from host_tools.platforms.reconcile import Rating
 
-        known = details(store, "old", datetime.now(UTC), Rating())
-        assert [each.path for each in known.told] == ["sms"]
+        known = details(store, "old", datetime.now(UTC))
+        assert known.newest.path == "sms"
         assert known.days == []

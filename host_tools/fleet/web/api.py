@@ -317,7 +317,7 @@ class Interface:
 
     async def _details(self, request: Request) -> Any:
         device, now = request.path_params["device"], self._desk.terms.now()
-        known = await self._desk.ask(lambda: details(self._desk.store, device, now, self._desk.terms.rating))
+        known = await self._desk.ask(lambda: details(self._desk.store, device, now))
         if known is None:
             raise HTTPException(404, "this device has never reported")
         return known

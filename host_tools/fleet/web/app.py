@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from host_tools.base.errors import UsageError
 from host_tools.collector import instructions, ordering
 from host_tools.collector.database import StoreError
-from host_tools.fleet.accounts import Role
+from host_tools.fleet.accounts import Role, User
 from host_tools.fleet.desk import Desk
 from host_tools.fleet.details import details
 from host_tools.fleet.limiter import Limiter
@@ -32,7 +32,7 @@ from host_tools.fleet.web import alerts, api, table
 from host_tools.fleet.web.bill_pages import BillPages
 from host_tools.fleet.web.holding_pages import HoldingPages
 from host_tools.fleet.web.render import Look, Renderer
-from host_tools.fleet.web.security import Guarded, Line, form_of, local, user_of
+from host_tools.fleet.web.security import Guarded, Line, form_of, local, read_for, user_of
 from host_tools.fleet.words import LANGUAGES, preferred
 
 _LOGIN_FAILURES, _LOGIN_SPAN_S = 10, 900.0
@@ -99,22 +99,21 @@ class Pages:
     # --- what is seen ---
 
     async def fleet(self, request: Request) -> Response:
-        user = user_of(request)
         choice = table.choice_of(request.query_params)
         reader = self._desk.reader
 
-        def read() -> dict[str, Any]:
+        def read(user: User) -> dict[str, Any]:
             summary = reader.summary()
             found = summary.devices if choice.is_all else reader.count(choice)
             page = reader.page(choice) if found else Page([], None, None)
             return {"summary": summary, "page": page, "found": found, "views": self._desk.views.all(user.name)}
 
-        return self._page(request, "fleet.html", choice=choice, **await self._desk.ask(read))
+        return self._page(request, "fleet.html", choice=choice, **await read_for(request, read))
 
     async def views(self, request: Request) -> Response:
         """Saves a view of the fleet, or removes one."""
-        form = await form_of(request)
-        user, name = user_of(request), " ".join(form.get("name", "").split())[:MOST_NAME]
+        form, user = await form_of(request), await user_of(request)
+        name = " ".join(form.get("name", "").split())[:MOST_NAME]
         if form.get("do") == "remove":
             await self._desk.ask(lambda: self._desk.views.remove(user.name, name))
             return RedirectResponse("/", 303)
@@ -124,34 +123,26 @@ class Pages:
         return RedirectResponse(f"/{query}", 303)
 
     async def csv(self, request: Request) -> Response:
-        user_of(request)
         choice = table.choice_of(request.query_params)
-        rows = await self._desk.ask(lambda: list(self._desk.reader.every(choice)))
+        rows = await read_for(request, lambda _: list(self._desk.reader.every(choice)))
         return table.attached("fleet.csv", table.csv_lines(rows))
 
-    async def device(self, request: Request) -> Response:
-        user_of(request)
-        return await self._device(request)
-
-    async def _device(self, request: Request, status: int = 200, problem: str = "") -> Response:
+    async def device(self, request: Request, status: int = 200, problem: str = "") -> Response:
         device = request.path_params["device"]
         now = self._desk.terms.now()
 
-        def read() -> dict[str, Any] | None:
-            found = details(self._desk.store, device, now, self._desk.terms.rating)
-            if found is None:
-                return None
-            alerts = self._desk.alerts.page("open", device)
-            return {"known": found, "row": self._desk.reader.one(device), "alerts": alerts}
+        def read(_: User) -> Response:
+            known, row = details(self._desk.store, device, now), self._desk.reader.one(device)
+            if known is None or row is None:
+                raise HTTPException(404, "no-device")
+            found = {"known": known, "row": row, "alerts": self._desk.alerts.page("open", device)}
+            return self._page(request, "device.html", status, device=device, problem=problem, now=now, **found)
 
-        found = await self._desk.ask(read)
-        if not found or not found["row"]:
-            raise HTTPException(404, "no-device")
-        return self._page(request, "device.html", status, device=device, problem=problem, now=now, **found)
+        return await read_for(request, read)
 
     async def live(self, request: Request) -> Response:
         """Server-sent events: `changed`, when the page that asks is to be read again."""
-        user_of(request)
+        await user_of(request)
         if self._desk.subscribers >= _MOST_STREAMS:
             raise HTTPException(503, "unavailable")
         subscriber = self._desk.subscribe(request.query_params.get("device"))
@@ -188,14 +179,13 @@ class Pages:
         try:
             found = await self._desk.ask(read)
         except UsageError as error:
-            return await self._device(request, 422, str(error))
+            return await self.device(request, 422, str(error))
         name, _ = instructions.split(what)
         return self._page(request, "preview.html", device=device, what=what, kind=name, why=why, **found)
 
     async def order(self, request: Request) -> Response:
         """Gives an order that was confirmed."""
-        form = await form_of(request, Role.ACT)
-        user = user_of(request, Role.ACT)
+        form, user = await form_of(request, Role.ACT), await user_of(request, Role.ACT)
         device, what, why = request.path_params["device"], _what(form), form.get("why", "")[:_MOST_TEXT]
 
         def give() -> None:
@@ -206,12 +196,12 @@ class Pages:
         try:
             await self._desk.ask(give)
         except UsageError as error:
-            return await self._device(request, 422, str(error))
+            return await self.device(request, 422, str(error))
         return RedirectResponse(f"/devices/{quote(device, safe='')}#orders", 303)
 
     async def cancel(self, request: Request) -> Response:
         await form_of(request, Role.ACT)
-        user, id = user_of(request, Role.ACT), request.path_params["id"]
+        user, id = await user_of(request, Role.ACT), request.path_params["id"]
 
         def cancel() -> str | None:
             order = self._desk.store.book.cancel(id)
@@ -227,14 +217,13 @@ class Pages:
     # --- alerts ---
 
     async def alerts(self, request: Request) -> Response:
-        user = user_of(request)
         if request.method == "POST":
             form = await form_of(request, Role.ACT)
-            await self._desk.ask(lambda: alerts.change(self._desk, user, form))
+            await read_for(request, lambda user: alerts.change(self._desk, user, form), Role.ACT)
             back = local(form.get("back", ""))
             return RedirectResponse(back if back.startswith("/alerts") else "/alerts", 303)
         shown = alerts.shown_of(request.query_params)
-        found = await self._desk.ask(lambda: alerts.read(self._desk, shown))
+        found = await read_for(request, lambda _: alerts.read(self._desk, shown))
         return self._page(request, "alerts.html", hours=alerts.HOURS, **found)
 
     # --- who ---
@@ -332,7 +321,7 @@ class Pages:
 
     async def accounts(self, request: Request) -> Response:
         accounts = self._desk.accounts
-        user = user_of(request)
+        user = await user_of(request)
         problem = ""
         if request.method == "POST":
             form = await form_of(request)
@@ -347,13 +336,13 @@ class Pages:
         accounts, name, password = self._desk.accounts, form.get("name", ""), form.get("password", "")
         do = form.get("do")
         if do == "password":
-            user = user_of(request)
+            user = await user_of(request)
             if self._by_name.wait_s(user.name) or not await self._is_right(user.name, form.get("old", "")):
                 self._by_name.failed(user.name)
                 return "bad-login"
             change: Callable[[], None] = lambda: accounts.change_password(user.name, password, user.name)  # noqa: E731
         else:
-            user = user_of(request, Role.ADMIN)
+            user = await user_of(request, Role.ADMIN)
             role = _role(form)
             changes: dict[str | None, Callable[[], None]] = {
                 "add": lambda: accounts.add(name, password, role, user.name),
@@ -370,7 +359,7 @@ class Pages:
         return ""
 
     async def tokens(self, request: Request) -> Response:
-        user = user_of(request)
+        user = await user_of(request)
         secret = ""
         if request.method == "POST":
             form = await form_of(request)
@@ -383,8 +372,7 @@ class Pages:
         return self._page(request, "tokens.html", tokens=tokens, secret=secret)
 
     async def audit(self, request: Request) -> Response:
-        user_of(request, Role.ADMIN)
-        entries = await self._desk.ask(lambda: self._desk.accounts.audit(_AUDIT))
+        entries = await read_for(request, lambda _: self._desk.accounts.audit(_AUDIT), Role.ADMIN)
         return self._page(request, "audit.html", entries=entries)
 
     # --- what goes wrong ---
@@ -396,6 +384,8 @@ class Pages:
         if error.status_code == 401:
             onward = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"/login?next={quote(onward if request.method == 'GET' else '/', safe='')}", 303)
+        with contextlib.suppress(StoreError):
+            await request.state.asker.ask(lambda user: user)  # whom the menu is for
         known = {404: "not-found", 405: "bad-request", 413: "bad-request"}
         words = error.detail if error.detail.islower() and " " not in error.detail else known.get(error.status_code)
         return self._page(request, "problem.html", error.status_code, said=words or "bad-request")
@@ -410,9 +400,11 @@ class Pages:
         if language not in LANGUAGES:
             language = preferred(request.headers.get("accept-language", ""))
         theme = request.cookies.get("theme")
-        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        look = Look(language, theme if theme in ("light", "dark") else "auto", here if request.method == "GET" else "/")
-        text = self._render(template, look, getattr(request.state, "user", None), **values)
+        here = quote(request.scope["path"]) if request.method == "GET" else "/"
+        query = request.scope["query_string"].decode("latin-1")
+        back = f"{here}?{query}" if query and request.method == "GET" else here
+        look = Look(language, theme if theme in ("light", "dark") else "auto", here, back)
+        text = self._render(template, look, request.state.asker.user, **values)
         return HTMLResponse(text, status)
 
 

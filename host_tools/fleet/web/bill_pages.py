@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from host_tools.fleet.accounts import User
 from host_tools.fleet.bills import SORTS, Chosen
 from host_tools.fleet.desk import Desk
 from host_tools.fleet.web import bill_file, table
-from host_tools.fleet.web.security import user_of
+from host_tools.fleet.web.security import read_for, user_of
 from host_tools.platforms.reconcile import Rating
 
 
@@ -58,9 +59,7 @@ class BillPages:
         ]
 
     async def bill(self, request: Request) -> Response:
-        user_of(request)
-
-        def read() -> dict[str, Any]:
+        def read(_: User) -> dict[str, Any]:
             totals = self._bills.totals()
             chosen = self._bills.of_period(chosen_of(request.query_params))
             total = totals.get(chosen.period)
@@ -70,22 +69,21 @@ class BillPages:
                 "page": self._bills.page(chosen),
             }  # fmt: skip
 
-        values = await self._desk.ask(read)
+        values = await read_for(request, read)
         return self._show(request, "bill.html", has_parquet=bill_file.has_parquet(), **values, **self._contract())
 
     def _contract(self) -> dict[str, Any]:
         return {"is_rated": self._desk.terms.rating != Rating(), "left": self._desk.to_explain}
 
     async def csv(self, request: Request) -> Response:
-        user_of(request)
-        period, rows = await self._desk.ask(lambda: self._file(request))
+        period, rows = await read_for(request, lambda _: self._file(request))
         return table.attached(f"bill-{period}.csv", bill_file.csv_lines(rows))
 
     async def parquet(self, request: Request) -> Response:
-        user_of(request)
+        await user_of(request)
         if not bill_file.has_parquet():
             raise HTTPException(404, "not-found")
-        period, rows = await self._desk.ask(lambda: self._file(request))
+        period, rows = await read_for(request, lambda _: self._file(request))
         content = await asyncio.to_thread(bill_file.parquet, rows)
         headers = {"Content-Disposition": f'attachment; filename="bill-{period}.parquet"'}
         return Response(content, media_type="application/vnd.apache.parquet", headers=headers)
@@ -95,9 +93,8 @@ class BillPages:
         return chosen.period, [*self._bills.every(chosen)]
 
     async def device(self, request: Request) -> Response:
-        user_of(request)
         device, period = request.path_params["device"], request.query_params.get("period", "")
-        bills = await self._desk.ask(lambda: self._bills.of(device))
+        bills = await read_for(request, lambda _: self._bills.of(device))
         shown = [each for each in bills if period in ("", each.period)]
         if not shown:
             raise HTTPException(404, "no-bill")

@@ -11,11 +11,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from host_tools.fleet import idle, pools
+from host_tools.fleet.accounts import User
 from host_tools.fleet.desk import Desk
 from host_tools.fleet.idle import Kind
 from host_tools.fleet.paging import Key
 from host_tools.fleet.web import holdings, table
-from host_tools.fleet.web.security import user_of
+from host_tools.fleet.web.security import read_for
 
 
 class HoldingPages:
@@ -34,54 +35,50 @@ class HoldingPages:
         ]
 
     async def pools(self, request: Request) -> Response:
-        user_of(request)
         sort = sort_of(request.query_params)
         after, before = places(request.query_params)
         reader = self._desk.reader.pools
 
-        def read() -> dict[str, Any]:
+        def read(_: User) -> dict[str, Any]:
             known = {each.pool: each for each in reader.all()}
             name = request.query_params.get("pool", next(iter(known), ""))
             members = reader.members(name, sort, after, before) if name in known else None
             return {"pools": known, "pool": known.get(name), "page": members}
 
-        return self._show(request, "pools.html", sort=sort, sorts=[*pools.SORTS], **await self._desk.ask(read))
+        return self._show(request, "pools.html", sort=sort, sorts=[*pools.SORTS], **await read_for(request, read))
 
     async def pools_csv(self, request: Request) -> Response:
         """The members of a pool; without a name those of the first one."""
-        user_of(request)
         sort = sort_of(request.query_params)
         reader = self._desk.reader.pools
 
-        def read() -> list[Any] | None:
+        def read(_: User) -> list[Any] | None:
             names = [each.pool for each in reader.all()]
             name = request.query_params.get("pool", next(iter(names), ""))
             return list(reader.every_member(name, sort)) if name in names else None
 
-        rows = await self._desk.ask(read)
+        rows = await read_for(request, read)
         if rows is None:
             raise HTTPException(404, "not-found")
         return table.attached("pool.csv", holdings.members_csv(rows))
 
     async def idle_csv(self, request: Request) -> Response:
-        user_of(request)
         kind, now = kind_of(request.query_params), self._desk.terms.now()
-        rows = await self._desk.ask(lambda: list(self._desk.reader.idle.every(kind, now)))
+        rows = await read_for(request, lambda _: list(self._desk.reader.idle.every(kind, now)))
         return table.attached(f"idle-{kind}.csv", holdings.idle_csv(rows))
 
     async def idle(self, request: Request) -> Response:
-        user_of(request)
         kind = kind_of(request.query_params)
         after, before = places(request.query_params)
         reader, now = self._desk.reader.idle, self._desk.terms.now()
 
-        def read() -> dict[str, Any]:
+        def read(_: User) -> dict[str, Any]:
             unheard = kind is Kind.UNHEARD
             page = reader.unheard(after, before) if unheard else reader.heard(kind, now, after, before)
             return {"page": page, "counts": reader.counts(now)}
 
         about = {"days": idle.SPAN.days, "percent": idle.PERMILLE // 10, "kinds": [*Kind]}
-        return self._show(request, "idle.html", kind=kind, **about, **await self._desk.ask(read))
+        return self._show(request, "idle.html", kind=kind, **about, **await read_for(request, read))
 
 
 def sort_of(query: Mapping[str, str]) -> str:

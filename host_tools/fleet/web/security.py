@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.convertors import Convertor, register_url_convertor
@@ -13,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from host_tools.collector.database import StoreError
 from host_tools.fleet.accounts import Role, User
 from host_tools.fleet.desk import Desk
 
@@ -45,6 +46,7 @@ _HEADERS = {
 }
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
 _STATIC = "/static/"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,29 @@ class Line:
         return request.client.host if request.client else ""
 
 
+class Asker:
+    """Who asks, by the cookie of a session, which is looked for when it matters and once for a request. `user`: None
+    as well while it is not known."""
+
+    def __init__(self, desk: Desk, secret: str | None) -> None:
+        self._desk = desk
+        self._secret = secret
+        self.user: User | None = None
+
+    async def ask(self, read: Callable[[User | None], T]) -> T:
+        """What `read` reads for the user; both in one turn of the desk's thread."""
+        return await self._desk.ask(lambda: read(self._found()))
+
+    def _found(self) -> User | None:
+        if self._secret and self.user is None:
+            self.user = self._desk.accounts.user(self._secret)
+            self._secret = None
+        return self.user
+
+
 class Guarded:
-    """Middleware: refuses what came past the proxy or is too large, adds the security headers, and puts the user of a
-    session's cookie into the request's `state.user`."""
+    """Middleware: refuses what came past the proxy or is too large, adds the security headers, and puts an Asker into
+    the request's `state.asker`."""
 
     def __init__(self, app: ASGIApp, desk: Desk, line: Line) -> None:
         self._app = app
@@ -115,32 +137,35 @@ class Guarded:
             return message
 
         secret = Request(scope).cookies.get(self._line.cookie)
-        user = None
-        if secret and not scope["path"].startswith(_STATIC):
-            try:
-                user = await self._desk.ask(lambda: self._desk.accounts.user(secret))
-            except StoreError:
-                await PlainTextResponse("the collector's database does not answer now\n", 503)(scope, receive, sent)
-                return
-        scope.setdefault("state", {})["user"] = user
+        scope.setdefault("state", {})["asker"] = Asker(self._desk, secret)
         await self._app(scope, received, sent)
 
 
-def user_of(request: Request, role: Role = Role.READ) -> User:
-    """Who asks. HTTPException 401 without a session, 403 where the account may not."""
-    user: User | None = request.state.user
-    if user is None:
-        raise HTTPException(401)
-    if not user.may(role):
-        raise HTTPException(403, "not-allowed")
-    return user
+async def read_for(request: Request, read: Callable[[User], T], role: Role = Role.READ) -> T:
+    """What `read` reads in the desk's thread for who asks. HTTPException 401 without a session, 403 where the account
+    may not."""
+
+    def checked(user: User | None) -> T:
+        if user is None:
+            raise HTTPException(401)
+        if not user.may(role):
+            raise HTTPException(403, "not-allowed")
+        return read(user)
+
+    return await request.state.asker.ask(checked)
+
+
+async def user_of(request: Request, role: Role = Role.READ) -> User:
+    """Who asks; errors as of `read_for`."""
+    known: User | None = request.state.asker.user
+    return known if known and known.may(role) else await read_for(request, lambda user: user, role)
 
 
 async def form_of(request: Request, role: Role | None = Role.READ) -> dict[str, str]:
     """The fields of a form that this page sent, and nobody else's; `role` None: before a login."""
     if not _is_ours(request):
         raise HTTPException(403, "not-yours")
-    user = user_of(request, role) if role else None
+    user = await user_of(request, role) if role else None
     if request.headers.get("content-type", "").partition(";")[0] != "application/x-www-form-urlencoded":
         raise HTTPException(415, "bad-request")
     try:

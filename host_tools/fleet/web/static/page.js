@@ -65,20 +65,22 @@ const options = (figure, series, more) => ({
   cursor: { y: false, points: { size: 6 } }, ...more,
 });
 
-function period(figure, { at, rated, bound, carrierAt, carrier, allowance }, words) {
-  const times = [...new Set([...at, ...carrierAt])].sort((a, b) => a - b);
-  const of = (own, values) => { const known = new Map(own.map((each, i) => [each, values[i]])); return times.map((each) => known.get(each) ?? null); };
-  const low = rated.map((each, i) => Math.max(each - bound[i], 0)), high = rated.map((each, i) => each + bound[i]);
+function period(figure, { device, carrier, allowance }, words) {
+  const times = [...new Set([...device, ...carrier].map(([at]) => at))].sort((a, b) => a - b);
+  const of = (own, value) => { const known = new Map(own.map((each) => [each[0], value(each)])); return times.map((each) => known.get(each) ?? null); };
   const shown = (u, value) => (value == null ? "–" : size(value));
   const line = color("device");
   const series = [
     { label: words.time },
-    { label: words.device, stroke: line, width: 2, spanGaps: true, value: shown, points: { show: at.length < 3 } },
+    { label: words.device, stroke: line, width: 2, spanGaps: true, value: shown, points: { show: device.length < 3 } },
     { class: "unseen-series", label: "+", stroke: "transparent", spanGaps: true, value: shown, points: { show: false } },
     { class: "unseen-series", label: "−", stroke: "transparent", spanGaps: true, value: shown, points: { show: false } },
     { label: words.carrier, stroke: color("carrier"), width: 2, spanGaps: true, value: shown, points: { show: true, size: 6, fill: color("carrier") } },
   ];
-  const data = [times, of(at, rated), of(at, high), of(at, low), of(carrierAt, carrier)];
+  const data = [
+    times, of(device, ([, rated]) => rated), of(device, ([, rated, bound]) => rated + bound),
+    of(device, ([, rated, bound]) => Math.max(rated - bound, 0)), of(carrier, ([, octets]) => octets),
+  ];
   if (allowance) {
     series.push({ label: words.allowance, stroke: color("limit"), width: 1.5, dash: [5, 5], value: shown, points: { show: false } });
     data.push(times.map(() => allowance));
@@ -87,14 +89,14 @@ function period(figure, { at, rated, bound, carrierAt, carrier, allowance }, wor
   return new uPlot(options(figure, series, { scales, bands: [{ series: [2, 3], fill: `${line}33` }] }), data, figure);
 }
 
-function days(figure, { day, rated }, words) {
-  const times = day.map((each) => Date.parse(`${each}T00:00:00Z`) / 1000);
+function days(figure, known, words) {
+  const times = known.map(({ day }) => Date.parse(`${day}T00:00:00Z`) / 1000);
   const series = [
     { label: words.day, value: (u, value) => (value == null ? "" : new Date(value * 1000).toISOString().slice(0, 10)) },
     { label: words.device, stroke: color("device"), fill: `${color("device")}99`, width: 0, value: (u, value) => (value == null ? "–" : size(value)), paths: uPlot.paths.bars({ size: [0.8, 28] }), points: { show: false } },
   ];
   const scales = { x: { range: (u, least, most) => [least - 43200, most + 43200] }, y: { range: (u, least, most) => [0, Math.max(most, 1024) * 1.06] } };
-  return new uPlot(options(figure, series, { scales, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC") }), [times, rated], figure);
+  return new uPlot(options(figure, series, { scales, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC") }), [times, known.map(({ rated }) => rated)], figure);
 }
 
 let drawn = "";
