@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from host_tools.bench.figures import figure
 from host_tools.run.run import run_scenario
+from host_tools.run.targets import vm
 from host_tools.scenario import file as scenario
 from host_tools.soak.soak import work
 
@@ -23,6 +24,7 @@ def timed(run: Callable[[], T]) -> tuple[float, T]:
 
 
 def _processor_s() -> float:
+    vm.end_idle()
     both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(used.ru_utime + used.ru_stime for used in both)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import struct
-import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from host_tools.sim.board import Board
 from host_tools.sim.clock import Clock
@@ -71,7 +70,15 @@ _LOOK = struct.pack("@ll", *divmod(int(Patience.LOOK_S * 1_000_000), 1_000_000))
 """As a `struct timeval`, for SO_RCVTIMEO: a system call less for each request than by `select`."""
 
 
-def serve(board: Board, bench: socket.socket, process: subprocess.Popen[bytes]) -> None:
+class Process(Protocol):
+    """What is used here of `subprocess.Popen`."""
+
+    pid: int
+
+    def wait(self) -> int: ...
+
+
+def serve(board: Board, bench: socket.socket, process: Process) -> None:
     """Answers the program's requests until the board is reset or loses power (PowerLoss) or the program ends (Crashed).
 
     Stalled: see Patience.

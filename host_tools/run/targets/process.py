@@ -18,7 +18,7 @@ from host_tools.build import device_config, modules
 from host_tools.build.image import Image
 from host_tools.build.micropython import micropython
 from host_tools.run.apps import bench_json
-from host_tools.run.targets import names
+from host_tools.run.targets import names, vm
 from host_tools.run.targets.link import Crashed, Stalled, serve
 from host_tools.run.targets.target import OnOutput, OnStart, Program
 from host_tools.run.world import World
@@ -30,6 +30,8 @@ HEAP = "160wK"
 OUTPUT_OCTETS = 20_000
 """How much of a boot's output is kept: its end."""
 
+_LINK = "USAGEGUARD_FD"
+"""The variable by which `device.py` knows the link's descriptor."""
 _TRACEBACK_S = 2.0
 _FRAME = re.compile(r'^  File "([^"]+)", line (\d+)', re.MULTILINE)
 _MAIN = "import device; device.main()"
@@ -48,10 +50,13 @@ class DeviceProcess:
         self._on_output = on_output
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MICROPY"))}
         if target == names.MICROPYTHON:
-            self._command = [micropython(), "-X", f"heapsize={HEAP}", "-c", f"{_PACK}; {_MAIN}"]
+            program = micropython()
+            self._forks = vm.can_fork(program)
+            self._command = [program, "-X", f"heapsize={HEAP}", "-c", f"{_PACK}; {_MAIN}"]
             self._traceback_signal = signal.SIGINT  # KeyboardInterrupt
             self._environment["MICROPYPATH"] = ":".join(map(str, (*image.path, ".frozen")))
         else:
+            self._forks = False
             self._command = [sys.executable, "-S", "-B", "-u", "-X", "faulthandler", "-c", _MAIN]
             self._traceback_signal = signal.SIGABRT  # faulthandler prints even what an `except:` would hide
             self._environment["PYTHONPATH"] = os.pathsep.join(map(str, image.path))
@@ -60,16 +65,7 @@ class DeviceProcess:
         """One boot, until the board is reset or loses power (raises PowerLoss; the process is killed at once)."""
         bench, device = socket.socketpair()
         with bench, device, tempfile.TemporaryFile() as output:
-            self._environment["USAGEGUARD_FD"] = str(device.fileno())
-            process = subprocess.Popen(
-                self._command,
-                cwd=self._image.root,
-                env=self._environment,
-                pass_fds=[device.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+            process = self._start(device.fileno(), output)
             device.close()
             try:
                 serve(board, bench, process)
@@ -85,7 +81,21 @@ class DeviceProcess:
                 if self._on_output:
                     self._on_output(_end_of(output))
 
-    def _place(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> str:
+    def _start(self, link: int, output: IO[bytes]) -> subprocess.Popen[bytes] | vm.Vm:
+        root = self._image.root
+        if self._forks:
+            return vm.start(self._command, root, self._environment | {_LINK: str(vm.LINK)}, link, output)
+        return subprocess.Popen(
+            self._command,
+            cwd=root,
+            env=self._environment | {_LINK: str(link)},
+            pass_fds=[link],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def _place(self, process: subprocess.Popen[bytes] | vm.Vm, output: IO[bytes]) -> str:
         """Ends a program that computes on, and finds out where it was, from the traceback that it prints then."""
         before = output.seek(0, os.SEEK_END)
         process.send_signal(self._traceback_signal)

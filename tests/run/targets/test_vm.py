@@ -1,0 +1,84 @@
+"""VMs that are forked: as if each had been started by itself."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+
+import pytest
+
+from host_tools.build.micropython import micropython
+from host_tools.run.targets import vm
+
+
+@pytest.fixture
+def program():
+    found = micropython()
+    if not vm.can_fork(found):
+        pytest.skip("no VM of the wheel, or not on Linux")
+    yield found
+    vm.end_idle()
+
+
+class Started:
+    """A VM that runs `code`, the bench's end of its link, and what it prints."""
+
+    def __init__(self, program, code, folder, **environment):
+        self.link, theirs = socket.socketpair()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `ended`
+        with theirs:
+            command = [program, "-X", "heapsize=160wK", "-c", code]
+            self.process = vm.start(command, folder, environment, theirs.fileno(), self._output)
+
+    def ended(self):
+        """The exit status, and what it printed."""
+        with self.link, self._output:
+            status = self.process.wait()
+            self._output.seek(0)
+            return status, self._output.read().decode().strip()
+
+
+def test_it_has_its_folder_environment_and_link_and_nothing_else(program, tmp_path):
+    (tmp_path / "own.py").write_text("print('imported')")
+    with open(os.devnull) as another:  # of the bench's
+        code = (
+            "import own, os; print(os.getenv('A'), os.getenv('HOME'), os.getcwd());"
+            f"print(sorted(int(n) for n, *_ in os.ilistdir('/proc/self/fd')), {another.fileno()});"
+            "open(3, 'r+b', 0).write(b'hello')"
+        )
+        started = Started(program, code, tmp_path, A="1", MICROPYPATH=str(tmp_path))
+        assert started.link.recv(16) == b"hello"
+        status, printed = started.ended()
+    first, second, third = printed.splitlines()
+    assert (status, first, second) == (0, "imported", f"1 None {tmp_path}")
+    assert third.startswith("[0, 1, 2, 3, 4]"), "4 is the directory that it lists"
+
+
+def test_it_tells_how_it_ended(program, tmp_path):
+    assert Started(program, "import sys; sys.exit(7)", tmp_path).ended() == (7, "")
+    waits = Started(program, "open(3, 'rb').read()", tmp_path)
+    with pytest.raises(subprocess.TimeoutExpired):
+        waits.process.wait(0.01)
+    waits.process.kill()
+    assert waits.ended()[0] == -signal.SIGKILL
+    waits.process.kill()  # has no effect: the number may be another's by now
+
+
+def test_a_signal_interrupts_it(program, tmp_path):
+    computes = Started(program, "open(3, 'r+b', 0).write(b'.')\nwhile True: pass", tmp_path)
+    computes.link.recv(1)
+    computes.process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in computes.ended()[1]
+
+
+def test_two_run_at_a_time_and_the_next_ones_need_no_other_processes(program, tmp_path):
+    first, second = (Started(program, "open(3, 'rb').read()", tmp_path) for _ in range(2))
+    assert first.process is not second.process
+    kept = {first.process, second.process}
+    for each in kept:
+        each.kill()
+    assert first.ended()[0] == second.ended()[0] == -signal.SIGKILL
+    third = Started(program, "print(3)", tmp_path)
+    assert third.process in kept
+    assert third.ended() == (0, "3")
