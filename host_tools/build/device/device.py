@@ -9,15 +9,17 @@ import sys
 from usageguard import app
 from usageguard.core import crc
 
-_contents = {}  # by id, what of a buffer a checksum covers: a view that is made once, as a call may not allocate
+# By id, a buffer, kept as another would get its id, and what of it a checksum covers: a view that is made once, as a
+# call may not allocate.
+_contents = {}
 
 
 def _crc32_into(buf, n, out, at):
     """As `core.crc.crc32_into`, in C: a record's takes the VM as long as all else that an exchange costs it."""
-    content = _contents.get(id(buf))
-    if content is None:
-        content = _contents[id(buf)] = memoryview(buf)[:n]
-    struct.pack_into("<I", out, at, binascii.crc32(content))
+    known = _contents.get(id(buf))
+    if known is None or len(known[1]) != n:
+        known = _contents[id(buf)] = buf, memoryview(buf)[:n]
+    struct.pack_into("<I", out, at, binascii.crc32(known[1]))
 
 
 crc.crc32_into = _crc32_into  # before the ledger imports it

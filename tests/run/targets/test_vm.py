@@ -8,8 +8,22 @@ import tempfile
 
 import pytest
 
+from host_tools.build.image import Image
 from host_tools.build.micropython import micropython
 from host_tools.run.targets import vm
+
+SUMS = """
+import binascii, struct
+from device import _crc32_into
+out = bytearray(4)
+for n in range(400):
+    buf = bytearray(b"%16d" % n)
+    _crc32_into(buf, len(buf), out, 0)
+    assert struct.unpack("<I", out)[0] == binascii.crc32(buf), n
+    _crc32_into(buf, 8, out, 0)
+    assert struct.unpack("<I", out)[0] == binascii.crc32(buf[:8]), n
+    del buf
+"""
 
 
 @pytest.fixture
@@ -82,3 +96,10 @@ def test_two_run_at_a_time_and_the_next_ones_need_no_other_processes(program, tm
     third = Started(program, "print(3)", tmp_path)
     assert third.process in kept
     assert third.ended() == (0, "3")
+
+
+def test_a_simulated_device_sums_what_a_buffer_holds_now(program):
+    """Buffers come and go, and one may lie where another one lay."""
+    with Image(mpy=True) as image:
+        path = ":".join(map(str, (*image.path, ".frozen")))
+        assert Started(program, SUMS, image.root, MICROPYPATH=path).ended() == (0, "")
