@@ -35,8 +35,9 @@ _LINK = "USAGEGUARD_FD"
 _TRACEBACK_S = 2.0
 _FRAME = re.compile(r'^  File "([^"]+)", line (\d+)', re.MULTILINE)
 _MAIN = "import device; device.main()"
-_PACK = "import gc; gc.threshold(2048)"
-"""As in `firmware/main.py`: the imports' garbage is collected before long-lived objects are allocated behind it."""
+_PACK = "import gc; gc.threshold(4096)"
+"""As in `firmware/main.py`: the imports' garbage is collected before long-lived objects are allocated behind it. As
+many words of 64 bits as `main.py` has of 32."""
 
 
 class DeviceProcess:
