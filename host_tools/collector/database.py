@@ -51,6 +51,18 @@ class Database(ABC):
     def _execute_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None: ...
 
     @abstractmethod
+    def _insert_many(self, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]], key: str) -> None: ...
+
+    @abstractmethod
+    def others_version(self) -> Any:
+        """Another value after others have written anything; None where that is not known."""
+
+    @property
+    @abstractmethod
+    def changes(self) -> int:
+        """How many rows this connection has written."""
+
+    @abstractmethod
     def close(self) -> None: ...
 
     @abstractmethod
@@ -102,10 +114,6 @@ class Database(ABC):
         value once."""
         self._not_lost()
         self._insert_many(table, tuple(columns), rows, key)
-
-    def _insert_many(self, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]], key: str) -> None:
-        values = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-        self._execute_many(values + (replacing(columns, key) if key else ""), rows)
 
     def _not_lost(self) -> None:
         """Raises where a transaction has ended by itself: what it has left to do would be done alone."""

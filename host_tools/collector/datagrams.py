@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from host_tools.collector.intake import Collector, Exchange, Result
@@ -17,6 +17,7 @@ from host_tools.collector.writer import Writer
 _MOST_OCTETS = 2048  # of a datagram; a report has at most 175
 _BUFFER_OCTETS = 1 << 22  # of the socket: what arrives while reports are written waits there
 _AT_ONCE = 64  # datagrams read before other tasks run
+_COLLECT_AFTER = 50_000  # objects more than were freed; of a report there are some ten until it is answered
 _IP_PKTINFO = 8  # Linux, <linux/in.h>
 
 
@@ -40,20 +41,25 @@ class _Front:
                 datagram, ancillary, _, remote = self._udp.recvmsg(_MOST_OCTETS, _ANCILLARY_OCTETS)
             except OSError:  # nothing to read, or the ICMP error of a datagram that was sent
                 return
-            source = _source(ancillary)
-            taken = self._collector.receive(datagram, (remote, *source), now)
+            way = (remote, _source(ancillary) if ancillary else _ANY)
+            taken = self._collector.receive(datagram, way, now)
             if isinstance(taken, Exchange):
-                self._writer.put(taken, partial(self._answer, taken, remote, source))
-            else:
-                self._send(taken, remote, source)
+                self._writer.put(taken, self._answer)
+            elif taken is not None:
+                self._send(taken, way)
 
-    def _answer(self, exchange: Exchange, remote: Any, source: list[Any], result: Result) -> None:
-        self._send(self._collector.answer(exchange, result), remote, source)
+    def _answer(self, exchange: Exchange, result: Result) -> None:
+        self._send(self._collector.answer(exchange, result), exchange.remote)
 
-    def _send(self, reply: bytes | None, remote: Any, source: list[Any]) -> None:
-        if reply is not None:
-            with suppress(OSError):  # same as a lost datagram: the device sends again
+    def _send(self, reply: bytes, way: Any) -> None:
+        remote, source = way
+        try:
+            if source:
                 self._udp.sendmsg([reply], source, 0, remote)
+            else:
+                self._udp.sendto(reply, remote)
+        except OSError:  # same as a lost datagram: the device sends again
+            pass
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -82,14 +88,31 @@ def _bound(host: str, port: int) -> socket.socket:
 _ANCILLARY_OCTETS = socket.CMSG_SPACE(20)  # struct in6_pktinfo; in_pktinfo has 12
 
 
-def _source(ancillary: list[Any]) -> list[Any]:
+_ANY: tuple[Any, ...] = ()
+
+
+def _source(ancillary: list[Any]) -> tuple[Any, ...]:
     """The ancillary data for sending an answer from the address that the datagram with `ancillary` was sent to."""
     for level, kind, content in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
-            return [(level, kind, bytes(4) + content[4:8] + bytes(4))]  # of any interface, from this address
+            return ((level, kind, bytes(4) + content[4:8] + bytes(4)),)  # of any interface, from this address
         if level == socket.IPPROTO_IPV6:
-            return [(level, kind, content)]
-    return []
+            return ((level, kind, content),)
+    return _ANY
+
+
+@contextmanager
+def _rarely_collected() -> Iterator[None]:
+    """Cycles of objects are looked for more rarely, and not among those that are there already, such as a million keys:
+    a report leaves none behind."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 @asynccontextmanager
@@ -101,7 +124,7 @@ async def listening(
     Port 0 picks a free one. `writer` is what else writes for the collector, and closed by its owner.
     While the context is open, only its own thread uses the collector's store and `orders`.
     """
-    with _bound(host, port) as udp:
+    with _bound(host, port) as udp, _rarely_collected():
         writes = writer or Writer(collector)
         front = _Front(collector, udp, writes)
         try:

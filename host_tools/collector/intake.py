@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -15,7 +15,7 @@ from aiocoap.numbers.constants import TransportTuning
 from host_tools.collector.database import StoreError, UnavailableError
 from host_tools.collector.order import Order
 from host_tools.collector.sms_payload import user_data
-from host_tools.collector.store import Kept, Outcome, Received, Store
+from host_tools.collector.store import FOLLOWED, Kept, Outcome, Received, Store
 from host_tools.collector.verify import (
     BadMacError,
     MalformedError,
@@ -30,13 +30,14 @@ RESOURCE = ("r",)
 _REMEMBER = timedelta(seconds=TransportTuning().EXCHANGE_LIFETIME)
 _MOST_REMEMBERED = 20_000  # answers; one that is asked for again later is made anew, by what is stored
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _LOOK_AGAIN, _MOST_LOOKED = timedelta(seconds=1), 1000
 
 # CoAP (RFC 7252 3). What devices send is a CON POST with one option, the path, before the payload.
 _CON_MASK, _CON_BITS = 0xF0, 0x40
 _POST = int(Code.POST)
 _TOKEN_MASK = 0x0F
-_HEAD_OCTETS, _LONGEST_HEAD = 4, 12
+_ID_AT, _HEAD_OCTETS, _LONGEST_HEAD = 2, 4, 12
 _PATH_AND_MARKER = b"\xb1r\xff"
 _ACK_BITS, _NON_BITS = 0x60, 0x50
 _MARKER = b"\xff"
@@ -57,11 +58,17 @@ def no_orders(device: str, report: Report, now: datetime) -> Order | None:
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """What an answer repeats of its request."""
+    """What an answer repeats of its request: the message's id and its token, as they are encoded."""
 
     confirmable: bool
-    message_id: int
-    token: bytes
+    id_and_token: bytes
+
+
+class Answer(msgspec.Struct, gc=False):
+    """Of a request that arrived at a time; None while the report is being stored."""
+
+    at: datetime
+    reply: bytes | None = None
 
 
 class Pending(msgspec.Struct, gc=False):
@@ -81,8 +88,9 @@ class Pending(msgspec.Struct, gc=False):
 class Exchange(Pending, gc=False):
     """A CoAP request with a report."""
 
-    key: tuple[Hashable, bytes]
+    remote: Hashable
     asked: Asked
+    answer: Answer
 
 
 Result = tuple[Kept, bytes] | StoreError | MalformedError | BadMacError
@@ -118,11 +126,12 @@ class Collector:
         self.listeners: list[Callable[[Received, Kept], None]] = []
         self._keys = keys
         self.now = now
-        # Oldest first; None while the report is being stored.
-        self._answered: dict[tuple[Hashable, bytes], tuple[datetime, bytes | None]] = {}
+        # By remote and datagram. Those of before are forgotten when there are as many since.
+        self._answered: dict[tuple[Hashable, bytes], Answer] = {}
+        self._answered_before: dict[tuple[Hashable, bytes], Answer] = {}
         self._message_id = 0
         self._looked: set[str] = set()
-        self._looking_since = datetime.min.replace(tzinfo=UTC)
+        self._looking_since = _LONG_AGO
 
     @property
     def rejected(self) -> int:
@@ -151,28 +160,31 @@ class Collector:
             return request
         asked, blob = request
         now = now or self.now()
-        while self._answered:
-            oldest = next(iter(self._answered))
-            if len(self._answered) <= _MOST_REMEMBERED and now - self._answered[oldest][0] < _REMEMBER:
-                break
-            del self._answered[oldest]
         key = (remote, datagram)
-        if key in self._answered:
-            return self._answered[key][1]
+        known = self._answered.get(key) or self._answered_before.get(key)
+        if known and now - known.at < _REMEMBER:
+            return known.reply
+        if len(self._answered) >= _MOST_REMEMBERED // 2:
+            self._answered, self._answered_before = {}, self._answered
+        self._answered[key] = answer = Answer(now)
         if isinstance(blob, Code):
-            return self._remember(key, asked, blob)
+            answer.reply = self._reply(asked, blob)
+            return answer.reply
+        brief = is_brief(blob)
         try:
-            device, report, payload = self._open(blob)
+            device, report, payload = self._verified(blob, brief)
         except MalformedError:
-            return self._remember(key, asked, Code.BAD_REQUEST)
+            self.refusals[NOT_REPORTS] += 1
+            answer.reply = self._reply(asked, Code.BAD_REQUEST)
+            return answer.reply
         except BadMacError as error:
-            if not self._may_look_again(error.device, now):
-                self.refusals[BAD_MAC] += 1
-                return self._remember(key, asked, Code.UNAUTHORIZED)
-            self._answered[key] = now, None
-            return Exchange(error.device, None, blob, is_brief(blob), "coap", key, asked)
-        self._answered[key] = now, None
-        return Exchange(device, Received(device, now, "coap", report), payload, is_brief(blob), "coap", key, asked)
+            if self._may_look_again(error.device, now):
+                return Exchange(error.device, None, blob, brief, "coap", remote, asked, answer)
+            self.refusals[BAD_MAC] += 1
+            answer.reply = self._reply(asked, Code.UNAUTHORIZED)
+            return answer.reply
+        received = Received(device, now, "coap", report)
+        return Exchange(device, received, payload, brief, "coap", remote, asked, answer)
 
     def take(self, blob: bytes, path: str) -> Pending | None:
         """A report that came by another path than CoAP, "mqtt" or "sms"; None where it is none, which is counted."""
@@ -221,8 +233,8 @@ class Collector:
         self.store.read_life_ids([each.device for each in doubtful if not each.brief])
         self.store.read_latest([each.device for each in doubtful if each.brief])
         for each in doubtful:
-            with contextlib.suppress(BadMacError):
-                device, report, payload = self._verified(each.payload)
+            with suppress(BadMacError):
+                device, report, payload = self._verified(each.payload, each.brief)
                 each.received, each.payload = Received(device, self.now(), each.path, report), payload
 
     def _unusual(self, datagram: bytes) -> bytes | tuple[Asked, bytes | Code] | None:
@@ -239,7 +251,7 @@ class Collector:
             self.refusals[NOT_COAP] += 1
             return None
         assert request.mid is not None
-        asked = Asked(request.mtype is CON, request.mid, request.token)
+        asked = Asked(request.mtype is CON, request.mid.to_bytes(2, "big") + request.token)
         if request.opt.uri_path != RESOURCE or request.code is not Code.POST:
             self.refusals[NOT_FOUND] += 1
             return asked, Code.NOT_FOUND if request.opt.uri_path != RESOURCE else Code.METHOD_NOT_ALLOWED
@@ -266,13 +278,31 @@ class Collector:
             pass
         return kept, seal_acknowledgement(self._keys[device], device, report, at, order, brief)
 
+    def at_once(self, exchanges: Sequence[Pending]) -> AbstractContextManager[None]:
+        """See Store.at_once."""
+        has_owner = self.orders is not no_orders  # who is asked with every report, and sees what is stored
+        return self.store.at_once([] if has_owner else [each.device for each in exchanges])
+
+    def continued(self, exchange: Pending) -> Result | None:
+        """`keep` for a report that only continues what is known of its device, within `at_once`; None for another."""
+        received = exchange.received
+        if received is None or not self.store.follows(
+            received.device, received.report, exchange.payload, received.received_at, received.path
+        ):
+            return None
+        if received.path == "sms":
+            return FOLLOWED, b""
+        device = received.device
+        return FOLLOWED, seal_acknowledgement(
+            self._keys[device], device, received.report, received.received_at, brief=exchange.brief
+        )
+
     def keep_all(self, exchanges: Sequence[Pending]) -> list[Result]:
         """`keep` for several at once, which the disk has to write only once: what it returns, or raises, for each."""
         results: list[Result] = []
-        has_owner = self.orders is not no_orders  # who is asked with every report, and sees what is stored
         try:
             self._look_again(exchanges)
-            with self.store.at_once([] if has_owner else [each.device for each in exchanges]):
+            with self.at_once(exchanges):
                 for each in exchanges:
                     try:
                         results.append(self._kept(each))
@@ -307,12 +337,12 @@ class Collector:
     def answer(self, exchange: Exchange, result: Result) -> bytes:
         """The answer to the exchange's request. After a StoreError it is 5.03: the device may repeat the request."""
         if isinstance(result, StoreError):
-            self._answered.pop(exchange.key, None)
+            exchange.answer.at = _LONG_AGO
             return self._reply(exchange.asked, Code.SERVICE_UNAVAILABLE)
         acknowledgement = self.settle(exchange, result)
-        if not acknowledgement:
-            return self._remember(exchange.key, exchange.asked, Code.UNAUTHORIZED)
-        return self._remember(exchange.key, exchange.asked, Code.CHANGED, acknowledgement)
+        code = Code.CHANGED if acknowledgement else Code.UNAUTHORIZED
+        exchange.answer.reply = reply = self._reply(exchange.asked, code, acknowledgement)
+        return reply
 
     def sms(self, tpdu: bytes) -> None:
         """Takes the TPDU of a short message, SMS-SUBMIT or SMS-DELIVER.
@@ -344,31 +374,23 @@ class Collector:
 
     def _open(self, blob: bytes) -> tuple[str, Report, bytes]:
         try:
-            return self._verified(blob)
+            return self._verified(blob, is_brief(blob))
         except MalformedError:
             self.refusals[NOT_REPORTS] += 1
             raise
 
-    def _verified(self, blob: bytes) -> tuple[str, Report, bytes]:
-        if is_brief(blob):
+    def _verified(self, blob: bytes, brief: bool) -> tuple[str, Report, bytes]:
+        if brief:
             return open_brief(blob, self._keys, self.store.latest_of_life)
         return open_report(blob, self._keys, self.store.life_ids)
 
-    def _remember(self, key: tuple[Hashable, bytes], asked: Asked, code: Code, payload: bytes = b"") -> bytes:
-        """Encodes the response and stores it as the answer to repetitions of the request."""
-        reply = self._reply(asked, code, payload)
-        before = self._answered.get(key)
-        self._answered[key] = before[0] if before else self.now(), reply
-        return reply
-
     def _reply(self, asked: Asked, code: Code, payload: bytes = b"") -> bytes:
-        if asked.confirmable:
-            bits, message_id = _ACK_BITS, asked.message_id
-        else:
+        bits, repeated = _ACK_BITS, asked.id_and_token
+        if not asked.confirmable:
             self._message_id = (self._message_id + 1) & 0xFFFF
-            bits, message_id = _NON_BITS, self._message_id
-        head = bytes((bits | len(asked.token), code, message_id >> 8, message_id & 0xFF))
-        return head + asked.token + (_MARKER + payload if payload else b"")
+            bits, repeated = _NON_BITS, self._message_id.to_bytes(2, "big") + repeated[2:]
+        head = bytes((bits | len(repeated) - 2, code)) + repeated
+        return head + _MARKER + payload if payload else head
 
 
 def _usual(datagram: bytes) -> tuple[Asked, bytes] | None:
@@ -379,4 +401,4 @@ def _usual(datagram: bytes) -> tuple[Asked, bytes] | None:
     start = token_end + len(_PATH_AND_MARKER)
     if token_end > _LONGEST_HEAD or datagram[token_end:start] != _PATH_AND_MARKER or len(datagram) == start:
         return None
-    return Asked(True, int.from_bytes(datagram[2:4], "big"), datagram[_HEAD_OCTETS:token_end]), datagram[start:]
+    return Asked(True, datagram[_ID_AT:token_end]), datagram[start:]

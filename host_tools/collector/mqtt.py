@@ -110,7 +110,7 @@ async def _session(client: Client, broker: Broker, collector: Collector, writer:
         async for message in client.messages:
             blob = message.payload
             if isinstance(blob, bytes) and len(blob) <= _MOST_OCTETS and (taken := collector.take(blob, "mqtt")):
-                writer.put(taken, partial(_answer, collector, broker, answers, taken))
+                writer.put(taken, partial(_answer, collector, broker, answers))
     finally:
         sending.cancel()
 

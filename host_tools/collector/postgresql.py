@@ -88,6 +88,13 @@ class PostgresqlDatabase(Database):
         except psycopg.Error as error:
             raise _from_psycopg(error) from error
 
+    def others_version(self) -> Any:
+        return None
+
+    @property
+    def changes(self) -> int:
+        return 0
+
     def close(self) -> None:
         if self._connection:
             self._connection.close()

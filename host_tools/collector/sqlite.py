@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from host_tools.collector.database import Database, Row, StoreError, UnavailableError
+from host_tools.collector.database import Database, Row, StoreError, UnavailableError, replacing
 
 
 class SqliteDatabase(Database):
@@ -40,6 +42,23 @@ class SqliteDatabase(Database):
         except sqlite3.Error as error:
             raise _from_sqlite(error) from error
 
+    def _insert_many(self, table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]], key: str) -> None:
+        """With few statements: during each one the interpreter's other threads get their turn, and to change between
+        threads takes longer than a row. Their sizes are few too, so that each is prepared once."""
+        done = 0
+        while left := min(len(rows) - done, _MOST_ROWS):
+            small = max(left.bit_length() - _SIZE_BITS, 0)
+            count = left >> small << small
+            self._execute(_insert(table, columns, count, key), [*chain.from_iterable(rows[done : done + count])])
+            done += count
+
+    def others_version(self) -> Any:
+        return self.execute("PRAGMA data_version")
+
+    @property
+    def changes(self) -> int:
+        return self.connection.total_changes
+
     def close(self) -> None:
         self.connection.close()
 
@@ -63,6 +82,17 @@ class SqliteDatabase(Database):
     @property
     def raw(self) -> sqlite3.Connection:
         return self.connection
+
+
+_MOST_ROWS = 256  # of a statement; SQLite takes 32,766 values
+_SIZE_BITS = 3  # of a statement's size that are not 0
+
+
+@lru_cache(maxsize=128)
+def _insert(table: str, columns: tuple[str, ...], rows: int, key: str) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    values = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
+    return values + (replacing(columns, key) if key else "")
 
 
 _HINTS = {  # by SQLite's primary result code

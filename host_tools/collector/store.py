@@ -54,6 +54,10 @@ def newest_row(device: str, life: int, life_id: bytes | None, report: Report, ap
     return (device, life, life_id, report.boot_id, report.seq, *figures, max(applied, report.counter))
 
 
+_Newest = tuple[Row, bytes | None]  # a device's row in `newest`, and its SIM
+_MOST_KNOWN = 100_000  # devices of which it is kept
+
+
 class Outcome(enum.Enum):
     NEW = "new"
     DUPLICATE = "duplicate"
@@ -112,7 +116,7 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
     may_have_orders: bool = True
 
 
-_FOLLOWED = Kept(Outcome.NEW, may_have_orders=False)
+FOLLOWED = Kept(Outcome.NEW, may_have_orders=False)
 
 
 class Day(msgspec.Struct, frozen=True, gc=False):
@@ -144,9 +148,11 @@ class Store:
         self.book = OrderBook(self._db)
         self.tags = Tags(self._db)
         self._life_ids: dict[str, tuple[bytes, ...]] = {}
-        self._newest: dict[str, Row] = {}  # of `at_once`
+        self._known: dict[str, _Newest] = {}  # what `at_once` found and wrote
+        self._known_as_of: tuple[Any, int] = None, 0  # it holds while nothing else was written
+        self._followed: dict[str, _Newest] = {}  # the same within `at_once`, where it is sure
         self._rows: list[Row] = []  # of `report`, not yet written
-        self._newest_rows: list[Row] = []
+        self._newest_rows: dict[str, Row] = {}
         self._at, self._at_text = datetime.min, ""  # of the report before: many arrive at one time
         for device, life_id in self._db.execute(
             "SELECT device, life_id FROM life WHERE life_id IS NOT NULL ORDER BY device, life"
@@ -165,16 +171,33 @@ class Store:
         `devices`: those of which reports will be added. Reports that only continue what is known of them are then
         written together, at the end.
         """
-        with self._db.transaction():
-            try:
-                self._newest = self._read_newest(devices) if devices else {}
+        try:
+            with self._db.transaction():
+                expected = set(devices)
+                if expected:
+                    self._followed = self._know(expected)
                 yield
                 self._flush()
-            finally:
-                self._newest, self._rows, self._newest_rows = {}, [], []
+                if expected:
+                    self._known_as_of = self._known_as_of[0], self._db.changes
+        except BaseException:
+            self._known = {}  # what was not written is in it
+            raise
+        finally:
+            self._followed, self._rows, self._newest_rows = {}, [], {}
 
-    def _read_newest(self, devices: Iterable[str]) -> dict[str, Row]:
-        """Of each of these devices the row of its newest report, its SIM, and whether an order waits for it."""
+    def _know(self, devices: set[str]) -> dict[str, _Newest]:
+        """What holds for these devices, and for others: read from the database where something else was written."""
+        as_of = self._db.others_version(), self._db.changes
+        if as_of != self._known_as_of or as_of[0] is None or len(self._known) > _MOST_KNOWN:
+            self._known = {}
+        self._known_as_of = as_of
+        if unknown := devices - self._known.keys():
+            self._known |= self._read_newest(unknown)
+        return self._known
+
+    def _read_newest(self, devices: Iterable[str]) -> dict[str, _Newest]:
+        """Of those of these devices that have reported and for which no order waits."""
         rows = self._db.execute(
             f"SELECT {', '.join(f'n.{name}' for name in _NEWEST)}, sim,"
             " EXISTS (SELECT 1 FROM device_order AS o WHERE o.device = n.device AND o.counter > n.applied AND o.counter"
@@ -182,12 +205,12 @@ class Store:
             f" FROM newest AS n LEFT JOIN sim AS s ON s.device = n.device WHERE n.device IN ({self._db.among})",
             (self._db.listed(devices),),
         )
-        return {row[0]: row for row in rows}
+        return {row[0]: (row[:-2], row[-2]) for row in rows if not row[-1]}
 
     def _flush(self) -> None:
         if self._rows:
-            self.write(self._rows, self._newest_rows)
-            self._rows, self._newest_rows = [], []
+            self.write(self._rows, [*self._newest_rows.values()])
+            self._rows, self._newest_rows = [], {}
 
     def write(self, reports: Sequence[Row], newest: Sequence[Row]) -> None:
         """Writes rows of new reports, and those of the devices whose newest ones they are."""
@@ -245,13 +268,11 @@ class Store:
         `report.life_id` is empty where the firmware does not tell it. Then a report whose number is taken by other
         content begins a new life; so it does where two boards claim one life.
         """
-        if received_at is not self._at:
-            self._at, self._at_text = received_at, received_at.isoformat()
-        at = self._at_text
-        if self._follows(device, report, payload, at, path):
-            self._follow(device, report.life_id, report.boot_id, report.seq, payload)
-            return _FOLLOWED
+        if self.follows(device, report, payload, received_at, path):
+            return FOLLOWED
+        self._followed.pop(device, None)
         self._flush()
+        at = received_at.isoformat()
         alarms: list[Alarm] = []
 
         def alarm(kind: str, detail: str) -> None:
@@ -301,16 +322,15 @@ class Store:
         self._follow(device, report.life_id, report.boot_id, report.seq, payload)
         return Kept(Outcome.NEW, tuple(alarms))
 
-    def _follows(self, device: str, report: Report, payload: bytes, at: str, path: str) -> bool:
-        """Whether the report only continues what is known of its device, with no order that waits. Then it is stored,
-        with others. Once for each device of `at_once`."""
-        newest = self._newest.pop(device, None)
-        if newest is None:
+    def follows(self, device: str, report: Report, payload: bytes, received_at: datetime, path: str) -> bool:
+        """Whether the report only continues what is known of its device, with no order that waits: then it is added, as
+        by `add`, and written with others. Only of devices of `at_once`."""
+        known = self._followed.get(device)
+        if known is None:
             return False
-        _, life, life_id, boot_id, seq, cycle_id, carried, rated, counter, applied, sim, has_orders = newest
+        (_, life, life_id, boot_id, seq, cycle_id, carried, rated, counter, applied), sim = known
         if (
-            has_orders
-            or life_id is None
+            life_id is None
             or life_id != report.life_id
             or (report.boot_id, report.seq) <= (boot_id, seq)
             or (report.sim and report.sim != sim)
@@ -320,8 +340,12 @@ class Store:
             or report.counter < counter
         ):
             return False
-        self._rows.append(report_row(device, life, report, payload, at, path))
-        self._newest_rows.append(newest_row(device, life, life_id, report, applied))
+        if received_at is not self._at:
+            self._at, self._at_text = received_at, received_at.isoformat()
+        self._rows.append(report_row(device, life, report, payload, self._at_text, path))
+        self._newest_rows[device] = row = newest_row(device, life, life_id, report, applied)
+        self._followed[device] = row, sim
+        self._follow(device, life_id, report.boot_id, report.seq, payload)
         return True
 
     def _newest_of(self, device: str, life: int, report: Report) -> list[Row]:

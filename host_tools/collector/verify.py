@@ -1,7 +1,7 @@
 """Opens reports and seals acknowledgements, independently of the firmware's own code.
 
-Of COSE there is one structure with one algorithm in them, made of a few octets around a MAC of the standard library: a
-library for all of COSE takes longer for it than all else that is done with a report.
+Of COSE there is one structure with one algorithm in them, made of a few octets around two hashes: a library for all of
+COSE takes longer for it than all else that is done with a report.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 import cbor2
@@ -33,6 +34,7 @@ FIELDS_WITHOUT_ORDERS = 15
 """Fields in a report of a firmware without orders; the three fields after them default to 0."""
 FIELDS_WITHOUT_LIFE = 18
 _VERSION_OF_LIVES = 2
+_WITH_LIVES = (2, 3)
 # How many fields there are, by version: from 2 on a routine report, and full ones; in 3 the shorter one is for SMS.
 _FIELDS = {1: (FIELDS_WITHOUT_ORDERS, FIELDS_WITHOUT_LIFE), 2: (18, 19, 20), 3: (18, 20, 21, 28, 29)}
 _CAUSE = 20
@@ -44,6 +46,7 @@ _LIVES = 8  # how many of a device's newest life ids are tried; each costs a MAC
 _BRIEF = ("seq", "carried_octets", "rated_octets", "error_bound_octets")
 """Fields in a brief report, the octets from the period's start on; the device has made it for VALIDITY_TIME."""
 _VALIDITY_TIME = 4
+_NO_KEY = bytes(32)
 _NOT_IN_STATE = {*_BRIEF, "reporting_reason"}
 
 U8 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 8)]
@@ -128,26 +131,22 @@ def open_report(
     `lives` gives the life ids that a device has told, the newest first: without them a routine report has no valid
     MAC. Raises MalformedError or BadMacError. The payload is decoded only after its MAC was verified.
     """
-    kid, payload, tag = _parts(blob)
+    kid, payload, encoded, tag = _parts(blob)
     try:
         device = kid.decode("ascii")
     except UnicodeDecodeError:
         raise MalformedError("the key id is not a device id") from None
     # An unknown device is verified with a key of zeros, so the time does not show which devices are known.
-    key = keys.get(device, bytes(32))
-    known = lives(device)[:_LIVES]
-    for life_id in (*known[:1], b"", *known[1:]):  # the likeliest first
+    key = keys.get(device, _NO_KEY)
+    known = lives(device)
+    for life_id in (*known[:1], b"", *known[1:_LIVES]):  # the likeliest first
         external_aad = b"R" + life_id + kid if life_id else b"U" + kid
-        if hmac.compare_digest(tag, _mac(key, external_aad, payload)) and device in keys:
+        if hmac.compare_digest(tag, _mac(key, external_aad, encoded)) and device in keys:
             break
     else:
         raise BadMacError(device)
-    report = decode_report(payload)
-    if life_id:
-        if report.version < _VERSION_OF_LIVES or report.life_id:
-            raise MalformedError("not a report: its MAC is that of a routine one")
-        report = msgspec.structs.replace(report, life_id=life_id)
-    elif report.version >= _VERSION_OF_LIVES and not report.life_id:
+    report = decode_report(payload, life_id)
+    if report.version >= _VERSION_OF_LIVES and not report.life_id:
         raise MalformedError("not a report: it has no life id")
     return device, report, payload
 
@@ -159,7 +158,7 @@ def open_acknowledgement(blob: bytes, key: bytes, device: str, report: Report) -
     nonce = report.boot_id.to_bytes(4, "big") + report.seq.to_bytes(4, "big")
     stream = io.BytesIO(blob[len(_ACKNOWLEDGES) :])
     payload, tag = cbor2.load(stream), cbor2.load(stream)
-    return hmac.compare_digest(tag, _mac(key, b"A" + report.life_id + device.encode("ascii") + nonce, payload))
+    return hmac.compare_digest(tag, _mac(key, b"A" + report.life_id + device.encode("ascii") + nonce, _octets(payload)))
 
 
 def is_brief(blob: bytes) -> bool:
@@ -191,8 +190,8 @@ def open_brief(
         kid = device.encode("ascii")
         known = before.__struct_fields__[:FIELDS_WITHOUT_LIFE]
         state = cbor2.dumps([getattr(before, name) for name in known if name not in _NOT_IN_STATE])
-        key = keys.get(device, bytes(32))
-        if hmac.compare_digest(tag, _mac(key, b"B" + life_id + kid + state, payload)) and device in keys:
+        key = keys.get(device, _NO_KEY)
+        if hmac.compare_digest(tag, _mac(key, b"B" + life_id + kid + state, _octets(payload))) and device in keys:
             break
     else:
         raise BadMacError(device)
@@ -200,21 +199,30 @@ def open_brief(
     told["rated_octets"] += before.rated_base
     values = msgspec.structs.asdict(before) | told | {"reporting_reason": _VALIDITY_TIME}
     routine = cbor2.dumps([values[name] for name in known])
-    return device, msgspec.structs.replace(decode_report(routine), life_id=life_id), routine
+    return device, decode_report(routine, life_id), routine
 
 
-def decode_report(payload: bytes) -> Report:
-    """Decodes a report from its CBOR array. Raises MalformedError when it is not a report."""
+def decode_report(payload: bytes, life_id: bytes = b"") -> Report:
+    """Decodes a report from its CBOR array; a `life_id` is that of a routine report, which does not tell it.
+
+    Raises MalformedError when it is not a report, or with a `life_id` not a routine one.
+    """
     try:
         fields = cbor2.loads(payload)
         count = len(fields) if isinstance(fields, list) else 0
-        if count in _WITHOUT_CAUSE:
+        if life_id:
+            if count != FIELDS_WITHOUT_LIFE or fields[0] not in _WITH_LIVES:
+                raise MalformedError("not a report: its MAC is that of a routine one")
+            fields.append(life_id)
+        elif count in _WITHOUT_CAUSE:
             fields.insert(_CAUSE, -1)
         report = msgspec.convert(fields, Report)
     except (cbor2.CBORError, msgspec.ValidationError) as error:
         raise MalformedError(f"not a report: {error}") from None
     if count not in _FIELDS[report.version]:
         raise MalformedError(f"not a report: it has {count} fields")
+    if life_id:
+        return report
     has_life = count > FIELDS_WITHOUT_LIFE
     if len(report.life_id) != has_life * _LIFE_ID_OCTETS or len(report.sim) not in (0, _SIM_OCTETS):
         raise MalformedError("not a report: its ids are of another length")
@@ -247,27 +255,19 @@ def seal_acknowledgement(
     Its MAC is valid for this report only.
     """
     answers = b"A" + report.life_id if report.life_id else b"D"
-    nonce = report.boot_id.to_bytes(4, "big") + report.seq.to_bytes(4, "big")
-    instant = days.instant(now)
-    aad = answers + device.encode("ascii") + nonce
+    aad = answers + device.encode("ascii") + report.boot_id.to_bytes(4, "big") + report.seq.to_bytes(4, "big")
     if brief and order is None:
-        return _mac(key, aad, b"")
-    payload = cbor2.dumps([1, *instant, *order.fields()], canonical=True) if order else _time(*instant)
-    tag = _mac(key, aad, payload)
-    return _ACKNOWLEDGES + _octets(payload) + _octets(tag)
+        return _mac(key, aad, _octets(b""))
+    encoded = _time(now)
+    if order:
+        encoded = _octets(cbor2.dumps([1, *days.instant(now), *order.fields()], canonical=True))
+    return _ACKNOWLEDGES + encoded + _TAG_HEAD + _mac(key, aad, encoded)
 
 
 def seal_sms_order(key: bytes, device: str, life_id: bytes, order: Order) -> bytes:
     """The user data of a short message with an order, for this life of the device only (SPEC.md, "Orders by SMS")."""
-    payload = order.encode()
-    tag = _mac(key, b"S" + life_id + device.encode("ascii"), payload)
-    return _ACKNOWLEDGES + _octets(payload) + _octets(tag)
-
-
-@lru_cache(maxsize=8)
-def _time(day: int, second: int) -> bytes:
-    """An acknowledgement of nothing but the time; in a second there are many."""
-    return cbor2.dumps([1, day, second])
+    encoded = _octets(order.encode())
+    return _ACKNOWLEDGES + encoded + _TAG_HEAD + _mac(key, b"S" + life_id + device.encode("ascii"), encoded)
 
 
 _BYTES = 0x40  # plus the length, or _LENGTH_FOLLOWS: what a byte string begins with
@@ -279,33 +279,53 @@ _HEADS = [
 """What precedes a byte string in CBOR, by its length."""
 
 
+_TAG_HEAD = _HEADS[_TAG_OCTETS]
+
+
 def _octets(octets: bytes) -> bytes:
     """A byte string in CBOR; with cbor2 it takes most of the time that a report takes."""
     length = len(octets)
     return _HEADS[length] + octets if length < 256 else cbor2.dumps(octets)
 
 
-def _mac(key: bytes, external_aad: bytes, payload: bytes) -> bytes:
-    """HMAC 256/64 of a COSE_Mac0."""
-    return hmac.digest(key, _STRUCTURE + _octets(external_aad) + _octets(payload), "sha256")[:_TAG_OCTETS]
+@lru_cache(maxsize=8)
+def _time(now: datetime) -> bytes:
+    """The encoded payload of an acknowledgement of nothing but the time; many reports arrive at one."""
+    return _octets(cbor2.dumps([1, *days.instant(now)]))
 
 
-def _parts(blob: bytes) -> tuple[bytes, bytes, bytes]:
-    """The key id, the payload and the tag of an untagged COSE_Mac0 with the headers of a report.
+_BLOCK_OCTETS = 64  # of SHA-256
+_INNER, _OUTER = (bytes(octet ^ pad for octet in range(256)) for pad in (0x36, 0x5C))
+
+
+def _mac(key: bytes, external_aad: bytes, encoded: bytes) -> bytes:
+    """HMAC 256/64 (RFC 2104) of a COSE_Mac0, by its `encoded` payload, a byte string in CBOR.
+
+    The key is no longer than a block. OpenSSL 3's own HMAC looks its algorithm up each time, which takes longer than
+    both hashes.
+    """
+    block = key.ljust(_BLOCK_OCTETS, b"\0")
+    inner = sha256(block.translate(_INNER) + _STRUCTURE + _octets(external_aad) + encoded).digest()
+    return sha256(block.translate(_OUTER) + inner).digest()[:_TAG_OCTETS]
+
+
+def _parts(blob: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """The key id, the payload, the same as it is encoded, and the tag of an untagged COSE_Mac0 with the headers of a
+    report.
 
     Exactly one encoding is accepted, so a message has no bytes that the MAC does not cover.
     """
     if not blob.startswith(_HEAD):
         raise MalformedError("not a COSE_Mac0 with the headers of a report")
     try:
-        kid, end = _string(blob, len(_HEAD))
-        payload, end = _string(blob, end)
-        tag, end = _string(blob, end)
+        kid, start = _string(blob, len(_HEAD))
+        payload, end = _string(blob, start)
+        tag, stop = _string(blob, end)
     except IndexError:
         raise MalformedError("not a COSE_Mac0: it is cut off") from None
-    if end != len(blob):
+    if stop != len(blob):
         raise MalformedError("not a COSE_Mac0: it is cut off, or followed by more bytes")
-    return kid, payload, tag
+    return kid, payload, blob[start:end], tag
 
 
 def _string(blob: bytes, at: int) -> tuple[bytes, int]:

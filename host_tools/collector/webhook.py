@@ -103,7 +103,7 @@ async def listening(gateway: Gateway, collector: Collector, writer: Writer, host
         if taken is None:
             raise web.HTTPBadRequest
         stored: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        writer.put(taken, stored.set_result)
+        writer.put(taken, lambda _, result: stored.set_result(result))
         result = await asyncio.shield(stored)
         collector.settle(taken, result)
         if isinstance(result, StoreError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ _AT_ONCE = 64  # answers
 _REDUCE_S, _REDUCED_S = 0.5, 3600  # between the devices, and after the last one
 _OVERLOADED = UnavailableError("too many reports wait")
 _T = TypeVar("_T")
+_P = TypeVar("_P", bound=Pending)
 
 
 class Writer:
@@ -29,7 +31,8 @@ class Writer:
         self._collector = collector
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "store")
-        self._waiting: deque[tuple[Pending, Callable[[Result], None]]] = deque()
+        self._using = asyncio.Lock()  # the store
+        self._waiting: deque[tuple[Pending, Callable[[Any, Result], None]]] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._reducing: asyncio.Task[None] | None = None
 
@@ -45,11 +48,11 @@ class Writer:
         await self.drain()
         self._thread.shutdown()
 
-    def put(self, report: Pending, answer: Callable[[Result], None]) -> None:
-        """Stores a report; calls `answer`, in the loop's thread, with what became of it."""
+    def put(self, report: _P, answer: Callable[[_P, Result], None]) -> None:
+        """Stores a report; calls `answer`, in the loop's thread, with the report and what became of it."""
         if len(self._waiting) >= _MOST_WAITING:
             self._collector.refusals[str(_OVERLOADED)] += 1
-            answer(_OVERLOADED)
+            answer(report, _OVERLOADED)
             return
         self._waiting.append((report, answer))
         if not self._writing or self._writing.done():
@@ -60,17 +63,44 @@ class Writer:
         self._reducing = self._loop.create_task(self._reduce(keep))
 
     async def store(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """What `work` returns, or raises, in the thread that uses the store."""
-        return await self._loop.run_in_executor(self._thread, work, *arguments)
+        """What `work` returns, or raises, in the thread that waits for the database."""
+        async with self._using:
+            return await self._loop.run_in_executor(self._thread, work, *arguments)
+
+    async def _keep(self, batch: list[Pending]) -> list[Result]:
+        """What became of each report. Those that continue what is known are made into rows in this thread, as two that
+        compute take longer than one; the other one begins, writes and commits. What is left over it does alone."""
+        results: list[Result | None] = [None] * len(batch)
+        try:
+            async with self._using, self._waits_elsewhere(self._collector.at_once(batch)):
+                results = [self._collector.continued(each) for each in batch]
+        except UnavailableError as error:
+            return [error] * len(batch)
+        except StoreError:  # one is to take no other with it
+            results = [None] * len(batch)
+        left = [each for each, result in zip(batch, results, strict=True) if result is None]
+        others = iter(await self.store(self._collector.keep_all, left) if left else ())
+        return [result or next(others) for result in results]
+
+    @asynccontextmanager
+    async def _waits_elsewhere(self, context: AbstractContextManager[None]) -> AsyncIterator[None]:
+        """The context, which is entered and left in the thread that waits for the database."""
+        await self._loop.run_in_executor(self._thread, context.__enter__)
+        try:
+            yield
+        except BaseException as error:
+            await self._loop.run_in_executor(self._thread, context.__exit__, type(error), error, error.__traceback__)
+            raise
+        await self._loop.run_in_executor(self._thread, context.__exit__, None, None, None)
 
     async def _write(self) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WRITTEN))]
-            results = await self.store(self._collector.keep_all, [report for report, _ in batch])
-            for place, ((_, answer), result) in enumerate(zip(batch, results, strict=True), 1):
+            results = await self._keep([report for report, _ in batch])
+            for place, ((report, answer), result) in enumerate(zip(batch, results, strict=True), 1):
                 if isinstance(result, StoreError):
                     self._collector.refusals[f"not stored ({result})"] += 1
-                answer(result)
+                answer(report, result)
                 if not place % _AT_ONCE:
                     await asyncio.sleep(0)  # what arrives is read meanwhile: a socket's buffer has room for few
 

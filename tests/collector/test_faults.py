@@ -13,7 +13,8 @@ from host_tools.collector.database import StoreError
 from host_tools.collector.datagrams import listening
 from host_tools.collector.intake import Collector
 from host_tools.collector.store import Store
-from tests.collector.sealed import DEVICE, KEYS, sealed
+from host_tools.collector.writer import Writer
+from tests.collector.sealed import DEVICE, KEYS, LIFE, routine, sealed
 
 PATIENCE_S = 20  # how long a broken collector may hold up the tests
 
@@ -170,6 +171,35 @@ def test_what_is_being_kept_when_the_collector_ends_is_answered(path):
             threading.Timer(0.1, finish.set).start()
         # The socket of the device is closed: that it was kept is what can be seen.
     assert kept(path) == [0]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_reports_that_arrive_together_are_each_answered_for_themselves(path, fails):
+    """Some go on from what is known, one comes twice, one is of another life; and with `fails` one cannot be kept."""
+    answers = {}
+
+    async def story(collector, reports):
+        writer = Writer(collector)
+        for report in reports:
+            writer.put(report, lambda report, result: answers.update({id(report): result}))
+        await writer.close()
+
+    with closing(Store(path)) as store:
+        collector = Collector(store, KEYS)
+        assert collector.coap(post(sealed(life_id=LIFE), 0))
+        blobs = [routine(seq=seq) for seq in (1, 2, 3, 4)]
+        blobs[2:2] = [sealed(life_id=LIFE), sealed(life_id=b"next", seq=9)]
+        reports = [collector.receive(post(blob, 1 + mid), None) for mid, blob in enumerate(blobs)]
+        if fails:
+            store._db.execute(
+                "CREATE TEMP TRIGGER fails AFTER INSERT ON report WHEN NEW.seq = 2 BEGIN SELECT RAISE(FAIL, 'no'); END"
+            )
+        asyncio.run(story(collector, reports))
+        seqs = [seq for (seq,) in store.database.execute("SELECT seq FROM report ORDER BY seq")]
+    results = [answers[id(report)] for report in reports]
+    outcomes = ["refused" if isinstance(each, StoreError) else each[0].outcome.value for each in results]
+    assert outcomes == ["new", "refused" if fails else "new", "duplicate", "new", "new", "new"]
+    assert seqs == [0, 1, *[2] * (not fails), 3, 4, 9]
 
 
 def exchanges(collector, *seqs):

@@ -288,6 +288,24 @@ def test_an_order_is_open_until_a_report_shows_it(store):
     assert store.book.sent(DEVICE) == [(T0, first), (T0 + timedelta(days=1), second)]
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["of its own", "of another process"])
+def test_an_order_that_is_given_meanwhile_goes_with_the_next_report(database, own):
+    """What was known of the device when its last report came does not hold any more."""
+    with closing(Store(database)) as store, closing(Store(database)) as other:
+        may_have_orders = []
+        for seq in range(4):
+            if seq == 3:
+                (store if own else other).book.give(
+                    DEVICE, Order(counter=1, stop=1), T0, by="me", what="stop", why="", before=""
+                )
+            with store.at_once([DEVICE]):
+                values = full(seq=seq)
+                may_have_orders.append(
+                    store.add(DEVICE, Report(*values), cbor2.dumps(values), T0, "coap").may_have_orders
+                )
+    assert may_have_orders == [True, False, False, True]
+
+
 def test_counters_come_to_an_end(store):
     store.book.add(DEVICE, Order(counter=MAX_COUNTER, stop=1), T0)
     with pytest.raises(OverflowError):
