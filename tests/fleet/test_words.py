@@ -27,7 +27,7 @@ def test_each_word_is_in_every_language_with_the_same_blanks():
         assert len(texts) == len(LANGUAGES), name
         assert all(texts), name
         assert blanks(texts[0]) - {"dark", "soon", "found"} == blanks(texts[1]) - {"dark", "soon", "found"}, name
-    for table in ("verdict", "reason-of", "instruction", "alarm", "alert"):
+    for table in ("verdict", "reason-of", "instruction", "alarm", "alert", "deed"):
         assert all(texts[1] for texts in TABLE[table].values()), table
 
 
@@ -54,6 +54,12 @@ def test_the_templates_and_the_table_agree():
     variable = ("pool-members-", "dark-", "soon-", "found-", "billed-", "state-", "drift-", "told-")
     heads = {*re.findall(r"'([a-z-]+-)'\s*[+~]", text), *variable}
     assert {name for name in unsaid if not any(name.startswith(head) for head in heads)} == set()
+
+
+def test_whatever_the_audit_has_is_in_the_table():
+    folders = resources.files("host_tools.fleet"), WEB
+    code = [each.read_text("utf-8") for folder in folders for each in folder.iterdir() if each.name.endswith(".py")]
+    assert TABLE["deed"].keys() == set(re.findall(r'\bnote\([\w.]+, "([a-z-]+)"', " ".join(code)))
 
 
 def test_names_that_are_not_known_stand_for_themselves():

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -127,7 +127,11 @@ class Pages:
         rows = await read_for(request, lambda _: list(self._desk.reader.every(choice)))
         return table.attached("fleet.csv", table.csv_lines(rows))
 
-    async def device(self, request: Request, status: int = 200, problem: str = "") -> Response:
+    async def device(self, request: Request) -> Response:
+        return await self._device(request)
+
+    async def _device(self, request: Request, problem: str = "", wrong: Mapping[str, str] | None = None) -> Response:
+        """`problem`: with the form that was sent, which is shown again to be mended."""
         device = request.path_params["device"]
         now = self._desk.terms.now()
 
@@ -136,7 +140,8 @@ class Pages:
             if known is None or row is None:
                 raise HTTPException(404, "no-device")
             found = {"known": known, "row": row, "alerts": self._desk.alerts.page("open", device)}
-            return self._page(request, "device.html", status, device=device, problem=problem, now=now, **found)
+            about = {"device": device, "problem": problem, "wrong": wrong, "now": now}
+            return self._page(request, "device.html", 422 if problem else 200, **about, **found)
 
         return await read_for(request, read)
 
@@ -173,13 +178,14 @@ class Pages:
         def read() -> dict[str, Any]:
             now = self._desk.terms.now()
             wish = ordering.wish(self._desk.store, what, [device], now)
-            waiting = self._desk.store.book.given([device], now=now)
-            return {"wish": wish, "waiting": [each for each in waiting if each.state.value in ("waiting", "sent")]}
+            orders = self._desk.store.book.given([device], now=now)
+            waiting = [each for each in orders if each.state.value in ("waiting", "sent")]
+            return {"wish": wish, "row": self._desk.reader.one(device), "waiting": waiting}
 
         try:
             found = await self._desk.ask(read)
         except UsageError as error:
-            return await self.device(request, 422, str(error))
+            return await self._device(request, str(error), form)
         name, _ = instructions.split(what)
         return self._page(request, "preview.html", device=device, what=what, kind=name, why=why, **found)
 
@@ -196,7 +202,7 @@ class Pages:
         try:
             await self._desk.ask(give)
         except UsageError as error:
-            return await self.device(request, 422, str(error))
+            return await self._device(request, str(error), form)
         return RedirectResponse(f"/devices/{quote(device, safe='')}#orders", 303)
 
     async def cancel(self, request: Request) -> Response:

@@ -29,6 +29,7 @@ TIMELINE = timedelta(days=31)
 _WIDTH = 1000  # of pictures, in their own units
 _CHINA = timedelta(hours=8)
 _MOST_DAYS = 31
+_MINUTE = len("2026-01-01 00:00")
 _MACROS = {"m": "macros.html", "b": "bill_macros.html"}
 
 
@@ -74,7 +75,7 @@ def _environment(t: words.Words, silent: timedelta, now: Callable[[], datetime])
         "bars": lambda days: bars(days, now()),
     }  # fmt: skip
     made.filters |= {
-        "t": t, "named": lambda name, table: t.named(table, name), "size": short, "stamp": stamp,
+        "t": t, "named": lambda name, table: t.named(table, name), "size": short, "stamp": stamp, "when": when,
         "static": static, "day_rows": day_rows,
         "many": lambda count, word, **values: t.many(word, count, **values), "day": lambda value: day(t, value),
         "ago": lambda at: ago(t, now() - _time(at)),
@@ -94,8 +95,13 @@ def ago(t: words.Words, age: timedelta) -> str:
 
 
 def stamp(at: datetime | str) -> str:
-    """A time in UTC, to the minute."""
-    return _time(at).astimezone(UTC).isoformat(" ", "minutes")[: len("2026-01-01 00:00")]
+    """A time to the minute, and its zone."""
+    return f"{_time(at).astimezone(UTC).isoformat(' ', 'minutes')[:_MINUTE]} UTC"
+
+
+def when(at: datetime) -> Markup:
+    """A time that scripts write in the reader's own zone."""
+    return Markup(f'<time datetime="{at.isoformat()}">{stamp(at)}</time>')
 
 
 def short(octets: int) -> str:

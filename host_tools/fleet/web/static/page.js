@@ -16,7 +16,7 @@ if (document.body.dataset.live) {
   const refresh = () => {
     waiting = 0;
     for (const part of document.querySelectorAll("#live, #table")) {
-      part.setAttribute("hx-get", location.pathname + location.search);
+      if (!("own" in part.dataset)) part.setAttribute("hx-get", location.pathname + location.search);  // filters change it
       htmx.trigger(part, "refresh");
     }
   };
@@ -33,6 +33,16 @@ document.addEventListener("keydown", (event) => {
     search.focus();
   }
 });
+
+// Times are in UTC; here, in the reader's own zone.
+const two = (number) => String(number).padStart(2, "0");
+function localTimes() {
+  for (const each of document.querySelectorAll("time:not([title])")) {
+    const at = new Date(each.dateTime);
+    each.textContent = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
+  }
+}
+localTimes();
 
 const size = (octets) => {
   for (const [unit, name] of [[2 ** 30, "GB"], [2 ** 20, "MB"], [2 ** 10, "KB"]])
@@ -52,16 +62,24 @@ const splits = (u, axis, low, high) => {
   return marks;
 };
 
-const axes = () => {
+// Marks of days are dates; those between them are times.
+const dates = (zone) => (u, marks, axis, space, step) => {
+  const form = step < 86400 ? { hour: "2-digit", minute: "2-digit" } : { day: "numeric", month: "short" };
+  const language = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;  // 13 Nov
+  const written = new Intl.DateTimeFormat(language, { ...form, timeZone: zone });
+  return marks.map((at) => written.format(at * 1000));
+};
+
+const axes = (zone) => {
   const common = { stroke: color("muted"), grid: { stroke: color("grid"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   return [
-    { ...common, grid: { show: false }, space: 60 },
+    { ...common, grid: { show: false }, space: 70, values: dates(zone) },
     { ...common, size: 70, splits, values: (u, marks) => marks.map(size) },
   ];
 };
 
-const options = (figure, series, more) => ({
-  width: figure.clientWidth, height: 240, series, axes: axes(), legend: { live: true },
+const options = (figure, series, { zone, ...more }) => ({
+  width: figure.clientWidth, height: 240, series, axes: axes(zone), legend: { live: true },
   cursor: { y: false, points: { size: 6 } }, ...more,
 });
 
@@ -96,7 +114,7 @@ function days(figure, known, words) {
     { label: words.device, stroke: color("device"), fill: `${color("device")}99`, width: 0, value: (u, value) => (value == null ? "–" : size(value)), paths: uPlot.paths.bars({ size: [0.8, 28] }), points: { show: false } },
   ];
   const scales = { x: { range: (u, least, most) => [least - 43200, most + 43200] }, y: { range: (u, least, most) => [0, Math.max(most, 1024) * 1.06] } };
-  return new uPlot(options(figure, series, { scales, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC") }), [times, known.map(({ rated }) => rated)], figure);
+  return new uPlot(options(figure, series, { scales, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"), zone: "UTC" }), [times, known.map(({ rated }) => rated)], figure);
 }
 
 let drawn = "";
@@ -114,7 +132,7 @@ function draw(again) {
   }
 }
 draw();
-document.addEventListener("htmx:after:swap", () => draw());
+document.addEventListener("htmx:after:swap", () => { localTimes(); draw(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(true));
 addEventListener("resize", () => {
   for (const [figure, plot] of plots) plot.setSize({ width: figure.clientWidth, height: 240 });
