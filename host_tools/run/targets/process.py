@@ -148,12 +148,15 @@ class ProcessTarget:
             world.run(boot)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=128)
 def _firmware(kind: type[Image], mpy: bool, without: frozenset[str], sources: Path) -> Image:
     """The modules of a simulated device, which this process makes once: writing them takes longer than a short run."""
-    image = kind(mpy)
-    image.leave_out(without)
-    return image
+    return _whole_firmware(kind, mpy, sources).without(without)
+
+
+@functools.lru_cache(maxsize=4)
+def _whole_firmware(kind: type[Image], mpy: bool, sources: Path) -> Image:
+    return kind(mpy)
 
 
 def _unneeded(scenario: Scenario) -> set[str]:

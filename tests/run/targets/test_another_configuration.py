@@ -65,10 +65,9 @@ def test_the_bare_plan_after_another(order, plan, verdict):
     def boot(board):
         given = bare if boots else first.device_config()
         boots.append(len(world.log.events))
-        with Image(mpy=True) as image:
+        with Image(mpy=True) as whole, whole.without(modules.unneeded(config.load(given))) as image:
             image.write_json("config.json", given)
             image.write_json("bench.json", {"app": "workload", "elapsed_ms": 0, "traffic": []})
-            image.leave_out(modules.unneeded(config.load(given)))
             DeviceProcess("micropython", image).boot(board)
 
     world.run(boot)

@@ -45,8 +45,8 @@ def released(name):
                 (self.lib / name).parent.mkdir(parents=True, exist_ok=True)
                 (self.lib / name).write_bytes(content)
 
-        def leave_out(self, modules):
-            pass
+        def without(self, modules):
+            return super().without(())
 
     return Released
 
