@@ -23,6 +23,8 @@ _LIFE_OCTETS = _SIM_OCTETS = 4
 _CONTINUED = 18  # fields of a report without life id and SIM
 CHANGED = 0x44
 _COAP = TransportTuning()
+_PATIENCE_S = 60
+_LOOK_S = 0.1  # between looks for what is to be sent again
 
 
 def name(number: int) -> str:
@@ -76,19 +78,30 @@ class Sent:
 
 
 def steadily(port: int, requests: list[bytes], window: int) -> Sent:
-    """Sends requests whose tokens are their places in the list, of which `window` wait for an answer at a time."""
+    """Sends requests whose tokens are their places in the list, of which `window` wait for an answer at a time.
+
+    RuntimeError: none was acknowledged for long.
+    """
     waiting: dict[int, float] = {}
     done = datagrams = place = 0
     with _to(port) as device:
-        begun = time.perf_counter()
+        begun = looked = heard = time.perf_counter()
         while done < len(requests):
             while place < len(requests) and len(waiting) < window:
                 waiting[place] = time.perf_counter() + _COAP.ACK_TIMEOUT
                 datagrams += _sent(device, requests[place])
                 place += 1
+            before = done
             for token in _answers(device, 0.2):
                 done += waiting.pop(token, None) is not None
             now = time.perf_counter()
+            if done > before:
+                heard = now
+            elif now - heard > _PATIENCE_S:
+                raise RuntimeError(f"{len(requests) - done:,} reports are not acknowledged")
+            if now - looked < _LOOK_S:
+                continue
+            looked = now
             for token, due in waiting.items():
                 if due < now:
                     waiting[token] = now + _COAP.ACK_TIMEOUT
