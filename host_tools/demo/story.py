@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
 
+from host_tools.base import workers
 from host_tools.report import page as report
 from host_tools.run.play import Outcome, play
 from host_tools.scenario import file as scenario
@@ -21,14 +20,13 @@ def run(page: Path, target: str, console: Console, meanwhile: Callable[[], None]
     `meanwhile` is called when a processor is free, before the other run has ended."""
     guarded = scenario.load("demo")
     unguarded = guarded.observing()
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        future = pool.submit(_play_silently, unguarded, target)
+    with workers.beside(_play_silently, (unguarded, target)) as other:
         with_guard = play(guarded, target, None, console)
         if meanwhile:
             meanwhile()
-        if console.is_terminal and not future.done():
+        if console.is_terminal and not other.ready():
             console.print("Waiting for the same month without the guard …")
-        without_guard = future.result()
+        without_guard = other.get()
     publications = (f"{with_guard.publications:,}", f"{without_guard.publications:,}")
     fact = ("Publications received by the MQTT broker", *publications)
     command = f"usageguard demo --target {target}"
@@ -36,5 +34,5 @@ def run(page: Path, target: str, console: Console, meanwhile: Callable[[], None]
     return with_guard
 
 
-def _play_silently(unguarded: Scenario, target: str) -> Outcome:
-    return play(unguarded, target, None, Console(quiet=True))
+def _play_silently(what: tuple[Scenario, str]) -> Outcome:
+    return play(*what, None, Console(quiet=True))

@@ -4,6 +4,7 @@ simulated device."""
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import signal
@@ -91,7 +92,8 @@ class Vm:
 
     def send_signal(self, number: int) -> None:
         if self._status is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # Ctrl-C has ended it as well, and its status waits
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)

@@ -5,6 +5,7 @@ A request is a JSON object and two descriptors, those of the link and of the out
 the VM and, once it has ended, its exit status.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -23,6 +24,11 @@ def main(folder):
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the bench
     bench = socket.socket(fileno=sys.stdin.fileno())
+    with contextlib.suppress(ConnectionError):  # the bench has gone without an answer, as at Ctrl-C
+        _serve(run_main, bench)
+
+
+def _serve(run_main, bench):
     while True:
         request, fds, _, _ = socket.recv_fds(bench, _REQUEST_OCTETS, 2)
         if not request:

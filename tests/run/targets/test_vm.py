@@ -1,16 +1,21 @@
 """VMs that are forked: as if each had been started by itself."""
 
+import json
 import os
+import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from host_tools.build.image import Image
 from host_tools.build.micropython import micropython
-from host_tools.run.targets import vm
+from host_tools.run.targets import vm, vm_parent
 
 SUMS = """
 import binascii, struct
@@ -77,6 +82,28 @@ def test_it_tells_how_it_ended(program, tmp_path):
     waits.process.kill()
     assert waits.ended()[0] == -signal.SIGKILL
     waits.process.kill()  # has no effect: the number may be another's by now
+
+
+def test_what_ctrl_c_has_ended_already_can_be_killed(program, tmp_path):
+    waits = Started(program, "open(3, 'rb').read()", tmp_path)
+    os.kill(waits.process.pid, signal.SIGKILL)
+    select.select([waits.process._socket], [], [])  # its status is there, and the process is none any more
+    waits.process.kill()
+    assert waits.ended()[0] == -signal.SIGKILL
+
+
+def test_a_bench_that_goes_without_an_answer_is_no_error(program, tmp_path):
+    folder = str(Path(find_spec("micropython_run").origin).parent)
+    command = [sys.executable, "-I", "-S", vm_parent.__file__, folder]
+    bench, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, tempfile.TemporaryFile() as output:
+        parent = subprocess.Popen(command, stdin=theirs.fileno(), stderr=subprocess.PIPE)
+        request = {"arguments": [program, "-c", ""], "folder": str(tmp_path), "environment": {}}
+        socket.send_fds(bench, [json.dumps(request).encode()], [theirs.fileno(), output.fileno()])
+        bench.recv(32)  # its number; what it ended with is not read
+        select.select([bench], [], [])
+    bench.close()
+    assert (parent.communicate()[1], parent.returncode) == (b"", 0)
 
 
 def test_a_signal_interrupts_it(program, tmp_path):
