@@ -192,7 +192,9 @@ def take_stdout() -> None:
     if stream is None:  # Python's value for a closed descriptor
         raise OutputLost(OSError("is closed"))
     if isinstance(stream, io.TextIOWrapper):
-        encoding, errors, line_buffering = stream.encoding, stream.errors, stream.line_buffering
+        encoding, line_buffering = stream.encoding, stream.line_buffering
+        # In Latin-1 or ASCII there is no "…", and without it the output is still of use.
+        errors = "replace" if stream.errors == "strict" else stream.errors
         sys.stdout = Output(stream.detach(), encoding, errors, line_buffering=line_buffering)
 
 

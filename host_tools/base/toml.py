@@ -64,6 +64,16 @@ def place(path: str) -> str:
     return words.rstrip(",")
 
 
+def at(raw: Any, path: str) -> Any:
+    """What is at a path such as `traffic[1].period`; None where nothing is."""
+    for key, index in _PLACE.findall(f".{path}" if path else ""):
+        try:
+            raw = raw[int(index)] if index else raw[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return raw
+
+
 def _explain(where: str, message: str, raw: Any, kind: type, examples: Mapping[str, str]) -> UsageError:
     """The UsageError for a message of msgspec."""
     problem, _, path = message.rpartition(" - at `$")

@@ -6,17 +6,20 @@ octets and seconds. The firmware's own validator checks the result, so that ther
 
 from __future__ import annotations
 
+import difflib
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from host_tools.base import paths, toml
 from host_tools.base.errors import UsageError
-from host_tools.base.units import Octets, Seconds
+from host_tools.base.units import Octets, Seconds, quote
 
 _WITH_UNITS = ("plan", "classes", "modem", "upstream")
 STAND_IN = {"id": "device", "key": "00" * 32}
 _OLD = "is an old spelling"
+_UNKNOWN, _NO_TABLE = "is unknown", " is not a table"
+_NEAR = 0.8  # how much a key has of the one that is missing: others are rightly there
 
 
 def normalized(raw: dict[str, Any], where: str) -> dict[str, Any]:
@@ -78,7 +81,22 @@ def check(config: dict[str, Any], where: str) -> Any:
     try:
         return load({"device": STAND_IN, **config})
     except ConfigError as error:
-        raise UsageError(where, toml.place(f".{error.field}"), error.problem, error.hint) from None
+        raise _explained(config, where, error.field, error.problem, error.hint) from None
+
+
+def _explained(config: dict[str, Any], where: str, field: str, problem: str, hint: str) -> UsageError:
+    """The firmware's refusal, with what only a host has room for: which key was meant by one that is misspelt."""
+    above, _, name = field.rpartition(".")
+    table = toml.at(config, above)
+    if problem == "is missing" and isinstance(table, dict):
+        if near := difflib.get_close_matches(name, table, n=1, cutoff=_NEAR):
+            name, problem, hint = near[0], _UNKNOWN, f'did you mean "{name}"?'
+    elif problem == _UNKNOWN:
+        if near := difflib.get_close_matches(name, hint.removeprefix("known are ").split(", "), n=1):
+            hint = f'did you mean "{near[0]}"?'
+    elif problem.endswith(_NO_TABLE):
+        problem = quote(toml.at(config, field)) + _NO_TABLE
+    return UsageError(where, toml.place(f"{above and '.'}{above}.{name}"), problem, hint)
 
 
 def check_id(device: str, where: str, field: str) -> None:

@@ -32,7 +32,8 @@ def opened(db: str) -> Iterator[Store]:
     from host_tools.collector.store import Store
 
     if not is_url(db) and not os.path.isfile(db):  # as against Path.is_file, false also where nobody may look
-        raise UsageError("--db", str(db), "is not there", _HINT)
+        problem = "is a folder" if os.path.isdir(db) else "is not there"
+        raise UsageError("--db", db or '""', problem, _HINT)
     try:
         with closing(Store(db, upgrade=False)) as store:
             yield store

@@ -300,7 +300,8 @@ def imports(app: Path) -> tuple[list[Path], list[str]]:
         try:
             tree = ast.parse(files.text(path, "name the application's file"))
         except SyntaxError as error:
-            raise UsageError(path.name, f"line {error.lineno}", "is not Python", "correct it") from None
+            line = f"line {error.lineno}" if error.lineno else ""
+            raise UsageError(path.name, line, f"is not Python: {error.msg}", "correct it") from None
         for name in _imported(tree):
             beside = app.parent / f"{name}.py"
             if name in LIBRARIES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,7 +113,14 @@ def _ask(question: Any, problem: str) -> str:
     usual = question.default
     shown = {True: "yes", False: "no", None: ""}.get(usual, usual) if isinstance(usual, bool | None) else usual
     err.print(f"{question.text}\n  {question.explains}", markup=False)
-    return typer.prompt("  ", default=str(shown), show_default=bool(shown), prompt_suffix="> ", err=True).strip()
+    try:
+        return typer.prompt("  ", default=str(shown), show_default=bool(shown), prompt_suffix="> ", err=True).strip()
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        err.print()
+        hint = "answer on a terminal, or give --answers"
+        raise UsageError("plan new", question.key, "standard input has ended without an answer", hint) from None
 
 
 def _check(text: str, to: Path) -> None:

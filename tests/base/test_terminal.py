@@ -169,6 +169,11 @@ def test_a_run_that_cannot_tell_its_outcome_does_not_claim_one():
     assert err.splitlines()[-1].startswith("usageguard: standard output: no space left on device; ")
 
 
+def test_what_an_encoding_has_no_character_for_is_replaced():
+    status, told, err = in_pipes("order", "kinds", PYTHONIOENCODING="ascii")
+    assert (status, err, "?" in told, told.isascii()) == (0, "", True, True)
+
+
 def test_nobody_to_complain_to_is_no_reason_for_another_status():
     with open("/dev/full", "wb") as full:
         done = subprocess.run([*_COMMAND, "sim", "nowhere"], stderr=full, timeout=60, check=False)

@@ -109,6 +109,29 @@ def test_the_firmwares_refusals_name_the_file_and_the_place():
         device_config.check({"plan": {"allowance_octets": 30 << 20}, "classes": classes}, "x.toml")
 
 
+_PLAN, _MODEM = {"allowance_octets": 30 << 20}, {"family": "quectel", "apn": "cmiot"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        ({"plan": {"alowance_octets": 5}}, 'plan.alowance_octets: is unknown; did you mean "allowance_octets"?'),
+        ({"plan": {"margin_octets": 5}}, "plan.allowance_octets: is missing; give an integer from 1 to"),
+        ({"plan": _PLAN | {"pace_": True}}, 'plan.pace_: is unknown; did you mean "pace"?'),
+        ({"plan": _PLAN, "modem": _MODEM | {"banana": 1}}, "modem.banana: is unknown; known are family, apn,"),
+        ({"plan": _PLAN, "modme": {}}, 'modme: is unknown; did you mean "modem"?'),
+        ({"plan": _PLAN | {"overage": {"tiers": [{"blok_octets": 5, "fen": 1}]}}},
+         'plan.overage.tiers #1, blok_octets: is unknown; did you mean "block_octets"?'),
+        ({"plan": [_PLAN, _PLAN]}, "plan: a list is not a table; give names with values"),
+        ({"plan": _PLAN, "modem": _MODEM, "upstream": 3}, "upstream: 3 is not a table; give names with values"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_key_is_named_with_the_one_that_was_meant(raw, line):
+    with pytest.raises(UsageError) as caught:
+        device_config.check(raw, "x.toml")
+    assert str(caught.value).startswith(f"x.toml: {line}")
+
+
 @pytest.mark.parametrize("device", ["", "a b", "x" * 17, "\u00e9"])
 def test_what_is_not_a_device_id(device):
     with pytest.raises(UsageError, match=r"^--id: is not a device id; give 1 to 16 letters, digits, '\.', '_' or '-'$"):

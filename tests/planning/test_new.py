@@ -1,5 +1,6 @@
 """Plans made from answers: each is what was answered, and `plan`, `sim` and `deploy` take it."""
 
+import io
 import tomllib
 from datetime import date
 
@@ -120,3 +121,12 @@ def test_the_command_writes_a_file_once(tmp_path):
     assert cli.run(["plan", str(plan)]) == cli.HELD
     assert cli.run(command) == cli.BAD_INPUT
     assert cli.run(["plan", "new", "--preset", "nobody", "--out", str(tmp_path / "x")]) == cli.BAD_INPUT
+
+
+def test_questions_that_nobody_answers_are_no_interruption(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("quectel\ncmiot\n"))
+    plan = tmp_path / "config.toml"
+    assert cli.run(["plan", "new", "--out", str(plan)]) == cli.BAD_INPUT
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("usageguard: plan new: allowance: standard input has ended without an answer; answer on a")
+    assert not plan.exists()
