@@ -239,17 +239,19 @@ class Guard(Enforcement):
         """One wait: until ticks `until`, or until there is input or work; of `look` milliseconds at the most after a
         step with work, in which what the caller waits for may have come."""
         now = self.hal.ticks_ms()
-        longest = _WAIT_MS
-        if self.work or ticks_diff(now, self._fed_at) >= _FEED_MS:
+        if not self.work and ticks_diff(now, self._fed_at) < _FEED_MS:
+            look = _WAIT_MS
+        else:
             self.step(now)
             now = self.hal.ticks_ms()
-            longest = _LOOK_MS if self.work else look
+            if self.work:
+                look = _LOOK_MS
         left = ticks_diff(until, now)
         due = ticks_diff(self._due_at, now)
         if due < left:
             left = due
-        if left > longest:
-            left = longest
+        if left > look:
+            left = look
         if left > 0:
             self.hal.wait(ticks_add(now, left))
         self.step(self.hal.ticks_ms())
