@@ -217,7 +217,7 @@ class Collector:
         has no key makes no work with it. A file has one collector, which knows what is in it."""
         if not device or not self.store.database.postgresql:
             return False
-        if now - self._looking_since >= _LOOK_AGAIN:
+        if not timedelta() <= now - self._looking_since < _LOOK_AGAIN:  # also after the clock was set back
             self._looking_since = now
             self._looked.clear()
         if device in self._looked or len(self._looked) >= _MOST_LOOKED:

@@ -142,7 +142,7 @@ async def _serve(
     log = Log(say)
     collector.listeners.append(log.heard)
     writer = Writer(collector)
-    async with listening(collector, host, port, writer) as bound, _beside(collector, host, writer, ways, say):
+    async with listening(collector, host, port, writer) as bound, _beside(collector, host, writer, ways, say, stop):
         say(f"listening on coap://{host}:{bound}/r")
         while not stop.is_set():
             with suppress(TimeoutError):
@@ -157,9 +157,10 @@ async def _serve(
 
 @asynccontextmanager
 async def _beside(
-    collector: Collector, host: str, writer: Writer, ways: Ways, say: Callable[[str], None]
+    collector: Collector, host: str, writer: Writer, ways: Ways, say: Callable[[str], None], stop: asyncio.Event
 ) -> AsyncIterator[None]:
-    """What the collector does beside CoAP."""
+    """What the collector does beside CoAP. What fails there ends it, with the error: an operator is to learn of it, and
+    a service manager starts it again."""
     if ways.keep_days:
         writer.keep_for(timedelta(days=ways.keep_days))
     tasks = []
@@ -167,6 +168,7 @@ async def _beside(
         from host_tools.collector import mqtt
 
         tasks.append(asyncio.create_task(mqtt.receive(mqtt.Broker.parse(ways.mqtt), collector, writer)))
+        tasks[-1].add_done_callback(lambda task: stop.set())
     async with AsyncExitStack() as stack:
         if ways.sms:
             from host_tools.collector import webhook
@@ -179,7 +181,9 @@ async def _beside(
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception):
+                    raise result
 
 
 def _print_refusals(refusals: Counter[str], say: Callable[[str], None]) -> None:

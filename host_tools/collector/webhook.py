@@ -96,7 +96,7 @@ async def listening(gateway: Gateway, collector: Collector, writer: Writer, host
             raise web.HTTPUnauthorized
         try:
             blob = gateway.report(body, request.content_type)
-        except (ValueError, KeyError, IndexError, TypeError):
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
             collector.refusals[NOT_REPORTS] += 1
             raise web.HTTPBadRequest from None
         taken = collector.take(blob, "sms")

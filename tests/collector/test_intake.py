@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from host_tools.collector import intake
-from host_tools.collector.intake import BAD_MAC, Asked, Collector, _usual
+from host_tools.collector.intake import BAD_MAC, Asked, Collector, Exchange, _usual
 from host_tools.collector.order import Order
 from host_tools.collector.store import Outcome, Store
 from host_tools.collector.verify import BadMacError, MalformedError
@@ -460,6 +460,8 @@ def test_a_life_that_another_collector_was_told_is_looked_up(postgresql_server):
         for mid in range(5, 9):
             there.receive(post(routine(key=bytes(32), seq=1), mid), "elsewhere")
         assert there.refusals == {BAD_MAC: 6}, "they make no more work"
+        there.now = lambda: T0 - timedelta(days=9000)
+        assert isinstance(there.receive(post(routine(key=bytes(32), seq=1), 9), "elsewhere"), Exchange)
         assert one.reports_received(DEVICE) == 2
 
 

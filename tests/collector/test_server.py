@@ -1,5 +1,6 @@
 """The collector as a process on a real UDP port, and what it says of bad input."""
 
+import asyncio
 import os
 import re
 import resource
@@ -21,7 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools.base.errors import UsageError
-from host_tools.collector.server import Log, _print_refusals, line, serve
+from host_tools.collector import mqtt
+from host_tools.collector.intake import Collector
+from host_tools.collector.server import Log, Ways, _print_refusals, _serve, line, serve
 from host_tools.collector.store import Alarm, Kept, Outcome, Received, Store
 from host_tools.collector.verify import Report
 from tests.collector.sealed import DEVICE, KEY, fields, full, sealed
@@ -242,6 +245,18 @@ def test_any_datagrams_are_survived(running):
 
     survives()
     assert ended(process)[1] == b""
+
+
+def test_a_part_that_fails_ends_the_collector(monkeypatch):
+    async def receive(*_):
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(mqtt, "receive", receive)
+    with closing(Store()) as store:
+        ways = Ways(mqtt="mqtt://127.0.0.1")
+        running = _serve(Collector(store, {}), "127.0.0.1", 0, lambda text: None, asyncio.Event(), ways)
+        with pytest.raises(RuntimeError, match="a mistake"):
+            asyncio.run(asyncio.wait_for(running, PATIENCE_S))
 
 
 def test_bad_input_is_one_line(tmp_path):

@@ -59,10 +59,11 @@ def test_a_message_is_stored_once_and_what_is_none_is_counted():
     forged, broken = sealed(key=bytes(32)), b"hello"
     requests = [in_json(sealed(seq=1)), in_json(sealed(seq=1)), in_json(forged), in_json(broken)]
     requests += [(b"{", JSON, {}), (b"[]", JSON, {}), (b'{"results": 1}', JSON, {}), (b"data=00", FORM, {})]
+    requests += [(b"[" * 16_000, JSON, {})]
     requests += [in_json(sealed(seq=2))]
     statuses, refusals, kept = answers(gateway, *requests)
-    assert statuses == [204, 204, 400, 400, 400, 400, 400, 400, 204]
-    assert refusals == {BAD_MAC: 1, NOT_REPORTS: 5}
+    assert statuses == [204, 204, 400, 400, 400, 400, 400, 400, 400, 204]
+    assert refusals == {BAD_MAC: 1, NOT_REPORTS: 6}
     assert kept == [("sms", 1), ("sms", 2)]
 
 
