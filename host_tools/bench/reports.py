@@ -24,6 +24,7 @@ _CONTINUED = 18  # fields of a report without life id and SIM
 CHANGED = 0x44
 _COAP = TransportTuning()
 _PATIENCE_S = 60
+_GATHER_S = 0.001  # answers, as a network card does: to wake a waiting process costs the one that answers, too
 _LOOK_S = 0.1  # between looks for what is to be sent again
 
 
@@ -92,6 +93,7 @@ def steadily(port: int, requests: list[bytes], window: int) -> Sent:
                 datagrams += _sent(device, requests[place])
                 place += 1
             before = done
+            time.sleep(_GATHER_S)
             for token in _answers(device, 0.2):
                 done += waiting.pop(token, None) is not None
             now = time.perf_counter()
