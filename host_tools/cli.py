@@ -355,6 +355,7 @@ def soak(
 
     Each failure is reduced to a short scenario file.
     """
+    extras.need("soak", "hardware", "platforms")
     from host_tools.sim.modem import models
     from host_tools.soak import command
     from host_tools.soak.field import FIELD
@@ -424,6 +425,7 @@ def bench(
 
     Exit status 1: a figure is worse than its goal, or than what is held where the goal is not reached.
     """
+    extras.need("bench", "fleet", "hardware", "mqtt")
     from host_tools.bench import command
 
     for option, given in (("--json", json_file), ("--table", table)):

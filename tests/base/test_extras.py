@@ -51,6 +51,11 @@ def bare(monkeypatch):
         ("fleet", "fleet: needs the extra fleet; run: pip install 'usage-guard[fleet]'"),
         ("sim demo", "an MQTT broker: needs the extra broker; run: pip install 'usage-guard[broker]'"),
         ("plan fit x.csv --plans y.toml", "plan fit: needs the extra report; run: pip install 'usage-guard[report]'"),
+        ("soak", "soak: needs the extras hardware and platforms; run: pip install 'usage-guard[hardware,platforms]'"),
+        (
+            "bench",
+            "bench: needs the extras fleet and hardware and mqtt; run: pip install 'usage-guard[fleet,hardware,mqtt]'",
+        ),
         ("torture", "torture: needs the extra hardware; run: pip install 'usage-guard[hardware]'"),
         (
             "flash --board own-esp32-quectel --port x --image y --out z",
