@@ -49,8 +49,8 @@ def _with_quotas(config: Any) -> bool:
     return config.plan.quotas
 
 
-def _with_hours(config: Any) -> bool:
-    return config.plan.hours is not None
+def _with_counters(config: Any) -> bool:
+    return config.plan.apart
 
 
 def _by_class(config: Any) -> bool:
@@ -69,7 +69,7 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.at.pdu": _with_sms,
     "usageguard.core.burst": lambda config: config.plan.burst is not None,
     "usageguard.core.account.allowance": _with_orders,
-    "usageguard.core.account.counters": _with_hours,
+    "usageguard.core.account.counters": _with_counters,
     "usageguard.core.account.daily": _with_days,
     "usageguard.core.account.figures": _with_orders,
     "usageguard.core.account.orders": _with_orders,
@@ -78,7 +78,7 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.guard.reserve_pace": _with_host,
     "usageguard.guard.way_in": _with_host,
     "usageguard.guard.burst_guard": lambda config: config.plan.burst is not None,
-    "usageguard.guard.counters": _with_hours,
+    "usageguard.guard.counters": _with_counters,
     "usageguard.guard.daily": _with_days,
     "usageguard.hal.esp32_ppp": _with_ppp,
     "usageguard.modem.light_sleep": _sleeps_lightly,
@@ -92,11 +92,11 @@ _FOR_SOME: dict[str, Callable[[Any], bool]] = {
     "usageguard.modem.ppp_link": _with_ppp,
     "usageguard.modem.ppp_names": _with_ppp,
     "usageguard.net.by_class": _by_class,
-    "usageguard.net.by_counter": _with_hours,
+    "usageguard.net.by_counter": _with_counters,
     "usageguard.net.by_quota": _with_quotas,
     "usageguard.net.ppp": _with_ppp,
     "usageguard.guard.order_handler": _with_orders,
-    "usageguard.store.apart": _with_hours,
+    "usageguard.store.apart": _with_counters,
     "usageguard.upstream.mqtt": lambda config: config.upstream.mqtt is not None,
     "usageguard.upstream.sms": lambda config: config.upstream.sms_number is not None,
     "usageguard.upstream.sms_orders": _with_sms_orders,
@@ -115,7 +115,7 @@ _ACCOUNT_PARTS = (
 """Modules that core.account.account.Account imports for plans that need them."""
 _BY_CLASS = ("usageguard.net.by_class",)
 _DAILY = ("usageguard.core.account.daily", "usageguard.guard.daily")
-_HOURS = (
+_COUNTERS = (
     "usageguard.core.account.counters", "usageguard.guard.counters", "usageguard.net.by_counter",
     "usageguard.store.apart",
 )  # fmt: skip
@@ -150,7 +150,7 @@ def parts(config: Any) -> list[str]:
     made |= {*_PPP} if _with_ppp(config) else set()
     made |= {*_DAILY} if _with_days(config) else set()
     made |= {*_QUOTAS} if _with_quotas(config) else set()
-    made |= {*_HOURS} if _with_hours(config) else set()
+    made |= {*_COUNTERS} if _with_counters(config) else set()
     return sorted(made | {*_BY_CLASS} if _by_class(config) else made)
 
 

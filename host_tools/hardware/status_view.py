@@ -54,8 +54,8 @@ def rows(status: dict[str, Any], config: Any, now: datetime) -> Iterator[tuple[s
             yield from _left(status, used, config, now)
     if isinstance(status.get("day_octets"), int):
         yield "today", Text(size(status["day_octets"]) + _of_a_day(config))
-    if isinstance(hours := status.get("hours"), dict):
-        yield "hours", Text(_of_the_hours(hours, config))
+    if isinstance(apart := status.get("apart"), dict):
+        yield "apart", Text(_apart(apart, config))
     if isinstance(status.get("carried_octets"), int):
         unsure = status.get("error_bound_octets") or 0
         yield "carried", Text(f"{size(status['carried_octets'])}, of which {size(unsure)} may not have crossed")
@@ -104,12 +104,16 @@ def _used(used: int, config: Any) -> Text:
     )
 
 
-def _of_the_hours(hours: dict[str, Any], config: Any) -> str:
-    now = "counted now" if hours["now"] else "not now"
-    if hours["octets"] is None:
-        return now
-    whole = f" of {size(config.plan.hours.octets)}" if config and config.plan.hours else ""
-    return f"{size(hours['octets'])}{whole}, {now}"
+def _apart(apart: dict[str, Any], config: Any) -> str:
+    """What the counters beside the allowance have debited, and which of them is debited now."""
+    parts = []
+    for name in ("hours", "roaming"):
+        octets = apart[f"{name}_octets"]
+        if octets is not None:
+            terms = config and getattr(config.plan, name)
+            parts.append(f"{name} {size(octets)}" + (f" of {size(terms.octets)}" if terms else ""))
+    now = f"{apart['now']} now" if apart["now"] else ""
+    return ", ".join([*parts, now] if now else parts) or "none now"
 
 
 def _of_a_day(config: Any) -> str:

@@ -63,6 +63,7 @@ def explain(source: Source, at: datetime) -> dict[str, Any]:
         "expiry": _expiry(plan, now),
         "lifecycle": _lifecycle(plan),
         "hours": _hours(plan),
+        "roaming": {"allowance_octets": plan.roaming.octets} if plan.roaming else None,
         **{part: vars(terms) if (terms := getattr(plan, part)) else None for part in parts},
     }
 
@@ -114,6 +115,8 @@ def sentence(plan: Any) -> str:
         head = f"A share of a pool, at most {head}"
     if hours := _hours(plan):
         head += f", {hours_words(hours)}"
+    if plan.roaming:
+        head += f", {size(plan.roaming.octets)} for roaming" if plan.roaming.octets else ", none of it for roaming"
     if plan.daily and plan.daily.cap_octets is not None:
         head += f", {size(plan.daily.cap_octets)} a day at the most"
     if plan.daily and plan.daily.slow_octets is not None:

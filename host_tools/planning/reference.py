@@ -60,7 +60,7 @@ BY_DAY: dict[str, Any] = {
 """The same with what does not go with a pool."""
 BY_HOUR: dict[str, Any] = {
     **SAMPLE,
-    "plan": {"allowance_octets": 30 << 20, "hours": {"from": "23:00", "to": "07:00"}},
+    "plan": {"allowance_octets": 30 << 20, "hours": {"from": "23:00", "to": "07:00"}, "roaming": {}},
 }
 """A configuration with what goes with none of these."""
 

@@ -36,6 +36,7 @@ REASONS = {
     "ARREARS": "the balance is used up, or negative",
     "POOL_EXHAUSTED": "the SIM's share of the pool, or the whole pool, is used up",
     "GRANT_EXPIRED": "the share of the pool has expired, and no new one came",
+    "ROAMING_EXHAUSTED": "the SIM roams, or may, and has no octets left for that",
     "CARRIER_STOP": "the network refuses a data session, or ends it",
     "RESERVE_EXHAUSTED": "the reserve for reports is used up",
     "COUNT_DOUBTED": "the modem counted what the device's traffic cannot explain",
@@ -60,6 +61,7 @@ LEDGER = {
 STOPS = {
     "exhausted": "the plan is used up",
     "day_capped": "the day's cap is used up",
+    "roamed": "what the SIM has for roaming is used up",
     "manual": "by hand",
     "arrears": "arrears",
     "expired": "expiry",

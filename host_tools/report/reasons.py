@@ -30,6 +30,7 @@ LIFTED_BY = {
     "HOLD_ENDED": "the owner releases the classes",
     "BURST_OVER": "the hold ends, or the owner releases the class",
     "CLASS_GRANTED": "the owner releases the class",
+    "ROAMING_GRANTED": "the SIM is at home, or a new period has octets for roaming",
     "DAY_GRANTED": "the next day's budget",
     "DAY_BEGAN": "the next day",
 }
@@ -42,7 +43,7 @@ RESTRICTIONS = {
 }
 
 
-CLOSED = {"SILENT_PERIOD": "nothing passes", "CARRIER_STOP": "nothing passes"}
+CLOSED: dict[str, str] = dict.fromkeys(("SILENT_PERIOD", "ROAMING_EXHAUSTED", "CARRIER_STOP"), "nothing passes")
 """The reasons under which not even that exchange passes."""
 
 

@@ -88,6 +88,12 @@ class Daily(Table, frozen=True):
     slow_octets: Octets = Octets(0)
 
 
+class Roaming(Table, frozen=True):
+    """What the SIM may use of a cycle while it roams."""
+
+    allowance_octets: Octets = Octets(0)
+
+
 Minute = Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
@@ -145,6 +151,7 @@ class Carrier(Table, frozen=True):
     throttle: Throttle | None = None
     daily: Daily | None = None
     hours: Hours | None = None
+    roaming: Roaming | None = None
     pool: Pool | None = None
     apn: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] = "cmiot"
     serves_apn: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] | None = None
@@ -320,6 +327,7 @@ class _Plan(Table, frozen=True):
     throttle: Throttle | None = None
     daily: Daily | None = None
     hours: Hours | None = None
+    roaming: Roaming | None = None
     pool: dict[str, Any] | None = None
 
     @classmethod
@@ -333,6 +341,7 @@ class _Plan(Table, frozen=True):
             "throttle": Throttle,
             "daily": Daily,
             "hours": Hours,
+            "roaming": Roaming,
         }
         raw = _part(plan, cls)
         raw.update({name: _part(raw[name], kind) for name, kind in tables.items() if name in raw})
@@ -369,7 +378,7 @@ class CarrierConfig:
         cycle = sold if given.cycle_start_day is None and given.cycle_days is None else given
         overage, package, account = either("overage"), either("package"), either("account")
         lifecycle, throttle, daily = either("lifecycle"), either("throttle"), either("daily")
-        hours = either("hours")
+        hours, roaming = either("hours"), either("roaming")
         tiers = overage.tiers if overage else []
         try:
             self.rating = carrier.Rating(
@@ -406,6 +415,7 @@ class CarrierConfig:
                 either("endless"),
                 throttle.from_octets if throttle else 0,
                 hours.sold() if hours else None,
+                roaming.allowance_octets if roaming else None,
             )
             if daily and daily.slow_octets and not self.enforcement.rate_octets_s:
                 raise ValueError("daily.slow_octets needs throttle.rate_octets_s")

@@ -83,7 +83,7 @@ DEAF = {"LEDGER_FAULT", "RESERVE_EXHAUSTED"}
 """With these reasons an exchange passes now and then."""
 SILENCING = DEAF | {"SILENT_PERIOD"}
 """With these reasons the device does not try whether the carrier serves it again."""
-QUOTA_STOPS = ("exhausted", "day_capped", "test_exhausted", "capped")
+QUOTA_STOPS = ("exhausted", "day_capped", "roamed", "test_exhausted", "capped")
 PERIODS = {1: "test", 2: "silent"}
 
 

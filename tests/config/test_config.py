@@ -371,6 +371,10 @@ WRONG = [
     ("plan.hours", NIGHT | {"octets": 1}, "plan.hours.octets: is unknown; known are from, to, allowance_octets, ch"),
     ("plan", PLAN | {"hours": NIGHT, "pool": {}}, "plan.pool: does not go with hours; leave one of the two out"),
     ("plan", PLAN | {"hours": NIGHT, "rating": {"session_round_octets": 1}}, "plan.rating.session_round_octets: does"),
+    ("plan.roaming", {"allowance_octets": -1}, "plan.roaming.allowance_octets: -1 is negative; give"),
+    ("plan.roaming", {"octets": 1}, "plan.roaming.octets: is unknown; known are allowance_octets"),
+    ("plan", PLAN | {"roaming": {}, "daily": {"cap_octets": 99999}}, "plan.daily: does not go with roaming; leave one"),
+    ("plan", PLAN | {"roaming": {}, "rating": {"session_round_octets": 1}}, "plan.rating.session_round_octets: does"),
     ("plan", PLAN | {"pool": {}, "daily": {}}, "plan.daily: does not go with a pool; leave one of the two out"),
     ("plan.throttle", {}, "plan.throttle.rate_octets_s: is missing; give an integer from 1 to 16777216"),
     ("plan.throttle", {"rate_octets_s": 0}, "plan.throttle.rate_octets_s: 0 is out of range; give"),
@@ -532,6 +536,17 @@ class TestPlan:
         assert load(MINIMAL | {"plan": hours, "classes": classes[1:]}).plan.quotas
         with pytest.raises(ConfigError, match="classes: have 3 quotas; give quota_octets to 2 at the most"):
             load(MINIMAL | {"plan": hours, "classes": classes})
+
+    def test_roaming(self):
+        assert vars(self.plan(roaming={}).roaming) == {"octets": 0}
+        assert self.plan(roaming={}).quotas
+        over_ppp = MINIMAL | {"plan": PLAN | {"roaming": {}}, "modem": MINIMAL["modem"] | {"bearer": "ppp"}}
+        with pytest.raises(ConfigError, match=r"plan\.roaming: does not go with bearer"):
+            load(over_ppp)
+        classes = [{"name": name, "quota_octets": 1} for name in "ab"] + [{"name": "r", "reserve": True}]
+        assert load(MINIMAL | {"plan": PLAN | {"roaming": {}}, "classes": classes[1:]}).plan.quotas
+        with pytest.raises(ConfigError, match="classes: have 2 quotas; give quota_octets to 1 at the most"):
+            load(MINIMAL | {"plan": PLAN | {"roaming": {}}, "classes": classes})
 
     def test_daily(self):
         daily = self.plan(daily={"cap_octets": 25600}).daily

@@ -124,6 +124,7 @@ EXPECTED = {
     "SIM_CHANGED": (0x40000, {p.SIM_EXCHANGED}, {p.SIM_ACCEPTED}, "R", True),
     "COUNT_DOUBTED": (0x20000, {p.DOUBT_FOUND}, {p.DOUBT_SETTLED, p.NEW_CYCLE}, "R", False),
     "DAY_EXHAUSTED": (0x100000, {p.DAY_REACHED}, {p.DAY_BEGAN, p.NEW_CYCLE}, "R", False),
+    "ROAMING_EXHAUSTED": (0x400000, {p.ROAMING_REACHED}, {p.ROAMING_GRANTED}, "T", False),
     "CLASS_EXHAUSTED": (0x200000, {p.CLASS_REACHED}, {p.CLASS_GRANTED, p.NEW_CYCLE}, "hold", False),
     "PACED": (0x10000, {p.PACE_REACHED}, {p.DAY_GRANTED, p.NEW_CYCLE}, "hold", False),
 }
@@ -132,7 +133,7 @@ LETTERS = {TERMINATE: "T", RESTRICT_ACCESS: "R", THROTTLE: "slow", HOLD: "hold"}
 
 def test_rows_are_sound():
     assert {code: row[0] for code, row in EXPECTED.items()} == BITS
-    assert len(set(BITS.values())) == len(REASONS) == 22
+    assert len(set(BITS.values())) == len(REASONS) == 23
     for row in REASONS:
         assert row[BIT] & (row[BIT] - 1) == 0, row
         assert 0 < row[BIT] < 1 << 24, "the ledger keeps 24 bits"
@@ -144,7 +145,7 @@ def test_rows_are_sound():
         assert LETTERS[row[RESTRICTION]] == restriction, row
         assert row[SURVIVES_CYCLE] or not by_hand, "a new period is no hand"
         assert not by_hand or row[LIFTED_BY] != CARRIER_SERVES, "neither is a carrier"
-    assert len(set(EVENTS)) == len(EVENTS) == 39
+    assert len(set(EVENTS)) == len(EVENTS) == 41
     used = {event for row in REASONS for event in (row[RAISED_BY], row[LIFTED_BY])}
     assert used | {NEW_CYCLE} == set(EVENTS), "none is idle"
     restrictions = [LETTERS[row[RESTRICTION]] for row in REASONS]
@@ -241,7 +242,7 @@ def test_verdict_admission_and_actions_follow_the_set(event):
         assert bool(actions & REPORT) == (policy.reasons != reasons or policy.level != level_before)
         assert bool(actions & CLOSE) == bool(open_before & ~policy.open)
         assert bool(actions & RESUME) == bool(policy.open & ~open_before)
-        deaf = {"LEDGER_FAULT", "SILENT_PERIOD", "RESERVE_EXHAUSTED"} & set(standing)
+        deaf = {"LEDGER_FAULT", "SILENT_PERIOD", "ROAMING_EXHAUSTED", "RESERVE_EXHAUSTED"} & set(standing)
         assert policy.data_wanted() == (not deaf)
         assert policy.names() == [code for code in BITS if code in standing]
 
@@ -406,7 +407,7 @@ class TestRestore:
         policy.restore(0, 0, Octets(16 * MB))
         assert policy.names() == ["RESERVE_EXHAUSTED", "QUOTA_EXHAUSTED"]
 
-    @pytest.mark.parametrize("reasons", [0x400000, 0x800001, -1])
+    @pytest.mark.parametrize("reasons", [0x800000, 0x800001, -1])
     def test_a_reason_of_another_version_is_refused(self, reasons):
         policy = make()
         policy.cross(Octets(16 * MB))

@@ -50,12 +50,14 @@ def told(config, status=STATUS):
     return [(name, text.plain) for name, text in status_view.rows(status, config, NOW)]
 
 
-def test_it_says_what_the_hours_have_used(config):
-    hours = {"now": True, "octets": 1_000_000}
-    assert ("hours", "977 KB, counted now") in told(None, {**STATUS, "hours": hours})
+def test_it_says_what_counters_beside_the_allowance_have_used(config):
+    apart = {"now": "hours", "hours_octets": 1_000_000, "roaming_octets": 0}
+    assert ("apart", "hours 977 KB, roaming 0 B, hours now") in told(None, {**STATUS, "apart": apart})
     config.plan.hours = SimpleNamespace(octets=2_000_000)
-    assert ("hours", "977 KB of 1.91 MB, counted now") in told(config, {**STATUS, "hours": hours})
-    assert ("hours", "not now") in told(config, {**STATUS, "hours": {"now": False, "octets": None}})
+    apart = {"now": None, "hours_octets": 1_000_000, "roaming_octets": None}
+    assert ("apart", "hours 977 KB of 1.91 MB") in told(config, {**STATUS, "apart": apart})
+    apart = {"now": None, "hours_octets": None, "roaming_octets": None}
+    assert ("apart", "none now") in told(config, {**STATUS, "apart": apart})
 
 
 def test_it_says_what_the_day_has_used(config):

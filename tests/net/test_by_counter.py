@@ -9,7 +9,7 @@ import pytest
 from usageguard.config import load as config
 from usageguard.core.account import quotas
 from usageguard.core.account.account import Account
-from usageguard.core.account.counters import Counter, with_free
+from usageguard.core.account.counters import OwnCounter, RoamingTerms, with_free
 from usageguard.core.account.quotas import Quota, with_quotas
 from usageguard.core.cycle import days_from_civil
 from usageguard.core.octets import Octets
@@ -87,7 +87,7 @@ class Device:
         self.account = Account(self.config.plan, self.policy, ledger.orders)
         self.admission = make(self.board, self.config, ledger, self.policy, WINDOW, True)
         self.policy.restore(ledger.reasons, ledger.warned, self.admission.used)
-        self.hours = Counter(self.policy.books.hours if self.own else None, self.share)
+        self.hours = OwnCounter(self.policy.books.hours if self.own else None, self.share)
 
     # on the air
 
@@ -413,3 +413,128 @@ def test_a_class_that_gets_a_quota_leaves_the_hours_theirs():
     config.classes[0].quota_octets = 7_000
     after = standing(orders, config.classes, config.plan.hours)
     assert (after.quotas[0].used.value(), after.hours.used.value()) == (0, 5_000)
+
+
+# Roaming
+
+
+class Away(Device):
+    """A plan with a roaming allowance; `registration` is what the modem says."""
+
+    registration = 1
+
+    def boot(self):
+        self.config.plan.roaming = RoamingTerms(self.roaming)
+        super().boot()
+        books = self.policy.books
+        self.abroad, self.unsure = OwnCounter(books.roaming, 0, True), OwnCounter(books.roaming, 1000, True)
+        self.admission.follow(self, self.where)
+
+    def where(self):
+        return self.admission.debit({1: None, 5: self.abroad}.get(self.registration, self.unsure))
+
+    def at(self, registration):
+        self.registration = registration
+        self.judge()
+
+
+def away(octets=100_000, **of):
+    made = type("Given", (Away,), {"roaming": octets})(**of)
+    made.read_counter()
+    return made
+
+
+def abroad(device):
+    return device.policy.books.roaming.used.value()
+
+
+def test_it_is_debited_from_the_first_packet_on_that_is_sent_where_the_modem_has_registered():
+    device = away(held=False)
+    already = used(device)
+    device.registration = 5
+    for _ in range(20):
+        spend(device, 1_000)
+    assert abroad(device) == 20_000
+    assert used(device) == already
+    device.at(1)
+    already = used(device)
+    spend(device, 1_000)
+    assert used(device) - already == 1_000
+    assert abroad(device) == 20_000
+
+
+def test_where_it_is_not_certain_both_are_debited():
+    device = away(held=False)
+    already = used(device)
+    device.at(2)
+    for _ in range(10):
+        spend(device, 1_000)
+    assert abroad(device) == used(device) - already == 10_000
+
+
+def test_what_was_sent_or_may_have_arrived_by_then_is_debited_to_both():
+    device = away()
+    spend(device, 3_000)
+    already = used(device)
+    device.at(5)
+    waiting = device.admission._headroom_rated
+    assert abroad(device) == 3_000 + waiting
+    for _ in range(20):
+        spend(device, 1_000)
+    assert used(device) - already == waiting
+    assert abroad(device) == 23_000 + waiting
+
+
+def test_used_up_it_stops_until_the_sim_is_at_home():
+    device = away(5_000, held=False)
+    device.at(5)
+    for _ in range(3):
+        spend(device, 1_500)
+    assert device.policy.names() == []
+    crossed = device.ledger.carried.value()
+    spend(device, 1_500)
+    assert device.policy.names() == ["ROAMING_EXHAUSTED"]
+    assert (device.policy.open, device.policy.data_wanted(), device.policy.deaf()) == (0, False, False)
+    spend(device, 1)
+    assert device.ledger.carried.value() == crossed
+    device.at(2)
+    assert device.policy.names() == ["ROAMING_EXHAUSTED"]
+    device.at(1)
+    assert device.policy.names() == []
+    spend(device, 1_500)
+    assert device.ledger.carried.value() == crossed + 1_500
+
+
+def test_what_arrives_all_the_same_is_counted():
+    device = away(1_000, held=False)
+    device.at(5)
+    device.admission.meter.carried = device.admission.meter.rated = 5_000
+    device.admission._take(TELEMETRY, False)
+    assert abroad(device) == 5_000
+    device.judge()
+    device.at(5)
+    assert not device.policy.books.roaming.holds(1)
+
+
+def test_a_power_cut_abroad_takes_nothing_back():
+    device = away(held=False)
+    device.at(5)
+    for _ in range(20):
+        spend(device, 1_000)
+    device.board.cause, device.board.retained = 1, bytearray(24)
+    device.boot()
+    assert 20_000 <= abroad(device) <= 20_000 + 1_562
+
+
+def test_what_was_sent_again_abroad_is_debited_there():
+    device = away(held=False)
+    device.at(5)
+    device.read_counter()
+    spend(device, 1_000)
+    device.shown += 1_000
+    device.wait(25)
+    device.read_counter()
+    before = abroad(device)
+    device.shown += 700
+    device.read_counter()
+    assert abroad(device) - before >= 700

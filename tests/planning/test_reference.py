@@ -75,7 +75,8 @@ def test_every_key_of_the_validator_is_there():
     """Told by the firmware itself: what it says it knows, when it is given a key that it does not."""
     known = {}
     for path in {key.table for key in reference.device_keys()}:
-        others = {"plan.daily": reference.BY_DAY, "plan.hours": reference.BY_HOUR}
+        others = {"plan.daily": reference.BY_DAY}
+        others |= dict.fromkeys(("plan.hours", "plan.roaming"), reference.BY_HOUR)
         wrong = copy.deepcopy(others.get(path, reference.SAMPLE))
         at = wrong
         for name in path.split(".") if path else ():

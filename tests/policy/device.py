@@ -107,8 +107,9 @@ class Device(Enforcement):
         now = hal.ticks_ms()
         books = self.ledger, self.policy, self.account, self.admission
         self.modem = SimpleNamespace(connections=(), time_reading=0, data_wanted=True, iccid=b"", kept=False)
+        self.modem.registration, self.modem.registered = 1, False  # nobody is asked where it is
         make = DailyPeriods if config.plan.daily else PeriodTracker
-        if config.plan.hours:
+        if config.plan.apart:
             make = with_counters(make, config.plan)
         self.periods = make(hal, config.plan.cycle, *books, self.modem, self.obey, now)
         self._burst_guard = None

@@ -31,7 +31,7 @@ from tests.policy.world import APPLICATIONS, IMSI, PACKET, REPORT_OCTETS, REPORT
 
 CODES = {row[p.CODE]: row[p.BIT] for row in p.REASONS}
 # The reasons by what they do, of the contract and not of the firmware's table.
-TERMINATE = {"LEDGER_FAULT", "SILENT_PERIOD", "CARRIER_STOP", "RESERVE_EXHAUSTED"}
+TERMINATE = {"LEDGER_FAULT", "SILENT_PERIOD", "ROAMING_EXHAUSTED", "CARRIER_STOP", "RESERVE_EXHAUSTED"}
 SLOW = {"THROTTLED", "THROTTLED_BY_HAND"}
 HOLD = {"HELD_BY_HAND", "BURST", "PACED", "CLASS_EXHAUSTED"}
 RESTRICT = set(CODES) - TERMINATE - SLOW - HOLD
@@ -503,7 +503,8 @@ class Machine(RuleBasedStateMachine):
             code = "COST_CAP"
         for other in OF_LOCAL - {code}:
             iff(other, False)
-        if "hours" in self.plan and device.policy.free:
+        free = getattr(device.policy, "free", False)
+        if free:
             local = ceiling = MAX  # nothing comes out of the allowance
         self.by_limit(code, used, local)
         daily = self.plan.get("daily", {})
@@ -517,9 +518,9 @@ class Machine(RuleBasedStateMachine):
             slowed = slowed or used >= start
             if self.phase == "billing" and world.same_cycle() and world.carrier.news(IMSI).slowed_to_octets_per_s:
                 assert "THROTTLED" in names or heard.get(3), "the carrier has slowed the SIM down"
-        iff("THROTTLED", slowed or (slow and used >= self.allowance(False)))
+        iff("THROTTLED", not free and (slowed or (slow and used >= self.allowance(False))))
         billing = self.phase == "billing" and world.same_cycle()
-        if slow and billing and world.carrier.seen(IMSI) >= self.cycle.allowance_octets:
+        if slow and billing and not free and world.carrier.seen(IMSI) >= self.cycle.allowance_octets:
             assert "THROTTLED" in names
 
         # The pool

@@ -36,13 +36,14 @@ def sold(draw, family):
     )
     today = (start + timedelta(minutes=offset)).date()
     pool = family == "pool"
-    hours = family == "hours"
-    life = not hours and some("lifecycle", 7)
+    hours, roaming = family == "hours", family == "roaming"
+    apart = hours or roaming
+    life = not apart and some("lifecycle", 7)
     allowance = draw(st.integers(20, 90)) * 1_000
     kinds = ["cutoff", "none"] if pool else ["cutoff", "throttle", "none", "overage"]
     if family == "endless":
         kinds = ["cutoff", "cutoff", "throttle", "overage"]
-    if hours:
+    if apart:
         kinds = ["cutoff", "cutoff", "throttle", "overage"]
     if family == "account":
         kinds += ["overage"] * 4  # or it is fees alone that cost money
@@ -118,6 +119,8 @@ def sold(draw, family):
         if draw(st.integers(0, 3)):
             plan["hours"]["allowance_octets"] = draw(st.integers(1_000, 60_000))
         plan["hours"]["charged_permille"] = draw(st.sampled_from([0, 0, 1, 333, 999]))
+    elif roaming:
+        plan["roaming"] = {"allowance_octets": draw(st.sampled_from([0, 0, 1_000, 9_000, 40_000]))}
     elif not pool and some("daily", 7):
         daily = plan["daily"] = {}
         if "throttle" in plan and draw(st.booleans()):

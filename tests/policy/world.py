@@ -121,6 +121,8 @@ class World:
 
     def boot(self, stored):
         self.device = Device(self.clock, self.sold.plan, self.utc, stored, self.sold.quotas)
+        if self.carrier._sim(IMSI).roams:
+            self.device.modem.registration = 5
         self.report_us = self.clock.now_us
         self.due_us = self.clock.now_us
         self.told = None  # (reasons, warned) of the last report

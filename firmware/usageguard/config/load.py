@@ -26,7 +26,7 @@ CLASSES = (
 )
 
 MAX_CLASSES = 8
-MAX_QUOTAS = 3  # of classes, and of the plan's hours: there is room for so many in the ledger
+MAX_QUOTAS = 3  # of classes, and of the plan's hours and roaming: there is room for so many in the ledger
 
 # One report with its acknowledgement over CoAP, IPv4 headers included: two packets. The most of a routine one; a full
 # one with all fields at their maximum takes 22 more.
@@ -61,6 +61,9 @@ def read(top):
     by_class = top.has("classes")
     classes = _classes(top.tables("classes", CLASSES, 2, MAX_CLASSES), plan)
     modem = _modem(top.table("modem"))
+    if plan.roaming and modem.bearer == "ppp":
+        problem = 'does not go with bearer = "ppp", over which the modem cannot tell where it is registered'
+        raise ConfigError("plan.roaming", problem, "leave one of them out")
     upstream = _upstream(top.table("upstream", {}), plan)
     enforcement = top.choice("enforcement", ENFORCEMENTS, "enforce")
     top.end()
@@ -156,7 +159,7 @@ def _classes(tables, plan):
     if sum(c.uses_reserve for c in classes) != 1:
         raise ConfigError("classes", "need one class for reports", "give reserve: true to exactly one class")
     quotas = sum(each.quota_octets > 0 for each in classes)
-    others = 1 if plan.hours and plan.hours.octets else 0  # each has a place of its own
+    others = 2 if plan.roaming else 1 if plan.hours and plan.hours.octets else 0  # each has a place of its own
     if quotas + others > MAX_QUOTAS:
         most = "give quota_octets to %d at the most" % (MAX_QUOTAS - others)
         raise ConfigError("classes", "have %d quotas" % quotas, most)

@@ -78,6 +78,8 @@ def read_plan(table):
     _burst(table, plan)
     _daily(table, plan)
     _hours(table, plan)
+    _roaming(table, plan)
+    plan.apart = plan.hours is not None or plan.roaming is not None
     table.end()
     _usable(table.field("allowance_octets"), plan)
     return plan
@@ -286,6 +288,21 @@ def _hours(table, plan):
     from usageguard.core.account.counters import HourTerms
 
     plan.hours = HourTerms(start, length, octets, share)
+
+
+def _roaming(table, plan):
+    if not table.has("roaming"):
+        return
+    table.without(("daily", "lifecycle", "pool"), "does not go with roaming", "leave one of the two out")
+    if plan.rating.session_round_octets:
+        hint = "leave it out: a session may begin with one operator and end with another"
+        raise ConfigError(table.field("rating.session_round_octets"), "does not go with roaming", hint)
+    sub = table.table("roaming")
+    octets = sub.integer("allowance_octets", 0, MAX_QUOTA, 0)
+    sub.end()
+    from usageguard.core.account.counters import RoamingTerms
+
+    plan.roaming = RoamingTerms(octets)
 
 
 def _time_of_day(table, name):

@@ -65,9 +65,10 @@ class Plan:
     What a plan may have beside the quota, None or 0 where it has not (CONFIG.md says what each means):
     `package_months`, `activated`, `renew_months`, `warn_days`, `warn_forecast`, `pace`, `balance_fen`, `fee_fen`,
     `hold_silent`, `hold_doubt`, `throttle` (core.bucket.ThrottleTerms), `burst` (core.burst.BurstTerms), `pool`
-    (core.account.pool.PoolTerms), `daily` (core.account.daily.DailyTerms), `hours`
-    (core.account.counters.HourTerms), `test` (the Plan of the test period). These classes are in the modules that only
-    such a plan loads. `quotas`: a traffic class, or what is used in those hours, has one of its own.
+    (core.account.pool.PoolTerms), `daily` (core.account.daily.DailyTerms), `hours` and `roaming` (HourTerms and
+    RoamingTerms of core.account.counters), `test` (the Plan of the test period). These classes are in the modules that
+    only such a plan loads. `quotas`: a traffic class, or what is used in those hours or while the SIM roams, has one of
+    its own. `apart`: the plan has `hours` or `roaming`.
     """
 
     def __init__(self, allowance, cycle, rating, exhaustion="cutoff"):
@@ -79,11 +80,11 @@ class Plan:
         self.ceiling = self.report_limit = self.local_limit = self.slow_limit = MAX
         self.margin_octets = self.reserve_octets = 0
         self.warn_permille = self.warn_cost_fen = self.warn_days = self.warn_marks = ()
-        self.warn_forecast = self.pace = self.hold_silent = self.hold_doubt = self.quotas = False
+        self.warn_forecast = self.pace = self.hold_silent = self.hold_doubt = self.quotas = self.apart = False
         self.package_months = self.activated = self.renew_months = 0
         self.balance_fen = None
         self.fee_fen = 0
-        self.throttle = self.burst = self.pool = self.daily = self.hours = self.test = None
+        self.throttle = self.burst = self.pool = self.daily = self.hours = self.roaming = self.test = None
         self.lease_max_octets = 65536
 
     @property

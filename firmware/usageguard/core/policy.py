@@ -55,7 +55,9 @@ DAY_REACHED = 36  # QUOTA_REACHED of the day
 DAY_BEGAN = 37  # another day
 CLASS_REACHED = 38  # a class has used up its own quota
 CLASS_GRANTED = 39  # it may use as much again
-EVENTS = range(QUOTA_REACHED, CLASS_GRANTED + 1)
+ROAMING_REACHED = 40  # the SIM is, or may be, with another operator, where it has no octets left
+ROAMING_GRANTED = 41  # it is at home, or has octets there again
+EVENTS = range(QUOTA_REACHED, ROAMING_GRANTED + 1)
 
 # One row per reason, in the order in which they are named to people. Bits are stored and reported: never reuse one.
 # The order puts causes before effects: a carrier stops a SIM because of arrears, an expired package or a stop by hand,
@@ -65,8 +67,8 @@ EVENTS = range(QUOTA_REACHED, CLASS_GRANTED + 1)
 # because the device cannot tell a quota cutoff, which ends with the period, from a stop that does not: only a data
 # session proves that the carrier serves again.  RESTRICT_ACCESS is the answer wherever an order can lift the reason:
 # reports have to go on, as orders come with their acknowledgements. TERMINATE is left for reasons where even a report
-# does harm (no counts, a silent period that any use would end) or cannot be sent (the carrier refuses, the reserve is
-# used up).
+# does harm (no counts, a silent period that any use would end, the prices of another operator) or cannot be sent (the
+# carrier refuses, the reserve is used up).
 CODE, BIT, RAISED_BY, LIFTED_BY, SURVIVES_CYCLE, RESTRICTION = range(6)
 REASONS = (
     ("LEDGER_FAULT", 0x000008, LEDGER_FAILED, LEDGER_SET, True, TERMINATE),
@@ -78,6 +80,7 @@ REASONS = (
     ("ARREARS", 0x000020, BALANCE_SPENT, RECHARGED, True, RESTRICT_ACCESS),
     ("POOL_EXHAUSTED", 0x000200, GRANT_SPENT, POOL_GRANTED, True, RESTRICT_ACCESS),
     ("GRANT_EXPIRED", 0x000400, GRANT_LAPSED, POOL_GRANTED, True, RESTRICT_ACCESS),
+    ("ROAMING_EXHAUSTED", 0x400000, ROAMING_REACHED, ROAMING_GRANTED, True, TERMINATE),
     ("CARRIER_STOP", 0x000004, CARRIER_REFUSED, CARRIER_SERVES, True, TERMINATE),
     ("RESERVE_EXHAUSTED", 0x000002, RESERVE_REACHED, QUOTA_GRANTED, False, TERMINATE),
     ("COUNT_DOUBTED", 0x020000, DOUBT_FOUND, DOUBT_SETTLED, False, RESTRICT_ACCESS),
@@ -104,6 +107,7 @@ THROTTLED_BY_HAND = 0x004000
 BURST = 0x008000
 PACED = 0x010000
 HELD_BY_HAND = 0x080000
+ROAMING_EXHAUSTED = 0x400000
 
 # Limits in octets of the period, by what sets them; _REACHED is the event at a limit, _GRANTS that of a new one.
 LOCAL, BALANCE, GRANT, PACE, RESERVE, SLOW = range(6)
@@ -131,6 +135,8 @@ _RESTRICTING = _bits(RESTRICTION, (RESTRICT_ACCESS,))
 _SLOWING = _bits(RESTRICTION, (THROTTLE,))
 _KNOWN = _TERMINATING | _RESTRICTING | _SLOWING | _bits(RESTRICTION, (HOLD,))
 _OF_LIMITS = _bits(RAISED_BY, _REACHED + (CAP_REACHED, TEST_REACHED, DAY_REACHED, CLASS_REACHED))
+
+_CLOSED = SILENT_PERIOD | ROAMING_EXHAUSTED  # under which not even an exchange passes
 
 _ZERO = Octets()
 _NEVER = Octets(MAX)
@@ -282,7 +288,7 @@ class Policy:
         return (
             not self.observe
             and self.reasons & _TERMINATING & ~CARRIER_STOP != 0
-            and not self.reasons & SILENT_PERIOD
+            and not self.reasons & _CLOSED
         )
 
     def allow_exchange(self, used, octets):
@@ -371,7 +377,7 @@ class Policy:
         may_send = self._all
         if reasons & _TERMINATING:
             level = TERMINATED
-            may_send = 0 if self.exchange is None or reasons & SILENT_PERIOD else self._reserve
+            may_send = 0 if self.exchange is None or reasons & _CLOSED else self._reserve
         elif reasons & _RESTRICTING:
             level = RESTRICTED
             may_send = self._reserve

@@ -40,7 +40,7 @@ class Enforcement:
             from usageguard.core.account.daily import DailyPolicy
 
             make = DailyPolicy
-        if config.plan.hours:
+        if config.plan.apart:
             from usageguard.core.account.counters import with_free
 
             make = with_free(make)
@@ -59,7 +59,7 @@ class Enforcement:
             from usageguard.net.by_quota import AdmissionByQuota
 
             make = AdmissionByQuota
-        if config.plan.hours:
+        if config.plan.apart:
             from usageguard.net.by_counter import with_counters
 
             make = with_counters(make)

@@ -64,7 +64,7 @@ class Guard(Enforcement):
 
             nap = recall(hal)
         make = Ledger
-        if config.plan.hours:
+        if config.plan.apart:
             from usageguard.store.apart import ApartLedger
 
             make = ApartLedger
@@ -83,7 +83,7 @@ class Guard(Enforcement):
             from usageguard.guard.daily import DailyPeriods
 
             make = DailyPeriods
-        if config.plan.hours:
+        if config.plan.apart:
             from usageguard.guard.counters import with_counters
 
             make = with_counters(make, config.plan)

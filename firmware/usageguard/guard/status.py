@@ -63,8 +63,8 @@ def status(config, ledger, policy, account, admission, periods, modem, outbox, n
         "iccid": str(modem.iccid)[2:-1],
         "network": str(modem.imsi[:6])[2:-1],  # of the SIM: MCC and MNC, which has 2 or 3 digits
     }
-    if plan.hours:
-        shown["hours"] = admission.hours()
+    if plan.apart:
+        shown["apart"] = admission.apart()
     if config.by_class:
         shown["classes"] = admission.by_class(config.classes)
     if config.upstream.sms_orders:

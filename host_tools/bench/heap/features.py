@@ -22,7 +22,7 @@ FEATURES = {
     "plan.account, plan.overage": ("money", "tariff", "fee_fen"),
     "plan.burst": ("burst", "_burst_guard"),
     "plan.daily": ("daily",),
-    "plan.hours": ("hours",),
+    "plan.hours, plan.roaming": ("hours", "roaming", "apart"),
     "plan.lifecycle": ("life", "hold_silent"),
     "plan.package": ("package_months", "renew_months"),
     "plan.pool": ("pool", "hold_doubt"),

@@ -48,13 +48,13 @@ class Tally:
 
 class OwnCounter:
     """Octets that are debited to an allowance of their own, None for one without an end, and `permille` of them to the
-    plan's. `octets` so far, with the packets' overhead, and without the rating's permille."""
+    plan's. `octets` so far, with the packets' overhead, and without the rating's permille. What passes beyond the
+    allowance of a `closed` one, because the stop is late, is its own as well."""
 
-    def __init__(self, rating: Rating, allowance_octets: int | None, permille: int) -> None:
-        self._rating = rating
+    def __init__(self, rating: Rating, allowance_octets: int | None, permille: int = 0, closed: bool = False) -> None:
         self._permille = permille
-        most = None if allowance_octets is None else allowance_octets * 1000 // (1000 + rating.permille)
-        self.most = most
+        self._closed = closed
+        self.most = None if allowance_octets is None else allowance_octets * 1000 // (1000 + rating.permille)
         self.octets = 0
 
     @property
@@ -62,15 +62,20 @@ class OwnCounter:
         """Whether it is not used up."""
         return self.most is None or self.octets < self.most
 
+    @property
+    def charged(self) -> bool:
+        """Whether the plan's allowance is debited as well."""
+        return self._permille > 0
+
     def take(self, octets: int) -> int:
         """Debits what it can of a packet; returns what is debited to the plan's allowance."""
-        own = octets if self.most is None else min(octets, self.most - self.octets)
-        before = self._charged
+        own = octets if self.most is None or self._closed else min(octets, self.most - self.octets)
+        before = self._share
         self.octets += own
-        return octets - own + self._charged - before
+        return octets - own + self._share - before
 
     @property
-    def _charged(self) -> int:
+    def _share(self) -> int:
         return -(-self.octets * self._permille // 1000)
 
 
@@ -119,6 +124,7 @@ class CycleUsage:
     complete: bool = False  # the late records have arrived
     samples: list[tuple[int, int]] = field(default_factory=list)  # (virtual us, billed octets), coarse
     hours: OwnCounter | None = None
+    roaming: OwnCounter | None = None
 
     @property
     def billed_octets(self) -> int:

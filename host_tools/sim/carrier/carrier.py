@@ -95,6 +95,10 @@ class Carrier:
         sim = self._subscriptions.get(imsi)
         return IMSI_UNKNOWN if sim is None or CANCELLED.code in sim.stops else sim.refusal
 
+    def roam(self, imsi: str, away: bool) -> None:
+        """The SIM has registered in its own network, or in another one."""
+        self._sim(imsi).roam(away)
+
     def activate(
         self, imsi: str, deliver: Callable[[Packet], None], deactivated: Callable[[], None], apn: str = ""
     ) -> Bearer | int:

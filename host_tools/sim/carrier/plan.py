@@ -233,6 +233,7 @@ class SimPlan:
     "whole"; the last two are counted from `activated`, and so is the end of a package. With a lifecycle `activated`
     may be left out: it is the first day of the billing period then. An `endless` plan has one cycle, from that day on.
     From `slow_from_octets` of a cycle on data is slowed down to the throttle's rate; 0: it is not.
+    While it roams, the SIM has `roaming_octets` of a cycle, and data is denied beyond; None: it uses the allowance.
     In a `pool` the allowance is the pool's, and `allowance_octets` is the SIM's own cap, 0 for none.
     """
 
@@ -249,10 +250,14 @@ class SimPlan:
     endless: bool = False
     slow_from_octets: int = 0
     hours: Hours | None = None
+    roaming_octets: int | None = None
 
     def __post_init__(self) -> None:
-        if self.hours and (self.pool or self.lifecycle or self.daily):
-            raise ValueError("hours of their own do not go with a pool, a lifecycle or daily counters")
+        if self.roaming_octets is not None and self.roaming_octets < 0:
+            raise ValueError(f"roaming_octets {self.roaming_octets} is negative")
+        apart = self.hours or self.roaming_octets is not None
+        if apart and (self.pool or self.lifecycle or self.daily):
+            raise ValueError("hours and roaming of their own do not go with a pool, a lifecycle or daily counters")
         if self.slow_from_octets < 0 or (self.slow_from_octets and self.pool):
             raise ValueError("slow_from_octets is 0 or more, and a pool's SIM has none")
         if self.endless and (self.cycle_days or self.package or self.pool):

@@ -14,6 +14,7 @@ NOT_SUBSCRIBED = 33
 
 # What lifts a stop
 NEXT_CYCLE = "next_cycle"
+HOME = "home"  # the SIM is in its own network again, or has more for others
 NEXT_DAY = "next_day"
 FREE_HOURS = "free_hours"  # in which nothing is debited to the plan's allowance
 BY_HAND = "by_hand"  # the customer's resume; of a stop for arrears, only once they are paid
@@ -53,6 +54,7 @@ def _row(code: str, *lifted_by: str, card_status: str = NORMAL, index: int | Non
 
 
 EXHAUSTED = _row("exhausted", NEXT_CYCLE, REFILL, FREE_HOURS)  # 流量用尽关停
+ROAMED = _row("roamed", HOME)
 DAY_CAPPED = _row("day_capped", NEXT_DAY, NEXT_CYCLE)
 CAPPED = _row("capped", NEXT_CYCLE, NEW_CAP)  # the SIM's own cap in a pool
 POOL_EXHAUSTED = _row("pool_exhausted", NEXT_CYCLE, TOP_UP)  # 流量池
@@ -64,8 +66,10 @@ CANCELLED = _row("cancelled", card_status=CANCELLED_CARD)  # final
 
 STOP_REASONS = {
     reason.code: reason
-    for reason in (EXHAUSTED, DAY_CAPPED, CAPPED, POOL_EXHAUSTED, TEST_EXHAUSTED, MANUAL, ARREARS, EXPIRED, CANCELLED)
-}
+    for reason in (
+        EXHAUSTED, DAY_CAPPED, ROAMED, CAPPED, POOL_EXHAUSTED, TEST_EXHAUSTED, MANUAL, ARREARS, EXPIRED, CANCELLED,
+    )
+}  # fmt: skip
 
 
 def card_status(stops: Collection[str], billing: bool) -> str:

@@ -20,6 +20,7 @@ from host_tools.sim.carrier.stops import (
     EXHAUSTED,
     EXPIRED,
     FREE_HOURS,
+    HOME,
     MANUAL,
     NEW_CAP,
     NEXT_CYCLE,
@@ -28,6 +29,7 @@ from host_tools.sim.carrier.stops import (
     POOL_EXHAUSTED,
     REFILL,
     RENEWAL,
+    ROAMED,
     SOFT,
     STOP_REASONS,
     TEST_EXHAUSTED,
@@ -68,6 +70,7 @@ class Subscription:
         self.stops: set[str] = set()
         self.refusal = 0  # EMM cause with which registration is rejected; 0 = accepted
         self.session_refusal = 0  # ESM cause with which data sessions are rejected; 0 = accepted
+        self.roams = False
         self.denied_octets = 0  # carried although the policy denied them, over all cycles
         self.bearer: Bearer | None = None
         self.cap_octets = plan.allowance_octets  # of the present cycle; without a pool the plan's allowance
@@ -92,11 +95,11 @@ class Subscription:
         self._begin_lifecycle()
         if plan.daily is not None:
             self._at(self.today + timedelta(days=1), self._new_day)
+        if rating.session_round_octets and (plan.hours or plan.roaming_octets is not None):
+            raise ValueError("hours or roaming of their own and sessions that are rounded up exclude each other")
         if plan.hours is not None:
-            if rating.session_round_octets:
-                raise ValueError("hours of their own and sessions that are rounded up exclude each other")
             for minute in (plan.hours.begin, plan.hours.end):
-                self._daily_at(minute, self._look_at_hours)
+                self._daily_at(minute, self._look_at_counters)
 
     # --- time ---
 
@@ -190,6 +193,8 @@ class Subscription:
         hours = self.plan.hours
         if hours is not None:
             self.account.cycle.hours = OwnCounter(self.rating, hours.allowance_octets, hours.charged_permille)
+        if self.plan.roaming_octets is not None:
+            self.account.cycle.roaming = OwnCounter(self.rating, self.plan.roaming_octets, closed=True)
 
     def _close(self, cycle: CycleUsage | None) -> None:
         """Schedules the late usage records of a closed cycle."""
@@ -204,6 +209,8 @@ class Subscription:
         self._set_rate(DAY_CAPPED.code, None)
         self._set_rate(THRESHOLD, None)
         self._before_today = 0, 0
+        if self.plan.roaming_octets is not None:
+            self._check_roaming()
         for code in STOP_REASONS:
             if code in self.stops:
                 self._mark_stopped(code)
@@ -270,8 +277,8 @@ class Subscription:
         counter = self._counter()
         self.account.charge(octets, counter)
         if counter is not None and not counter.left:
-            self.clock.after(self.rating.lag_s * S, self._check_quota)
-            self.clock.after(self.rating.lag_s * S, self._check_slow)
+            for check in (self._check_quota, self._check_slow, self._check_roaming):
+                self.clock.after(self.rating.lag_s * S, check)
         if self.pool is not None and self.phase == BILLING:
             self.pool.add(cycle.billed_octets - billed, cycle.in_time.billed - in_time)
         limit = self._limit(cycle)
@@ -294,10 +301,12 @@ class Subscription:
         self.bearer = None
         self.account.end_session()
 
-    # --- hours of their own ---
+    # --- counters of their own ---
 
     def _counter(self) -> OwnCounter | None:
         """The counter that is debited with what is used now, before the plan's allowance."""
+        if self.roams and self.account.cycle.roaming is not None:
+            return self.account.cycle.roaming
         hours, counter = self.plan.hours, self.account.cycle.hours
         if hours is None or counter is None or not counter.left:
             return None
@@ -307,9 +316,26 @@ class Subscription:
     @property
     def _free(self) -> bool:
         """Whether nothing that is used now is debited to the plan's allowance."""
-        return self.plan.hours is not None and not self.plan.hours.charged_permille and self._counter() is not None
+        counter = self._counter()
+        return counter is not None and not counter.charged
 
-    def _look_at_hours(self) -> None:
+    def roam(self, away: bool) -> None:
+        """Called when the SIM has registered."""
+        if away == self.roams:
+            return
+        self.roams = away
+        if self.plan.roaming_octets is not None:
+            self._look_at_counters()
+
+    def _check_roaming(self) -> None:
+        """Ends data in another network once nothing is left for it."""
+        counter = self.account.cycle.roaming
+        if self.roams and counter is not None and not counter.left:
+            self.stop(ROAMED.code)
+        else:
+            self.lift_by(HOME)
+
+    def _look_at_counters(self) -> None:
         """Lets data flow where the allowance does not count it any more, or again enforces what is used up."""
         if self._free:
             self.lift_by(FREE_HOURS)
@@ -317,6 +343,7 @@ class Subscription:
         else:
             self._check_quota()
         self._check_slow()
+        self._check_roaming()
 
     def _limit(self, cycle: CycleUsage) -> int | None:
         """Octets at which this cycle's quota is used up; None when reaching it has no effect."""
@@ -559,6 +586,8 @@ class Subscription:
         slows = self.enforcement.kind == "throttle" and self.pool is None and self.phase == BILLING
         if limit is not None and not slows and cycle.billed_octets >= limit and not self._free:
             denied.add(self._quota_reason())
+        if self.roams and cycle.roaming is not None and not cycle.roaming.left:
+            denied.add(ROAMED.code)
         if self.plan.daily and 0 < self.plan.daily.cap_octets <= self.day_octets:
             denied.add(DAY_CAPPED.code)
         if self.pool is not None and self.phase == BILLING and self.pool.used_up:

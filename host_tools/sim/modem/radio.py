@@ -122,6 +122,7 @@ class Radio(Part):
             self.port.after(self.profile.radio.retry_ms, self._register, attempt)
             return
         self.resting = False
+        self._carrier.roam(self._card.imsi, self._roaming is not None)
         self._become(HOME if self._roaming is None else ROAMING)
         self.on_registered()
         self.tell_time()
@@ -162,9 +163,12 @@ class Radio(Part):
         self.search()
 
     def come_home(self) -> None:
-        """The card's own network is back on the air."""
+        """The card's own network is back on the air, and is preferred to any other (TS 23.122 4.4.3.3)."""
         self._roaming = None
-        if self.stat == SEARCHING:
+        if self.stat == ROAMING:
+            self.detach()
+            self.search()
+        elif self.stat == SEARCHING:
             self.search()
 
     def _become(self, stat: int, cause: int = 0) -> None:

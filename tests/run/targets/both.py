@@ -11,7 +11,7 @@ ELSEWHERE = {"cutoff-month", "cutoff-short", "demo"}
 QUOTA = {"smoke", "carrier-stop", "carriers-figure", "month-of-the-27th", "rolling-days", "throttle", "warnings",
          "wrong-clock", "no-collector", "sim-exchange", "counter-in-doubt", "session-rounding",
          "deep-sleep", "daily-cap", "endless", "slow-end", "class-quota",
-         "night-data"}  # fmt: skip
+         "night-data", "roaming"}  # fmt: skip
 ACCOUNT = {"arrears", "expiry", "lifecycle", "overage", "pool", "priorities", "stopped-by-hand"}
 
 QUICK = {"smoke", "counter-in-doubt"}

@@ -26,6 +26,7 @@ STEPS = st.one_of(
 LIFTERS = {
     "exhausted": set(),
     "day_capped": {"cycle"},  # and a day, where the plan counts by it
+    "roamed": set(),
     "capped": {"cap", "cycle"},
     "pool_exhausted": {"top_up", "cycle"},
     "test_exhausted": set(),

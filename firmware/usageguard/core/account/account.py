@@ -73,7 +73,7 @@ class Account:
         # A reason that was stored under another plan may belong to a part that this plan does not have.
         own = self._own
         parts = (self.life, p.BILLING_BEGAN), (self.pool, p.POOL_GRANTED), (own.pace, p.DAY_GRANTED)
-        for part, over in parts + ((own.hold_doubt, p.DOUBT_SETTLED),):
+        for part, over in parts + ((own.hold_doubt, p.DOUBT_SETTLED), (own.roaming, p.ROAMING_GRANTED)):
             if not part:
                 policy.apply(over)
         actions = p.REPORT | p.CLOSE if policy.level else 0

@@ -1,5 +1,5 @@
-"""Counters beside the period's allowance: octets that are debited to one of their own, by the hour of the day. Loaded
-for a plan that has one.
+"""Counters beside the period's allowance: octets that are debited to one of their own, by the hour of the day or by the
+network. Loaded for a plan that has one.
 
 Each is a Rating-Group of RFC 8506 in the one stream of octets. While one is debited in full, the limits of the period's
 octets do not bind: what is used then does not come out of the allowance.
@@ -22,13 +22,22 @@ class HourTerms:
         self.share = share
 
 
-class Counter:
-    """What octets are debited to: the Quota `quota`, None for one without an end, and `share` permille of them the
-    period's allowance."""
+class RoamingTerms:
+    """The table `plan.roaming`: while the SIM is with another operator, up to `octets` of the period are debited to a
+    counter of their own. When it is used up, nothing passes there."""
 
-    def __init__(self, quota, share):
+    def __init__(self, octets):
+        self.octets = octets
+
+
+class OwnCounter:
+    """What octets are debited to: the Quota `quota`, None for one without an end, and `share` permille of them the
+    period's allowance. What is beyond is the allowance's, or where it `stops` nobody's."""
+
+    def __init__(self, quota, share, stops=False):
         self.quota = quota
         self.share = share
+        self.stops = stops
 
 
 def with_free(base):
@@ -54,6 +63,9 @@ def with_free(base):
             return self._judge(reasons, self.warned, used)
 
         def denied(self, index):
+            limit = self._admit[index]
+            if self.free and limit is not None and not limit.less(_NEVER):  # it was denied before
+                return 0
             return self._bound(base.denied, index)
 
         def _find_least(self):

@@ -15,6 +15,7 @@ from usageguard.core.octets import Octets
 _STATE = const(76)  # where they lie in the stored Standing: in place of the third pair of `charged`
 _STATE_OCTETS = const(14)  # 4 for each of 3 quotas, and the period
 _HOURS = const(8)  # the last of them, so that it stays where it is when a class gets one
+_ROAMING = const(4)
 _CYCLE = const(12)
 _CHARGED_BITS = const(224)  # of the two pairs that are left
 _PAIR_BITS = const(112)
@@ -71,9 +72,9 @@ class Quota:
 
 class QuotaStanding(Standing):
     """A Standing with room for two pairs of `charged`, and for `quotas`: by class, None for one that has none; and for
-    that of `hours` (core.account.counters), None without."""
+    those of `hours` and `roaming` (core.account.counters), None without."""
 
-    def __init__(self, buf, classes, hours=None):
+    def __init__(self, buf, classes, hours=None, roaming=None):
         super().__init__(buf)
         self.charged &= (1 << _CHARGED_BITS) - 1
         self.quotas = []
@@ -87,9 +88,12 @@ class QuotaStanding(Standing):
         self.hours = None
         if hours and hours.octets:
             self.hours = Quota(hours.octets, buf[_STATE + _HOURS : _STATE + _CYCLE])
+        self.roaming = None
+        if roaming:
+            self.roaming = Quota(roaming.octets, buf[_STATE + _ROAMING : _STATE + _HOURS])
 
     def store(self):
-        for quota in self.quotas + [self.hours]:
+        for quota in self.quotas + [self.hours, self.roaming]:
             if quota is not None:
                 quota.give_back()
         state = bytes(self._buf[_STATE : _STATE + _STATE_OCTETS])
@@ -102,7 +106,7 @@ class QuotaStanding(Standing):
         """The quotas are those of the period `cycle_id`, which has used `used` octets: no class has used more.
 
         Where they were another's, a class may have used all of it; if the period has just `begun`, of what it had. What
-        the hours have used is not in `used`, but for what was used about the beginning of the period.
+        the others have used is not in `used`, but for what was used about the beginning of the period.
         """
         known = cycle_id ^ 0xFFFF  # which no pair of `charged` has there
         at = _STATE + _CYCLE
@@ -110,9 +114,9 @@ class QuotaStanding(Standing):
         for quota in self.quotas:
             if quota is not None:
                 quota.set_used(min(used, quota.used.value()) if same or begun else used)
-        hours = self.hours
-        if hours is not None and not same:
-            hours.set_used(min(used, hours.used.value()) if begun else hours.octets.value())
+        for quota in (self.hours, self.roaming):
+            if quota is not None and not same:
+                quota.set_used(min(used, quota.used.value()) if begun else quota.octets.value())
         pack_into("<H", self._buf, at, known)
 
 
@@ -130,7 +134,7 @@ def with_quotas(base):
 
         def standing(self, buf):
             """The QuotaStanding in `buf`."""
-            self.books = QuotaStanding(buf, self._classes, self._plan.hours)
+            self.books = QuotaStanding(buf, self._classes, self._plan.hours, self._plan.roaming)
             return self.books
 
         def renew(self):
