@@ -25,9 +25,10 @@ class RingIO:
 
     def readinto(self, buf, n):
         """Moves up to `n` octets to the start of `buf`; returns how many, None when empty."""
-        n = min(n, len(self._data), len(buf))
-        if not n:
+        data = self._data
+        if not data:
             return None
-        memoryview(buf)[:n] = self._data[:n]
-        del self._data[:n]
-        return n
+        n = min(n, len(data), len(buf))
+        memoryview(buf)[:n] = data[:n]
+        del data[:n]
+        return n or None

@@ -199,7 +199,7 @@ class Board:
             line.to_host.hold(UART_BUFFER - len(self._rx) < line.to_host.chunk)
 
     def _woken(self) -> bool:
-        return bool(self._rx) or self._lost() or (self._lwip is not None and self._lwip.stirred)
+        return bool(self._rx) or self._loss is not None or (self._lwip is not None and self._lwip.stirred)
 
     def _lost(self) -> bool:
         return self._loss is not None
@@ -257,6 +257,8 @@ class Board:
         return self._op_uart_read(a, WAIT_OCTETS, b"")
 
     def _op_uart_read(self, a: int, arg: int, payload: bytes) -> bytes:
+        if not self._rx:
+            return b""
         data = bytes(self._rx[:arg])
         del self._rx[:arg]
         self._hold_back()

@@ -36,9 +36,11 @@ class Clock:
 
     def at(self, t_us: int, fn: Callable[..., None], *args: Any) -> Timer:
         """Calls `fn(*args)` when time reaches `t_us`; a past time means now."""
-        timer = Timer(max(t_us, self.now_us), fn, args)
+        if t_us < self.now_us:
+            t_us = self.now_us
+        timer = Timer(t_us, fn, args)
         self._order += 1
-        heapq.heappush(self._queue, (timer.t_us, self._order, timer))
+        heapq.heappush(self._queue, (t_us, self._order, timer))
         return timer
 
     def after(self, delay_us: int, fn: Callable[..., None], *args: Any) -> Timer:

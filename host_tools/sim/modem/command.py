@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from host_tools.sim.modem.nvm import Setting
@@ -58,9 +59,8 @@ class Part:
         """Every command of this part, by name."""
         forms: dict[str, list[Handler | None]] = {}
         about: dict[str, tuple[str, bool]] = {}
-        for attribute in dir(type(self)):
-            method = getattr(type(self), attribute)
-            for name, form, test, manual, sim in getattr(method, "commands", ()):
+        for attribute, commands in _declared(type(self)):
+            for name, form, test, manual, sim in commands:
                 row = forms.setdefault(name, [None] * 4)
                 row[form] = getattr(self, attribute)
                 if test is not None:
@@ -84,6 +84,13 @@ class Part:
             about[setting.name] = (setting.manual, about.get(setting.name, ("", False))[1])
         for name, row in forms.items():
             yield name, Entry((row[EXEC], row[READ], row[TEST], row[WRITE]), *about[name])
+
+
+@cache
+def _declared(part: type[Part]) -> tuple[tuple[str, list[Any]], ...]:
+    """The attributes of a part that `command` has declared, and as what."""
+    methods = ((attribute, getattr(part, attribute)) for attribute in dir(part))
+    return tuple((attribute, method.commands) for attribute, method in methods if hasattr(method, "commands"))
 
 
 class _Reader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, Protocol
 
 from host_tools.sim.clock import MS, Clock, Timer
@@ -420,7 +421,7 @@ class SerialPort:
 
     @property
     def _end(self) -> bytes:
-        return bytes((self.nvm.number("S3"), self.nvm.number("S4")))
+        return _line_end(self.nvm.values["S3"], self.nvm.values["S4"])
 
     def frame(self, reply: str | list[str] | bytes) -> bytes:
         """Information text as V.250 5.7.1 frames it: header unless ATV0, lines of one reply together."""
@@ -486,6 +487,11 @@ class _Prompt:
         self.digits = digits
         self.data, self.half = bytearray(), bytearray()  # the first digit of an octet
         self.timer: Timer | None = None
+
+
+@cache
+def _line_end(s3: str, s4: str) -> bytes:
+    return bytes((int(s3), int(s4)))
 
 
 _DIGITS = b"0123456789ABCDEFabcdef"
