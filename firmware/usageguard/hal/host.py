@@ -143,9 +143,7 @@ class HostHal:
 
     def __init__(self, link):
         self.in_process = link.in_process  # in the simulator's own `import socket` must stay the system's
-        self._link = link
-        self._tell = link.tell
-        self._answer = link.answer
+        self._link = link  # its methods are called on it: to call one that was bound allocates, with so many arguments
         self.deaf = False
         self._inbox = bytearray(_INBOX)  # what came with a wait's reply, so that reading it costs no round trip
         self._ring = RingIO(_INBOX)
@@ -158,8 +156,8 @@ class HostHal:
         self.flash = Flash(self, sectors) if sectors else None
 
     def _ask(self, op, a, arg, payload, n, into):
-        self._tell(op, a, arg, payload, n)
-        return self._answer(into)
+        self._link.tell(op, a, arg, payload, n)
+        return self._link.answer(into)
 
     def ticks_ms(self):
         return self._link.ticks
@@ -169,8 +167,8 @@ class HostHal:
         if self.deaf:
             self._ask(OP_WAIT, 1, until_ms, None, 0, None)
         elif not self._link.rx_any and not self._ring.any():
-            self._tell(OP_WAIT, 0, until_ms, None, 0)
-            got = self._answer(self._inbox)
+            self._link.tell(OP_WAIT, 0, until_ms, None, 0)
+            got = self._link.answer(self._inbox)
             if got:
                 self._ring.write(self._inbox, 0, got)
 
@@ -181,12 +179,12 @@ class HostHal:
             return got
         if not self._link.rx_any:
             return 0
-        self._tell(OP_UART_READ, 0, n, None, 0)
-        return self._answer(buf)
+        self._link.tell(OP_UART_READ, 0, n, None, 0)
+        return self._link.answer(buf)
 
     def uart_write(self, buf, n):
         """Sends `buf[0:n]` (n <= 4096)."""
-        self._tell(OP_UART_WRITE, 0, 0, buf, n)
+        self._link.tell(OP_UART_WRITE, 0, 0, buf, n)
 
     def uart_rate(self, baud):
         own = bytearray(4)
@@ -198,7 +196,7 @@ class HostHal:
 
     def retained_write(self, buf):
         octets = 4 * len(buf) if isinstance(buf, array) else len(buf)
-        self._tell(OP_RETAINED_WRITE, 0, 0, buf, octets)
+        self._link.tell(OP_RETAINED_WRITE, 0, 0, buf, octets)
 
     def reset_cause(self):
         return self._cause
@@ -212,13 +210,13 @@ class HostHal:
         return bytes(out)
 
     def watchdog_feed(self, timeout_ms):
-        self._tell(OP_WATCHDOG, 0, timeout_ms, None, 0)
+        self._link.tell(OP_WATCHDOG, 0, timeout_ms, None, 0)
 
     def set_utc(self, day, second):
-        self._tell(OP_SET_UTC, 0, second, bytes((day & 255, day >> 8)), 2)
+        self._link.tell(OP_SET_UTC, 0, second, bytes((day & 255, day >> 8)), 2)
 
     def modem_power(self, on):
-        self._tell(OP_MODEM_POWER, 1 if on else 0, 0, None, 0)
+        self._link.tell(OP_MODEM_POWER, 1 if on else 0, 0, None, 0)
         return ()
 
     def modem_dtr(self):
@@ -260,12 +258,12 @@ class HostHal:
         _put32(data, 0, a)
         _put32(data, 4, b)
         data += code.encode()
-        self._tell(OP_EVENT, 0, 0, data, len(data))
+        self._link.tell(OP_EVENT, 0, 0, data, len(data))
 
     def status(self, text):
         """Tells the bench the guard's status, as JSON (under 64 KiB)."""
         data = text.encode()
-        self._tell(OP_STATUS, 0, 0, data, len(data))
+        self._link.tell(OP_STATUS, 0, 0, data, len(data))
 
 
 def block(hal, ms):
