@@ -162,11 +162,6 @@ def test_guard_and_carrier_through_random_lives_abroad():
     assert machine.abroad >= STEPS // 40
 
 
-def the_quota_begins_anew_with_each_boot(monkeypatch):
-    init = Quota.__init__
-    monkeypatch.setattr(Quota, "__init__", lambda self, octets, state: init(self, octets, bytearray(4)))
-
-
 def the_quota_has_no_end(monkeypatch):
     monkeypatch.setattr(Quota, "holds", lambda self, n: True)
 
@@ -204,7 +199,6 @@ def nobody_looks_where_it_is(monkeypatch):
 @pytest.mark.parametrize(
     ("family", "broken"),
     [
-        (Hours, the_quota_begins_anew_with_each_boot),
         (Hours, the_quota_has_no_end),
         (Hours, the_hours_begin_late),
         (Hours, nothing_is_charged),
