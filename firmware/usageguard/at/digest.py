@@ -34,11 +34,12 @@ _COMMA = const(44)
 _PLUS = const(43)
 _A = const(65)
 _M = const(77)
+_O = const(79)
 _INT_LIMIT = const(99_999_999)  # times ten plus nine is still a small int of 31 bits
 
 
 class Digest:
-    """One modem's stream. `line[:length]` is the line of the last FINAL, INFO, URC or ECHO event."""
+    """One modem's stream. `line[:length]` is the line of the last INFO, URC or ECHO event."""
 
     final = None  # of a family with final results of its own: final(line, length) sets `result` for one
 
@@ -139,11 +140,23 @@ class Digest:
                     if at == stop:
                         self._next = at
                         break
-                if self._prompt and window[at] == self._prompt:
-                    self._prompt = 0
-                    self._skip_space = True
-                    self._next = at + 1
-                    return PROMPT
+                if self._prompt:
+                    if window[at] == self._prompt:
+                        self._prompt = 0
+                        self._skip_space = True
+                        self._next = at + 1
+                        return PROMPT
+                elif (
+                    window[at] == _O
+                    and window.startswith(b"OK\r\n", at)
+                    and at + 4 <= stop
+                    and self._active
+                    and not self._behind_payload
+                ):  # how most commands end: seen without a copy
+                    self._next = at + 4
+                    self.result = OK
+                    self.error = self.length = 0
+                    return FINAL
             end = window.find(b"\n", at, stop)
             if self._matched >= 0:
                 self._next = at  # kept there: another local would take the stack from the heap
@@ -159,7 +172,6 @@ class Digest:
             if self._partial or end - at > self.max_line:
                 self._collect(at, end)
             elif end > at:
-                self._partial = True
                 self._ring.write(window, at, end - at)
             self._next = end + 1
             end = self._line()
@@ -224,10 +236,8 @@ class Digest:
     def _line(self):
         """Classifies the line that has just ended; NEED for an empty one."""
         line = self.line
-        length = 0
-        if self._partial:
-            self._partial = False
-            length = self._ring.readinto(line, self.max_line)
+        self._partial = False
+        length = self._ring.readinto(line, self.max_line) or 0
         if self._overlong:
             self._overlong = False
             self.length = line[0] = 0
@@ -250,13 +260,16 @@ class Digest:
             if (begins != _PLUS or line[2] == _M or self.final is not None) and self._final(line, length):
                 return FINAL
             if self._expect and line.startswith(self._expect):
-                return self._inform(line, length)
+                self.expected = True
+                if self._payload_max:
+                    self._announce(line, length)
+                return INFO
         if self._unasked(line):
             return URC
         if self._active:
-            if self._expect is not None and not self._expect:
-                return self._inform(line, length)
-            self.expected = False
+            self.expected = self._expect == b""
+            if self.expected and self._payload_max:
+                self._announce(line, length)
             return INFO
         return URC
 
@@ -292,13 +305,11 @@ class Digest:
         self.result = result
         return True
 
-    def _inform(self, line, length):
-        self.expected = True
-        if self._payload_max:
-            count = int_field(line, length, self._count) if self._lead is None else self._number if self._led else 0
-            if 0 < count <= self._payload_max:
-                self.payload_left = count
-        return INFO
+    def _announce(self, line, length):
+        """Has the payload follow that the line announces."""
+        count = int_field(line, length, self._count) if self._lead is None else self._number if self._led else 0
+        if 0 < count <= self._payload_max:
+            self.payload_left = count
 
 
 def field_at(line, length, index):
