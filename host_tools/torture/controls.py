@@ -17,9 +17,7 @@ class CountsAfterwards(Subject):
 
     def spend(self, rated_n: int, carried_n: int) -> None:
         self.rated.add(rated_n)
-        self._rated.left -= rated_n
         self.carried.add(carried_n)
-        self._carried.left -= carried_n
         if self.rated.diff(self._rated.ceil) >= 4096:
             self.close()
 
@@ -87,11 +85,10 @@ class OmitsUsageBeyondTheCeiling(Subject):
 
     def _figures_spend(self, rated_n: int, carried_n: int) -> None:
         self.rated.add(rated_n)
-        self._rated.left -= rated_n
         self.carried.add(carried_n)
-        self._carried.left -= carried_n
-        if self._rated.left >= 0 and self._carried.left >= 0:
-            self._retain(self._rated.left, self._carried.left)
+        left = self._rated.ceil.diff(self.rated), self._carried.ceil.diff(self.carried)
+        if min(left) >= 0:
+            self._retain(*left)
 
 
 class TwoRecordsForAnOrder(Subject):

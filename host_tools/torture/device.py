@@ -7,6 +7,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from errno import EIO
 from typing import Any
 from unittest import mock
 
@@ -43,7 +44,11 @@ class Failure(Exception):
 
 
 class Subject(Ledger):
-    """A ledger with a device that applies each of upstream's orders once."""
+    """A ledger with a device that applies each of upstream's orders once, and stops where the flash fails."""
+
+    def spend(self, rated_n: int, carried_n: int) -> None:
+        if not super().spend(rated_n, carried_n):
+            raise OSError(EIO, "flash")
 
     def order(self, counter: int) -> None:
         """Applies an order unless it was applied before; counter, effect and stop are stored in one record."""

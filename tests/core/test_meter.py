@@ -52,7 +52,7 @@ def test_a_suspected_reset_is_paid_for_until_both_figures_are_covered():
         meter.anchor(100, 1_000)
         meter.cover, meter.cover_rated = cover, cover_rated
         meter.trim(suspected=True)
-        assert meter.excess == (100 if kept else 0)
+        assert meter.excess() == (100 if kept else 0)
 
 
 SESSIONS = st.lists(st.lists(st.tuples(st.booleans(), st.integers(1, 4_000)), max_size=12), max_size=8)
@@ -336,9 +336,9 @@ def test_after_a_reading_only_what_may_still_leave_the_modem_is_expected(price, 
     meter.anchor(0, 0)
     getattr(meter, price[0])(*price[1:])
     meter.charge()
-    assert meter.window == meter.excess == meter.carried
+    assert meter.window == meter.excess() == meter.carried
     meter.reading(shown, True)
-    assert (meter.carried, meter.rated, meter.window, meter.excess) == (0, 0, 0, left[0])
+    assert (meter.carried, meter.rated, meter.window, meter.excess()) == (0, 0, 0, left[0])
     meter.price_sent(True, 1000)
     meter.charge()
     assert (meter.carried, meter.rated) == (1080 - (left[0] - expected[0]), 1180 - (left[1] - expected[1]))
@@ -368,7 +368,7 @@ def test_a_surplus_of_more_than_a_period_was_charged_is_forfeited(carried, rated
     meter = Meter(Rating())
     meter.anchor(500, 600)
     meter.keep(carried, rated)
-    assert (meter.excess, meter.slack) == (left, 500 - left)
+    assert (meter.excess(), meter.slack) == (left, 500 - left)
 
 
 def test_after_a_forfeit_only_what_no_price_had_is_unsure_and_only_once():
@@ -377,7 +377,7 @@ def test_after_a_forfeit_only_what_no_price_had_is_unsure_and_only_once():
     meter.price_sent(True, 100)
     meter.charge()
     meter.forfeit()
-    assert (meter.excess, meter.forfeited, meter.slack) == (0, 180, 180)
+    assert (meter.excess(), meter.forfeited, meter.slack) == (0, 180, 180)
     meter.reading(300, True)
     assert (meter.carried, meter.slack) == (300, 300)
     meter.reading(250, True)

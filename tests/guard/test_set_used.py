@@ -29,7 +29,7 @@ def test_what_was_charged_too_much_before_pays_for_nothing_after(octets, monkeyp
     device.send(4_000)
     device.waiting = []  # it never left the modem
     device.settle()
-    assert device.admission.meter.excess > 4_000
+    assert device.admission.meter.excess() > 4_000
     set_used(device, octets, monkeypatch)
     before = device.crossed
     device.receive(3_000)

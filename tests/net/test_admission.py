@@ -52,11 +52,11 @@ def test_the_class_that_may_use_the_reserve_is_known():
 def test_what_may_arrive_on_an_open_connection_is_leased_until_it_closes(tcp, carried):
     rig = Rig()
     rig.admission.hold(tcp, 1)
-    assert (rig.admission.headroom, *rig.figures) == (carried, 0, 0)
+    assert (rig.ledger.held_carried, *rig.figures) == (carried, 0, 0)
     cut = Rig(flash=rig.flash)
     assert min(cut.figures) >= carried, "a power cut charges it"
     rig.admission.hold(tcp, -1)
-    assert rig.admission.headroom == 0
+    assert rig.ledger.held_carried == 0
 
 
 def test_the_lease_is_kept_above_what_is_spent_in_both_figures():

@@ -236,7 +236,7 @@ def live_through(lives, **of):
     ids=lambda given: "-".join(given) or "all",
 )
 def test_nothing_that_crossed_outside_the_hours_comes_out_of_their_counter(given):
-    steps, spared = live_through(12, **given)
+    steps, spared = live_through(30 if "share" in given else 12, **given)  # a share seldom spares a life anything
     assert steps >= 2_000
     assert spared >= 2
 
@@ -315,7 +315,7 @@ def spend(device, octets):
 
 def test_what_may_have_arrived_before_the_hours_comes_out_of_the_allowance():
     device = night()
-    before = device.admission._headroom_rated
+    before = device.ledger.held_rated
     assert before > WINDOW
     already = used(device)
     for _ in range(20):
@@ -382,11 +382,11 @@ def test_a_power_cut_in_the_hours_charges_the_allowance_no_lease():
     device = night()
     for _ in range(80):
         spend(device, 1_500)
-    assert device.ledger._carried.left > 5_000
+    assert device.ledger._slot[2] > 5_000
     device.is_night = False
     device.admission.hold(True, -1)
     already = used(device)
-    assert device.ledger._rated.left <= 12_000, "the open connection's alone"
+    assert device.ledger._slot[1] <= 12_000, "the open connection's alone"
     device.board.cause, device.board.retained = 1, bytearray(24)
     device.boot()
     assert already <= used(device) <= already + 12_000
@@ -477,7 +477,7 @@ def test_what_was_sent_or_may_have_arrived_by_then_is_debited_to_both():
     spend(device, 3_000)
     already = used(device)
     device.at(5)
-    waiting = device.admission._headroom_rated
+    waiting = device.ledger.held_rated
     assert abroad(device) == 3_000 + waiting
     for _ in range(20):
         spend(device, 1_000)

@@ -401,6 +401,7 @@ def test_a_broken_flash_fails_closed():
     blocks.broken = True
     for _ in range(3):
         error = raised(OSError, ledger.ensure, 10, 10)
+        assert not ledger.spend(10, 10), "spent without a lease"
         assert error is not None, "a lease that is not on the flash"
         assert error.args[0] == 5, "a lease that is not on the flash"
 
@@ -443,6 +444,22 @@ def test_what_is_leased_stays_leased():
     ledger.spend(19500, 100)
     ledger.ensure(1000, 1000)
     assert ledger._carried.ceil.diff(ledger.carried) >= 19900, "the other figure's lease"
+
+
+def test_what_is_held_is_leased_when_a_spend_returns():
+    blocks, hal = Blocks(), Hal()
+    ledger = boot(blocks, hal)
+    ledger.held_rated, ledger.held_carried = 700, 3000
+    for n in (0, 1, 1400, 30_000, 0, 5, 40_000, 200):
+        assert ledger.spend(n, n // 2), n
+        cells = bytes(blocks.cells)
+        cut = boot(blocks, Hal())
+        blocks.cells[:] = cells
+        assert cut.rated.value() >= ledger.rated.value() + 700, n
+        assert cut.carried.value() >= ledger.carried.value() + 3000, n
+    writes = ledger._ring.writes
+    assert ledger.spend(1, 1)
+    assert ledger._ring.writes == writes, "enough is left"
 
 
 def test_no_more_is_unsure_than_was_used_in_the_cycle():
@@ -545,7 +562,7 @@ def test_a_lease_is_given_back_where_it_is_more_than_twice_the_next():
         ledger = boot(Blocks(), Hal())
         ledger.set_remaining(0)
         ledger.ensure(octets, 10)
-        ledger.give_back(0, 0)
+        ledger.give_back()
         assert ledger._rated.ceil.diff(ledger.rated) == left, (octets, ledger._rated.ceil.diff(ledger.rated))
 
 
@@ -592,7 +609,7 @@ def test_a_reset_forgets_not_when_all_of_the_doubt_came():
 def test_a_large_surplus_is_stored_whole():
     blocks, hal = Blocks(), Hal()
     ledger = boot(blocks, hal)
-    ledger.surplus = (1 << 29) + 77
+    ledger.bound = lambda: (1 << 29) + 77
     ledger.close()
     assert boot(blocks, hal).carried_unsure.value() == (1 << 29) + 77
 

@@ -62,8 +62,10 @@ class Meter:
         self._forget()
 
     def _forget(self):
-        self.excess = self._excess_rated = 0
+        # Charged, and not yet shown by the counter: what may still cross, and what pays for charges to come. Where the
+        # modem does not count, all of it is surplus, until `left`.
         self._pending = self._pending_rated = 0
+        self._surplus = self._surplus_rated = 0
         self.window = 0  # charged since the last reading
         # What may leave the modem later: since the last shift, and of the interval before. Where the modem does not
         # count, the latter is what was last taken to have left.
@@ -154,7 +156,7 @@ class Meter:
         pays a new block, and the last session's surplus pays for nothing in this one: it might save a block here."""
         if self.session_round:
             self._paid = 0
-            self._excess_rated = self._pending_rated = self._sent_rated = self._waiting_rated = 0
+            self._surplus_rated = self._pending_rated = self._sent_rated = self._waiting_rated = 0
 
     def due(self, rated):
         """What has to be paid for `rated` octets more in this session: whole blocks, where the plan rounds sessions up.
@@ -181,39 +183,37 @@ class Meter:
 
     def charge(self):
         """Charges the last price; `carried` and `rated` become what is to be spent for it now. HOT."""
+        carried = self.carried
         self.packets += self._packets
+        self.window += carried
         if not self.counted:
-            self.slack += self.carried - self._payload - self._payload_later
-            self.excess += self._payload_later  # until `left`
-            self.window += self.carried
+            self.slack += carried - self._payload - self._payload_later
+            self._surplus += self._payload_later
             return
-        self.window += self.carried
+        rated = self.rated
+        self._pending += carried
+        self._pending_rated += rated
         if self._later:
             self._sent += self._later
             self._sent_rated += self._later_rated
-            self._sent_payload += self._payload_later
-        self._crossed_payload += self._payload
-        if self.excess == self._pending and self._excess_rated == self._pending_rated:  # no surplus: all is to be spent
-            self.excess = self._pending = self._pending + self.carried
-            self._excess_rated = self._pending_rated = self._pending_rated + self.rated
+        if self._payload:
+            self._crossed_payload += self._payload
         else:
-            self._pending += self.carried
-            self._pending_rated += self.rated
+            self._sent_payload += self._payload_later
+        if self._surplus or self._surplus_rated:
+            self._surplus -= carried
+            self._surplus_rated -= rated
             self._pay_short()
 
     def _pay_short(self):
-        short = self._pending - self.excess
-        if short > 0:
-            self.excess += short
-            self.carried = short
-        else:
-            self.carried = 0
-        short = self._pending_rated - self._excess_rated
-        if short > 0:
-            self._excess_rated += short
-            self.rated = short
-        else:
-            self.rated = 0
+        """What the surplus falls short of is to be spent."""
+        self.carried = self.rated = 0
+        if self._surplus < 0:
+            self.carried = -self._surplus
+            self._surplus = 0
+        if self._surplus_rated < 0:
+            self.rated = -self._surplus_rated
+            self._surplus_rated = 0
 
     # The modem's counter. Cold: readings are rare.
 
@@ -222,8 +222,8 @@ class Meter:
         crossed."""
         self._forget()
         self.counted = True
-        self.excess = excess
-        self._excess_rated = excess_rated
+        self._surplus = excess
+        self._surplus_rated = excess_rated
 
     def lose(self, settled=False):
         """Stops using the counter, as after a restart of the modem; charges are kept. Returns what `anchor` may begin
@@ -231,8 +231,8 @@ class Meter:
         self.counted = False
         surplus = surplus_rated = 0
         if settled:
-            surplus, surplus_rated = self.excess - self._pending, self._excess_rated - self._pending_rated
-        self.slack += self.excess - surplus
+            surplus, surplus_rated = self._surplus, self._surplus_rated
+        self.slack += self.excess() - surplus
         self._forget()
         return surplus, surplus_rated
 
@@ -242,11 +242,11 @@ class Meter:
         readings tell."""
         if not self.counted:
             if lost:
-                self.slack += self.excess + (self._waiting if before else 0)
+                self.slack += self._surplus + (self._waiting if before else 0)
                 self._waiting = 0
-            elif self.excess:
-                self._waiting = self.excess
-            self.excess = self.window = 0
+            elif self._surplus:
+                self._waiting = self._surplus
+            self._surplus = self.window = 0
 
     def reading(self, delta, shift, doubtful=False, quiet=False):
         """The counter grew by `delta` octets since the last reading; `carried` and `rated` become what is to be
@@ -267,15 +267,15 @@ class Meter:
         self._crossed_payload = 0
         rated = self._rate(delta, packets + self._datagrams)
         self._datagrams = 0
-        late = max(0, delta - self.excess)
-        late_rated = max(0, rated - self._excess_rated)
+        left = self.excess() - delta
+        left_rated = self._pending_rated + self._surplus_rated - rated
+        late = max(0, -left)
+        late_rated = max(0, -left_rated)
         if doubtful:
             self.slack += delta
         elif not self._read_since:  # the model did not price it, so it may be of the period before
             self.slack += max(0, late - self.forfeited)
         self._read_since = True
-        self.excess += late - delta
-        self._excess_rated += late_rated - rated
         self.window = 0
         if shift:
             self._waiting = self._waiting_rated = 0
@@ -287,6 +287,8 @@ class Meter:
             self._crossed_payload = self._waiting_payload
             self._waiting_payload = self._sent_payload
             self._sent = self._sent_rated = self._sent_payload = 0
+        self._surplus = left + late - self._pending
+        self._surplus_rated = left_rated + late_rated - self._pending_rated
         self._pay_short()
         self.carried += late
         self.rated += late_rated
@@ -294,39 +296,42 @@ class Meter:
     def trim(self, suspected=False):
         """Keeps no surplus: what the last reading did not show may have crossed all the same. Where a reset of the
         counter that hid it is only `suspected`, until what was not kept for that pays for several such."""
-        surplus, surplus_rated = self.excess - self._pending, self._excess_rated - self._pending_rated
+        surplus, surplus_rated = self._surplus, self._surplus_rated
         if suspected:
             if self.cover >= _COVERED * surplus and self.cover_rated >= _COVERED * surplus_rated:
                 return
             self.cover += surplus
             self.cover_rated += surplus_rated
         self.slack += surplus
-        self.excess = self._pending
-        self._excess_rated = self._pending_rated
+        self._surplus = self._surplus_rated = 0
 
     def forfeit(self):
         """Charges until now pay for nothing that crosses later, as that may belong to the next period."""
-        self.slack += self.excess
+        self.slack += self.excess()
         self.forfeited = self._pending
         self._read_since = False
-        self.excess = self._excess_rated = 0
+        self._surplus = self._surplus_rated = 0
         self._pending = self._pending_rated = 0
         self._sent = self._sent_rated = self._waiting = self._waiting_rated = 0
 
     def keep(self, carried, rated):
         """A period began, to which so much of the charges counts; `forfeit`s a larger surplus."""
         self.cover = self.cover_rated = 0
-        if self.excess > carried or self._excess_rated > rated:
+        if self.excess() > carried or self._pending_rated + self._surplus_rated > rated:
             self.forfeit()
 
     def worst(self, octets):
         """Rated octets of `octets` if they were all in packets of the least size."""
         return self._rate(octets, octets // IP_UDP + 1)
 
+    def excess(self):
+        """Octets that were charged and that no reading has shown."""
+        return self._pending + self._surplus
+
     def bound(self):
         """Octets by which the charges may be above what was carried: the model's surplus, as far as no reading
-        corrected it."""
-        return self.excess + self.slack
+        corrected it. HOT."""
+        return self.excess() + self.slack
 
 
 def plausible(delta, elapsed_ms):

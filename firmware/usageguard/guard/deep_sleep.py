@@ -57,7 +57,6 @@ def enter(guard, ms, modem_stays, way_in):
         ms = max(1, ms - ticks_diff(now, called_at))
     guard.periods.note_floor(now)
     guard.account.standing.store()
-    ledger.surplus = meter.bound()
     try:
         ledger.close()
         if orderly and not guard.admission.broken:
@@ -207,9 +206,8 @@ class Nap:
             admission.reading[i].unpack_from(self._record, _COUNTERS + i * WIDTH)
         if admission.meter.counted:
             ledger.lost_carried = ledger.lost_rated = 0
-        ledger.surplus = admission.meter.bound()
         for unsure in (ledger.carried_unsure, ledger.rated_unsure):  # where the ledger's record has put it
-            unsure.sub(Octets(min(ledger.surplus, unsure.value())))
+            unsure.sub(Octets(min(ledger.bound(), unsure.value())))
         if not next_ms:
             return None
         from usageguard.guard.way_in import WayIn

@@ -24,6 +24,7 @@ _LOOK_MS = const(200)  # the longest wait after a step with work: an answer of t
 _IDLE_MS = const(1_000)  # nothing to do for so long: whatever was loaded for something has done it
 _FEED_MS = const(60_000)  # between two feedings of the watchdog, but for a wait
 _TICKS = const(0x3FFFFFFF)
+_HALF = const(1 << 29)  # so many ticks or more are a time that is over
 _EDQUOT = const(122)
 _DEEP_SLEEP = const(4)
 
@@ -264,28 +265,29 @@ class Guard(Enforcement):
         self.stepping = True
         self.stepped_at = now
         try:
-            return self._idle_ms(now) or self._work(now)
+            self.modem.now = now
+            if self.modem.channel.pump(now):
+                self._listen(now)
+            if (
+                self.work
+                or self._urgent
+                or self.modem.poked
+                or (self._due_at - 1 - now) & _TICKS >= _HALF  # as ticks_diff, without a call in each step
+                or (now - self._fed_at) & _TICKS >= _FEED_MS
+            ):
+                self._work(now)
         finally:
             self.stepping = False
+        return 0 if self.work else (self._due_at - now) & _TICKS
 
-    def _idle_ms(self, now):
-        """Takes what arrived. Milliseconds until something is due; 0 where there is something to do now."""
-        modem = self.modem
-        modem.now = now
-        heard = modem.channel.pump(now)
-        if self.work or self._urgent or modem.poked:
-            return 0
-        left = ticks_diff(self._due_at, now)
-        if left <= 0 or (now - self._fed_at) & _TICKS >= _FEED_MS:  # as ticks_diff, without a call in each step
-            return 0
-        if heard:
-            if not modem.channel.busy or not (
-                self._reading or self.admission.reading_ms(now, modem.state == ONLINE and modem.covered)
-            ):
-                return 0
-            left = min(modem.channel.next_ms(now), left)  # a part of an answer, or of what came beside it
-            self._due_at = ticks_add(now, left)
-        return left
+    def _listen(self, now):
+        """Something arrived: there is work, unless it is a part of an answer, or of what came beside it."""
+        channel, admission = self.modem.channel, self.admission
+        due = admission.meter.window >= admission.window_octets and admission.meter.counted
+        if not channel.busy or (due and not self._reading):
+            self.work = True
+        elif ticks_diff(self._due_at, now) > channel.next_ms(now):
+            self._due_at = ticks_add(now, channel.next_ms(now))
 
     def _work(self, now):
         """What `step` does where there is something to do."""
@@ -316,7 +318,6 @@ class Guard(Enforcement):
         if ticks_diff(now, self._fed_at) >= _FEED_MS:  # here: a guard that fails at each step is to be reset
             self._fed_at = now
             self.hal.watchdog_feed(_WATCHDOG_MS)
-        return 0 if self.work else left
 
     def _uncork(self):
         """Any wait leads here: what sockets have corked leaves."""

@@ -23,7 +23,7 @@ def status(config, ledger, policy, account, admission, periods, modem, outbox, n
         "doubt_octets": ledger.doubt.value(),
         "cost_fen": account.cost_fen(used),
         "balance_fen": account.balance_fen(used, ledger.cycle_id),
-        "unseen_octets": admission.headroom,
+        "unseen_octets": ledger.held_carried,
         "verdict": policy.verdict(),
         "reasons": policy.names(),
         "shed": [c.name for i, c in enumerate(config.classes) if policy.shed >> i & 1],

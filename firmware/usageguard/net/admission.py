@@ -16,6 +16,7 @@ _ZERO = Octets()
 MOST_CREDIT = const(1 << 24)
 FOREVER_MS = const(1 << 28)
 _PIECE = const(1 << 28)  # with what is leased ahead of it, below what the ledger takes at once
+_LO_MAX = const(0xFFFFFF)  # of Octets
 SHIFT_MS = const(20_000)  # a segment has left the modem by then: the counter shows it and its retransmissions
 
 
@@ -28,10 +29,9 @@ class Admission:
     `asleep`: the device slept until now, and no connection was open.
 
     Read only: `meter`; `used`, the Octets of this period by the plan's rating, without those in doubt; `reserve`, the
-    index of the class that may use the reserve; `headroom`, carried octets leased beyond what is spent, for what may
-    arrive unasked; `jumps`, readings of the modem's counter with octets in doubt; `doubts`, a net.doubts.Doubts, None
-    before the first; `denials`, packets that were not admitted; `broken`, true once the ledger failed: nothing is
-    admitted then.
+    index of the class that may use the reserve; `jumps`, readings of the modem's counter with octets in doubt;
+    `doubts`, a net.doubts.Doubts, None before the first; `denials`, packets that were not admitted; `broken`, true once
+    the ledger failed: nothing is admitted then.
 
     `crossed`: usage has passed the policy's next mark, so `judge` is due. `denied`: index of the class that was last
     not admitted, -1 for none; `take_denied` is due then. `settled`, to be set: the modem was switched off after a
@@ -44,6 +44,7 @@ class Admission:
         self._ledger = ledger
         self._policy = policy
         self.meter = Meter(config.plan.rating)
+        ledger.bound = self.meter.bound
         self.used = Octets()  # rated octets of this cycle
         self.crossed = False
         self.denied = -1
@@ -68,7 +69,6 @@ class Admission:
         self._fell = False  # the last reading was lower than the one before
         self._hidden = 0  # octets that may have crossed before a reset of the counter, and be charged later
         self._suspected = False  # that reset is
-        self.headroom = self._headroom_rated = 0
         self._closed = self._closed_rated = 0  # the part of it that goes with the next reading
         self._unseen_tcp = window
         # Data may have arrived uncounted in the last reset, where there was any before.
@@ -185,7 +185,6 @@ class Admission:
         carried, rated = ledger.carried.diff(ledger.carried_base), ledger.rated.diff(ledger.rated_base)
         self.meter.keep(carried, rated)
         self.meter.slack = carried + self.meter.forfeited
-        ledger.surplus = self.meter.bound()
         if self.meter.session_round:  # a session that runs on is rounded up in both periods
             self.meter.begin_session()
             self.owe(max(0, self.meter.pay(self.meter.worst(carried)) - rated))
@@ -219,23 +218,19 @@ class Admission:
         return self._bucket.wait_ms(now) if self._bucket is not None else 0
 
     def _spend(self, carried, rated):
-        ledger = self._ledger
-        try:
-            ledger.ensure(rated + self._headroom_rated, carried + self.headroom)
-        except OSError:
+        if not self._ledger.spend(rated, carried):  # it is counted all the same
             self.broken = True
-        # Behind `ensure`: a record has the surplus of what it counts.
-        ledger.surplus = self.meter.excess + self.meter.slack
-        try:
-            ledger.spend(rated, carried)
-        except OSError:  # it is counted all the same
-            self.broken = True
-        self.used.add(rated)
+        used = self.used
+        lo = used.lo + rated
+        if lo <= _LO_MAX:  # as in the ledger: most spends take no call
+            used.lo = lo
+        else:
+            used.add(rated)
         policy = self._policy
         room = policy.room - rated
         if room > 0:
             policy.room = room
-        elif policy.past_mark(self.used):
+        elif policy.past_mark(used):
             self.crossed = True
 
     def _take(self, traffic_class, asked):
@@ -298,8 +293,8 @@ class Admission:
             self._closed += meter.carried
             self._closed_rated += meter.rated
         else:
-            self.headroom += sign * meter.carried
-            self._headroom_rated += sign * meter.rated
+            self._ledger.held_carried += sign * meter.carried
+            self._ledger.held_rated += sign * meter.rated
         self._spend(0, 0)
 
     def _release(self, grown):
@@ -310,14 +305,14 @@ class Admission:
             keep = COUNTER_SLACK
             self._window = -1  # so that another reading becomes due
         left, left_rated = min(self._closed, keep), min(self._closed_rated, keep)
-        self.headroom += left - self._closed
-        self._headroom_rated += left_rated - self._closed_rated
+        self._ledger.held_carried += left - self._closed
+        self._ledger.held_rated += left_rated - self._closed_rated
         self._closed, self._closed_rated = left, left_rated
 
     def give_back(self):
         """Shrinks the lease by what closed connections had of it: a power cut would charge it to the reserve."""
         try:
-            self._ledger.give_back(self._headroom_rated, self.headroom)
+            self._ledger.give_back()
         except OSError:
             self.broken = True
 
@@ -336,19 +331,23 @@ class Admission:
         """Milliseconds until the modem's counter should be read: 0 once enough was charged since the last reading, or
         when traffic has ceased, so that little is unconfirmed if the modem restarts; FOREVER_MS where nothing was. What
         is to be sent leaves the modem only while that is `online`, in coverage; it may drop it otherwise."""
-        window = self.meter.window
+        meter = self.meter
+        window = meter.window
+        quiet_ms = SHIFT_MS
         if window != self._window:
             self._window = window
             self._quiet_at = ticks_add(now, SHIFT_MS)
+        elif window or self._closed:
+            quiet_ms = max(0, ticks_diff(self._quiet_at, now))
         if not window and not self._closed:
             return FOREVER_MS
-        if not self.meter.counted:
+        if not meter.counted:
             if not online:
-                self.meter.left(True)
-            elif ticks_diff(self._quiet_at, now) <= 0:
-                self.meter.left()
+                meter.left(True)
+            elif not quiet_ms:
+                meter.left()
             return FOREVER_MS
-        return 0 if window >= self.window_octets else max(0, ticks_diff(self._quiet_at, now))
+        return 0 if window >= self.window_octets else quiet_ms
 
     # HOT but for the first reading of an epoch: traffic makes readings due
 
@@ -378,7 +377,7 @@ class Admission:
         elif tx.less(before_tx) or rx.less(before_rx):  # reset: the reading is what has crossed since; or it is wrong
             meter.forfeit()  # it will not show what crossed before, so those charges must not offset other traffic
             meter.cover = meter.cover_rated = 0  # if this one was seen, another may not have been
-            self._hidden = self.headroom + 1
+            self._hidden = self._ledger.held_carried + 1
             self._suspected = False
             self._spend_reading(total.diff(_ZERO), now, True)
             self._fell = True
@@ -387,12 +386,12 @@ class Admission:
             if before_tx.hi == before_rx.hi == 0 and before_tx.lo + before_rx.lo <= window:
                 # It may have been reset, and have counted more since than it stood at.
                 self._suspected = self._suspected or not self._hidden
-                self._hidden = self.headroom + window + 1
+                self._hidden = self._ledger.held_carried + window + 1
             self._spend_reading(grown, now, self._fell)
             self._fell = False  # a wrong reading would have been followed by a higher one
         if self._hidden:
             meter.trim(self._suspected)
-            self._hidden = max(0, min(self._hidden, self.headroom + window + 1) - window)
+            self._hidden = max(0, min(self._hidden, self._ledger.held_carried + window + 1) - window)
         self._release(before_tx.less(tx) or before_rx.less(rx))
         before_tx.set(tx)
         before_rx.set(rx)
@@ -435,8 +434,8 @@ class Admission:
             self._shifted_at = now
         meter = self.meter
         quiet = meter.window and meter.window == self._window and ticks_diff(now, self._quiet_at) >= 0
-        # Retransmissions are taken to be less than what was charged, unread payload less than the headroom.
-        odd = allowed - meter.excess - meter.window - self.headroom
+        # Retransmissions are taken to be less than what was charged, unread payload less than what is held.
+        odd = allowed - meter.excess() - meter.window - self._ledger.held_carried
         doubt = max(0, odd - COUNTER_SLACK)
         doubtful = doubtful or allowed != delta or odd > 0
         meter.reading(allowed - doubt, shift, doubtful, quiet)

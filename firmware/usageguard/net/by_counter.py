@@ -57,10 +57,10 @@ def with_counters(base):
                 ledger.apart = counter is not None and not counter.share
                 ledger.set_remaining(0)  # until the guard knows better
                 self._anew = True
-                self._before = self._headroom_rated + self._closed_rated
+                self._before = ledger.held_rated + self._closed_rated
                 if stops and (before is None or not before.stops):  # what was sent, and what may have arrived by now
                     waiting = self.meter.worst(self.meter.window)
-                    self._take_from(counter.quota, waiting + self._headroom_rated + self._closed_rated)
+                    self._take_from(counter.quota, waiting + ledger.held_rated + self._closed_rated)
                 self._actions |= policy.set_free(ledger.apart, self.used)
             stopped = stops and not counter.quota.holds(1)
             if stopped != (policy.reasons & ROAMING_EXHAUSTED > 0):
@@ -78,7 +78,7 @@ def with_counters(base):
         def _pay_waiting(self):
             """Takes out of the allowance what may not have crossed yet, and lets no other charge pay for what will."""
             meter = self.meter
-            waiting = meter.excess
+            waiting = meter.excess()
             meter.trim()
             if meter.counted:
                 self.owe(meter._pending_rated)

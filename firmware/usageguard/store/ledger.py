@@ -56,12 +56,11 @@ class _Figure:
         self.next_base = Octets()  # the same of the next cycle, if it began unnoticed
         self.mark = Octets()  # `used` at the reading of the modem's counter
         self.unsure = Octets()  # charged in this cycle without being known to be used
-        self.left = 0  # `ceil` less `used`; below 0 beyond the ceiling
 
     def hold(self):
-        """The record with `target` holds. HOT."""
+        """The record with `target` holds; returns what is left of its lease. HOT."""
         self.ceil.set(self.target)
-        self.left = self.ceil.diff(self.used)
+        return self.ceil.diff(self.used)
 
     def lease(self, n):
         """Aims at a ceiling of `n` octets ahead, no lower than it is; returns the step up."""
@@ -123,6 +122,9 @@ class Ledger:
     cycle without knowing it used: the ledger's part of the error bound), `modem_counter` (see
     `counter_read`). Free to set: `doubt` (of this cycle's rated octets, those in doubt).
 
+    Free to set as well: `held_rated` and `held_carried`, below 2**29: what stays leased beyond what is counted, from
+    the next `spend` on; `bound`, a function: of what was counted, the octets that perhaps were not used.
+
     Stored with the next record, free to set: `reasons` (24 bits), `warned` (16 bits), `sms` (messages of
     this cycle, 8 bits), `orders` (ORDERS_OCTETS, one object for life: what upstream said), `other` (one object too, of
     store.reopen), `cycle_mark` (16 bits, of guard.periods), `floor_day`, `floor_second` (latest trusted UTC), `lost`
@@ -159,7 +161,8 @@ class Ledger:
         self.recovered = ""
         self.charged_rated = self.charged_carried = 0
         self.lost_rated = self.lost_carried = 0
-        self.surplus = 0
+        self.bound = None
+        self.held_rated = self.held_carried = 0
         self.sms = 0
         # Places in the record itself: there they are stored and found again without a copy.
         record = memoryview(self._record or bytearray(256))
@@ -170,36 +173,45 @@ class Ledger:
         self._lease = LEASE_MIN  # the next one
         self._announced = LEASE_MIN  # by the newest record: the most that the next may add to a ceiling
         self._announce = LEASE_MIN  # by the record to be written
-        self._slot = array("i", (0,) * 6)  # retained memory: storing words is cheaper than packing them
+        # Retained memory: the sequence, what is left of either lease, below 0 beyond the ceiling, and these in pairs.
+        # Storing words is cheaper than packing them.
+        self._slot = array("i", (0,) * 6)
 
     # HOT: from here to "Cold" nothing allocates, but an exception
 
     def ensure(self, rated_n, carried_n):
         """Has so many octets leased, each 0 <= n < 2**29. OSError if the flash fails: then they may not be
         spent."""
-        if self._rated.left < rated_n or self._carried.left < carried_n:
+        if self._slot[1] < rated_n or self._slot[2] < carried_n:
             self._extend(max(rated_n, carried_n))
 
     def spend(self, rated_n, carried_n):
-        """Counts octets, each 0 <= n < 2**29. Those beyond a ceiling, as of downlink that came unasked, are
-        stored at once; OSError if the flash fails: counted they are all the same."""
-        figure = self._rated
-        lo = figure.used.lo + rated_n
+        """Counts octets, each 0 <= n < 2**29. What is to be sent may leave once this has returned: where less than is
+        held stays leased, there is a record of more by then. False if the flash fails: counted they are all the same.
+        No exception, as a handler would take the stack of each call from the heap."""
+        octets = self.rated
+        lo = octets.lo + rated_n
         if rated_n >= 0 and lo <= _LO_MAX:  # most spends: no call
-            figure.used.lo = lo
+            octets.lo = lo
         else:
-            figure.used.add(rated_n)
-        rated_n = figure.left = figure.left - rated_n
-        figure = self._carried
-        lo = figure.used.lo + carried_n
+            octets.add(rated_n)
+        octets = self.carried
+        lo = octets.lo + carried_n
         if carried_n >= 0 and lo <= _LO_MAX:
-            figure.used.lo = lo
+            octets.lo = lo
         else:
-            figure.used.add(carried_n)
-        carried_n = figure.left = figure.left - carried_n
-        self._retain(rated_n, carried_n)
-        if rated_n < 0 or carried_n < 0:
-            self._extend(0)
+            octets.add(carried_n)
+        rated_left = self._slot[1] - rated_n
+        carried_left = self._slot[2] - carried_n
+        self._retain(rated_left, carried_left)
+        return (rated_left >= self.held_rated and carried_left >= self.held_carried) or self._renew()
+
+    def _renew(self):
+        try:
+            self._extend(max(self.held_rated, self.held_carried))
+        except OSError:
+            return False
+        return True
 
     def within_cycle(self):
         """What was used until now belongs to the present cycle for certain. What is used from now until
@@ -214,13 +226,13 @@ class Ledger:
         self._hold()
         self._hold()
 
-    def give_back(self, rated_n, carried_n):
-        """Leases no more than so many octets, where far more is leased than the next lease will be: a power cut
+    def give_back(self):
+        """Leases no more than what is held, where far more is leased than the next lease will be: a power cut
         would charge it. OSError if the flash fails."""
-        left = max(self._rated.left - rated_n, self._carried.left - carried_n)
+        left = max(self._slot[1] - self.held_rated, self._slot[2] - self.held_carried)
         if left > 2 * self._lease_cap:
             self.close()
-            self.ensure(rated_n, carried_n)
+            self.ensure(self.held_rated, self.held_carried)
 
     def close(self):
         """Stores the state with nothing leased: before a power-down or a sleep, or when far less is to come."""
@@ -266,12 +278,9 @@ class Ledger:
         if self._ring:
             self._pack()
             self._ring.append()
-        self._rated.hold()
-        self._carried.hold()
-        self._announced = self._announce
-        if self._ring:
             self._slot[0] = self._ring.sequence
-        self._retain(self._rated.left, self._carried.left)
+        self._announced = self._announce
+        self._retain(self._rated.hold(), self._carried.hold())
 
     def _pack(self):
         record = self._record
@@ -297,18 +306,20 @@ class Ledger:
         self.doubt.pack_into(record, _DOUBT)
         pack_into("<H", record, _CYCLE_MARK, self.cycle_mark)
         self.modem_counter.pack_into(record, 27)
-        self._rated.pack(record, _RATED, self.surplus)
-        self._carried.pack(record, _CARRIED, self.surplus)
+        surplus = self.bound() if self.bound else 0
+        self._rated.pack(record, _RATED, surplus)
+        self._carried.pack(record, _CARRIED, surplus)
 
     def _retain(self, rated, carried):
-        """Says in retained memory what is left of the leases; below 0 for what was spent beyond a ceiling."""
-        if self._ring:
-            slot = self._slot
-            slot[1] = rated
-            slot[2] = carried
-            slot[3] = slot[0] ^ rated
-            slot[4] = rated ^ carried
-            slot[5] = carried ^ slot[0]
+        """Notes what is left of the leases, in retained memory too."""
+        slot = self._slot
+        sequence = slot[0]
+        slot[1] = rated
+        slot[2] = carried
+        slot[3] = sequence ^ rated
+        slot[4] = rated ^ carried
+        slot[5] = carried ^ sequence
+        if self._ring is not None:
             self._hal.retained_write(slot)
 
     # Cold

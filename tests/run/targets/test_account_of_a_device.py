@@ -261,4 +261,4 @@ def test_a_stop_gives_back_what_was_leased_for_a_connection():
     guard = Life(app, "margin_octets = 2000\nreserve_octets = 16000", more, "8h", "6h", "100KB").guard
     assert guard.policy.names() == ["STOPPED_BY_HAND"]
     assert leased[0] > Quectel.WINDOW
-    assert guard.admission.headroom <= left(guard) <= guard.admission.headroom + 2 * 1024
+    assert guard.ledger.held_carried <= left(guard) <= guard.ledger.held_carried + 2 * 1024
