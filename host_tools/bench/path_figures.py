@@ -28,22 +28,22 @@ def _metering(path: str) -> Measured:
     return Measured(100 * (metered - bare) / metered, {"instructions": metered, "bare driver": bare})
 
 
-@figure("path.send", "% metering", most=3.0, held=10.9)
+@figure("path.send", "% metering", most=3.0, held=7.6)
 def _send() -> Measured:
     return _metering("send quectel")
 
 
-@figure("path.receive", "% metering", most=3.0, held=11.6)
+@figure("path.receive", "% metering", most=3.0, held=8.8)
 def _receive() -> Measured:
     return _metering("receive quectel")
 
 
-@figure("path.send-null", "% metering", most=5.0, held=28.1)
+@figure("path.send-null", "% metering", most=5.0, held=22.0)
 def _send_null() -> Measured:
     return _metering("send null")
 
 
-@figure("path.receive-null", "% metering", most=5.0, held=49.5)
+@figure("path.receive-null", "% metering", most=5.0, held=44.8)
 def _receive_null() -> Measured:
     return _metering("receive null")
 
@@ -62,7 +62,7 @@ def _publish() -> Measured:
     )
 
 
-@figure("path.lines", "x readline", least=1.0, held=0.475)
+@figure("path.lines", "x readline", least=1.0, held=0.59)
 def _lines() -> Measured:
     return _digesting("lines", "readline")
 
