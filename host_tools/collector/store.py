@@ -192,7 +192,7 @@ class Store:
         if as_of != self._known_as_of or as_of[0] is None or len(self._known) > _MOST_KNOWN:
             self._known = {}
         self._known_as_of = as_of
-        if unknown := devices - self._known.keys():
+        if unknown := [device for device in devices if device not in self._known]:
             self._known |= self._read_newest(unknown)
         return self._known
 
