@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 import cbor2
@@ -294,19 +293,9 @@ def _time(now: datetime) -> bytes:
     return _octets(cbor2.dumps([1, *days.instant(now)]))
 
 
-_BLOCK_OCTETS = 64  # of SHA-256
-_INNER, _OUTER = (bytes(octet ^ pad for octet in range(256)) for pad in (0x36, 0x5C))
-
-
 def _mac(key: bytes, external_aad: bytes, encoded: bytes) -> bytes:
-    """HMAC 256/64 (RFC 2104) of a COSE_Mac0, by its `encoded` payload, a byte string in CBOR.
-
-    The key is no longer than a block. OpenSSL 3's own HMAC looks its algorithm up each time, which takes longer than
-    both hashes.
-    """
-    block = key.ljust(_BLOCK_OCTETS, b"\0")
-    inner = sha256(block.translate(_INNER) + _STRUCTURE + _octets(external_aad) + encoded).digest()
-    return sha256(block.translate(_OUTER) + inner).digest()[:_TAG_OCTETS]
+    """HMAC 256/64 of a COSE_Mac0, by its `encoded` payload, a byte string in CBOR."""
+    return hmac.digest(key, _STRUCTURE + _octets(external_aad) + encoded, "sha256")[:_TAG_OCTETS]
 
 
 def _parts(blob: bytes) -> tuple[bytes, bytes, bytes, bytes]:
