@@ -811,7 +811,7 @@ def test_a_part_is_loaded_where_a_plan_has_it(plan, parts):
     assert {"money", "pool", "life", "forecast", "ordered", "figure"} & set(done.stdout.split()) == parts
 
 
-@pytest.mark.parametrize("reasons", [1 << 22, 1 << 23])
+@pytest.mark.parametrize("reasons", [1 << 23, 1 << 24])
 def test_a_reason_of_a_newer_firmware_is_refused_but_the_standing_kept(reasons):
     sim = Sim(pool={"first_grant_octets": MB}, **PREPAID)
     sim.order({5: [MARCH, -5, 0], 2: MB})
