@@ -31,8 +31,8 @@ def test_lengths_are_scapys(payload):
     assert lengths(payload) == [len(packet) for packet in segments(payload, SEGMENT)]
 
 
-@pytest.mark.parametrize("payload", [1, 16, 1339, 1340, 1341, 1360, 1361, 1460, 2920, 4000, 65_536])
-@pytest.mark.parametrize("mss", [1340, 1360, 1400, 1460])
+@pytest.mark.parametrize("payload", [1, 16, 1359, 1360, 1361, 1460, 2920, 4000, 65_536])
+@pytest.mark.parametrize("mss", [1360, 1400, 1460])
 def test_a_tcp_transfer_is_priced_at_every_segment_with_its_acknowledgement(payload, mss):
     packets = segments(payload, mss)
     acknowledgements = [bytes(IP() / TCP())] * len(packets)

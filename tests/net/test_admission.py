@@ -14,7 +14,7 @@ from tests.store.memory import Blocks
 
 KB, MB = 1024, 1 << 20
 WINDOW = 10_240
-UNSEEN_CARRIED = WINDOW + 8 * 80  # 8 segments of 1340 octets, each with headers and an acknowledgement
+UNSEEN_CARRIED = WINDOW + 8 * 80  # 8 segments of 1360 octets, each with headers and an acknowledgement
 
 
 class Rig:

@@ -18,9 +18,8 @@ from usageguard.compat import const
 
 IP_TCP = const(40)  # IPv4 20 (RFC 791) + TCP 20 (RFC 9293), without options
 IP_UDP = const(28)  # IPv4 20 + UDP 8 (RFC 768)
-# TCP payload of the shortest full segment in use, the MSS of the EC618's lwIP (Air780E; an MTU of 1400, common on LTE,
-# allows 1360); longer writes are priced as several segments
-SEGMENT = const(1340)
+# TCP payload for an MTU of 1400, the smallest in common use on LTE; longer writes are priced as several segments
+SEGMENT = const(1360)
 LONGEST_SEGMENT = const(1460)  # for an MTU of 1500, the greatest in use
 _OPEN_TCP = const(172)  # SYN and SYN-ACK with all options 60 each, ACK 52
 _CLOSE_TCP = const(208)  # FIN and ACK of both sides, 52 each
