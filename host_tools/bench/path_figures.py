@@ -43,7 +43,7 @@ def _send_null() -> Measured:
     return _metering("send null")
 
 
-@figure("path.receive-null", "% metering", most=5.0, held=44.8)
+@figure("path.receive-null", "% metering", most=5.0, held=45.5)
 def _receive_null() -> Measured:
     return _metering("receive null")
 
