@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import socket
 import sqlite3
 import tempfile
@@ -117,7 +118,7 @@ def serving(devices: int) -> Iterator[Site]:
             desk.accounts.add("bench", _PASSWORD, Role.ADMIN, "bench")
             asyncio.run(desk.refresh(inf))
             serves = server(desk, make(desk, Line()), Listen())
-            thread = threading.Thread(target=serves.run, kwargs={"sockets": [bound]})
+            thread = threading.Thread(target=serves.run, kwargs={"sockets": [bound]}, daemon=True)
             thread.start()
             try:
                 while not serves.started and thread.is_alive():
@@ -130,6 +131,7 @@ def serving(devices: int) -> Iterator[Site]:
 
 
 _open = ExitStack()
+atexit.register(_open.close)
 
 
 @cache
