@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from usageguard.config import plan as config_plan
-from usageguard.core.account.counters import OwnCounter
-from usageguard.core.account.quotas import Quota
+from usageguard.core.account.counters import HourTerms, OwnCounter
+from usageguard.core.account.quotas import Quota, QuotaStanding
 from usageguard.guard import counters
 from usageguard.net import by_counter
 
@@ -42,6 +42,12 @@ class Hours(Machine):
         self.world.run(short + on)
         if packets:
             self.spend(TELEMETRY, packets, PACKET)
+
+    @precondition(lambda self: not self.world.device.policy.free)
+    @rule(clean=st.booleans())
+    def reboot(self, clean):
+        """In the hours it admits less until the time is confirmed."""
+        super().reboot(clean)
 
     def seconds_to(self, edge):
         now = self.world.clock.utc().astimezone(self.world.carrier_config.sim_plan.zone)
@@ -142,6 +148,14 @@ def test_guard_and_carrier_through_a_few_random_lives(machine):
     machine = lives(machine)
     run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=15))
     assert machine.steps >= 100
+
+
+@pytest.mark.parametrize(("share", "most"), [(0, 1_000), (500, 2_000), (999, 4_000)])
+def test_what_a_correction_takes_from_the_allowance_may_have_been_the_hours(share, most):
+    books = QuotaStanding(bytearray(128), (), HourTerms(0, 1_800, 4_000, share))
+    books.corrected(1_000)
+    assert books.hours.used.value() == most
+    assert not books.hours.holds(4_000 - most + 1)
 
 
 @pytest.mark.proof

@@ -163,11 +163,14 @@ class Policy:
     Read only: `reasons` and `warned` (bitmaps, to be stored: 24 and 16 bits), `shed` (bitmap of classes past
     their limit), `held` (bitmap of classes held by the burst guard), `kept` (by the owner), `open` (bitmap of classes
     that may send), `ordinary` (of those that may be held), `level` (index of the verdict), `next_mark` (Octets at which
-    `cross` is due), `exchange` (see allow_exchange; None without).
+    `cross` is due), `exchange` (see allow_exchange; None without), `books` (the QuotaStanding; None where nothing has a
+    quota).
 
     `room`: rated octets up to which each class of `open` may send, and `cross` is not due. Whoever spends takes them
     from it, and calls `past_mark` where they are more.
     """
+
+    books = None
 
     def __init__(self, plan, classes, observe=False):
         self.reasons = self.warned = self.shed = self.room = 0

@@ -70,4 +70,6 @@ class OrderHandler:
             return
         self._ledger.correct(octets)
         admission.rebase()
+        if self._policy.books:
+            self._policy.books.corrected(used - octets)
         self._account.corrected(admission.used)

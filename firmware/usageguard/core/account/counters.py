@@ -44,11 +44,9 @@ def with_free(base):
     """The policy class `base` for a plan with such counters."""
 
     class FreePolicy(base):
-        """Read only: `free`, whether the limits of the period's octets do not bind now; `books`, the QuotaStanding,
-        None where nothing has a quota."""
+        """Read only: `free`, whether the limits of the period's octets do not bind now."""
 
         free = False
-        books = None
 
         def set_free(self, free, used):
             """Returns actions."""

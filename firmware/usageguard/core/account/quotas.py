@@ -87,6 +87,7 @@ class QuotaStanding(Standing):
             self.quotas.append(quota)
         self.hours = None
         if hours and hours.octets:
+            self._share = hours.share
             self.hours = Quota(hours.octets, buf[_STATE + _HOURS : _STATE + _CYCLE])
         self.roaming = None
         if roaming:
@@ -101,6 +102,15 @@ class QuotaStanding(Standing):
             self.charged >>= _PAIR_BITS  # the oldest one
         super().store()
         self._buf[_STATE : _STATE + _STATE_OCTETS] = state
+
+    def corrected(self, less):
+        """The period's usage was corrected by `less` octets. So many may have been debited to the hours, and not to the
+        allowance, where that was not certain."""
+        quota = self.hours
+        if quota is not None:
+            debited_apart = 1000 - self._share
+            most = (1000 * less + debited_apart - 1) // debited_apart
+            quota.set_used(min(quota.octets.value(), quota.used.value() + most))
 
     def count_in(self, cycle_id, used, begun):
         """The quotas are those of the period `cycle_id`, which has used `used` octets: no class has used more.
@@ -129,7 +139,6 @@ def with_quotas(base):
 
         def __init__(self, plan, classes, observe=False):
             self.used_up = 0
-            self.books = None
             super().__init__(plan, classes, observe)
 
         def standing(self, buf):
