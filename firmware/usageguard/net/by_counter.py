@@ -61,6 +61,8 @@ def with_counters(base):
                 if stops and (before is None or not before.stops):  # what was sent, and what may have arrived by now
                     waiting = self.meter.worst(self.meter.window)
                     self._take_from(counter.quota, waiting + ledger.held_rated + self._closed_rated)
+                if policy.free != ledger.apart and self.denied >= 0:
+                    self.take_denied()  # by limits that do not bind now, or bind again and will deny again
                 self._actions |= policy.set_free(ledger.apart, self.used)
             stopped = stops and not counter.quota.holds(1)
             if stopped != (policy.reasons & ROAMING_EXHAUSTED > 0):

@@ -61,9 +61,6 @@ def with_free(base):
             return self._judge(reasons, self.warned, used)
 
         def denied(self, index):
-            limit = self._admit[index]
-            if self.free and limit is not None and not limit.less(_NEVER):  # it was denied before
-                return 0
             return self._bound(base.denied, index)
 
         def _find_least(self):
