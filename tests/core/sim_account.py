@@ -122,8 +122,9 @@ class Sim:
             if self.done.set_used is not None:
                 self.done.put_right(Octets(self.rated), abs(self.done.set_used - self.used))
                 self.rated += max(0, self.done.set_used - self.used)
+                less = max(0, self.used - self.done.set_used)
                 self.used = self.done.set_used
-                actions |= self.account.corrected(Octets(self.used))
+                actions |= self.account.corrected(Octets(self.used), less)
             self.obey(actions | self.policy.cross(Octets(self.used)))
             self.pass_time(0)
         return actions

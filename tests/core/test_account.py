@@ -334,7 +334,7 @@ class TestPackage:
         sim = Sim(**PACKAGE)
         sim.until("2026-03-05")
         assert sim.account.day == number("2026-03-05")
-        sim.account.corrected(Octets(0))
+        sim.account.corrected(Octets(0), 0)
         assert sim.account.day is None
 
     def test_reminders_expiry_window_and_renewal(self):

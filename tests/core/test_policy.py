@@ -638,11 +638,11 @@ class TestLimits:
                 policy.apply(event)
         policy.set_limit(BALANCE, 2 * MB, Octets(31 * MB))
         policy.cross(Octets(31 * MB))
-        policy.corrected(Octets(3 * MB))
+        policy.corrected(Octets(3 * MB), MB)
         by_limits = {"QUOTA_EXHAUSTED", "RESERVE_EXHAUSTED", "COST_CAP", "TEST_EXHAUSTED", "POOL_EXHAUSTED"}
         by_limits |= {"THROTTLED", "PACED", "DAY_EXHAUSTED", "CLASS_EXHAUSTED"}
         assert set(policy.names()) == set(EXPECTED) - by_limits, "but ARREARS, which still holds"
-        policy.corrected(Octets(MB))
+        policy.corrected(Octets(MB), MB)
         assert "ARREARS" not in policy.names()
         assert (policy.shed, policy.warned) == (0, 0)
 

@@ -104,7 +104,7 @@ def after(actions):
             [
                 *(("admission.owe", 0), ("meter.learn", 9), ("admission.settle", MAX, 0)),
                 *(("hal.event", "set-used", 1_000, 400), ("ordered.put_right", 70_000, 600), ("meter.trim",)),
-                *(("ledger.correct", 400), ("admission.rebase",), ("account.corrected", 1_000)),
+                *(("ledger.correct", 400), ("admission.rebase",), ("account.corrected", 1_000, 600)),
             ],
             ACTIONS | SETTLED,
         ),

@@ -13,7 +13,7 @@ def set_used(device, octets, monkeypatch):
     done |= {"asked": False, "operator": None}
     ordered = SimpleNamespace(carry_out=lambda *_: 1, put_right=lambda *_: None, set_used=octets, **done)
     monkeypatch.setattr(order_handler, "Ordered", lambda account: ordered)
-    account = SimpleNamespace(refused=0, standing=SimpleNamespace(learned=0), corrected=lambda used: 0)
+    account = SimpleNamespace(refused=0, standing=SimpleNamespace(learned=0), corrected=lambda used, less: 0)
     clock = SimpleNamespace(floor=lambda now: (9_600, 0))
     periods = SimpleNamespace(clock=clock, step=lambda now: 0, look_again=lambda now: None)
     policy = SimpleNamespace(cross=lambda used: 0)

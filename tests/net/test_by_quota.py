@@ -130,9 +130,10 @@ class Device:
         self.idle = [True] * len(CLASSES)
 
     def set_used(self, permille):
-        self.ledger.correct(self.admission.used.value() * permille // 1000)
+        used = self.admission.used.value()
+        self.ledger.correct(used * permille // 1000)
         self.admission.rebase()
-        self.policy.corrected(self.admission.used)
+        self.policy.corrected(self.admission.used, used - self.admission.used.value())
         total = self.admission.used.value()
         self.sent = [min(each, total) for each in self.sent]  # what somebody knows better
         self.store()

@@ -163,14 +163,11 @@ class Policy:
     Read only: `reasons` and `warned` (bitmaps, to be stored: 24 and 16 bits), `shed` (bitmap of classes past
     their limit), `held` (bitmap of classes held by the burst guard), `kept` (by the owner), `open` (bitmap of classes
     that may send), `ordinary` (of those that may be held), `level` (index of the verdict), `next_mark` (Octets at which
-    `cross` is due), `exchange` (see allow_exchange; None without), `books` (the QuotaStanding; None where nothing has a
-    quota).
+    `cross` is due), `exchange` (see allow_exchange; None without).
 
     `room`: rated octets up to which each class of `open` may send, and `cross` is not due. Whoever spends takes them
     from it, and calls `past_mark` where they are more.
     """
-
-    books = None
 
     def __init__(self, plan, classes, observe=False):
         self.reasons = self.warned = self.shed = self.room = 0
@@ -321,8 +318,9 @@ class Policy:
         self.warned = warned
         return self._judge(reasons & (~_OF_LIMITS | PACED), self._still_warned(used), used)
 
-    def corrected(self, used):
-        """`used` has become smaller: finds the reasons and warnings of limits and marks again; returns actions."""
+    def corrected(self, used, less):
+        """`used` has become smaller, of what it was itself by `less` octets, or a limit larger: finds the reasons and
+        warnings of limits and marks again; returns actions."""
         self.shed = 0
         return self._judge(self.reasons & ~_OF_LIMITS, self._still_warned(used), used)
 

@@ -70,6 +70,4 @@ class OrderHandler:
             return
         self._ledger.correct(octets)
         admission.rebase()
-        if self._policy.books:
-            self._policy.books.corrected(used - octets)
-        self._account.corrected(admission.used)
+        self._account.corrected(admission.used, used - octets)

@@ -110,7 +110,7 @@ class Account:
             return 0
         standing.allowance = octets
         self.day = None
-        return self._set_limits(used, cycle_id) | self.policy.corrected(used)
+        return self._set_limits(used, cycle_id) | self.policy.corrected(used, 0)
 
     def close_cycle(self, cycle_id, used):
         """The period of `used` has ended and `cycle_id` begins. The ledger stores this with the new period's record."""
@@ -129,10 +129,10 @@ class Account:
             actions |= self.life.find_phase(cycle_id)
         return actions | self.policy.cross(used)
 
-    def corrected(self, used):
-        """`used` was corrected to a smaller value; returns actions."""
+    def corrected(self, used, less):
+        """The period's usage was corrected to `used`, by `less` octets; returns actions."""
         self.day = None
-        return self.policy.corrected(used)
+        return self.policy.corrected(used, less)
 
     def doubted(self):
         """The lifetime's rated octets have grown by some that are in doubt; returns actions."""

@@ -44,9 +44,11 @@ def with_free(base):
     """The policy class `base` for a plan with such counters."""
 
     class FreePolicy(base):
-        """Read only: `free`, whether the limits of the period's octets do not bind now."""
+        """Read only: `free`, whether the limits of the period's octets do not bind now; `books`, the QuotaStanding,
+        None where nothing has a quota."""
 
         free = False
+        books = None
 
         def set_free(self, free, used):
             """Returns actions."""

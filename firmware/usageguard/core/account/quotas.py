@@ -139,6 +139,7 @@ def with_quotas(base):
 
         def __init__(self, plan, classes, observe=False):
             self.used_up = 0
+            self.books = None
             super().__init__(plan, classes, observe)
 
         def standing(self, buf):
@@ -159,9 +160,10 @@ def with_quotas(base):
                 self.used_up = 0
             return super().apply(event)
 
-        def corrected(self, used):
+        def corrected(self, used, less):
             self.used_up = 0
-            return super().corrected(used)
+            self.books.corrected(less)
+            return super().corrected(used, less)
 
         def _judge(self, reasons, warned, used):
             for i, quota in enumerate(self.books.quotas):
