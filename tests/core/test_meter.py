@@ -71,7 +71,7 @@ def test_a_session_is_charged_in_the_blocks_that_the_carrier_bills(sessions, blo
         for sent, payload in session:
             (meter.price_sent if sent else meter.price_received)(True, payload)
             octets += meter.carried
-            asked = meter.due(meter.rated)
+            asked = meter.due(meter.rated, False)
             assert asked == meter.pay(meter.rated), "what is admitted is what is charged"
             paid += asked
         billed += rating.session(octets)
@@ -105,7 +105,7 @@ def test_packets_are_those_that_were_charged():
 
 def test_a_block_is_paid_when_the_one_before_is_full_and_not_earlier():
     meter = Meter(Rating(session_round_octets=1000))
-    assert [meter.due(n) for n in (0, 1, 999, 1000, 1001, 2000, 2001)] == [0, 1000, 1000, 1000, 2000, 2000, 3000]
+    assert [meter.due(n, False) for n in (0, 1, 999, 1000, 1001, 2000, 2001)] == [0, 1000, 1000, 1000, 2000, 2000, 3000]
     assert [meter.pay(n) for n in (400, 600, 1, 999, 1)] == [1000, 0, 1000, 0, 1000]
     meter.begin_session()
     assert meter.pay(1) == 1000

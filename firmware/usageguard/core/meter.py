@@ -157,28 +157,21 @@ class Meter:
             self._paid = 0
             self._surplus_rated = self._pending_rated = self._sent_rated = self._waiting_rated = 0
 
-    def due(self, rated):
-        """What has to be paid for `rated` octets more in this session: whole blocks, where the plan rounds sessions up.
-        HOT."""
-        if not self.session_round:
-            return rated
-        return self._blocks(rated) * self._rate(self.session_round, 0)  # the margin is added to what was rounded up
+    def due(self, rated, spent):
+        """What has to be paid for `rated` octets more in this session, `spent` now or not, where the plan rounds
+        sessions up: whole blocks. HOT."""
+        block = self.session_round
+        held = block + block * self._margin // 1000  # rounded down, as the carrier adds its margin to the sum
+        blocks = (max(0, rated - self._paid) + held - 1) // held
+        if spent:
+            self._paid += blocks * held - rated
+        return blocks * self._rate(block, 0)  # the margin is added to what was rounded up
 
     def pay(self, rated):
-        """As `due`, for octets that are spent now. HOT."""
+        """What has to be paid for `rated` octets that are spent now. HOT."""
         if not self.session_round:
             return rated
-        blocks = self._blocks(rated)
-        self._paid += blocks * self._held() - rated
-        return blocks * self._rate(self.session_round, 0)
-
-    def _held(self):
-        """Rated octets that a block holds: rounded down, as the carrier adds its margin to the sum."""
-        return self.session_round + self.session_round * self._margin // 1000
-
-    def _blocks(self, rated):
-        beyond = rated - self._paid
-        return (beyond - 1) // self._held() + 1 if beyond > 0 else 0
+        return self.due(rated, True)
 
     def charge(self):
         """Charges the last price; `carried` and `rated` become what is to be spent for it now. HOT."""

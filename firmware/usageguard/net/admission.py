@@ -239,7 +239,7 @@ class Admission:
         meter = self.meter
         policy = self._policy
         if asked:
-            asked = meter.due(meter.rated) if meter.session_round else meter.rated
+            asked = meter.due(meter.rated, False) if meter.session_round else meter.rated
             if (asked > policy.room or not policy.open >> traffic_class & 1) and not policy.admits(
                 traffic_class, self.used, asked
             ):
