@@ -3,6 +3,7 @@
 import ast
 import json
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -66,17 +67,18 @@ print([open("/rom/" + name, "rb").read() for name in {[*files]!r}])
 
 
 @pytest.fixture(scope="module")
-def flash(tmp_path_factory):
+def flash():
     """A folder with the root of a board's file system, and the set that it has."""
-    folder = tmp_path_factory.mktemp("flash")
-    files = {name: Path(source).read_bytes() for name, source in board.deployed(folder).items()}
-    del files["/os.py"]
-    for name, content in files.items():
-        path = folder / "root" / name.lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    (folder / "boot.py").write_bytes(BOOT.read_bytes())
-    return folder, {name[3:]: content for name, content in files.items() if name.startswith("/a/")}
+    with tempfile.TemporaryDirectory() as made:  # the VM keeps its path, which is as long in each worker of pytest
+        folder = Path(made)
+        files = {name: Path(source).read_bytes() for name, source in board.deployed(folder).items()}
+        del files["/os.py"]
+        for name, content in files.items():
+            path = folder / "root" / name.lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        (folder / "boot.py").write_bytes(BOOT.read_bytes())
+        yield folder, {name[3:]: content for name, content in files.items() if name.startswith("/a/")}
 
 
 def live(flash, rom, active):
