@@ -1,7 +1,6 @@
 """`usageguard diagnose --port` on a virtual board, whose UART has no modem."""
 
 import io
-import threading
 
 import pytest
 from rich.console import Console
@@ -23,11 +22,23 @@ def test_a_board_that_is_restarted_has_had_time_to_find_its_modem(deployed, monk
     assert found["verdicts"][0]["remedy"] in said.getvalue()
 
 
+class Waiting(io.StringIO):
+    """A terminal on which somebody calls `then` as soon as the command waits for a status."""
+
+    def __init__(self, then):
+        super().__init__()
+        self._then = then
+
+    def write(self, text):
+        if "waiting for the guard's status" in text:
+            self._then()
+        return super().write(text)
+
+
 def test_one_that_goes_on_is_judged_by_its_next_status(deployed):
     """Too soon to say that its modem does not answer."""
-    timer = threading.Timer(2, lambda: (deployed.board.power_off(), deployed.board.power_on()))
-    timer.start()
-    found = command.run(command.source(None, "", None, deployed.board.path, False), None, Console(file=io.StringIO()))
-    timer.join()
+    board = deployed.board
+    terminal = Waiting(lambda: (board.power_off(), board.power_on()))
+    found = command.run(command.source(None, "", None, board.path, False), None, Console(file=terminal, width=200))
     assert found["verdicts"] == []
     assert found["status"] == "open"
