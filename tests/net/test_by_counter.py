@@ -378,6 +378,18 @@ def test_what_an_order_or_a_doubt_adds_is_the_allowances():
     assert device.hours.quota.used.value() - own < 200_000
 
 
+@pytest.mark.parametrize(("share", "most"), [(0, 1_000), (500, 2_000), (999, OWN)])
+def test_what_a_correction_takes_from_the_allowance_may_have_been_the_hours(share, most):
+    device = Device(share=share)
+    device.admission.owe(9_000)
+    used = device.admission.used.value()
+    for less, left in ((400, used - 400), (600, used - 1_000)):
+        device.ledger.correct(left)
+        device.admission.rebase()
+        device.policy.corrected(device.admission.used, less)
+    assert device.policy.books.hours.used.value() == most
+
+
 def test_a_power_cut_in_the_hours_charges_the_allowance_no_lease():
     device = night()
     for _ in range(80):

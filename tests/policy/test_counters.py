@@ -5,8 +5,8 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from usageguard.config import plan as config_plan
-from usageguard.core.account.counters import HourTerms, OwnCounter
-from usageguard.core.account.quotas import Quota, QuotaStanding
+from usageguard.core.account.counters import OwnCounter
+from usageguard.core.account.quotas import Quota
 from usageguard.guard import counters
 from usageguard.net import by_counter
 
@@ -148,14 +148,6 @@ def test_guard_and_carrier_through_a_few_random_lives(machine):
     machine = lives(machine)
     run_state_machine_as_test(machine, settings=settings(SETTINGS, max_examples=15))
     assert machine.steps >= 100
-
-
-@pytest.mark.parametrize(("share", "most"), [(0, 1_000), (500, 2_000), (999, 4_000)])
-def test_what_a_correction_takes_from_the_allowance_may_have_been_the_hours(share, most):
-    books = QuotaStanding(bytearray(128), (), HourTerms(0, 1_800, 4_000, share))
-    books.corrected(1_000)
-    assert books.hours.used.value() == most
-    assert not books.hours.holds(4_000 - most + 1)
 
 
 @pytest.mark.proof
