@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 from unittest import mock
 
+from usageguard.core.meter import Meter
 from usageguard.core.octets import Octets
+from usageguard.core.plan import Rating
 from usageguard.guard.way_in import OCTETS, WayIn
 
 HOUR = 3_600_000
@@ -21,7 +23,7 @@ class Stop:
         self.policy = SimpleNamespace(
             exchange=None, deaf=lambda: self.deaf, end_exchange=self.end, allow_exchange=self.allow
         )
-        meter = SimpleNamespace(begin_session=lambda: None, due=lambda octets: max(octets, block))
+        meter = Meter(Rating(session_round_octets=block))
         outbox = SimpleNamespace(reports_acked=0, waiting=False, hurry=lambda now: None)
         admission = SimpleNamespace(meter=meter, used=Octets())
         self.outbox = outbox

@@ -52,6 +52,7 @@ class WayIn:
         self._hal.event("way-in")
         meter = self._admission.meter
         meter.begin_session()  # the exchange needs another one, which is perhaps rounded up
-        self._obey(policy.allow_exchange(self._admission.used, meter.due(self._octets)))
+        octets = meter.due(self._octets, False) if meter.session_round else self._octets
+        self._obey(policy.allow_exchange(self._admission.used, octets))
         outbox.hurry(now)
         return _OPEN_MS
