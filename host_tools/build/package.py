@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from host_tools.base import files, paths
 from host_tools.base.errors import UsageError
 from host_tools.build import bytecode, configuration, device_config, firmware, modules
+from host_tools.build.application import DEFINE, NO_MAIN, has_main
 from host_tools.build.unused import unused
 
 ROOT_FILES = ("slots.py", "main.py")
@@ -72,7 +73,8 @@ def settings(path: Path) -> Settings:
 def build(settings: Settings, board: Board, app: Path, lines: bool = False) -> dict[str, bytes]:
     """The files of a set by path, including LEDGER_IN_FILES. Raises UsageError for an unusable application."""
     text = files.text(app, "name the Python file with your main(guard)", f"--app: {app}").encode()
-    _has_main(app, text)
+    if not has_main(text):
+        raise UsageError("--app", str(app), NO_MAIN, DEFINE)
     family = settings.config.modem.family
     if family != board.modem.family:
         problem = f'modem.family is "{family}", but the board\'s modem is of the family "{board.modem.family}"'
@@ -112,16 +114,6 @@ def _imports(app: bytes) -> list[str]:
         return modules.imports(app)
     except SyntaxError:  # it is MicroPython, as the compiler found, but not this Python
         return []
-
-
-def _has_main(app: Path, text: bytes) -> None:
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError):
-        return  # mpy-cross reports the error
-    names: Iterable[str] = (getattr(node, "name", "") for node in tree.body)
-    if "main" not in names and not any(isinstance(node, (ast.ImportFrom, ast.Assign)) for node in tree.body):
-        raise UsageError("--app", str(app), "has no main", "define main(guard) in it")
 
 
 @functools.cache

@@ -15,6 +15,7 @@ import msgspec
 from host_tools.base import files, toml
 from host_tools.base.errors import UsageError
 from host_tools.base.units import quote
+from host_tools.build.application import DEFINE, NO_MAIN, has_main
 from host_tools.build.libraries import LIBRARIES
 from host_tools.cost.causes import GUARD, RATING, Explainer
 from host_tools.cost.stand_in import StandIn
@@ -284,10 +285,14 @@ def _host(text: str) -> dict[str, Any]:
 
 
 def _application(app: str) -> str:
-    if app in APPS or Path(app).is_file():
+    if app in APPS:
         return app
-    hint = f"name a Python file with main(guard), or {', '.join(APPS)}"
-    raise UsageError("cost", app, "is no application", hint)
+    if not Path(app).is_file():
+        hint = f"name a Python file with main(guard), or {', '.join(APPS)}"
+        raise UsageError("cost", app, "is no application", hint)
+    if not has_main(Path(app).read_bytes()):
+        raise UsageError("cost", app, NO_MAIN, DEFINE)
+    return app
 
 
 def imports(app: Path) -> tuple[list[Path], list[str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from host_tools.base.errors import UsageError
+from host_tools.build.application import DEFINE, NO_MAIN, has_main
 from host_tools.run.world import World
 from host_tools.scenario.file import Scenario
 
@@ -14,7 +15,8 @@ APPS = {"workload": (), "umqtt-tracker": ("umqtt.simple",)}
 
 
 def module(scenario: Scenario) -> tuple[str, Path | None]:
-    """The application's module name and its file, None for one that ships. UsageError: it does not exist."""
+    """The application's module name and its file, None for one that ships. UsageError: it does not exist, or has no
+    main."""
     name = scenario.app.name
     if name in APPS:
         return name.replace("-", "_"), None
@@ -22,6 +24,8 @@ def module(scenario: Scenario) -> tuple[str, Path | None]:
     if not path.is_file():
         hint = f"use {', '.join(APPS)} or a file"
         raise UsageError(scenario.name, "app.name", f'"{name}" is not an application', hint)
+    if not has_main(path.read_bytes()):
+        raise UsageError(scenario.name, "app.name", f'"{name}" {NO_MAIN}', DEFINE)
     return path.stem, path
 
 

@@ -113,6 +113,13 @@ def test_a_host_that_is_not_understood_is_refused(text, said):
         measure.compose("workload", None, [text])
 
 
+@pytest.mark.parametrize("text", ["", "import main\nprint(main)\n", "def start(guard):\n    pass\n"])
+def test_an_application_without_main_is_refused(tmp_path, text):
+    (tmp_path / "app.py").write_text(text)
+    with pytest.raises(UsageError, match="has no main"):
+        measure.compose(str(tmp_path / "app.py"), None, [])
+
+
 @pytest.mark.parametrize("content", ["{}", '{"format": 1, "month": {"octets": "31"}, "causes": {}}', "[]", "x"])
 def test_a_baseline_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "main.json").write_text(content)
