@@ -158,9 +158,11 @@ class Meter:
             self._surplus_rated = self._pending_rated = self._sent_rated = self._waiting_rated = 0
 
     def due(self, rated, spent):
-        """What has to be paid for `rated` octets more in this session, `spent` now or not, where the plan rounds
-        sessions up: whole blocks. HOT."""
+        """What has to be paid for `rated` octets more in this session, `spent` now or not: whole blocks, where the plan
+        rounds sessions up. HOT."""
         block = self.session_round
+        if not block:
+            return rated
         held = block + block * self._margin // 1000  # rounded down, as the carrier adds its margin to the sum
         blocks = (max(0, rated - self._paid) + held - 1) // held
         if spent:
@@ -168,9 +170,7 @@ class Meter:
         return blocks * self._rate(block, 0)  # the margin is added to what was rounded up
 
     def pay(self, rated):
-        """What has to be paid for `rated` octets that are spent now. HOT."""
-        if not self.session_round:
-            return rated
+        """As `due`, for octets that are spent now. HOT."""
         return self.due(rated, True)
 
     def charge(self):

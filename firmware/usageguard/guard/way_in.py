@@ -52,7 +52,6 @@ class WayIn:
         self._hal.event("way-in")
         meter = self._admission.meter
         meter.begin_session()  # the exchange needs another one, which is perhaps rounded up
-        octets = meter.due(self._octets, False) if meter.session_round else self._octets
-        self._obey(policy.allow_exchange(self._admission.used, octets))
+        self._obey(policy.allow_exchange(self._admission.used, meter.due(self._octets, False)))
         outbox.hurry(now)
         return _OPEN_MS
