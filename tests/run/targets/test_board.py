@@ -128,7 +128,7 @@ def test_a_modem_line_that_is_gone_in_the_run(workbench, monkeypatch):
 def test_an_application_that_cannot_be_imported_keeps_the_bench_going(workbench, tmp_path):
     """As in the field, the guard runs on; the event says that the application does not."""
     app = tmp_path / "broken.py"
-    app.write_text("import nowhere\n")
+    app.write_text("from nowhere import main\n")
     result = workbench.run(short(app=app))
     assert "app-crash" in [event["what"] for event in result["events"]]
     assert starts(workbench, boots=1)
