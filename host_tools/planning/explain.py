@@ -63,7 +63,7 @@ def explain(source: Source, at: datetime) -> dict[str, Any]:
         "expiry": _expiry(plan, now),
         "lifecycle": _lifecycle(plan),
         "hours": _hours(plan),
-        "roaming": {"allowance_octets": plan.roaming.octets} if plan.roaming else None,
+        "roaming": _roaming(plan),
         **{part: vars(terms) if (terms := getattr(plan, part)) else None for part in parts},
     }
 
@@ -115,8 +115,9 @@ def sentence(plan: Any) -> str:
         head = f"A share of a pool, at most {head}"
     if hours := _hours(plan):
         head += f", {hours_words(hours)}"
-    if plan.roaming:
-        head += f", {size(plan.roaming.octets)} for roaming" if plan.roaming.octets else ", none of it for roaming"
+    if roaming := _roaming(plan):
+        own = roaming["allowance_octets"]
+        head += f", {size(own)} for roaming" if own else ", none of it for roaming"
     if plan.daily and plan.daily.cap_octets is not None:
         head += f", {size(plan.daily.cap_octets)} a day at the most"
     if plan.daily and plan.daily.slow_octets is not None:
@@ -132,6 +133,14 @@ def hours_words(hours: dict[str, Any]) -> str:
     charged = hours["charged_permille"]
     share = f", and {charged / 10:g} % of it counted all the same" if charged else ""
     return f"with {own} from {hours['from']} to {hours['to']}{share}"
+
+
+def _roaming(plan: Any) -> dict[str, Any] | None:
+    """As in the configuration."""
+    roaming = plan.roaming
+    if roaming is None:
+        return None
+    return {"allowance_octets": roaming.octets + roaming.margin, "margin_octets": roaming.margin}
 
 
 def _hours(plan: Any) -> dict[str, Any] | None:

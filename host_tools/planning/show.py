@@ -194,8 +194,11 @@ def _systems(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         elif facts["limits"]["ceiling_octets"] is not None:
             yield "", "data goes on in them when the allowance is used up"
     if roaming := facts["roaming"]:
-        own = octets(roaming["allowance_octets"]) if roaming["allowance_octets"] else "nothing"
+        most = roaming["allowance_octets"]
+        own = octets(most) if most else "nothing"
         yield "Roaming", f"{own}, then no data until the SIM is at home, also where it is not certain to be"
+        if most:
+            yield "", f"the device stops at {octets(most - roaming['margin_octets'])}"
     if daily and daily["slow_octets"] is not None:
         yield "Of a day", f"slowed down from {octets(daily['slow_octets'])} on, until midnight"
     if daily and daily["cap_octets"] is not None:

@@ -54,8 +54,15 @@ class Draw:
     def calm(self) -> None:
         """Nothing goes wrong, and nobody does anything."""
         self.scenario.update(fault=[], platform=[], order=[], owner={}, network={})
-        self.scenario["carrier"].pop("session_round_octets", None)
-        self.scenario["plan"]["rating"]["session_round_octets"] = 0
+        self.round_sessions(0)
+
+    def round_sessions(self, octets: int) -> None:
+        """Sessions are rounded up to so many octets; no plan with counters of its own has that."""
+        plan = self.scenario["plan"]
+        if "hours" in plan or "roaming" in plan:
+            octets = 0
+        for rating in (plan["rating"], self.scenario["carrier"]):
+            rating["session_round_octets"] = octets
 
     def traffic(self, period_s: int, rx: int, **given: str) -> None:
         self.scenario["traffic"] = [{**REQUEST, "period": f"{period_s}s", "rx": rx, **given}]
@@ -66,6 +73,11 @@ class Draw:
         carrier["allowance_octets"] = max(
             octets, self.scenario["plan"]["allowance_octets"], carrier.get("allowance_octets", 0)
         )
+
+    @property
+    def beyond_window(self) -> int:
+        """By how much the modem's receive buffer is larger than WINDOW."""
+        return max(0, models.load(self.scenario["modem"]).sockets.receive_octets - WINDOW)
 
     @property
     def end(self) -> str:
@@ -110,9 +122,7 @@ def _outgrown(draw: Draw) -> None:
 
 def _rounding(draw: Draw) -> None:
     """The carrier rounds each session up, and ends sessions."""
-    octets = draw.rng.choice((KB, 10 * KB))
-    draw.scenario["plan"]["rating"]["session_round_octets"] = octets
-    draw.scenario["carrier"]["session_round_octets"] = octets
+    draw.round_sessions(draw.rng.choice((KB, 10 * KB)))
     for _ in range(draw.rng.randrange(2, 6)):
         draw.scenario.setdefault("platform", []).append({"at": draw.at(), "action": "deactivate"})
 
@@ -205,9 +215,7 @@ def _last_word(draw: Draw) -> None:
 def _deaf(draw: Draw) -> None:
     """Replies on their way when data stops take the reserve; then the owner orders something."""
     draw.scenario["plan"]["reserve_octets"] = draw.rng.choice((KB, 2 * KB))
-    octets = draw.rng.choice((0, 0, KB, 10 * KB))
-    draw.scenario["plan"]["rating"]["session_round_octets"] = octets
-    draw.scenario["carrier"]["session_round_octets"] = octets
+    draw.round_sessions(draw.rng.choice((0, 0, KB, 10 * KB)))
     draw.traffic(400, 12_000)
     own = draw.scenario["plan"]["allowance_octets"]
     draw.carrier_allows(own + 300 * KB)
@@ -301,10 +309,10 @@ def _daily(draw: Draw) -> None:
     """The carrier counts by the day as well: a cap, octets at full speed, or both."""
     rng, plan = draw.rng, draw.scenario["plan"]
     kept = plan["margin_octets"] + plan["reserve_octets"]
-    window = max(0, models.load(draw.scenario["modem"]).sockets.receive_octets - WINDOW)
-    daily = {"margin_octets": plan["margin_octets"] + 2 * window, "reserve_octets": plan["reserve_octets"]}
+    window = 2 * draw.beyond_window
+    daily = {"margin_octets": plan["margin_octets"] + window, "reserve_octets": plan["reserve_octets"]}
     if rng.random() < 0.8:
-        daily["cap_octets"] = kept + 2 * window + rng.randrange(12, 80) * KB  # more than a block of rounding
+        daily["cap_octets"] = kept + window + rng.randrange(12, 80) * KB  # more than a block of rounding
     if "cap_octets" not in daily or rng.random() < 0.3:
         daily["slow_octets"] = rng.randrange(4, 60) * KB
         plan.setdefault("throttle", {"rate_octets_s": rng.choice((500, 2 * KB))})
@@ -331,6 +339,40 @@ def _endless(draw: Draw) -> None:
     draw.traffic(rng.choice((150, 300)), rng.choice((1_400, 6_000)))
 
 
+def _hours(draw: Draw) -> None:
+    """Hours of the day with octets of their own, or without an end, of which the plan counts a share or nothing."""
+    rng, plan = draw.rng, draw.scenario["plan"]
+    plan.pop("daily", None)
+    begin = draw.scenario["start"] + timedelta(seconds=rng.randrange(-2 * HOUR, 5 * HOUR, 60))
+    end = begin + timedelta(seconds=rng.randrange(HOUR // 2, 4 * HOUR, 60))
+    plan["hours"] = {"from": f"{begin:%H:%M}", "to": f"{end:%H:%M}", "charged_permille": rng.choice((0, 0, 300))}
+    if rng.random() < 0.7:
+        plan["hours"]["allowance_octets"] = rng.randrange(8, 200) * KB
+    draw.round_sessions(0)
+    draw.traffic(rng.choice((60, 150, 300)), rng.choice((1_400, 6_000)))
+
+
+def _roaming(draw: Draw) -> None:
+    """The SIM's own network is off the air for some time, and another one serves it, for which the plan has octets of
+    its own, or none. Of what the modem tells about that, something may be lost."""
+    rng, plan = draw.rng, draw.scenario["plan"]
+    plan.pop("daily", None)
+    octets = rng.choice((0, 1, 1, 1)) * rng.randrange(4, 180) * KB
+    margin = plan["margin_octets"] + 2 * draw.beyond_window
+    plan["roaming"] = {"allowance_octets": octets and octets + margin, "margin_octets": octets and margin}
+    draw.scenario["operator"] = "46001"
+    for _ in range(rng.randrange(1, 4)):
+        away_s = rng.randrange(600, HOUR)
+        at = int(draw.at(room=away_s)[:-1])
+        if rng.random() < 0.5:
+            lost = rng.choice((at, at, at + away_s)) - rng.randrange(0, 5)
+            draw.fault("urc_lost", f"{lost}s", prefix="+CEREG", count=rng.randrange(1, 5))
+        handover = rng.random() < 0.5
+        draw.fault("operator_gone", f"{at}s", roaming=["46001"], ms=away_s * 1_000, handover=handover)
+    draw.round_sessions(0)
+    draw.traffic(rng.choice((60, 150, 300)), rng.choice((1_400, 6_000)))
+
+
 def _class_quota(draw: Draw) -> None:
     """The class that has all traffic has a quota of its own, far below the plan's; resets and power cuts in between."""
     rng = draw.rng
@@ -353,6 +395,8 @@ FIELD: dict[str, Callable[[Draw], None]] = {
     "daily": _daily,
     "endless": _endless,
     "slow-end": _slow_end,
+    "hours": _hours,
+    "roaming": _roaming,
     "no-counter": _no_counter,
     "mains": _mains,
     "doubt": _doubt,
@@ -380,6 +424,8 @@ _PERIODS = ("cutoff", "throttle", "none", "days", "month")
 PLANS: dict[str, tuple[str, ...]] = {
     "slow-end": ("cutoff", "none", "days", "month", "overage"),
     "daily": (*_PERIODS, "overage", "account", "package", "whole", "test", "silent"),  # a pool has no such counter
+    "hours": (*_PERIODS, "overage", "account", "package", "whole"),
+    "roaming": (*_PERIODS, "overage", "account", "package", "whole"),
     "endless": ("throttle",),  # with which nothing else draws periods
     "sims": _PERIODS,
     "last-word": ("cutoff", "days"),

@@ -20,6 +20,7 @@ from host_tools.scenario.file import CollectorClock, NtpClock, NtpRefusal, Power
 from host_tools.sim.carrier.plan import cost
 from host_tools.sim.clock import MS, S
 from host_tools.sim.modem import faults
+from host_tools.sim.modem.radio import HOME, ROAMING
 
 paths.use_firmware()
 
@@ -66,6 +67,8 @@ INVARIANTS = {
     "by-hand": "a stop or throttle by order is in force exactly from its order to the one that ends it",
     "cause": "no reason is in force without its cause, or longer than the stated delay after it",
     "reached": "a limit that is reached stops the applications",
+    "hours": "the counter of the hours is debited while that is certain, and it is not used up",
+    "roaming": "the counter of roaming is debited with no less than the carrier's, but for what is stated as unseen",
     "class": "a class passes no more than its own quota, and its count of a period does not decrease",
     "passage": "no application traffic passes while only reports may",
     "order": "an order is applied once, within the stated delay",
@@ -87,12 +90,19 @@ QUOTA_STOPS = ("exhausted", "day_capped", "roamed", "test_exhausted", "capped")
 PERIODS = {1: "test", 2: "silent"}
 
 
+UNCERTAIN_S = BOUNDARY_S + 93 + 60
+"""About an edge of the hours, or of the period: the device takes nothing for certain there."""
 WINDOW_OCTETS = 20_480
 """What the device charges between two readings of the modem's counter at the most."""
 _ORDERED = {"stop": 0, "throttle": 0, "limit": 0, "expiry": 0}
 UNCOUNTED, UNCOUNTED_LOSSY, UNCOUNTED_SLOWED = 20, 200, 800
 """Permille of what was carried that may have been sent again, without a counter that shows it: after a fault, on a
 lossy path, and by a peer whose segments wait for a SIM that is slowed down: five times in 24 s, as TCP backs off."""
+
+
+def _seconds(time_of_day: str) -> int:
+    """Since midnight, of a time "HH:MM"."""
+    return int(time_of_day[:2]) * 3_600 + int(time_of_day[3:]) * 60
 
 
 class Violated(Exception):
@@ -204,7 +214,8 @@ class Checker:
         """The carrier's figures of a period, of all SIMs that were in the modem."""
         found = [self.world.carrier.figures(imsi, label) for imsi in self.world.imsis]
         costs = [each["overage_cost"] for each in found if each["overage_cost"] is not None]
-        sums = {name: sum(each[name] for each in found) for name in ("ip_octets", "billed_octets")}
+        names = ("ip_octets", "billed_octets", "roaming_octets")
+        sums = {name: sum(each[name] or 0 for each in found) for name in names}
         return sums | {"overage_cost": sum(costs) if costs else None}
 
     def _labels(self) -> list[str]:
@@ -272,6 +283,7 @@ class Checker:
                 # What asks upstream pays a whole block each time, whatever is left.
                 own = own or (self._probed_in == present and self.carrier.session_round_octets > 0)
                 own = own or self._cannot_see
+                own = own or (event["reason"] == "roamed" and not self.carrier_config.sim_plan.roaming_octets)
                 self._check("quota-stop", own, f"stopped: {event['reason']} at {event['billed_octets']} billed octets")
         elif who == "device" and what == "order":
             self._applications[event["a"]] += 1
@@ -360,6 +372,7 @@ class Checker:
         self._check_limits(status)
         self._check_passage(status)
         self._check_classes(status)
+        self._check_hours(status)
         self._check_orders(status)
         self._check_sim(status)
         self._check_path(status)
@@ -451,9 +464,44 @@ class Checker:
         unseen = int((unseen + 2 * packets * self.carrier.per_packet_octets) * (1 + self.carrier.permille / 1000)) + 1
         above = status["rated_octets"] - figures["billed_octets"]
         self._check("under-rated", above >= -unseen, f"{-above} octets too few, {unseen} are unseen")
+        if self.carrier_config.sim_plan.roaming_octets and self._knows_where(status):
+            short = figures["roaming_octets"] - status["apart"]["roaming_octets"]
+            self._check("roaming", short <= unseen, f"{short} octets too few, {unseen} are unseen")
         if figures["overage_cost"] is not None and not unseen:
             short = figures["overage_cost"] - status["cost_fen"]
             self._check("cost", short <= 0, f"{short} fen too few")
+
+    def _knows_where(self, status: dict[str, Any]) -> bool:
+        """Whether the device knows that the SIM roams, or that it does not."""
+        return status["registration"] == self.world.modem.radio.stat
+
+    def _check_hours(self, status: dict[str, Any]) -> None:
+        """They are debited from some minutes after their beginning on, until some before their end."""
+        hours = self.plan.get("hours")
+        if hours is None or not self._counts_apart(status) or status["registration"] != HOME:
+            return
+        local = self.world.clock.utc() + timedelta(minutes=self.plan["utc_offset_min"])
+        since, left = (
+            sign * (local.hour * 3_600 + local.minute * 60 + local.second - _seconds(hours[edge])) % 86_400
+            for sign, edge in ((1, "from"), (-1, "to"))
+        )
+        day_s = self._since_boundary(self._labels()[-1]) % 86_400  # a period may begin with each
+        if since + left > 86_400 or min(since, left, day_s, 86_400 - day_s) < UNCERTAIN_S:
+            return
+        used, most = status["apart"]["hours_octets"], hours.get("allowance_octets")
+        held = status["apart"]["now"] == "hours" or (most is not None and used >= most)
+        self._check("hours", held, f"{since:.0f} s after they began {status['apart']['now']} is debited")
+
+    def _counts_apart(self, status: dict[str, Any]) -> bool:
+        """Whether the device has a time, of this boot, that is certain."""
+        return status["time_source"] in ("server", "corroborated") and not self._clock_was_wrong()
+
+    def _is_free(self, status: dict[str, Any]) -> bool:
+        """Whether the allowance counts nothing of what is used now, by the device."""
+        now = status.get("apart", {}).get("now")
+        if now == "roaming":
+            return status["registration"] == ROAMING
+        return now == "hours" and not self.plan["hours"]["charged_permille"]
 
     def _uncounted(self, figures: dict[str, Any]) -> int:
         """Octets that were sent again, of which only a modem that counts can tell."""
@@ -564,6 +612,12 @@ class Checker:
         ahead = latest + timedelta(minutes=self.plan["utc_offset_min"] + 10, seconds=5)
         return ends is not None and ahead.date() >= date.fromisoformat(ends)
 
+    def _is_out_abroad(self, status: dict[str, Any]) -> bool:
+        """Whether the SIM roams, or may, and has used up what it has for that."""
+        roaming = self.plan["roaming"]
+        used_up = status["apart"]["roaming_octets"] >= roaming["allowance_octets"] - roaming["margin_octets"]
+        return used_up and status["registration"] != HOME
+
     def _lapsed(self, status: dict[str, Any]) -> bool:
         return "pool" in self.plan and (self.plan["pool"]["holding_s"] > 0 or self.now_s >= self._granted_until - 60)
 
@@ -592,6 +646,7 @@ class Checker:
         "BURST": (lambda w, s: w.now_s - max(w._burst_s, w._disturbed_s) <= 1_800 + HOUR_S, 60),
         "COUNT_DOUBTED": (lambda w, s: s["doubt_octets"] > 0, 60),
         "CLASS_EXHAUSTED": (lambda w, s: any(left <= w._least for _, left, _ in w._quotas(s)), 60),
+        "ROAMING_EXHAUSTED": (lambda w, s: w._is_out_abroad(s), 60),
         "PACED": (lambda w, s: w.plan.get("pace", False), 60),
         "CARRIER_STOP": (
             lambda w, s: w.now_s - max(w._stopped_s, w._disturbed_s, w._not_trying_s) < CARRIER_DELAY_S, 60,
@@ -621,6 +676,8 @@ class Checker:
             slow = self.plan["daily"]["slow_octets"] - status["day_octets"]
             limits.append((status["rated_octets"] + slow, ("THROTTLED",)))
         limits.append((self._slow_from, ("THROTTLED",)))
+        if self._is_free(status):
+            limits = []
         for limit, names in limits:
             reached = any(name in reasons for name in names)
             self._check("reached", used < limit or reached, f"{used} of {limit} are used, and no {' or '.join(names)}")

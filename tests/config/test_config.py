@@ -372,7 +372,8 @@ WRONG = [
     ("plan", PLAN | {"hours": NIGHT, "pool": {}}, "plan.pool: does not go with hours; leave one of the two out"),
     ("plan", PLAN | {"hours": NIGHT, "rating": {"session_round_octets": 1}}, "plan.rating.session_round_octets: does"),
     ("plan.roaming", {"allowance_octets": -1}, "plan.roaming.allowance_octets: -1 is negative; give"),
-    ("plan.roaming", {"octets": 1}, "plan.roaming.octets: is unknown; known are allowance_octets"),
+    ("plan.roaming", {"octets": 1}, "plan.roaming.octets: is unknown; known are allowance_octets, margin_octets"),
+    ("plan.roaming", {"allowance_octets": 8_193}, "plan.roaming.margin_octets: 8192 leaves nothing to use; give a"),
     ("plan", PLAN | {"roaming": {}, "daily": {"cap_octets": 99999}}, "plan.daily: does not go with roaming; leave one"),
     ("plan", PLAN | {"roaming": {}, "rating": {"session_round_octets": 1}}, "plan.rating.session_round_octets: does"),
     ("plan", PLAN | {"pool": {}, "daily": {}}, "plan.daily: does not go with a pool; leave one of the two out"),
@@ -538,7 +539,14 @@ class TestPlan:
             load(MINIMAL | {"plan": hours, "classes": classes})
 
     def test_roaming(self):
-        assert vars(self.plan(roaming={}).roaming) == {"octets": 0}
+        assert vars(self.plan(roaming={}).roaming) == {"octets": 0, "margin": 0}
+        for table, used, kept in (
+            ({"margin_octets": 1}, 0, 0),
+            ({"allowance_octets": 60_000}, 51_808, 8_192),
+            ({"allowance_octets": 1 << 30}, (1 << 30) - (1 << 20), 1 << 20),
+            ({"allowance_octets": 5_000, "margin_octets": 1_000}, 4_000, 1_000),
+        ):
+            assert vars(self.plan(roaming=table).roaming) == {"octets": used, "margin": kept}
         assert self.plan(roaming={}).quotas
         over_ppp = MINIMAL | {"plan": PLAN | {"roaming": {}}, "modem": MINIMAL["modem"] | {"bearer": "ppp"}}
         with pytest.raises(ConfigError, match=r"plan\.roaming: does not go with bearer"):

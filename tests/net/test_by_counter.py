@@ -434,13 +434,17 @@ class Away(Device):
     """A plan with a roaming allowance; `registration` is what the modem says."""
 
     registration = 1
+    asked = 0
 
     def boot(self):
         self.config.plan.roaming = RoamingTerms(self.roaming)
         super().boot()
         books = self.policy.books
         self.abroad, self.unsure = OwnCounter(books.roaming, 0, True), OwnCounter(books.roaming, 1000, True)
-        self.admission.follow(self, self.where)
+        self.admission.follow(self, self.where, self.ask)
+
+    def ask(self):
+        self.asked += 1
 
     def where(self):
         return self.admission.debit({1: None, 5: self.abroad}.get(self.registration, self.unsure))
@@ -451,8 +455,11 @@ class Away(Device):
 
 
 def away(octets=100_000, **of):
+    """Nothing waits in its modem."""
     made = type("Given", (Away,), {"roaming": octets})(**of)
-    made.read_counter()
+    for _ in range(3):
+        made.wait(25)
+        made.read_counter()
     return made
 
 
@@ -550,3 +557,45 @@ def test_what_was_sent_again_abroad_is_debited_there():
     device.shown += 700
     device.read_counter()
     assert abroad(device) - before >= 700
+
+
+def test_what_was_charged_at_home_pays_for_nothing_abroad():
+    """Neither a surplus of the model, nor what was sent and seen not to have crossed."""
+    device = away(held=False)
+    spend(device, 9_000)
+    device.shown += 4_000
+    device.wait(25)
+    device.read_counter()
+    spend(device, 3_000)
+    device.at(5)
+    for _ in range(12):
+        device.wait(25)
+        device.read_counter()
+        spend(device, 1_000)
+        device.shown += 1_000
+    assert 12_000 <= abroad(device) <= 15_500
+
+
+def test_the_modem_is_asked_where_it_is_before_each_reading():
+    device = away(held=False)
+    for readings in range(1, 4):
+        spend(device, device.admission.window_octets)
+        for _ in range(3):
+            assert device.admission.reading_ms(device.board.ms, True) == 0
+        assert device.asked == readings
+        device.read_counter()
+    assert device.admission.reading_ms(device.board.ms, True) > 0
+    assert device.asked == 3
+
+
+def test_a_lease_that_a_power_cut_has_lost_pays_for_nothing_abroad():
+    device = away(held=False)
+    device.at(5)
+    device.board.cause, device.board.retained = 1, bytearray(24)
+    device.boot()
+    assert device.ledger.lost_carried > 0
+    device.admission.counter(Octets(device.shown), Octets(), 1, True)
+    before = abroad(device)
+    for _ in range(5):
+        spend(device, 1_000)
+    assert abroad(device) - before == 5_000

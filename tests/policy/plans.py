@@ -120,7 +120,8 @@ def sold(draw, family):
             plan["hours"]["allowance_octets"] = draw(st.integers(1_000, 60_000))
         plan["hours"]["charged_permille"] = draw(st.sampled_from([0, 0, 1, 333, 999]))
     elif roaming:
-        plan["roaming"] = {"allowance_octets": draw(st.sampled_from([400_000, 100_000, 40_000, 9_000, 0]))}
+        own = draw(st.sampled_from([400_000, 100_000, 40_000, 9_000, 0]))
+        plan["roaming"] = {"allowance_octets": own, "margin_octets": 0}
     elif not pool and some("daily", 7):
         daily = plan["daily"] = {}
         if "throttle" in plan and draw(st.booleans()):

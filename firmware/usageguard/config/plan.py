@@ -299,10 +299,16 @@ def _roaming(table, plan):
         raise ConfigError(table.field("rating.session_round_octets"), "does not go with roaming", hint)
     sub = table.table("roaming")
     octets = sub.integer("allowance_octets", 0, MAX_QUOTA, 0)
+    margin = sub.integer("margin_octets", 0, MAX_QUOTA, default_margin(octets))
     sub.end()
+    if not octets:
+        margin = 0
+    elif octets - margin < usable_min(plan):
+        hint = "give a larger allowance_octets, or 0, or a smaller margin"
+        raise ConfigError(sub.field("margin_octets"), "%d leaves nothing to use" % margin, hint)
     from usageguard.core.account.counters import RoamingTerms
 
-    plan.roaming = RoamingTerms(octets)
+    plan.roaming = RoamingTerms(octets - margin, margin)
 
 
 def _time_of_day(table, name):

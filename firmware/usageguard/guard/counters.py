@@ -13,7 +13,9 @@ from usageguard.core.ticks import ticks_diff
 
 _HOME = const(1)  # <stat> of +CEREG
 _ROAMING = const(5)
-_ASK_MS = const(600_000)  # between two questions where the SIM is: the unsolicited code may have been lost
+# Between two questions where the SIM is, as the unsolicited code may have been lost. There is one before each reading
+# of the modem's counter too, but not every modem has one.
+_ASK_MS = const(60_000)
 
 
 def with_counters(base, plan):
@@ -28,14 +30,14 @@ def with_counters(base, plan):
             if plan.roaming:
                 self._abroad = OwnCounter(policy.books.roaming, 0, True)
                 self._unsure = OwnCounter(policy.books.roaming, 1000, True)
-                admission.follow(modem, self._where)
+                admission.follow(modem, self._where, self._ask)
             self._asked_at = hal.ticks_ms()
 
         def step(self, now):
             due = super().step(now)
             if self._abroad is not None:
                 self._obey(self._where())
-                due = min(due, self._ask(now))
+                due = min(due, self._ask_again(now))
             if self._abroad is None or self._modem.registration == _HOME:
                 due = min(due, self._look_at_hours(now))
             return due
@@ -50,15 +52,19 @@ def with_counters(base, plan):
             certain = registration == _ROAMING and self.clock.within_cycle(self._hal.ticks_ms())
             return admission.debit(self._abroad if certain else self._unsure)
 
-        def _ask(self, now):
-            """Has the modem asked where it is from time to time; returns milliseconds until then."""
+        def _ask(self):
+            """Has the modem asked where it is, before anything else."""
+            self._modem._registration_due.set(self._modem.now, 0)
+            self._modem.poked = True
+
+        def _ask_again(self, now):
+            """Has it asked from time to time; returns milliseconds until then."""
             left = _ASK_MS - ticks_diff(now, self._asked_at)
             if left <= 0:
                 self._asked_at = now
                 left = _ASK_MS
                 if self._modem.registered:
-                    self._modem._registration_due.set(now, 0)
-                    self._modem.poked = True
+                    self._ask()
             return left
 
         def _look_at_hours(self, now):

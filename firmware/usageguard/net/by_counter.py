@@ -24,15 +24,25 @@ def with_counters(base):
             self._anew = False  # so may what the next reading shows
             self._open = 0  # connections
             self._actions = 0
-            self._modem = self._where = None
+            self._modem = self._where = self._ask = None
             self._registration = 0
+            self._asked = False  # where it is, since the last reading
             self._due = False  # Admission.crossed
             super().__init__(*args)
 
-        def follow(self, modem, where):
-            """Has `where` called, which debits another counter, as soon as `modem` is registered elsewhere."""
+        def follow(self, modem, where, ask):
+            """Has `where` called, which debits another counter, as soon as `modem` is registered elsewhere; and `ask`,
+            which asks it, before each reading that is due: its unsolicited code may have been lost."""
             self._modem = modem
             self._where = where
+            self._ask = ask
+
+        def reading_ms(self, now, online):
+            left = base.reading_ms(self, now, online)
+            if not left and not self._asked and self._ask is not None:
+                self._asked = True
+                self._ask()
+            return left
 
         @property
         def crossed(self):
@@ -59,7 +69,7 @@ def with_counters(base):
                 self._anew = True
                 self._before = ledger.held_rated + self._closed_rated
                 if stops and (before is None or not before.stops):  # what was sent, and what may have arrived by now
-                    waiting = self.meter.worst(self.meter.window)
+                    waiting = self._waiting()
                     self._take_from(counter.quota, waiting + ledger.held_rated + self._closed_rated)
                 if policy.free != ledger.apart and self.denied >= 0:
                     self.take_denied()  # by limits that do not bind now, or bind again and will deny again
@@ -76,6 +86,12 @@ def with_counters(base):
             if quota.lease(rated):
                 self.commit()
             quota.spend(rated)
+
+        def _waiting(self):
+            """Rated octets that were charged, and may cross from now on. No other charge pays for what does."""
+            meter = self.meter
+            meter.trim()
+            return meter.worst(max(meter.window, meter.excess()))
 
         def _pay_waiting(self):
             """Takes out of the allowance what may not have crossed yet, and lets no other charge pay for what will."""
@@ -131,6 +147,7 @@ def with_counters(base):
             return admitted
 
         def counter(self, tx, rx, epoch, found_on):
+            self._asked = False
             self._look()
             # What was leased for connections that the modem has lost may have arrived where it was.
             self._own = epoch != self._epoch and self.debited is not None and self.debited.stops
@@ -146,6 +163,8 @@ def with_counters(base):
                 if grown <= ledger.lost_carried:  # otherwise it is charged all the same
                     short = max(0, self.meter.worst(grown) - ledger.lost_rated)
             base._anchor(self, total, found_on, credit, credit_rated)
+            if self.debited is not None and self.debited.stops:
+                self.meter.trim()
             self.owe(short)
 
         def _spend_reading(self, delta, now, doubtful):

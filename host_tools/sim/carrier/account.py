@@ -52,6 +52,7 @@ class OwnCounter:
     allowance of a `closed` one, because the stop is late, is its own as well."""
 
     def __init__(self, rating: Rating, allowance_octets: int | None, permille: int = 0, closed: bool = False) -> None:
+        self._rating = rating
         self._permille = permille
         self._closed = closed
         self.most = None if allowance_octets is None else allowance_octets * 1000 // (1000 + rating.permille)
@@ -61,6 +62,11 @@ class OwnCounter:
     def left(self) -> bool:
         """Whether it is not used up."""
         return self.most is None or self.octets < self.most
+
+    @property
+    def billed_octets(self) -> int:
+        """The octets so far, as the rating bills them."""
+        return self._rating.billed(self.octets)
 
     @property
     def charged(self) -> bool:
@@ -147,6 +153,8 @@ class CycleUsage:
             "stopped_at": self.stopped_at.isoformat() if self.stopped_at else None,
             "stop_reason": self.stop_reason,
             "overage_cost": self.cost_fen if self.tiers else None,
+            "hours_octets": self.hours and self.hours.billed_octets,
+            "roaming_octets": self.roaming and self.roaming.billed_octets,
         }
 
 

@@ -322,15 +322,16 @@ class NoCoverage(Fault, frozen=True, kw_only=True, tag="no_coverage"):
 
 class OperatorGone(Fault, frozen=True, kw_only=True, tag="operator_gone"):
     """Only other operators are on the air, for `ms`, or for good when 0. The SIM may use those of `roaming`, by their
-    numbers, where the device selects one."""
+    numbers, where the device selects one; with `handover` the networks hand it over, and its data session goes on."""
 
     roaming: tuple[str, ...] = ()
     ms: Ms = 0
+    handover: bool = False
 
     def strike(self, modem: Target) -> None:
-        modem.radio.leave_home(self.roaming)
+        modem.radio.leave_home(self.roaming, self.handover)
         if self.ms:
-            modem.clock.after(self.ms * MS, modem.radio.come_home)
+            modem.clock.after(self.ms * MS, modem.radio.come_home, self.handover)
 
 
 class StuckRegistration(Fault, frozen=True, kw_only=True, tag="stuck_registration"):

@@ -156,16 +156,26 @@ class Radio(Part):
         elif covered and self.stat == SEARCHING:
             self.search()
 
-    def leave_home(self, roaming: Iterable[str]) -> None:
-        """The card's own network goes off the air; others stay, and serve the SIM where they are in `roaming`."""
+    def leave_home(self, roaming: Iterable[str], handover: bool = False) -> None:
+        """The card's own network goes off the air; others stay, and serve the SIM where they are in `roaming`. With
+        `handover` one of them takes a SIM over that is registered (TS 23.401 5.3.3), as the equivalent of its own."""
         self._roaming = frozenset(roaming)
+        if handover and self.registered:
+            self._hand_over(ROAMING)
+            return
         self.detach()
         self.search()
 
-    def come_home(self) -> None:
+    def _hand_over(self, stat: int) -> None:
+        self._carrier.roam(self._card.imsi, stat == ROAMING)
+        self._become(stat)
+
+    def come_home(self, handover: bool = False) -> None:
         """The card's own network is back on the air, and is preferred to any other (TS 23.122 4.4.3.3)."""
         self._roaming = None
-        if self.stat == ROAMING:
+        if handover and self.stat == ROAMING:
+            self._hand_over(HOME)
+        elif self.stat == ROAMING:
             self.detach()
             self.search()
         elif self.stat == SEARCHING:

@@ -174,3 +174,12 @@ def test_the_operator_comes_back(rig):
     assert rig.send("AT+CEREG?") == "\r\n+CEREG: 0,2\r\n\r\nOK\r\n"
     rig.run(20)
     assert rig.send("AT+CEREG?") == "\r\n+CEREG: 0,1\r\n\r\nOK\r\n"
+
+
+def test_another_network_takes_the_sim_over_with_its_data_session(rig):
+    rig.send("AT+CEREG=1")
+    rig.send("AT+QIACT=1")
+    rig.modem.faults.inject({"kind": "operator_gone", "roaming": ["46001"], "ms": 60_000, "handover": True})
+    assert rig.run(59) == "\r\n+CEREG: 5\r\n"
+    assert rig.run(2) == "\r\n+CEREG: 1\r\n"
+    assert "+QIACT: 1,1" in rig.send("AT+QIACT?")

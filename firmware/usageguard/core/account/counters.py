@@ -24,10 +24,12 @@ class HourTerms:
 
 class RoamingTerms:
     """The table `plan.roaming`: while the SIM is with another operator, up to `octets` of the period are debited to a
-    counter of their own. When it is used up, nothing passes there."""
+    counter of their own. When it is used up, nothing passes there. The carrier has `margin` more: a reply may be on its
+    way then."""
 
-    def __init__(self, octets):
+    def __init__(self, octets, margin=0):
         self.octets = octets
+        self.margin = margin
 
 
 class OwnCounter:
