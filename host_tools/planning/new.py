@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ Ask = Callable[["Question", Any], str]
 """Asks a person a question, with what an empty answer stands for (None: nothing does), and returns the answer."""
 
 NONE = "none"
+HOURS, ROAMING, BOTH = "hours", "roaming", "both"
+UNLIMITED = "unlimited"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,26 @@ def _size(answer: Any) -> str:
     return str(answer)
 
 
+def _apart(answer: Any) -> str:
+    """A size that the firmware can count apart."""
+    paths.use_firmware()
+    from usageguard.config.plan import MAX_QUOTA
+
+    if Octets.parse(answer) > MAX_QUOTA:
+        raise ValueError(f"{quote(answer)} is more than 2GB, the most that can be counted apart")
+    return str(answer)
+
+
+def _apart_or_unlimited(answer: Any) -> str:
+    return UNLIMITED if answer == UNLIMITED else _apart(answer)
+
+
+def _clock(answer: Any) -> str:
+    if not re.fullmatch("([01][0-9]|2[0-3]):[0-5][0-9]", str(answer)):
+        raise ValueError(f'{quote(answer)} is not a time of day; write it as in "23:00"')
+    return str(answer)
+
+
 def _span(answer: Any) -> str:
     Seconds.parse(answer)
     return str(answer)
@@ -100,6 +123,10 @@ def _family(answer: Any) -> str:
     from usageguard.config.load import FAMILIES
 
     return _choice(*map(str, FAMILIES))(answer)
+
+
+def _has_hours(answers: Answers) -> bool:
+    return answers["apart"] in (HOURS, BOTH)
 
 
 QUESTIONS = (
@@ -143,6 +170,23 @@ QUESTIONS = (
              lambda a: a["period"] == "package"),
     Question("activated", "Since which day does it count?", "Periods and packages are counted from it.", _day, None,
              lambda a: a["period"] != "month"),
+    Question(
+        "apart", "Does the contract count some data apart? (none, hours, roaming, both)",
+        "Hours of the day that are free, cheaper or have data of their own, such as a night pack; data for roaming. "
+        "A SIM that is at home in no network, such as 1NCE's, roams everywhere: for it, none.",
+        _choice(NONE, HOURS, ROAMING, BOTH), NONE, lambda a: not a["pool"],
+    ),
+    Question("hours_from", "When do these hours begin?", "The device takes them as begun 5 minutes later.", _clock,
+             "23:00", _has_hours),
+    Question("hours_to", "When do they end?", "The device takes them as over 5 minutes before.", _clock, "07:00",
+             _has_hours),
+    Question("hours_allowance", "How much data is for them alone in each period? (unlimited)",
+             "What is beyond comes out of the other data.", _apart_or_unlimited, UNLIMITED, _has_hours),
+    Question("hours_percent", "Which percentage of what is used in them comes out of the other data?",
+             "0 where they are free or have data of their own, 50 where they cost half.", _whole(0, 99), 0, _has_hours),
+    Question("roaming_allowance", "How much data is for roaming in each period?",
+             "Then data stops there, reports too, until the SIM is at home. 0MB: it stops as soon as the SIM roams.",
+             _apart, "0MB", lambda a: a["apart"] in (ROAMING, BOTH)),
     Question("zone", "In which zone do the carrier's days begin?", "A month begins at midnight there.", _text,
              "Asia/Shanghai"),
     Question("compared", "Have you compared a bill with what the device counted?",
@@ -155,6 +199,8 @@ QUESTIONS = (
              "They say what was used and why the device stopped; orders come with their answers.", _text, NONE),
     Question("interval", "How often does it report?", "Each report takes some 112 bytes.", _span, "6h",
              lambda a: a["collector"] != NONE),
+    Question("ntp", "Which NTP server tells the time?", "Without a time that is certain the hours are never used.",
+             _text, "pool.ntp.org", lambda a: _has_hours(a) and a["collector"] == NONE),
 )  # fmt: skip
 
 
@@ -230,6 +276,17 @@ def write(answers: Answers) -> str:
         lines += ["", "[plan.throttle]", f'rate_octets_s = "{a["rate"]}" # the device sends no faster then']
     if a["pool"]:
         lines += ["", "[plan.pool] # the device uses what it was granted", 'on_silence = "retry_and_terminate"']
+    if _has_hours(a):
+        hours = [(f'from = "{a["hours_from"]}"', "the device takes them as begun 5 minutes later"),
+                 (f'to = "{a["hours_to"]}"', "and as over 5 minutes before")]  # fmt: skip
+        if a["hours_allowance"] != UNLIMITED:
+            hours.append((f'allowance_octets = "{a["hours_allowance"]}"', "of each period; then the plan's"))
+        if a["hours_percent"]:
+            hours.append((f"charged_permille = {10 * a['hours_percent']}", "so much comes out of the plan"))
+        lines += ["", "[plan.hours] # what is used in them is counted apart", *_beside(hours)]
+    if a["apart"] in (ROAMING, BOTH):
+        lines += ["", "[plan.roaming] # counted apart; data stops there when it is used up, reports too"]
+        lines.append(f'allowance_octets = "{a["roaming_allowance"]}" # of each period')
     if a["period"] == "package":
         lines += ["", "[plan.package] # not renewed by itself", f"months = {a['months']}", 'slice = "whole"']
     if not a["updates"]:
@@ -237,6 +294,8 @@ def write(answers: Answers) -> str:
         lines += ["", "[[classes]]", 'name = "report"', "reserve = true # a part of the plan is kept for reports"]
     if a["collector"] != NONE:
         lines += ["", "[upstream]", f'host = "{a["collector"]}"', f'interval_s = "{a["interval"]}"']
+    if a["ntp"]:
+        lines += ["", "[upstream]", f'ntp_host = "{a["ntp"]}" # confirms the time that the network tells']
     head = [f"# {a['title']}"] if a["title"] else []
     return "\n".join([*head, "# Made by `usageguard plan new`; `usageguard plan` explains it.", "", *lines, ""])
 

@@ -186,12 +186,11 @@ def _systems(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if throttle:
         yield "Throttle", f"{octets(throttle['rate_octets_s'])} a second, {octets(throttle['burst_octets'])} at once"
     if hours := facts["hours"]:
-        own = octets(hours["allowance_octets"]) if hours["allowance_octets"] else "no limit"
-        yield "Of the hours", f"from {hours['from']} to {hours['to']} {own}, which the allowance does not count"
+        own = f"{octets(hours['allowance_octets'])} of its own" if hours["allowance_octets"] else "no limit"
+        charged = f"{hours['charged_permille'] / 10:g} %" if hours["charged_permille"] else "nothing"
+        yield "Hours", f"{hours['from']} to {hours['to']}: {own}, {charged} of it comes out of the allowance"
         yield "", "without the first and the last 5 minutes of them, and only with a time that is certain"
-        if hours["charged_permille"]:
-            yield "", f"{hours['charged_permille'] / 10:g} % of it comes out of the allowance all the same"
-        elif facts["limits"]["ceiling_octets"] is not None:
+        if not hours["charged_permille"] and facts["limits"]["ceiling_octets"] is not None:
             yield "", "data goes on in them when the allowance is used up"
     if roaming := facts["roaming"]:
         most = roaming["allowance_octets"]

@@ -18,6 +18,7 @@ from host_tools.scenario import file as scenario
 
 ASKED = {
     "allowance": "50MB", "family": "quectel", "activated": "2026-02-15", "cost_cap_fen": 500, "collector": "collector",
+    "apn": "cmnet",
 }  # fmt: skip
 """What a preset leaves open."""
 

@@ -47,6 +47,21 @@ def test_each_answer_does_what_it_says():
     assert made(period="days", days=28, activated="2026-02-15").plan.cycle.length == 28
 
 
+def test_what_the_contract_counts_apart():
+    assert not made(apart="none").plan.apart
+    night = made(apart="hours", hours_allowance="1GB")
+    assert vars(night.plan.hours) == {"start_s": 23 * 3_600, "length_s": 8 * 3_600, "octets": 1 << 30, "share": 0}
+    assert night.plan.roaming is None
+    assert night.upstream.ntp_host == "pool.ntp.org", "without a certain time they would never be used"
+    half = made(apart="hours", hours_from="00:30", hours_to="05:00", hours_percent=50, collector="reports.example")
+    assert vars(half.plan.hours) == {"start_s": 1_800, "length_s": 4.5 * 3_600, "octets": 0, "share": 500}
+    assert half.upstream.ntp_host is None
+    assert made(apart="roaming").plan.roaming.octets == 0
+    both = made(apart="both", roaming_allowance="5MB").plan
+    assert both.hours is not None
+    assert both.roaming.octets + both.roaming.margin == 5 * MB
+
+
 @given(
     st.fixed_dictionaries(
         {
@@ -58,6 +73,9 @@ def test_each_answer_does_what_it_says():
             "updates": st.booleans(),
             "collector": st.sampled_from(["none", "reports.example"]),
             "billing_day": st.integers(1, 31),
+            "apart": st.sampled_from(["none", "hours", "roaming", "both"]),
+            "hours_allowance": st.sampled_from(["unlimited", "1GB"]),
+            "hours_percent": st.integers(0, 99),
         }
     )
 )
@@ -68,12 +86,12 @@ def test_whatever_is_answered_is_a_plan(answers):
 @pytest.mark.parametrize("name", new.presets())
 def test_every_preset_is_taken_by_plan_sim_and_deploy(name, tmp_path):
     path = presets.plan(name, tmp_path)
-    assert source.load(path).config.modem.apn == new.presets()[name]["apn"]
+    assert source.load(path).config.modem.apn == {**presets.ASKED, **new.presets()[name]}["apn"]
     assert scenario.load(path).carrier_config.sim_plan.allowance_octets == source.load(path).plan.allowance
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("name", ["onelink-pool", "1nce"])
+@pytest.mark.parametrize("name", ["onelink-pool", "1nce", "china-mobile-night"])
 def test_a_month_of_a_preset_holds(name, tmp_path):
     """A sample of `python -m tests.planning.presets`."""
     assert presets.month(presets.plan(name, tmp_path)).to_json()["failures"] == []
@@ -88,6 +106,10 @@ def test_a_month_of_a_preset_holds(name, tmp_path):
         ({"billing_day": 32}, "is not in 1 to 31"),
         ({"period": "days", "days": 28, "activated": "soon"}, "is not a date"),
         ({"pace": "perhaps"}, "is neither yes nor no"),
+        ({"apart": "weekends"}, "is none of none, hours, roaming, both"),
+        ({"apart": "hours", "hours_from": "25:00"}, "is not a time of day"),
+        ({"apart": "hours", "hours_to": "23:10"}, "is less than half an hour after from"),
+        ({"apart": "roaming", "roaming_allowance": "3GB"}, "is more than 2GB"),
         ({"colour": "blue"}, "is not a question's name"),
     ],
 )
@@ -109,7 +131,8 @@ def test_a_person_is_asked_what_applies_and_again_after_a_wrong_answer():
     assert asked[:5] == ["family", "apn", "allowance", "allowance", "used_up"]
     assert "is not a size" in problems[3]
     assert answers["allowance"] == "30MB"
-    assert not {"block_fen", "rate", "days", "months", "interval"} & set(asked)
+    unasked = {"block_fen", "rate", "days", "months", "interval", "hours_from", "roaming_allowance", "ntp"}
+    assert not unasked & set(asked)
 
 
 def test_the_command_writes_a_file_once(tmp_path):
