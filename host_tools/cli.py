@@ -322,11 +322,12 @@ def collector(
     ] = 0,
     port: Annotated[int, typer.Option(help="The UDP port; 0 picks a free one.", min=0, max=65_535)] = 5683,
     host: Annotated[str, typer.Option(help="The IP address to listen on.")] = "127.0.0.1",
+    processes: Annotated[int, typer.Option(help="The number of processes that share the ports.", min=1)] = 1,
 ) -> None:
     """Receive, verify, store and acknowledge usage reports over CoAP, until Ctrl-C."""
     from host_tools.collector.server import Ways, serve
 
-    serve(port, db, keys, host, out, Ways(mqtt, sms, sms_port, keep))
+    serve(port, db, keys, host, out, Ways(mqtt, sms, sms_port, keep), processes)
 
 
 @app.command()

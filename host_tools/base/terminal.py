@@ -166,8 +166,12 @@ class OutputLost(Exception):
     """Writing to standard output failed. `closed` is true when the reader closed the pipe, as `head` does."""
 
     def __init__(self, error: OSError) -> None:
+        self._error = error
         super().__init__((error.strerror or str(error)).lower())
         self.closed = isinstance(error, BrokenPipeError)
+
+    def __reduce__(self) -> tuple[type[OutputLost], tuple[OSError]]:
+        return type(self), (self._error,)  # a worker process may raise it
 
 
 class Output(io.TextIOWrapper):

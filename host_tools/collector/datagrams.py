@@ -62,11 +62,21 @@ class _Front:
             pass
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """A non-blocking UDP socket on `port`. Raises OSError when the port is in use.
+def bound(host: str, port: int, count: int = 1) -> list[socket.socket]:
+    """So many non-blocking UDP sockets on one port; 0 picks a free one. Raises OSError when it is in use.
 
-    It sets neither SO_REUSEADDR nor SO_REUSEPORT, so no other program can share the port.
+    No other program can share the port. Of several sockets the system has one for each address that sends there, by
+    its hash: what a device repeats comes to the same one.
     """
+    first = _socket(host, port)
+    if count == 1:
+        return [first]
+    port = first.getsockname()[1]
+    first.close()  # it has found that the port is free: those that share one do not see others that do
+    return [_socket(host, port, shared=True) for _ in range(count)]
+
+
+def _socket(host: str, port: int, shared: bool = False) -> socket.socket:
     address = ipaddress.ip_address(host)
     udp = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
     try:
@@ -78,6 +88,8 @@ def _bound(host: str, port: int) -> socket.socket:
                 udp.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             else:
                 udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        if shared:
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         udp.bind((host, port))
     except OSError:
         udp.close()
@@ -116,21 +128,28 @@ def _rarely_collected() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def listening(
-    collector: Collector, host: str = "127.0.0.1", port: int = 0, writer: Writer | None = None
-) -> AsyncIterator[int]:
-    """Serves `collector` on UDP while the context is open; yields the port. Raises OSError when it is in use.
+async def listening(collector: Collector, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
+    """Serves `collector` on UDP while the context is open; yields the port. Raises OSError when it is in use."""
+    writer = Writer(collector)
+    (udp,) = bound(host, port)
+    with udp:
+        try:
+            async with receiving(collector, udp, writer):
+                yield udp.getsockname()[1]
+        finally:
+            await writer.close()
 
-    Port 0 picks a free one. `writer` is what else writes for the collector, and closed by its owner.
+
+@asynccontextmanager
+async def receiving(collector: Collector, udp: socket.socket, writer: Writer) -> AsyncIterator[None]:
+    """Serves `collector` on a socket while the context is open. What was read is answered at its end.
+
     While the context is open, only its own thread uses the collector's store and `orders`.
     """
-    with _bound(host, port) as udp, _rarely_collected():
-        writes = writer or Writer(collector)
-        front = _Front(collector, udp, writes)
+    with _rarely_collected():
+        front = _Front(collector, udp, writer)
         try:
-            yield udp.getsockname()[1]
+            yield
         finally:
             front.close()
-            await writes.drain()
-            if writer is None:
-                await writes.close()
+            await writer.drain()

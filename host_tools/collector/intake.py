@@ -104,7 +104,8 @@ class Collector:
     `listeners` is called with every stored report and the outcome. `orders` is called when a report is acknowledged
     and no earlier order is pending; the order that it returns is sent with every acknowledgement until a report shows
     that the device applied or refused it. `stops` is called while one is pending; the order that it returns is sent
-    first. `refusals` counts refused datagrams and messages by kind.
+    first. `refusals` counts refused datagrams and messages by kind. `shares_file`: other collectors write to its
+    database too, as they may where that is on a server.
 
     `coap` and the methods for short messages do everything in one step. A server that must not wait for the database
     calls `receive`, `keep_all` and `answer` instead. Only `keep_all` uses the store and `orders`; it may run in another
@@ -118,6 +119,7 @@ class Collector:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         orders: Orders = no_orders,
         stops: Orders = no_orders,
+        shares_file: bool = False,
     ) -> None:
         self.store = store
         self.orders = orders
@@ -125,6 +127,7 @@ class Collector:
         self.refusals: Counter[str] = Counter()
         self.listeners: list[Callable[[Received, Kept], None]] = []
         self._keys = keys
+        self._shares_file = shares_file
         self.now = now
         # By remote and datagram. Those of before are forgotten when there are as many since.
         self._answered: dict[tuple[Hashable, bytes], Answer] = {}
@@ -214,8 +217,8 @@ class Collector:
 
     def _may_look_again(self, device: str, now: datetime) -> bool:
         """Whether the database is to be asked for lives of a device, known or not. For each one once in a second: who
-        has no key makes no work with it. A file has one collector, which knows what is in it."""
-        if not device or not self.store.database.postgresql:
+        has no key makes no work with it. Who shares the database with no other knows what is in it."""
+        if not device or not (self._shares_file or self.store.database.postgresql):
             return False
         if not timedelta() <= now - self._looking_since < _LOOK_AGAIN:  # also after the clock was set back
             self._looking_since = now

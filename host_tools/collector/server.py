@@ -8,10 +8,12 @@ import fcntl
 import ipaddress
 import os
 import signal
+import socket
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,9 +24,10 @@ from host_tools.base import extras, paths
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import OutputLost, out
 from host_tools.collector.database import StoreError, is_url, shown
-from host_tools.collector.datagrams import listening
+from host_tools.collector.datagrams import bound, receiving
 from host_tools.collector.intake import Collector
 from host_tools.collector.keys import HINT, load_keys
+from host_tools.collector.processes import together
 from host_tools.collector.store import Kept, Outcome, Received, Store
 from host_tools.collector.verify import Report
 from host_tools.collector.writer import Writer
@@ -75,9 +78,10 @@ def serve(
     host: str = "127.0.0.1",
     console: Console | None = None,
     ways: Ways = Ways(),
+    processes: int = 1,
 ) -> None:
     """Runs until Ctrl-C or SIGTERM; prints its address, what Log says of the reports, and once a minute a count of
-    refusals.
+    refusals. Of several processes each does so, and when one fails, all end.
 
     Raises UsageError for bad input, or when the port or the database is in use.
     """
@@ -88,6 +92,9 @@ def serve(
         ipaddress.ip_address(host)
     except ValueError:
         raise UsageError("--host", "", f'"{host}" is not an IP address', "give one of this machine") from None
+    if processes > 1 and sys.platform != "linux":
+        problem = "several need Linux, which spreads over them what arrives at a port"
+        raise UsageError("--processes", str(processes), problem, "leave it out")
     if ways.mqtt:
         extras.need("--mqtt", "mqtt")
         from host_tools.collector.mqtt import Broker
@@ -98,18 +105,67 @@ def serve(
         from host_tools.collector.webhook import Gateway
 
         Gateway.load(ways.sms)
-    with nullcontext() if is_url(db) else _alone(Path(db)):
-        try:
-            store = Store(db)
-        except StoreError as error:
-            raise UsageError(shown(db), "", f"is not a database: {error}", error.hint or _DB_HINT) from None
-        try:
-            _run(Collector(store, known), host, port, (console or out).print, ways)
-        finally:
-            store.close()
+    show = (console or out).print
+    with ExitStack() as stack:
+        if not is_url(db):
+            stack.enter_context(_alone(Path(db)))
+        store = stack.enter_context(closing(_opened(db)))
+        with _named(host, "--port", port):
+            udp = [stack.enter_context(each) for each in bound(host, port, processes)]
+        tcp = None
+        if ways.sms:
+            with _named(host, "--sms-port", ways.sms_port):
+                family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                tcp = stack.enter_context(socket.create_server((host, ways.sms_port), family=family))
+        if processes == 1:
+            _run(Collector(store, known), _Sockets(udp[0], tcp), show, ways)
+            return
+        store.close()  # no connection outlives a fork
+
+        def work(number: int, told: int) -> None:
+            with closing(_opened(db)) as store:
+                own = ways if number == 0 else replace(ways, keep_days=0)
+                sockets = _Sockets(udp[number], tcp, told)
+                _run(Collector(store, known, shares_file=True), sockets, show, own, announces=number == 0)
+
+        together(processes, work)
 
 
-def _run(collector: Collector, host: str, port: int, show: Callable[[str], None], ways: Ways) -> None:
+def _opened(db: str | Path) -> Store:
+    try:
+        return Store(db)
+    except StoreError as error:
+        raise UsageError(shown(db), "", f"is not a database: {error}", error.hint or _DB_HINT) from None
+
+
+@contextmanager
+def _named(host: str, option: str, port: int) -> Iterator[None]:
+    """Names the option with an address or a port that cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UsageError("--host", "", f'"{host}" is not an address of this machine') from None
+        problem, hint = error.strerror or str(error), f"give {option} 0 for a free one"
+        if error.errno == errno.EADDRINUSE:
+            problem, hint = "is in use by another program, perhaps a collector", f"stop it, or {hint}"
+        raise UsageError(option, str(port), problem, hint) from None
+
+
+@dataclass(frozen=True)
+class _Sockets:
+    """What a process reads: reports, requests of an SMS gateway, and `told`, a descriptor that can be read when it is
+    to end."""
+
+    udp: socket.socket
+    tcp: socket.socket | None = None
+    told: int | None = None
+
+
+def _run(
+    collector: Collector, sockets: _Sockets, show: Callable[[str], None], ways: Ways, announces: bool = True
+) -> None:
+    """`announces`: prints where it listens."""
     stop = asyncio.Event()
     lost: list[OutputLost] = []
 
@@ -120,30 +176,38 @@ def _run(collector: Collector, host: str, port: int, show: Callable[[str], None]
             lost.append(error)
             stop.set()
 
-    try:
-        asyncio.run(_serve(collector, host, port, say, stop, ways))
-    except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
-            raise UsageError("--host", "", f'"{host}" is not an address of this machine') from None
-        if error.errno == errno.EADDRINUSE:
-            hint = "stop it, or give --port 0 for a free one"
-            raise UsageError("--port", str(port), "is in use by another program, perhaps a collector", hint) from None
-        raise UsageError("--port", str(port), error.strerror or str(error), "give 0 for a free one") from None
+    asyncio.run(_serve(collector, sockets, say, stop, ways, announces))
     if lost:
         raise lost[0]
 
 
 async def _serve(
-    collector: Collector, host: str, port: int, say: Callable[[str], None], stop: asyncio.Event, ways: Ways
+    collector: Collector,
+    sockets: _Sockets,
+    say: Callable[[str], None],
+    stop: asyncio.Event,
+    ways: Ways,
+    announces: bool = True,
 ) -> None:
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):  # also when a shell started it with SIGINT ignored
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    if (told := sockets.told) is not None:
+
+        def end() -> None:
+            loop.remove_reader(told)
+            stop.set()
+
+        loop.add_reader(told, end)
     printed: Counter[str] = Counter()
     log = Log(say)
     collector.listeners.append(log.heard)
     writer = Writer(collector)
-    async with listening(collector, host, port, writer) as bound, _beside(collector, host, writer, ways, say, stop):
-        say(f"listening on coap://{host}:{bound}/r")
+    async with receiving(collector, sockets.udp, writer), _beside(collector, sockets.tcp, writer, ways, stop):
+        if announces:
+            say(f"listening on coap://{_address(sockets.udp)}/r")
+            if sockets.tcp:
+                say(f"listening on http://{_address(sockets.tcp)} for an SMS gateway")
         while not stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _SUMMARY_S)
@@ -155,9 +219,14 @@ async def _serve(
     _print_refusals(collector.refusals - printed, say)
 
 
+def _address(bound: socket.socket) -> str:
+    host, port, *_ = bound.getsockname()
+    return f"{host}:{port}"
+
+
 @asynccontextmanager
 async def _beside(
-    collector: Collector, host: str, writer: Writer, ways: Ways, say: Callable[[str], None], stop: asyncio.Event
+    collector: Collector, tcp: socket.socket | None, writer: Writer, ways: Ways, stop: asyncio.Event
 ) -> AsyncIterator[None]:
     """What the collector does beside CoAP. What fails there ends it, with the error: an operator is to learn of it, and
     a service manager starts it again."""
@@ -170,12 +239,11 @@ async def _beside(
         tasks.append(asyncio.create_task(mqtt.receive(mqtt.Broker.parse(ways.mqtt), collector, writer)))
         tasks[-1].add_done_callback(lambda task: stop.set())
     async with AsyncExitStack() as stack:
-        if ways.sms:
+        if ways.sms and tcp:
             from host_tools.collector import webhook
 
             gateway = webhook.Gateway.load(ways.sms)
-            hears = webhook.listening(gateway, collector, writer, host, ways.sms_port)
-            say(f"listening on http://{host}:{await stack.enter_async_context(hears)} for an SMS gateway")
+            await stack.enter_async_context(webhook.receiving(gateway, collector, tcp, writer))
         try:
             yield
         finally:

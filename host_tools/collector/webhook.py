@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -86,8 +87,8 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @asynccontextmanager
-async def listening(gateway: Gateway, collector: Collector, writer: Writer, host: str, port: int) -> AsyncIterator[int]:
-    """Takes a gateway's requests while the context is open; yields the port. Raises OSError when it is in use."""
+async def receiving(gateway: Gateway, collector: Collector, tcp: socket.socket, writer: Writer) -> AsyncIterator[None]:
+    """Takes a gateway's requests from a listening socket while the context is open. Other processes may share it."""
 
     async def take(request: web.Request) -> web.Response:
         body = await request.read()
@@ -117,8 +118,7 @@ async def listening(gateway: Gateway, collector: Collector, writer: Writer, host
     runner = web.AppRunner(app, access_log=None)  # which would have the path
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        yield runner.addresses[0][1]
+        await web.SockSite(runner, tcp).start()
+        yield
     finally:
         await runner.cleanup()

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 
 from host_tools.base.errors import UsageError
 from host_tools.collector import mqtt
+from host_tools.collector.datagrams import bound
 from host_tools.collector.intake import Collector
-from host_tools.collector.server import Log, Ways, _print_refusals, _serve, line, serve
+from host_tools.collector.server import Log, Ways, _print_refusals, _serve, _Sockets, line, serve
 from host_tools.collector.store import Alarm, Kept, Outcome, Received, Store
 from host_tools.collector.verify import Report
 from tests.collector.sealed import DEVICE, KEY, fields, full, sealed
@@ -40,13 +41,14 @@ def keys(tmp_path):
     return file
 
 
-def collector(*arguments):
+def collector(*arguments, **options):
     return subprocess.Popen(
         [sys.executable, "-m", "host_tools", "collector", *map(str, arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "COLUMNS": "300"},
+        **options,
     )
 
 
@@ -254,8 +256,9 @@ def test_a_part_that_fails_ends_the_collector(monkeypatch):
     monkeypatch.setattr(mqtt, "receive", receive)
     with closing(Store()) as store:
         ways = Ways(mqtt="mqtt://127.0.0.1")
-        running = _serve(Collector(store, {}), "127.0.0.1", 0, lambda text: None, asyncio.Event(), ways)
-        with pytest.raises(RuntimeError, match="a mistake"):
+        (udp,) = bound("127.0.0.1", 0)
+        running = _serve(Collector(store, {}), _Sockets(udp), lambda text: None, asyncio.Event(), ways)
+        with udp, pytest.raises(RuntimeError, match="a mistake"):
             asyncio.run(asyncio.wait_for(running, PATIENCE_S))
 
 

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 from contextlib import closing
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from host_tools.base.errors import UsageError
 from host_tools.collector.database import UnavailableError
 from host_tools.collector.intake import BAD_MAC, NOT_REPORTS, Collector
 from host_tools.collector.store import Store
-from host_tools.collector.webhook import UNSIGNED, Gateway, listening
+from host_tools.collector.webhook import UNSIGNED, Gateway, receiving
 from host_tools.collector.writer import Writer
 from tests.collector.sealed import DEVICE, KEYS, sealed
 from tests.collector.test_sms_payload import deliver
@@ -33,9 +34,10 @@ def answers(gateway, *requests, store=None, keep_all=None):
             if keep_all:
                 collector.keep_all = keep_all
             writer = Writer(collector)
+            tcp = socket.create_server(("127.0.0.1", 0))
             async with (
-                listening(gateway, collector, writer, "127.0.0.1", 0) as port,
-                aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
+                receiving(gateway, collector, tcp, writer),
+                aiohttp.ClientSession(f"http://127.0.0.1:{tcp.getsockname()[1]}") as client,
             ):
                 statuses = []
                 for body, kind, headers in requests:
