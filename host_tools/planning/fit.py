@@ -9,7 +9,8 @@ Fees and allowances count in proportion for a period that the history covers in 
 activation, and a package, begin with the local day on which the history begins. A balance is that of each device at
 the beginning, with the first period paid. A plan with a pool whose size is known, by `[carrier.pool]`, is shared by all
 devices: the carrier stops all of them when it is used up, and a guarded fleet stops before, by what the platform sets
-aside (margin, and each member's reports). The lifecycle is ignored.
+aside (margin, and each member's reports). The lifecycle is ignored, and so is where the SIM roamed. Hours of their own
+are replayed where the history's rows are short enough to tell what was used in them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from host_tools.planning.source import Source
 from host_tools.planning.usage import History
 
 MONTH_S = 365.2425 * DAY_S / 12  # the Gregorian mean
+_MOST_ASTRIDE = 0.1  # of all octets, in rows that reach over an edge of a plan's hours
 _POOL_MARGIN_PERMILLE = 20  # of a pool, ungranted: the default of a platform's account
 
 
@@ -201,8 +203,9 @@ class Fit:
         }
 
 
-def options(source: Source) -> list[Option]:
-    """Every behaviour that the file allows, except those that the firmware's validator refuses for lack of quota."""
+def options(source: Source, by_hour: bool = True) -> list[Option]:
+    """Every behaviour that the file allows, except those that the firmware's validator refuses for lack of quota.
+    Without `by_hour` the plan's hours are left out."""
     from usageguard.config.table import ConfigError
     from usageguard.core.plan import TrafficClass
 
@@ -214,6 +217,9 @@ def options(source: Source) -> list[Option]:
 
     def add(behaviour: str, guarded: bool, **changes: Any) -> None:
         common: dict[str, Any] = {"warn_permille": [], "warn_cost_fen": None, "lifecycle": None, "pool": None}
+        common["roaming"] = None
+        if not by_hour:
+            common["hours"] = None
         if pooled:
             common["pace"] = False
         if "lifecycle" in given:  # it has the day from which periods count; here the history has
@@ -297,7 +303,7 @@ def _find_savings(totals: list[Total]) -> None:
 
 
 def _totals(history: History, source: Source) -> list[Total]:
-    totals = [Total(option) for option in options(source)]
+    totals = [Total(option) for option in options(source, _astride(history, source) <= _MOST_ASTRIDE)]
     cycle = totals[0].option.plan.cycle
     begin = cycle.local_day(*divmod(min(int(curve.times[0]) for curve in history.curves), DAY_S))
     if hasattr(cycle, "first_day") and not hasattr(cycle, "start_day"):
@@ -318,6 +324,15 @@ def _totals(history: History, source: Source) -> list[Total]:
             for at, members in shared.items():
                 total.add_pool(at, members)
     return totals
+
+
+def _astride(history: History, source: Source) -> float:
+    """The share of octets of which nobody knows whether they were used in the plan's hours."""
+    hours = source.plan.hours
+    if hours is None or not history.total:
+        return 0.0
+    second = hours.start_s - source.plan.cycle.utc_offset_min * 60
+    return sum(curve.astride(second, hours.length_s) for curve in history.curves) / history.total
 
 
 def _expiry(source: Source, begin: int) -> int | None:
@@ -393,6 +408,12 @@ def notes(history: History, source: Source) -> Iterator[str]:
         yield f"{title}: its pool is left out, each device has the allowance for itself; give carrier.pool"
     if plan.pool and source.pool_octets and plan.pace:
         yield f"{title}: its pace is left out, as the pool is shared"
+    if (astride := _astride(history, source)) >= 0.005:
+        rows = f"{astride:.0%} of the usage is in rows that reach over an edge of its hours"
+        done = "they are left out, and the allowance counts all" if astride > _MOST_ASTRIDE else "it is split by time"
+        yield f"{title}: {rows}: {done}"
+    if plan.roaming:
+        yield f"{title}: its data for roaming is left out, and the allowance counts all, wherever it was used"
     if source.balance_fen is not None:
         yield f"{title}: its balance is {yuan(source.balance_fen)} at the beginning, and nobody recharges it"
     if ended := _ended(history, source):

@@ -45,7 +45,7 @@ class Outcome:
     """One device's period under one plan. Octets are carried octets, except `rated_octets`, which are those of the
     bill.
 
-    What passes at a throttled rate is not billed, and not in `rated_octets`.
+    What passes at a throttled rate is not billed, and not in `rated_octets`; nor is what the plan's hours take.
     """
 
     demand_octets: int
@@ -189,7 +189,8 @@ class _PeriodReplay:
         self.balance = balance
         self.guarded = guarded
         self.place = int(part.times[0]), 0, 0
-        self.used = 0  # rated octets that passed: the demand without what was held back
+        self.used = 0  # rated octets that were debited to the allowance: the demand without what was held back
+        self.own = plan.hours.octets or None if plan.hours else 0  # what the hours have left, None for no end
         self.through = 0
         self.stopped = self.slowed = 0
         # Data ends here at the latest; `closed` is when the carrier ends it, whatever the device does.
@@ -208,8 +209,8 @@ class _PeriodReplay:
         self.policy.apply(NEW_CYCLE)
         self.policy.set_limit(BALANCE, self._affordable(), Octets(0))
         self.policy.cross(Octets(0))
-        for until in self._cuts():
-            self._go(until)
+        for until, in_hours in self._cuts():
+            self._go(until, in_hours)
         part, plan = self.part, self.plan
         end = int(part.times[-1])
         covered, length = part.covered_s, part.end - part.begin
@@ -234,39 +235,64 @@ class _PeriodReplay:
         free = plan.tariff.octets_for(self.balance)
         return None if free is None else plan.allowance + free + (not self.guarded)
 
-    def _cuts(self) -> Iterator[int]:
-        """The times at which a limit changes: each midnight if the plan is paced, and the end."""
+    def _cuts(self) -> Iterator[tuple[int, bool]]:
+        """The times at which something changes, and whether the plan's hours hold until then: each midnight if the plan
+        is paced, the edges of its hours, and the end."""
+        part, plan, last = self.part, self.plan, self.last
+        in_hours = False
+        # Days begin at the time of day at which the period does: its zone has no daylight saving.
+        for day in range((self.place[0] - part.begin) // DAY_S, (last - part.begin) // DAY_S + 1):
+            if plan.pace:
+                self._pace(day)
+            for second, in_hours in self._day() if plan.pace or plan.hours else ():
+                until = part.begin + day * DAY_S + second
+                if until >= last:
+                    break
+                if until > self.place[0]:
+                    yield until, in_hours
+        yield last, in_hours
+
+    def _pace(self, day: int) -> None:
         from usageguard.core.forecast import pace_mark
         from usageguard.core.octets import MAX, Octets
         from usageguard.core.policy import PACE
 
-        part, plan, last = self.part, self.plan, self.last
-        if plan.pace:
-            length = part.end - part.begin
-            limit = plan.local_limit if plan.local_limit < MAX else plan.allowance
-            # Days begin at the time of day at which the period does: its zone has no daylight saving.
-            for day in range((self.place[0] - part.begin) // DAY_S, (last - part.begin) // DAY_S + 1):
-                mark = pace_mark(limit, day * DAY_S, length, limit * DAY_S // length)
-                self.policy.set_limit(PACE, mark, Octets(self.used))
-                until = part.begin + (day + 1) * DAY_S
-                if until >= last:
-                    break
-                yield until
-        yield last
+        plan, length = self.plan, self.part.end - self.part.begin
+        limit = plan.local_limit if plan.local_limit < MAX else plan.allowance
+        mark = pace_mark(limit, day * DAY_S, length, limit * DAY_S // length)
+        self.policy.set_limit(PACE, mark, Octets(self.used))
 
-    def _go(self, until: int) -> None:
+    def _day(self) -> list[tuple[int, bool]]:
+        """The seconds of a day up to which the plan's hours hold, or not. A device takes none for certain at their
+        edges."""
+        from usageguard.clock import DELAY, TOLERANCE
+
+        hours = self.plan.hours
+        if hours is None:
+            return [(DAY_S, False)]
+        late, early = (DELAY, TOLERANCE) if self.guarded else (0, 0)
+        begin, end = hours.start_s + late, hours.start_s + hours.length_s - early
+        if begin < DAY_S < end:
+            return [(end - DAY_S, True), (begin, False), (DAY_S, True)]
+        begin, end = begin % DAY_S, end - begin + begin % DAY_S
+        return [(begin, False), (end, True), (DAY_S, False)]
+
+    def _go(self, until: int, in_hours: bool) -> None:
         """Goes on to that time."""
         from usageguard.core.octets import Octets
         from usageguard.core.policy import THROTTLED
 
         part, policy = self.part, self.policy
         end = until, value_at(part.times, part.rated, until), value_at(part.times, part.carried, until)
-        while policy.open & 1 and not policy.reasons & THROTTLED:
-            demand = self.place[1] + policy.next_mark.value() - self.used
-            if demand > end[1]:
-                self._pass(end)
+        while True:
+            share = self.plan.hours.share if in_hours and self.own != 0 else 1000
+            if share and (not policy.open & 1 or policy.reasons & THROTTLED):
+                break
+            demand = self._next(share)
+            if demand is None or demand > end[1]:
+                self._pass(end, share)
                 return
-            self._pass(self._reached(demand))
+            self._pass(self._reached(demand), share)
             policy.cross(Octets(self.used))
         if policy.open & 1:
             self.slowed += until - self.place[0]
@@ -275,9 +301,22 @@ class _PeriodReplay:
             self.stopped += until - self.place[0]
         self.place = end
 
-    def _pass(self, place: tuple[int, int, int]) -> None:
-        """Passes all usage up to there."""
-        self.used += place[1] - self.place[1]
+    def _next(self, share: int) -> int | None:
+        """The rated demand at which the next limit is reached, or the hours are used up; None for neither, where
+        nothing is debited to the allowance."""
+        room = []
+        if share:
+            room.append(-(-(self.policy.next_mark.value() - self.used) * 1000 // share))
+        if share < 1000 and self.own is not None:
+            room.append(self.own)
+        return self.place[1] + min(room) if room else None
+
+    def _pass(self, place: tuple[int, int, int], share: int) -> None:
+        """Passes all usage up to there, of which `share` permille are debited to the allowance."""
+        rated = place[1] - self.place[1]
+        if share < 1000 and self.own is not None:
+            self.own -= rated
+        self.used += -(-rated * share // 1000)
         self.through += place[2] - self.place[2]
         self.place = place
 

@@ -39,13 +39,15 @@ _HINT = f"{exports.HINT}, or the collector's database"
 class Curve:
     """The usage of a device: at `times`, in rising seconds since 2000-01-01 UTC, the octets since the first of them.
 
-    `packets` likewise; None if they are not known.
+    `packets` likewise; None if they are not known. `rows`: beginning, end and octets of each row of the file, within
+    which usage is even; None where these are the curve's own points.
     """
 
     device: str
     times: Ints
     octets: Ints
     packets: Ints | None = None
+    rows: tuple[Ints, Ints, Ints] | None = None
 
     @property
     def seconds(self) -> int:
@@ -54,6 +56,15 @@ class Curve:
     @property
     def total(self) -> int:
         return int(self.octets[-1])
+
+    def astride(self, second: int, length_s: int) -> int:
+        """The octets of rows of which neither all was used in the `length_s` seconds from that second of each UTC day
+        on, nor all of it outside them."""
+        begin, end, octets = self.rows or (self.times[:-1], self.times[1:], np.diff(self.octets))
+        into, lasts = (begin - second) % days.DAY_S, end - begin
+        inside = into + lasts <= length_s
+        outside = (into >= length_s) & (into + lasts <= days.DAY_S)
+        return int(octets[~(inside | outside)].sum())
 
 
 @dataclass(frozen=True)
@@ -116,8 +127,8 @@ def _curve(device: str, rows: exports.Rows, export: exports.Export) -> Curve:
     ends[:-1] = np.where(lengths[:-1] > 0, ends[:-1], np.minimum(ends[:-1], times[1:]))
     counted = packets if export.has_packets else None
     if (ends[:-1] > times[1:]).any() or not steps.all():
-        return Curve(device, *_overlapping(times, ends, octets, counted))
-    return Curve(device, *_points(times, ends, octets, counted))
+        return Curve(device, *_overlapping(times, ends, octets, counted), (times, ends, octets))
+    return Curve(device, *_points(times, ends, octets, counted), (times, ends, octets))
 
 
 def _usual(steps: Ints, rows: int) -> Ints:

@@ -9,6 +9,8 @@ from host_tools.planning import fit as fitting
 from host_tools.planning.replay import periods, replay
 from host_tools.planning.source import load
 from host_tools.planning.usage import Curve, History
+from host_tools.planning.usage import load as load_usage
+from host_tools.platforms.exports.read import Asked
 
 DAY = 86_400
 MARCH = 9556 * DAY  # 2026-03-01 in UTC, seconds since 2000-01-01
@@ -268,3 +270,85 @@ def test_octets_and_time_are_conserved(plan_file, history, pace):
             if not each.stopped_s and not each.slowed_s:  # not for a whole second
                 fastest = int((np.diff(history.octets) / np.diff(history.times)).max())
                 assert each.lost_octets <= fastest + 1
+
+
+# Hours of their own
+
+HOURLY = 3_600
+NIGHT = """allowance_octets = 100000
+margin_octets = 0
+reserve_octets = 0
+cycle_days = 4
+activated = 2026-01-01
+[plan.hours]
+from = "22:30"
+to = "06:30"
+"""
+
+
+def second_by_second(each, own, share, early_s):
+    """Octets that pass, and seconds without data, of a usage in octets a second for each hour from midnight on."""
+    allowance, used, through, stopped = 100_000, 0.0, 0, 0
+    for second in range(len(each) * HOURLY):
+        octets = each[second // HOURLY]
+        into = (second - 81_000) % DAY  # 22:30
+        apart = early_s <= into < 8 * HOURLY - early_s and (own is None or own > 0)
+        if used >= allowance and not (apart and share == 0):
+            stopped += 1
+            continue
+        used += octets * share / 1000 if apart else octets
+        through += octets
+        if apart and own is not None:
+            own -= octets
+    return through, stopped
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("own", [None, 30_000])
+@pytest.mark.parametrize("share", [0, 300])
+def test_hours_are_replayed_second_by_second(plan_file, own, share, guarded):
+    from usageguard.core.plan import TrafficClass
+
+    text = NIGHT + f"charged_permille = {share}\n" + (f"allowance_octets = {own}\n" if own else "")
+    source = plan_file(text, f"{own} {share}")
+    plan = source.variant(pace=False)
+    each = [(7 * hour * hour + 3 * hour) % 4 for hour in range(3 * 24)]
+    plan.cycle.first_day = MARCH // DAY
+    parts = periods(curve([octets * HOURLY for octets in each], HOURLY), plan.cycle, plan.rating)
+    (outcome,) = replay(parts, plan, TrafficClass("any", 0), guarded=guarded)
+    through, stopped = second_by_second(each, own, share, 300 if guarded else 0)
+    assert abs(outcome.through_octets - through) <= 10
+    assert abs(outcome.stopped_s - stopped) <= 10
+
+
+@pytest.mark.parametrize(
+    ("step", "astride", "said"),
+    [(HOURLY, 0, ""), (2 * HOURLY, 1 / 12, "8% of the usage"), (DAY, 1, "are left out, and the allowance counts all")],
+)
+def test_rows_tell_what_was_used_in_the_hours_or_it_is_said(plan_file, step, astride, said):
+    text = NIGHT.replace("22:30", "23:00").replace("06:30", "06:00") + 'allowance_octets = "1GB"\n'
+    source = plan_file(text, f"rows of {step} s")
+    days = curve([100 * step] * (4 * DAY // step), step)
+    found = fitting.fit(History("x", [days]), [source])
+    assert fitting._astride(found.history, source) == pytest.approx(astride)
+    assert any(said in note for note in found.notes)
+    through = by_option(found)["cutoff", False].through_octets
+    night = 100 * 4 * 7 * HOURLY
+    assert through == pytest.approx(100_000 + night if astride < 1 else 100_000, abs=2)
+
+
+def test_sessions_that_overlap_are_judged_by_their_own_length(tmp_path, plan_file):
+    lines = ["sim_card_id,start_time,stop_time,uplink_data,downlink_data"]
+    lines += ["a,2026-03-01T00:00:00Z,2026-03-02T00:00:00Z,900000,0"]
+    lines += [f"a,2026-03-01T{hour:02}:00:00Z,2026-03-01T{hour:02}:30:00Z,1,0" for hour in range(24)]
+    path = tmp_path / "sessions.csv"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    history = load_usage(path, Asked(utc_offset_min=0))
+    assert fitting._astride(history, plan_file(NIGHT, "sessions")) > 0.99
+
+
+def test_what_was_used_while_roaming_is_said_to_be_the_allowances(plan_file):
+    source = plan_file("allowance_octets = 100000\nmargin_octets = 0\nreserve_octets = 0\n[plan.roaming]\n", "roams")
+    found = fitting.fit(History("x", [curve([8640] * 31)]), [source])
+    assert any("roaming is left out, and the allowance counts all" in note for note in found.notes)
+    assert by_option(found)["cutoff", False].through_octets == 100_000
