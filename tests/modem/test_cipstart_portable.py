@@ -316,7 +316,7 @@ def test_what_is_on_its_way_at_a_close_is_waited_for():
             port.say(b"\r\n+RECEIVE,0,100:\r\n" + bytes(100) + b"\r\n")
             run(connection.modem, port, 100)
             taken(connection)
-        run(connection.modem, port, 3000)
+        run(connection.modem, port, 5000)
         assert connection.state == FREE
         assert listener.octets >= octets
         assert listener.calls.count(("abandoned", 0)) == abandoned

@@ -214,6 +214,32 @@ def test_what_arrives_behind_a_close_is_counted_where_no_counter_shows_it(make, 
     assert crossed - headers <= charged <= 2 * crossed
 
 
+def test_what_waits_in_the_modem_for_a_lost_segment_is_counted_where_no_counter_shows_it(make):
+    """The third of six, and what its peer sends again for three seconds: no total has the three behind it before."""
+    rig = make()
+    rig.config.counter = False
+    rig.online()
+    emit, segments = rig.responder.stack.emit, []
+
+    def lose(packet):
+        if len(packet.payload) > 1000:
+            segments.append((packet.seq, rig.clock.now_us))
+            third = len(segments) > 2 and packet.seq == segments[2][0]
+            if third and rig.clock.now_us < segments[0][1] + 3_000_000:
+                return
+        emit(packet)
+
+    rig.responder.stack.emit = lose
+    connection = rig.connect()
+    data = request(8000)
+    connection.flush(connection.tx.write(data, 0, len(data)))
+    rig.run(0.7)
+    connection.close()
+    assert rig.run(60, lambda: connection.state == FREE)
+    assert len(segments) > 6, "it was sent again"
+    assert rig.listener.received_octets + rig.listener.abandoned_octets == 8000
+
+
 def test_unread_payload_is_counted_when_the_session_is_taken_down(make):
     rig = make().online()
     connections = [rig.connect(), rig.connect()]

@@ -14,6 +14,7 @@ from usageguard.modem.connection import (
     OPENING,
     PEER_CLOSED,
     RX_OCTETS,
+    SILENT_MS,
     Connection,
     Deadline,
 )
@@ -25,8 +26,7 @@ _LATE_MS = const(600_000)
 _SEND_RETRY_MS = const(250)  # the modem's buffer is full
 _SEND_RETRIES = const(8)  # the last one after 32 s, 64 s in all
 _QUIT_TRIES = const(3)
-_ENDING_MS = const(2_000)
-_ENDINGS = const(8)
+_ENDINGS = const(4)
 _ASK_MS = const(20_000)
 _COMMAND_MS = const(5_000)
 _LOOKUP_MS = const(65_000)
@@ -273,10 +273,11 @@ class BufferedConnection(Connection):
             self._free()
 
     def _see_end(self):
-        """Waits until nothing more arrives: what comes behind the close no total shows, and here no counter does."""
+        """Waits until nothing more arrives. What comes behind the close no total shows, nor what waits in the modem for
+        octets before it that got lost; and here no counter does."""
         for _ in range(_ENDINGS):
             counted = self._counted
-            self._soon.set(self.modem.now, _ENDING_MS)
+            self._soon.set(self.modem.now, SILENT_MS)
             self._ending = True
             while self._dirty and not self._soon.due(self.modem.now):
                 yield False

@@ -19,6 +19,9 @@ ETIMEDOUT = const(110)
 
 RX_OCTETS = const(2048)
 TX_OCTETS = const(1460)
+# Nothing more comes of a stream that was silent for so long: a peer sends again what got lost after 3 s at the latest,
+# if its first packet was lost too, or twice in succession (RFC 6298 2, 5.5, 5.7).
+SILENT_MS = const(4_000)
 
 
 class Deadline:

@@ -11,6 +11,7 @@ from usageguard.modem.connection import (
     OPENING,
     PEER_CLOSED,
     RX_OCTETS,
+    SILENT_MS,
     Connection,
     Deadline,
 )
@@ -24,7 +25,6 @@ _ECONNREFUSED = const(111)
 _EHOSTUNREACH = const(113)
 _CONNECT_MS = const(75_000)
 _LINGER_MS = const(20_000)  # for the modem to take what was handed over before a close
-_QUIET_MS = const(2_000)
 _POLL_MS = const(100)
 
 
@@ -229,7 +229,7 @@ class PppConnection(Connection):
         self._free()
 
     def _watch_unread(self):
-        """Where only we count: what still comes, until nothing has for two seconds."""
+        """Where only we count: what still comes, until nothing has for SILENT_MS."""
         modem = self.modem
         self._until.set(modem.now, _LINGER_MS)
         while True:
@@ -240,7 +240,7 @@ class PppConnection(Connection):
                 self._counted(n, SCRATCH, True)
                 continue
             seen = modem.link.octets
-            yield from self.pause(_QUIET_MS)
+            yield from self.pause(SILENT_MS)
             if seen == modem.link.octets:
                 return
             if self._until.due(modem.now):
