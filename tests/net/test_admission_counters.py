@@ -18,7 +18,7 @@ from usageguard.store.ledger import Ledger
 
 from tests.store.memory import Blocks, Hal
 
-SEGMENT = 1360
+SEGMENT = 1240
 MARCH, APRIL = (days_from_civil(2026, month, 1) for month in (3, 4))
 LINE_OCTETS_PER_S = 1_250_000
 SLACK = 65_536

@@ -18,9 +18,9 @@ from usageguard.compat import const
 
 IP_TCP = const(40)  # IPv4 20 (RFC 791) + TCP 20 (RFC 9293), without options
 IP_UDP = const(28)  # IPv4 20 + UDP 8 (RFC 768)
-# TCP payload for an MTU of 1400, the smallest in common use on LTE; longer writes are priced as several segments
-SEGMENT = const(1360)
-LONGEST_SEGMENT = const(1460)  # for an MTU of 1500, the greatest in use
+# TCP payload of the shortest full segment to be expected: for an MTU of 1280, the least that IPv6, and so a tunnel, may
+# have (RFC 8200 5). Mobile networks have down to 1342 (FirstNet); TS 23.501 annex J reckons with 1358.
+SEGMENT = const(1240)
 _OPEN_TCP = const(172)  # SYN and SYN-ACK with all options 60 each, ACK 52
 _CLOSE_TCP = const(208)  # FIN and ACK of both sides, 52 each
 _OPEN_CLOSE_PACKETS = const(7)

@@ -3,7 +3,6 @@
 from usageguard.at.channel import FOREVER_MS
 from usageguard.at.digest import CME_ERROR, ERROR, OK, SEND_FAIL, TIMEOUT, put_int
 from usageguard.compat import const
-from usageguard.core.meter import LONGEST_SEGMENT, SEGMENT
 from usageguard.modem.connection import (
     CLOSING,
     ECONNRESET,
@@ -85,7 +84,7 @@ class BufferedConnection(Connection):
         self._arrived = octets
         self._counted += octets
         self.modem.listener.received(self, octets)
-        self.continues = self.tcp and octets == self._asked
+        self.continues = self.tcp and octets == self._asked  # until it is seen that there was no more
 
     def payload(self, buf, at, span):
         self.rx.write(buf, at, span)
@@ -261,7 +260,7 @@ class BufferedConnection(Connection):
         if octets > 0:
             self._counted += octets
             self.modem.listener.received(self, octets)
-            self.continues = self.tcp and SEGMENT <= octets <= LONGEST_SEGMENT  # a full segment is seldom the last
+            self.continues = False
 
     def _close(self):
         """Ends the modem's connection; of one that FAILED too, or it would go on receiving."""

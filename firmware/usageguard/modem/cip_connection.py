@@ -123,7 +123,9 @@ class CipConnection(BufferedConnection):
         elif result != OK or channel.digest.torn or channel.number(2) != self._arrived:
             self._doubted = True
         else:
-            self._rest = more = more or channel.number(3) > 0  # what remains
+            remains = channel.number(3)
+            self._rest = more = more or remains > 0
+            self.continues = self.continues and remains > 0
         BufferedConnection._was_read(self, channel)
         if result == OK and not self._peer_closed:
             self.readable_hint = more

@@ -54,8 +54,11 @@ class CipstartConnection(BufferedConnection):
             self.modem.listener.received(self, octets)
             return None
         self._passed += octets
-        self._count(octets)
-        return self.inbox and self.inbox.sink(octets)
+        if not self.inbox:
+            self._count(octets)
+            return None
+        self.inbox.count(octets, octets)
+        return self.inbox.sink(octets)
 
     def _connect(self, host, port):
         self._begin(host, port)

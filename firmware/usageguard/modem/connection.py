@@ -22,6 +22,8 @@ TX_OCTETS = const(1460)
 # Nothing more comes of a stream that was silent for so long: a peer sends again what got lost after 3 s at the latest,
 # if its first packet was lost too, or twice in succession (RFC 6298 2, 5.5, 5.7).
 SILENT_MS = const(4_000)
+# A full segment that comes unasked is seldom the last: what follows it within so long is taken to go on with it.
+BURST_MS = const(1_000)
 
 
 class Deadline:
@@ -73,7 +75,7 @@ class Connection:
         self.owner = None  # the application's socket, until the connection is free; None for the guard's own
         self.traffic_class = 0
         self.spare = 0  # the listener's: see Meter.price_received
-        self.continues = False  # the next payload follows the last without a gap
+        self.continues = False  # the next payload may have come in the same segment as the last
         self._to_send = 0  # octets of `tx` that flush() released
         self._segment = 0  # octets of the shared segment buffer that are this connection's
         self._dirty = False  # the modem has a connection under our id

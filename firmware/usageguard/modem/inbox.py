@@ -3,8 +3,9 @@
 from usageguard.at.digest import int_field
 from usageguard.at.push import pushing
 from usageguard.compat import RingIO
+from usageguard.core.meter import SEGMENT
 from usageguard.modem.base import CONNECTIONS
-from usageguard.modem.connection import ECONNRESET, OPEN, PEER_CLOSED, RX_OCTETS, drain
+from usageguard.modem.connection import BURST_MS, ECONNRESET, OPEN, PEER_CLOSED, RX_OCTETS, Deadline, drain
 
 _PIECE = bytearray(64)
 
@@ -48,6 +49,7 @@ class Inbox:
         self._later = None
         self._skipped = False  # the datagram that comes finds no room
         self._deferred = False  # it goes to `_later`
+        self._burst = Deadline()
 
     def begin(self):
         """The connection is opened."""
@@ -63,6 +65,16 @@ class Inbox:
         self._note_end()
         if connection.state == OPEN:
             connection.state = PEER_CLOSED
+
+    def count(self, octets, more):
+        """So many octets follow, of which `more` were not told of before. HOT."""
+        connection = self._connection
+        now = connection.modem.now
+        if self._burst.due(now):
+            connection.continues = False
+        connection._count(more)
+        connection.continues = connection.tcp and octets >= SEGMENT
+        self._burst.set(now, BURST_MS)
 
     def sink(self, octets):
         """So many octets follow; returns what takes them. HOT."""

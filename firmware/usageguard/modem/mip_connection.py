@@ -3,6 +3,7 @@ it (OneMO TCP/IP user guide 3.3 to 3.8, 3.15, 3.20)."""
 
 from usageguard.at.digest import CME_ERROR, ERROR, OK, TIMEOUT
 from usageguard.compat import const
+from usageguard.core.meter import SEGMENT
 from usageguard.modem.buffered import BufferedConnection
 from usageguard.modem.connection import ECONNRESET, ENETDOWN, ETIMEDOUT, OPENING
 
@@ -69,6 +70,8 @@ class MipConnection(BufferedConnection):
                 if self.tcp:
                     self.fail(ECONNRESET)
             self._count(self._heard - self._counted)
+            # A shorter one is the last of a message.
+            self.continues = self.tcp and octets >= SEGMENT and self._heard > self._passed
         self.readable_hint = True
 
     def pushed(self, octets):
@@ -77,13 +80,14 @@ class MipConnection(BufferedConnection):
             self.modem.listener.received(self, octets)
             return None
         self._passed += octets
-        self._count(self._passed - self._counted)
+        self.inbox.count(octets, self._passed - self._counted)
         return self.inbox.sink(octets)
 
     def announced(self, octets):
         self._arrived = octets
         self._passed += octets
         self._count(self._passed - self._counted)
+        self.continues = self.continues and self._heard > self._passed
 
     def _told(self, channel):
         if channel.info_length:

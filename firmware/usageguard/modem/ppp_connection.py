@@ -1,8 +1,9 @@
 """A connection over one of lwIP's sockets."""
 
 from usageguard.compat import const
-from usageguard.core.meter import LONGEST_SEGMENT, SEGMENT
+from usageguard.core.meter import SEGMENT
 from usageguard.modem.connection import (
+    BURST_MS,
     CLOSING,
     ECONNRESET,
     ETIMEDOUT,
@@ -39,6 +40,7 @@ class PppConnection(Connection):
         self._watched = 0
         self._written = 0  # octets of the segment that lwIP has taken
         self._late = False  # lwIP may hold what came before the last look
+        self._burst = Deadline()
         self._due = Deadline()
         self._until = Deadline()
 
@@ -198,16 +200,20 @@ class PppConnection(Connection):
             self.modem.poked = True
 
     def _counted(self, n, asked, late):
-        """Counts `n` octets of `asked`: more, or a full segment, is seldom the last.
+        """Counts `n` octets of `asked`: more, or a full segment, is the last only if nothing follows it soon.
 
         lwIP acknowledges a segment when it comes, or when it is read, as that opens the window by a quarter. It may do
         both where it was not read at once: `late`. Then half a segment's price is due for each, one acknowledgement.
         """
+        now = self.modem.now
+        if self._burst.due(now):
+            self.continues = False
+        self._burst.set(now, BURST_MS)
         if late and self.tcp:
             self.spare = (self.spare if self.continues else 0) - (n >> 1)
             self.continues = True
         self.modem.listener.received(self, n)
-        self.continues = self.tcp and (n == asked or SEGMENT <= n <= LONGEST_SEGMENT)
+        self.continues = self.tcp and (n == asked or n >= SEGMENT)
 
     # Closing
 

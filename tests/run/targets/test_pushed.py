@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import cycle, product
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from host_tools.run.targets.direct import DirectTarget, sockets
 from host_tools.run.world import IMSI, World
 from host_tools.scenario import file as scenario
 from host_tools.sim.network.hosts import VirtualHost
+from host_tools.sim.network.internet import Internet
 
 TEXT = """
 title = "pushed"
@@ -27,17 +28,23 @@ name = "collector"
 kind = "collector"
 """
 MODEMS = ["quectel-ec200u", "a7670e", "ml307r", "sim7000g", "air780e", "gm02s"]
-LENGTHS = [(1500,), (1460, 20), (2800, 100)]
-QUICK = ("quectel-ec200u", (1500,))
+LENGTHS = [(1300,), (1500,), (1460, 20), (2700,), (2800, 100)]
+MSS = [1240, 1340, 1460]  # to which a network clamps that of its connections
+QUICK = [("quectel-ec200u", (1500,), 1460), ("air780e", (1460, 20), 1240)]
 PERIOD_US = 20_000_000
 
 
 class Pusher(VirtualHost):
     """Sends a message of each of `lengths` in turn, one every 20 s, to whoever connects."""
 
-    def __init__(self, lengths: tuple[int, ...]) -> None:
-        self.lengths = itertools.cycle(lengths)
+    def __init__(self, lengths: tuple[int, ...], mss: int) -> None:
+        self.lengths = cycle(lengths)
+        self.mss = mss
         self.sent = 0
+
+    def join(self, internet: Internet, ip: str) -> None:
+        super().join(internet, ip)
+        self.stack.tcp_options["mss"] = self.mss
 
     def accept(self, connection: Any, syn: Any) -> bool:
         def push() -> None:
@@ -57,17 +64,13 @@ def listen(guard: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("modem", "lengths"),
-    [
-        pytest.param(modem, lengths, marks=() if (modem, lengths) == QUICK else pytest.mark.proof)
-        for modem in MODEMS
-        for lengths in LENGTHS
-    ],
+    ("modem", "lengths", "mss"),
+    [pytest.param(*each, marks=() if each in QUICK else pytest.mark.proof) for each in product(MODEMS, LENGTHS, MSS)],
     ids=str,
 )
-def test_every_message_is_priced_by_itself(modem: str, lengths: tuple[int, ...]) -> None:
+def test_every_message_is_priced_by_itself(modem: str, lengths: tuple[int, ...], mss: int) -> None:
     world = World(scenario.loads(TEXT.format(modem=modem), "test.toml"), 1, {})
-    pusher = Pusher(lengths)
+    pusher = Pusher(lengths, mss)
     world.internet.add_host("pusher", pusher)
     target = DirectTarget(world.scenario.device_config(), listen)
     world.run(target.boot)
