@@ -427,6 +427,28 @@ def test_a_class_that_gets_a_quota_leaves_the_hours_theirs():
     assert (after.quotas[0].used.value(), after.hours.used.value()) == (0, 5_000)
 
 
+@pytest.mark.parametrize("own", [0, OWN])
+def test_what_a_class_has_used_in_the_hours_is_its_own_after_a_boot_too(own):
+    config = Device(own=own).config
+    config.classes[0].quota_octets = 7_000
+    orders = memoryview(bytearray(108))
+
+    def boot():
+        return quotas.QuotaStanding(orders, config.classes, config.plan.hours)
+
+    def used_of(cycle_id, begun):
+        books = boot()
+        books.count_in(cycle_id, 1_000, begun)  # all that the allowance was debited with
+        return books.quotas[TELEMETRY].used.value()
+
+    before = boot()
+    before.count_in(FIRST, 0, True)
+    before.quotas[TELEMETRY].lease(5_000)
+    assert used_of(FIRST, False) == 5_000
+    assert used_of(FIRST + 31, False) == 7_000, "of another period nobody knows"
+    assert used_of(FIRST + 62, True) == 1_000
+
+
 # Roaming
 
 

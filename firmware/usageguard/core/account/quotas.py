@@ -85,6 +85,7 @@ class QuotaStanding(Standing):
                 quota = Quota(each.quota_octets, buf[at : at + 4])
                 at += 4
             self.quotas.append(quota)
+        self._apart = hours is not None or roaming is not None
         self.hours = None
         if hours and hours.octets:
             self._share = hours.share
@@ -113,7 +114,8 @@ class QuotaStanding(Standing):
             quota.set_used(min(quota.octets.value(), quota.used.value() + most))
 
     def count_in(self, cycle_id, used, begun):
-        """The quotas are those of the period `cycle_id`, which has used `used` octets: no class has used more.
+        """The quotas are those of the period `cycle_id`, which has used `used` octets: no class has used more, but for
+        what was debited to the hours or to roaming.
 
         Where they were another's, a class may have used all of it; if the period has just `begun`, of what it had. What
         the others have used is not in `used`, but for what was used about the beginning of the period.
@@ -123,7 +125,10 @@ class QuotaStanding(Standing):
         same = self._buf[at] | self._buf[at + 1] << 8 == known
         for quota in self.quotas:
             if quota is not None:
-                quota.set_used(min(used, quota.used.value()) if same or begun else used)
+                was, most = quota.used.value(), used
+                if self._apart and not begun:
+                    most = was if same else quota.octets.value()
+                quota.set_used(min(was, most) if same or begun else most)
         for quota in (self.hours, self.roaming):
             if quota is not None and not same:
                 quota.set_used(min(used, quota.used.value()) if begun else quota.octets.value())
