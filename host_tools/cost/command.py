@@ -30,14 +30,14 @@ def run(
 
     `beside` are files that the application reads; modules beside it, and stock libraries, are found by its imports.
     """
-    scenario, allowance = measure.compose(app, plan, hosts)
+    scenario, sold = measure.compose(app, plan, hosts)
     contents: dict[str, bytes] = {path.name: path.read_bytes() for path in beside}
     libraries: list[str] = []
     if Path(app).is_file():
         modules, libraries = measure.imports(Path(app))
         contents |= {path.name: path.read_bytes() for path in modules}
     jobs = [
-        Job(scenario, target, days, quality, seed, contents, tuple(libraries))
+        Job(scenario, target, days, quality, seed, contents, tuple(libraries), sold.hours)
         for seed in range(1, seeds + 1)
         for quality in QUALITIES
     ]
@@ -46,7 +46,7 @@ def run(
         task = progress.add_task("runs", total=len(jobs))
         runs = _all(jobs, processes, lambda: progress.advance(task))
     runs.sort(key=lambda each: ([quality.name for quality in QUALITIES].index(each.quality), each.seed))
-    return {"app": Path(app).name, "target": target, **month(runs, allowance)}
+    return {"app": Path(app).name, "target": target, **month(runs, sold)}
 
 
 def _all(jobs: Sequence[Job], processes: int | None, done: Callable[[], None]) -> list[Measured]:

@@ -54,6 +54,30 @@ QUALITIES = (Quality("good", 40, 0), Quality("usual", 80, 5), Quality("poor", 25
 
 
 @dataclass(frozen=True)
+class Hours:
+    """Hours of each day in which up to `octets` a period (None: all) are counted apart, and `charged_permille` of them
+    come out of the allowance."""
+
+    start_s: int
+    length_s: int
+    octets: int | None
+    charged_permille: int
+    utc_offset_s: int
+
+    def hold(self, now: datetime) -> bool:
+        into = (now.hour * 3_600 + now.minute * 60 + now.second + self.utc_offset_s - self.start_s) % DAY_S
+        return into < self.length_s
+
+
+@dataclass(frozen=True)
+class Sold:
+    """What the plan has for a period."""
+
+    allowance_octets: int = ALLOWANCE_OCTETS
+    hours: Hours | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """One run: `days` days of the scenario, on a network, with this seed."""
 
@@ -64,17 +88,19 @@ class Job:
     seed: int
     contents: dict[str, bytes] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
+    hours: Hours | None = None
 
 
 @dataclass
 class Usage:
-    """What was used until a moment: billed octets by class and cause, and counts."""
+    """What was used until a moment: billed octets by class and cause, those of the plan's hours, and counts."""
 
     octets: dict[str, Counter[str]]
     sessions: int = 0
     packets: int = 0
     sms: int = 0
     radio_s: float = 0.0
+    in_hours: int = 0
 
     @property
     def billed(self) -> int:
@@ -143,9 +169,17 @@ def measure(job: Job) -> Measured:
     stand_ins: dict[str, StandIn] = {}
     worlds: list[World] = []
     first: list[Usage] = []
+    rating = job.scenario.carrier_config.rating
+    in_hours = 0
+
+    def usage(world: World) -> Usage:
+        return _usage(world, explainer, radio, rating.billed(in_hours))
 
     def packet(taken: Packet) -> None:
+        nonlocal in_hours
         world = worlds[0]
+        if job.hours and job.hours.hold(world.clock.utc()):
+            in_hours += taken.length + rating.per_packet_octets
         explainer.take(taken, world.clock.now_us)
         radio.packet(world.clock.now_us)
 
@@ -171,7 +205,7 @@ def measure(job: Job) -> Measured:
         world.carrier.on_packet = packet
         world.internet.on_unknown = unknown
         if job.days > 1:
-            world.clock.at(DAY_S * S, lambda: first.append(_usage(world, explainer, radio)))
+            world.clock.at(DAY_S * S, lambda: first.append(usage(world)))
 
     with services.for_scenario(scenario) as started:
         result = run_scenario(
@@ -185,7 +219,7 @@ def measure(job: Job) -> Measured:
             on_start=start,
         )
     explainer.settle()
-    whole = _usage(worlds[0], explainer, radio)
+    whole = usage(worlds[0])
     told = Counter((each["who"], each["what"]) for each in result.summary["events"])
     return Measured(
         job.quality.name,
@@ -206,21 +240,22 @@ def _cycles(world: World) -> list[dict[str, Any]]:
     return [carrier.figures(IMSI, label) for label in carrier.cycles(IMSI)]
 
 
-def _usage(world: World, explainer: Explainer, radio: _Radio) -> Usage:
+def _usage(world: World, explainer: Explainer, radio: _Radio, in_hours: int) -> Usage:
     carrier = world.carrier
     cycles = _cycles(world)
     octets = {name: Counter(causes) for name, causes in explainer.by_class.items()}
     added = sum(each["billed_octets"] - each["ip_octets"] for each in cycles)
     if added:
         octets.setdefault(GUARD, Counter())[RATING] += added
-    return Usage(octets, carrier.activations, sum(each["packets"] for each in cycles), len(carrier.sms), radio.seconds)
+    packets = sum(each["packets"] for each in cycles)
+    return Usage(octets, carrier.activations, packets, len(carrier.sms), radio.seconds, in_hours)
 
 
 # What is to be run
 
 
-def compose(app: str, plan: str | None, hosts: Sequence[str]) -> tuple[Scenario, int]:
-    """The scenario of an application, and the plan's allowance in octets. UsageError for what is wrong.
+def compose(app: str, plan: str | None, hosts: Sequence[str]) -> tuple[Scenario, Sold]:
+    """The scenario of an application, and what the plan has for it. UsageError for what is wrong.
 
     `hosts` are NAME=WHAT. The device only counts and the carrier never stops it: what is measured is what the
     application would use.
@@ -230,9 +265,11 @@ def compose(app: str, plan: str | None, hosts: Sequence[str]) -> tuple[Scenario,
     given: list[dict[str, Any]] = []
     upstream: dict[str, Any] = {"host": COLLECTOR}
     carrier: dict[str, Any] = {}
+    hours = None
     if plan is not None:
         read = source.load(plan)
         sold = read.raw["plan"]
+        hours = _hours(read.plan)
         upstream = dict(read.raw.get("upstream", {}))
         if "classes" in read.raw:
             raw["classes"] = read.raw["classes"]
@@ -256,7 +293,16 @@ def compose(app: str, plan: str | None, hosts: Sequence[str]) -> tuple[Scenario,
             made[upstream[key]] = {"name": upstream[key], "kind": kind, "port": port}
     raw["host"] = list(made.values())
     scenario = scenarios.read(raw, plan or "cost")
-    return msgspec.structs.replace(scenario, app=App(_application(app))), allowance
+    allowance_octets = scenario.carrier_config.sim_plan.allowance_octets
+    return msgspec.structs.replace(scenario, app=App(_application(app))), Sold(allowance_octets, hours)
+
+
+def _hours(plan: Any) -> Hours | None:
+    hours = plan.hours
+    if hours is None:
+        return None
+    offset_s = plan.cycle.utc_offset_min * 60
+    return Hours(hours.start_s, hours.length_s, hours.octets or None, hours.share, offset_s)
 
 
 def _of_scenario(plan: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

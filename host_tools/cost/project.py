@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from host_tools.cost.causes import OTHER
-from host_tools.cost.measure import Measured
+from host_tools.cost.measure import Measured, Sold
 
 MONTH_DAYS = 30
 FORMAT = 1
@@ -56,7 +56,7 @@ def of_network(runs: Sequence[Measured]) -> Estimate:
     return Estimate(middle, max(0.0, middle - width), middle + width)
 
 
-def month(runs: Sequence[Measured], allowance: int) -> dict[str, Any]:
+def month(runs: Sequence[Measured], sold: Sold) -> dict[str, Any]:
     """What `usageguard cost --json` prints, but for the application's name and failures."""
     networks: dict[str, list[Measured]] = {}
     for run in runs:
@@ -74,6 +74,10 @@ def month(runs: Sequence[Measured], allowance: int) -> dict[str, Any]:
     def mean(value: Any) -> float:
         return fmean(scaled(run, value(run.first), value(run.whole)) for run in runs)
 
+    hours, in_hours = sold.hours, mean(lambda usage: usage.in_hours)
+    debited = octets
+    if hours is not None:
+        debited -= min(in_hours, hours.octets or in_hours) * (1000 - hours.charged_permille) / 1000
     sends, waited_ms = sum(run.waits.sends for run in runs), sum(run.waits.total_ms for run in runs)
     learned: dict[str, set[str]] = {}
     for run in runs:
@@ -91,8 +95,9 @@ def month(runs: Sequence[Measured], allowance: int) -> dict[str, Any]:
             "radio_on_s": round(mean(lambda usage: usage.radio_s)),
             "send_wait_ms": round(waited_ms / sends, 1) if sends else 0.0,
             "longest_send_wait_ms": max(run.waits.most_ms for run in runs),
-            "allowance_octets": allowance,
-            "days_until_used_up": round(allowance * MONTH_DAYS / octets, 1) if octets else None,
+            "allowance_octets": sold.allowance_octets,
+            "days_until_used_up": round(sold.allowance_octets * MONTH_DAYS / debited, 1) if debited > 0 else None,
+            "hours": {"octets": round(in_hours), "debited_octets": round(debited)} if hours else None,
         },
         "causes": {name: round(n) for name, n in causes.most_common() if round(n)},
         "classes": {name: {c: round(n) for c, n in of.most_common() if round(n)} for name, of in classes.items()},

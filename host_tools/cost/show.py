@@ -28,8 +28,12 @@ def facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     month = found["month"]
     days = month["days_until_used_up"]
     lasts = "for ever" if days is None else f"{days:,.1f} days" if days <= 366 else "more than a year"
+    plan = f"{size(month['allowance_octets'])} last {lasts}"
+    if hours := month["hours"]:
+        plan += f": {size(hours['debited_octets'])} a month come out of it, "
+        plan += f"{size(hours['octets'])} are used in its hours"
     return [
-        ("plan", f"{size(month['allowance_octets'])} last {lasts}"),
+        ("plan", plan),
         ("packets", f"{month['packets']:,} a month"),
         ("sessions", f"{month['sessions']:,} a month"),
         ("SMS", f"{month['sms']:,} a month"),

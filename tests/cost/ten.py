@@ -65,11 +65,11 @@ def day(name: str, target: str) -> tuple[measure.Measured, dict[str, Any]]:
     """A day of the application on the usual network, and what it makes of a month."""
     path = FOLDER / f"{name}.py"
     with hosts(APPLICATIONS[name]) as given:
-        scenario, allowance = measure.compose(str(path), None, given)
+        scenario, sold = measure.compose(str(path), None, given)
         modules, libraries = measure.imports(path)
         assert not modules
         run = measure.measure(measure.Job(scenario, target, 1, measure.QUALITIES[1], 1, {}, tuple(libraries)))
-    return run, month([run], allowance)
+    return run, month([run], sold)
 
 
 def main(names: list[str]) -> int:

@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,7 +11,7 @@ from host_tools import cli
 from host_tools.base import paths
 from host_tools.base.errors import UsageError
 from host_tools.cost import compare, measure, show
-from host_tools.cost.measure import QUALITIES, Measured, Usage, Waits
+from host_tools.cost.measure import QUALITIES, Hours, Measured, Sold, Usage, Waits
 from host_tools.cost.project import month, of_network
 from host_tools.run.targets.names import CPYTHON, MICROPYTHON, SIMULATED
 from tests.cost import ten
@@ -34,10 +35,40 @@ def test_a_range_grows_with_what_seeds_differ_by_and_spans_all_networks():
     assert (steady.least, steady.most) == (3000 * 0.99, 3000 * 1.01)
     unsteady = of_network([a_run(100, 300 + 20 * n, seed=n) for n in range(5)])
     assert unsteady.most - unsteady.octets > 5 * (steady.most - steady.octets)
-    found = month([a_run(100, 300), a_run(100, 340, quality="poor")], 30_000)["month"]
+    found = month([a_run(100, 300), a_run(100, 340, quality="poor")], Sold(30_000))["month"]
     assert found["least"] < 3000 < found["octets"] == (3000 + 100 + 29 * 120) / 2 < 3580 < found["most"]
     assert (found["send_wait_ms"], found["longest_send_wait_ms"]) == (3, 5)
     assert found["days_until_used_up"] == round(30_000 * 30 / 3290, 1)
+
+
+@pytest.mark.parametrize(
+    ("octets", "charged", "debited"),
+    [(None, 0, 2_000), (None, 250, 2_250), (400, 0, 2_600), (400, 250, 2_700)],
+)
+def test_of_what_is_used_in_its_hours_the_plan_counts_a_share_and_what_is_beyond(octets, charged, debited):
+    run = a_run(100, 300)
+    run.first.in_hours, run.whole.in_hours = 43, 109  # and 33 on each day that follows
+    found = month([run], Sold(6_000, Hours(82_800, 28_800, octets, charged, 28_800)))["month"]
+    assert found["octets"] == 3_000
+    assert found["hours"] == {"octets": 1_000, "debited_octets": debited}
+    assert found["days_until_used_up"] == round(6_000 * 30 / debited, 1)
+    words = dict(show.facts({"month": found}))["plan"]
+    assert "1000 B are used in its hours" in words
+
+
+def test_what_is_used_in_the_hours_is_counted_as_it_is_billed(tmp_path):
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        '[plan]\nallowance_octets = "30MB"\nrating = { per_packet_octets = 54 }\n'
+        'hours = { from = "06:00", to = "18:00" }\n[upstream]\nhost = "collector"\ninterval_s = "10m"\n', "utf-8"
+    )  # fmt: skip
+    scenario, sold = measure.compose("workload", str(plan), [])
+    assert sold == Sold(30 << 20, Hours(21_600, 43_200, None, 0, 28_800))
+    assert scenario.config.plan.hours is None, "what is measured is what would be used"
+    assert sold.hours.hold(datetime(2026, 3, 2, 22, 0, tzinfo=UTC))
+    assert not sold.hours.hold(datetime(2026, 3, 2, 21, 59, 59, tzinfo=UTC))
+    run = measure.measure(measure.Job(scenario, CPYTHON, 1, QUALITIES[0], 1, hours=sold.hours))
+    assert 0.45 * run.billed_octets < run.whole.in_hours < 0.55 * run.billed_octets
 
 
 BEFORE = {"format": 1, "month": {"octets": 1000}, "causes": {"payload": 600, "keepalives": 400}}
@@ -49,7 +80,7 @@ def figures(**causes):
         "app": "my_app.py", "target": "cpython", "days": 3, "runs": 15,
         "month": {"octets": total, "least": total, "most": total, "sessions": 1, "packets": 2, "sms": 0,
                   "radio_on_s": 7200, "send_wait_ms": 1.5, "longest_send_wait_ms": 7, "allowance_octets": 5000,
-                  "days_until_used_up": 12.5},
+                  "days_until_used_up": 12.5, "hours": None},
         "causes": causes, "classes": {"telemetry": causes}, "explained": 1.0, "networks": {"good": {"octets": total}},
         "learned_hosts": {"a.example": ["HTTP"]}, "crashes": 0, "hangs": 0,
     }  # fmt: skip
