@@ -651,6 +651,7 @@ def _check_vm(target: str) -> None:
 def _say(result: dict[str, Any], console: Console = out) -> None:
     """Prints a run's result in a few lines."""
     from host_tools.base.units import size
+    from host_tools.report.labels import counted_apart
 
     carrier, device, upstream = result["carrier"], result["device"], result["upstream"]
     mark = "[green]held[/]" if result["passed"] else "[bold red]failed[/]"
@@ -660,10 +661,11 @@ def _say(result: dict[str, Any], console: Console = out) -> None:
         f"in {result['wall_s']:.1f} s on {result['target']}, seed {result['seed']}"
     )
     if device["carried_octets"] is not None:
+        apart = counted_apart(carrier)
         error = device["carried_octets"] - carrier["ip_octets"]
         console.print(
-            f"      the carrier billed {size(carrier['billed_octets'])} of {size(carrier['allowance_octets'])}; "
-            f"{_stopped(carrier, device)}\n"
+            f"      the carrier billed {size(carrier['billed_octets'])} of {size(carrier['allowance_octets'])}"
+            f"{apart and f', and {apart} beside it'}; {_stopped(carrier, device)}\n"
             f"      device minus carrier: {error:+,} bytes; "
             f"reports: {upstream['reports_received']} received, {upstream['reports_lost']} lost"
         )

@@ -66,6 +66,14 @@ STOPS = {
     "arrears": "arrears",
     "expired": "expiry",
 }
+OF_THE_ALLOWANCE = ("QUOTA_EXHAUSTED", "COST_CAP", "RESERVE_EXHAUSTED")
+"""Reasons that a device has shortly before the carrier would stop it at the end of the plan."""
+
+
+def counted_apart(carrier: dict[str, Any]) -> str:
+    """What a run's carrier has debited to the hours and to roaming, in words; "" where the plan has neither."""
+    words = {"hours_octets": "in its hours", "roaming_octets": "roaming"}
+    return " and ".join(f"{size(n)} {where}" for key, where in words.items() if (n := carrier.get(key)) is not None)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from host_tools.base.days import instant
 from host_tools.base.errors import UsageError
 from host_tools.base.units import size
 from host_tools.report import plots
-from host_tools.report.labels import VERDICTS, Describer, notable
+from host_tools.report.labels import OF_THE_ALLOWANCE, REASONS, VERDICTS, Describer, counted_apart, notable
 from host_tools.report.plots import Limit, Mark, Point
 from host_tools.scenario.file import Scenario
 
@@ -124,12 +124,15 @@ class _Story:
             story = f"The carrier stopped the SIM on {self._when(carrier['stopped_at'])}, at {used}."
         elif device["stopped_at"]:
             left = allowance - carrier["billed_octets"]
-            story = (
-                f"The device stopped itself on {self._when(device['stopped_at'])} at {used}: "
-                f"<strong>{size(max(left, 0))} before the carrier would have stopped it.</strong>"
-            )
+            story = f"The device stopped itself on {self._when(device['stopped_at'])}"
+            if reasons := [REASONS[each] for each in device["stop_reasons"] if each not in OF_THE_ALLOWANCE]:
+                story += f": {reasons[0]}. It used {used}."
+            else:
+                story += f" at {used}: <strong>{size(max(left, 0))} before the carrier would have stopped it.</strong>"
         else:
             story = f"The device used {used}; neither the device nor the carrier stopped it."
+        if apart := counted_apart(carrier):
+            story += f" Beside that it used {apart}."
         if self.other and (at := self.other.to_json()["carrier"]["stopped_at"]):
             dark = _span(self._cycle_end(at) - _time(at))
             story += f" Without the guard the carrier stopped it on {self._when(at)}: no data for {dark}."

@@ -11,7 +11,10 @@ from host_tools.run.classes import ClassCounter
 from host_tools.run.world import IMSI, World, cycle_id
 from host_tools.sim.clock import S
 
-CARRIER_FIGURES = ("ip_octets", "billed_octets", "allowance_octets", "stopped_at", "stop_reason", "overage_cost")
+CARRIER_FIGURES = (
+    "ip_octets", "billed_octets", "allowance_octets", "stopped_at", "stop_reason", "overage_cost", "hours_octets",
+    "roaming_octets",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -41,7 +44,7 @@ class Recorder:
         self._carrier_then: dict[str, Any] = {}  # the carrier's figures when it came
         self._closed: dict[int, dict[str, Any]] = {}  # cycle -> the device's figures of it, once it is closed
         self._peak_heap: int | None = None
-        self._stopped_at: dict[int, str] = {}  # cycle -> when the device first stopped in it
+        self._stopped: dict[int, tuple[str, list[str]]] = {}  # cycle -> when the device first stopped in it, and why
         self._reasons_seen: dict[str, None] = {}  # in the order of their first occurrence, as are the next two
         self._warned: dict[str, None] = {}
         self._carrier_stops: list[str] = []
@@ -60,7 +63,7 @@ class Recorder:
         if not self._verdicts or self._verdicts[-1][1] != status["verdict"]:
             self._verdicts.append((now, status["verdict"]))
         if status["stopped"]:
-            self._stopped_at.setdefault(status["cycle"], now)
+            self._stopped.setdefault(status["cycle"], (now, status["reasons"]))
         if status["closed"]:
             self._closed[status["closed"]["cycle"]] = status["closed"]
         if status["heap_octets"] is not None:
@@ -87,6 +90,7 @@ class Recorder:
         # A real board's figures are those of a moment in the traffic: what was under way then it knew to be possible.
         unseen = last.get("unseen_octets", 0) if figures is last and world.scenario.real_time else 0
         received = world.store.reports_received(world.device_id)
+        stopped_at, stop_reasons = self._stopped.get(figures.get("cycle", -1), (None, []))
         simulated = world.board.simulated
         sent = max(sum(self._sent.values()), received)  # the last status may be older than the last report
         return {
@@ -112,7 +116,8 @@ class Recorder:
                 "warned": list(self._warned),
                 "cost_fen": figures.get("cost_fen"),
                 "orders_applied": last.get("counter", 0),
-                "stopped_at": self._stopped_at.get(figures.get("cycle", -1)),
+                "stopped_at": stopped_at,
+                "stop_reasons": stop_reasons,
                 "cycle": figures.get("cycle"),
                 "boots": world.board.boots,
                 "flash_writes": world.flash.programs if simulated else None,

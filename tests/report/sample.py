@@ -90,6 +90,7 @@ def month(guarded: bool = True) -> SampleRun:
             "verdict": verdict,
             "reasons": [],
             "stopped_at": stopped,
+            "stop_reasons": ["QUOTA_EXHAUSTED"] if stopped else [],
             "cycle": 314,
             "boots": 3,
             "flash_writes": 1_204,

@@ -135,6 +135,16 @@ def test_failures_and_a_carriers_stop_are_said(demo):
     assert "The carrier stopped the SIM on 19 March" in told
 
 
+def test_a_stop_that_is_not_the_allowances_is_told_with_its_reason_and_what_is_counted_apart(demo):
+    run = month()
+    run.summary["device"]["stop_reasons"] = ["ROAMING_EXHAUSTED"]
+    run.summary["carrier"].update(hours_octets=3 << 20, roaming_octets=0)
+    told = " ".join("".join(Page(report.render([Part(demo, run)])).text).split())
+    assert ": the SIM roams, or may, and has no octets left for that. It used " in told
+    assert "before the carrier would have stopped it" not in told
+    assert "Beside that it used 3.00 MB in its hours and 0 B roaming." in told
+
+
 def test_several_runs_share_a_page(demo):
     page = Page(report.render([Part(demo, month()), Part(demo, month(guarded=False))]))
     assert len(page.ids) == len(set(page.ids))

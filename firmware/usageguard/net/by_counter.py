@@ -25,7 +25,7 @@ def with_counters(base):
             self._open = 0  # connections
             self._actions = 0
             self._modem = self._where = self._ask = None
-            self._registration = 0
+            self._registration = -1  # as of a modem that has not said anything
             self._asked = False  # where it is, since the last reading
             self._due = False  # Admission.crossed
             super().__init__(*args)

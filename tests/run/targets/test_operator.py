@@ -112,3 +112,10 @@ def test_one_that_does_not_take_the_sim_costs_a_minute(modem):
     assert run["upstream"]["reports_received"] >= 57
     over = run["device"]["carried_octets"] - run["carrier"]["ip_octets"]
     assert 0 <= over <= run["device"]["error_bound_octets"]
+
+
+def test_a_new_device_with_data_for_roaming_does_not_stop_until_it_knows_where_it_is():
+    text = BASE.format(operator="").replace("[upstream]", '[plan.roaming]\nallowance_octets = "1MB"\n[upstream]')
+    run = run_scenario(scenario.loads(text.replace('"1h"', '"11m"'), "new.toml"), SIMULATED[0]).to_json()
+    assert not any(event["what"] == "verdict-terminated" for event in run["events"])
+    assert run["upstream"]["reports_received"] >= 3
