@@ -17,6 +17,8 @@ from host_tools.base import files, paths
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import Pairs
 from host_tools.diagnosis import known
+from host_tools.report.labels import REASONS
+from host_tools.report.reasons import way_back
 
 if TYPE_CHECKING:
     from usageguard.diagnose.causes import Evidence, Verdict
@@ -64,7 +66,7 @@ def run(given: Source, config: Path | None, console: Console) -> dict[str, Any]:
     rows = [(name, Text(text)) for name, text in heads]
     for verdict in verdicts:
         rows.append((verdict.name, Text(_evidence(verdict))))
-        rows.append(("", Text(f"{verdict.remedy}\n{_retry(verdict)}", style="dim")))
+        rows.append(("", Text(f"{_remedy(verdict)}\n{_retry(verdict)}", style="dim")))
     if not verdicts:
         rows.append(("verdict", Text("nothing keeps it offline by what is known")))
     console.print(Pairs(rows))
@@ -139,7 +141,13 @@ def _evidence(verdict: Verdict) -> str:
 
     others = ", ".join(CAUSES[each - 1][LABEL] for each in verdict.others)
     said = verdict.evidence or "no more is known"
+    if said in REASONS:
+        said += f": {REASONS[said]}"
     return f"{said}; cannot be told from {others}" if others else said
+
+
+def _remedy(verdict: Verdict) -> str:
+    return f"lifted by: {way_back(verdict.evidence)}" if verdict.evidence in REASONS else verdict.remedy
 
 
 def _retry(verdict: Verdict) -> str:

@@ -198,6 +198,8 @@ def line(status: dict[str, Any], config: Any, now: datetime) -> str:
     if isinstance(used, int):
         limit = _limit(config) if config else None
         parts.append(f"{size(used)} of {size(limit)} ({used / limit:.1%})" if limit else f"{size(used)} used")
+    if isinstance(apart := status.get("apart"), dict):
+        parts.append(_apart(apart, config))
     if "modem" in status:
         parts.append(network(status))
     if "reports_sent" in status:

@@ -47,18 +47,26 @@ CLOSED: dict[str, str] = dict.fromkeys(("SILENT_PERIOD", "ROAMING_EXHAUSTED", "C
 """The reasons under which not even that exchange passes."""
 
 
+def way_back(code: str) -> str:
+    """What lifts the reason `code`, in words."""
+    use_firmware()
+    from usageguard.core import policy
+
+    lifted_by = {getattr(policy, name): text for name, text in LIFTED_BY.items()}
+    row = next(row for row in policy.REASONS if row[policy.CODE] == code)
+    return lifted_by[row[policy.LIFTED_BY]] + ("" if row[policy.SURVIVES_CYCLE] else ", or a new period")
+
+
 def reasons_table() -> str:
     """The Markdown table, a row per reason in the order of `core.policy.REASONS`; ends with a newline."""
     use_firmware()
     from usageguard.core import policy
 
-    lifted_by = {getattr(policy, name): text for name, text in LIFTED_BY.items()}
     restrictions = {getattr(policy, name): text for name, text in RESTRICTIONS.items()}
     lines = ["| Reason | Raised when | Lifted by | Until then |", "|---|---|---|---|"]
-    for code, _, _, lifted, survives_cycle, restriction in policy.REASONS:
+    for code, *_, restriction in policy.REASONS:
         until_then = CLOSED.get(code, restrictions[restriction])
-        way_back = lifted_by[lifted] + ("" if survives_cycle else ", or a new period")
-        lines.append(f"| `{code}` | {REASONS[code]} | {way_back} | {until_then} |")
+        lines.append(f"| `{code}` | {REASONS[code]} | {way_back(code)} | {until_then} |")
     return "\n".join(lines) + "\n"
 
 

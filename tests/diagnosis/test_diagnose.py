@@ -11,6 +11,7 @@ from host_tools import cli
 from host_tools.collector.store import Store
 from host_tools.collector.verify import Report
 from host_tools.diagnosis import known
+from host_tools.report.reasons import way_back
 from host_tools.run.targets.direct import DirectTarget
 from host_tools.run.world import World
 from tests.collector.sealed import DEVICE, LIFE, fields, full
@@ -63,6 +64,16 @@ def test_a_short_message_of_a_stopped_device(db, capsys):
     assert second["others"] == ["carrier-arrears", "carrier-expired", "carrier-by-hand"]
     assert second["evidence"] == "no data session, +CME ERROR: 133"
     assert (second["retry"], second["octets"]) == (True, 161)
+
+
+def test_a_stop_is_told_in_words_with_what_lifts_it(db, capsys):
+    db(full(seq=0, reasons=BY_HAND), path="sms")
+    assert cli.run(["diagnose", DEVICE]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "STOPPED_BY_HAND: the owner orders a stop" in said
+    assert f"lifted by: {way_back('STOPPED_BY_HAND')}" in said
+    assert way_back("ROAMING_EXHAUSTED") == "the SIM is at home, or a new period has octets for roaming"
+    assert way_back("QUOTA_EXHAUSTED").endswith(", or a new period")
 
 
 def test_the_plan_ranks_what_the_report_cannot_tell(db, capsys, tmp_path):

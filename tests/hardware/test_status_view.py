@@ -58,6 +58,7 @@ def test_it_says_what_counters_beside_the_allowance_have_used(config):
     assert ("apart", "hours 977 KB of 1.91 MB") in told(config, {**STATUS, "apart": apart})
     apart = {"now": None, "hours_octets": None, "roaming_octets": None}
     assert ("apart", "none now") in told(config, {**STATUS, "apart": apart})
+    assert " | none now | " in status_view.line({**STATUS, "apart": apart}, config, NOW)
 
 
 def test_it_says_what_the_day_has_used(config):
