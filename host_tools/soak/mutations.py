@@ -16,10 +16,11 @@ paths.use_firmware()
 from usageguard import clock, corroborated  # noqa: E402
 from usageguard.core import endless, meter, policy  # noqa: E402
 from usageguard.core.account import account, quotas, standing  # noqa: E402
+from usageguard.core.account import counters as account_counters  # noqa: E402
 from usageguard.core.account import orders as applied  # noqa: E402
-from usageguard.guard import enforcement, order_handler, replan, reserve_pace, waits, way_in  # noqa: E402
+from usageguard.guard import counters, enforcement, order_handler, replan, reserve_pace, waits, way_in  # noqa: E402
 from usageguard.modem import cellular, cip_connection, messenger, quectel_connection  # noqa: E402
-from usageguard.net import admission, doubts  # noqa: E402
+from usageguard.net import admission, by_counter, doubts  # noqa: E402
 from usageguard.store import ledger  # noqa: E402
 from usageguard.upstream import path, sms  # noqa: E402 - found only now
 
@@ -261,6 +262,47 @@ def class_forgotten() -> contextlib.AbstractContextManager[Any]:
     return mock.patch.object(quotas.Quota, "__init__", lambda self, octets, state: init(self, octets, bytearray(4)))
 
 
+def _counters(**methods: Any) -> contextlib.AbstractContextManager[Any]:
+    """An admission for counters beside the allowance that has these methods."""
+    make = by_counter.with_counters
+    return mock.patch.object(by_counter, "with_counters", lambda base: type("Broken", (make(base),), methods))
+
+
+def paid_at_home() -> contextlib.AbstractContextManager[Any]:
+    """What was charged at home, and has not crossed, pays for what crosses in another network."""
+    return _counters(_waiting=lambda self: self.meter.worst(self.meter.window))
+
+
+def border_unheard() -> contextlib.AbstractContextManager[Any]:
+    """The modem is not asked where the SIM is: what it tells unasked is enough."""
+
+    def tracker(base: Any, plan: Any) -> Any:
+        return type("Broken", (make(base, plan),), {"_ask": lambda self: None})
+
+    make = counters.with_counters
+    return mock.patch.object(counters, "with_counters", tracker)
+
+
+def hours_unbounded() -> contextlib.AbstractContextManager[Any]:
+    """The hours' own octets have no end."""
+    init = account_counters.OwnCounter.__init__
+
+    def endless(self: Any, quota: Any, share: int, stops: bool = False) -> None:
+        init(self, quota if stops else None, share, stops)
+
+    return mock.patch.object(account_counters.OwnCounter, "__init__", endless)
+
+
+def hours_too_long() -> contextlib.AbstractContextManager[Any]:
+    """The hours last for an hour more than the plan says."""
+    init = account_counters.HourTerms.__init__
+
+    def longer(self: Any, start_s: int, length_s: int, octets: int, share: int) -> None:
+        init(self, start_s, length_s + 3_600, octets, share)
+
+    return mock.patch.object(account_counters.HourTerms, "__init__", longer)
+
+
 @contextlib.contextmanager
 def endless_renewed() -> Iterator[None]:
     """An allowance without an end is new each day."""
@@ -275,6 +317,10 @@ def endless_renewed() -> Iterator[None]:
 MUTATIONS: dict[str, Context] = {
     "endless-renewed": endless_renewed,
     "class-forgotten": class_forgotten,
+    "hours-too-long": hours_too_long,
+    "hours-unbounded": hours_unbounded,
+    "paid-at-home": paid_at_home,
+    "border-unheard": border_unheard,
     "no-headroom": no_headroom,
     "no-forfeit": no_forfeit,
     "lease-afterwards": lease_afterwards,
@@ -308,6 +354,10 @@ MUTATIONS: dict[str, Context] = {
 ONLY = {
     "endless-renewed": "endless",
     "class-forgotten": "class-quota",
+    "hours-too-long": "hours",
+    "hours-unbounded": "hours",
+    "paid-at-home": "roaming",
+    "border-unheard": "roaming",
     "doubt-is-certain": "doubt",
     "doubt-unstated": "doubt",
     "surplus-of-an-outgrown-counter": "outgrown",
