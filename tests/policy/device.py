@@ -107,7 +107,7 @@ class Device(Enforcement):
         now = hal.ticks_ms()
         books = self.ledger, self.policy, self.account, self.admission
         self.modem = SimpleNamespace(connections=(), time_reading=0, data_wanted=True, iccid=b"", kept=False)
-        self.modem.registration, self.modem.registered = 1, False  # nobody is asked where it is
+        self.modem.registration, self.modem.online = 1, False  # nobody is asked where it is
         make = DailyPeriods if config.plan.daily else PeriodTracker
         if config.plan.apart:
             make = with_counters(make, config.plan)

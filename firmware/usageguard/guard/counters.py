@@ -63,7 +63,7 @@ def with_counters(base, plan):
             if left <= 0:
                 self._asked_at = now
                 left = _ASK_MS
-                if self._modem.registered:
+                if self._modem.online:  # otherwise nothing crosses, and the radio's evidence tells
                     self._ask()
             return left
 

@@ -281,7 +281,7 @@ class Cellular(Modem):
             self._stuck_ms = _STUCK_MS
             if not self.time_reading:  # before the server's time comes, which it may contradict
                 yield from self._read_time()
-            if self.state == SEARCHING:
+            if self.state != ONLINE:
                 self._evidence_due.set(self.now, 0)
             self.state = ONLINE if self.online else REGISTERED
         else:
