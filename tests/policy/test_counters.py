@@ -197,7 +197,7 @@ def what_was_sent_before_it_was_noticed_is_forgotten(monkeypatch):
 
 
 def nobody_looks_where_it_is(monkeypatch):
-    changed(monkeypatch, follow=lambda self, modem, where: None)
+    changed(monkeypatch, follow=lambda self, *where: None)
     monkeypatch.setattr(counters, "_HOME", 5)
 
 
