@@ -164,7 +164,7 @@ def with_counters(base):
                     short = max(0, self.meter.worst(grown) - ledger.lost_rated)
             base._anchor(self, total, found_on, credit, credit_rated)
             if self.debited is not None and self.debited.stops:
-                self.meter.trim()
+                self.meter.trim()  # what the allowance was charged with for the reset pays for nothing there
             self.owe(short)
 
         def _spend_reading(self, delta, now, doubtful):
