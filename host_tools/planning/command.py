@@ -152,6 +152,9 @@ def fit(
     unit: Annotated[str, typer.Option(metavar="UNIT", help="of its amounts: B, KB, MB or GB, by 1024")] = "",
     rows: Annotated[str, typer.Option(metavar="day|month", help="what a date in it stands for")] = "",
     dates: Annotated[str, typer.Option(metavar="dmy|mdy", help="the order of day and month in it")] = "",
+    home: Annotated[
+        str, typer.Option(metavar="CODE", help="the country or network of home in it, for plans with roaming")
+    ] = "",
 ) -> None:
     """Find the plan that suits past usage best: replays it under each plan, with and without the guard."""
     extras.need("plan fit", "report")
@@ -168,7 +171,7 @@ def fit(
     if plot is not None:
         files.writable("--plot", plot)
     sources = [load(each) for each in plans]
-    history = histories.load(usage, Asked(layout, unit, rows, dates, utc_offset_min))
+    history = histories.load(usage, Asked(layout, unit, rows, dates, utc_offset_min, home))
 
     def watched(items: Any) -> Any:
         return track(items, "Replaying", console=err, disable=not err.is_terminal, transient=True)

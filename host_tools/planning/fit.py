@@ -9,8 +9,9 @@ Fees and allowances count in proportion for a period that the history covers in 
 activation, and a package, begin with the local day on which the history begins. A balance is that of each device at
 the beginning, with the first period paid. A plan with a pool whose size is known, by `[carrier.pool]`, is shared by all
 devices: the carrier stops all of them when it is used up, and a guarded fleet stops before, by what the platform sets
-aside (margin, and each member's reports). The lifecycle is ignored, and so is where the SIM roamed. Hours of their own
-are replayed where the history's rows are short enough to tell what was used in them.
+aside (margin, and each member's reports). The lifecycle is ignored. Hours of their own are replayed where the history's
+rows are short enough to tell what was used in them, and data for roaming where the history tells what was used away
+from home: what is beyond is lost.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 from host_tools.base.days import DAY_S
 from host_tools.base.errors import UsageError
 from host_tools.planning.explain import day_text, report_octets, yuan
-from host_tools.planning.replay import Ends, Outcome, Period, periods, replay, used_up
+from host_tools.planning.replay import Ends, Outcome, Period, periods, replay, used_up, value_at
 from host_tools.planning.source import Source
 from host_tools.planning.usage import History
 
@@ -111,6 +112,15 @@ class Total:
             self.unused_octets += each.unused_octets
             first = day_text(cycle.local_day(*divmod(part.begin, DAY_S)))
             self.by_period.setdefault(first, []).append(each.demand_octets)
+
+    def add_abroad(self, parts: list[Period]) -> None:
+        """Adds what one device used while it roamed, of which the plan has some for each period."""
+        terms = self.option.plan.roaming
+        most = terms.octets + (0 if self.option.guarded else terms.margin)
+        for part in parts:
+            at = used_up([part], int(part.rated[-1]), most) if most else int(part.times[0])
+            self.demand_octets += part.demand
+            self.through_octets += part.demand if at is None else value_at(part.times, part.carried, at)
 
     def add_pool(self, begin: int, parts: list[tuple[Period, Outcome]]) -> None:
         """Adds what the pool had in one period for those parts of it."""
@@ -203,9 +213,9 @@ class Fit:
         }
 
 
-def options(source: Source, by_hour: bool = True) -> list[Option]:
+def options(source: Source, by_hour: bool = True, by_place: bool = False) -> list[Option]:
     """Every behaviour that the file allows, except those that the firmware's validator refuses for lack of quota.
-    Without `by_hour` the plan's hours are left out."""
+    Without `by_hour` the plan's hours are left out, without `by_place` its data for roaming."""
     from usageguard.config.table import ConfigError
     from usageguard.core.plan import TrafficClass
 
@@ -217,7 +227,8 @@ def options(source: Source, by_hour: bool = True) -> list[Option]:
 
     def add(behaviour: str, guarded: bool, **changes: Any) -> None:
         common: dict[str, Any] = {"warn_permille": [], "warn_cost_fen": None, "lifecycle": None, "pool": None}
-        common["roaming"] = None
+        if not by_place:
+            common["roaming"] = None
         if not by_hour:
             common["hours"] = None
         if pooled:
@@ -303,19 +314,25 @@ def _find_savings(totals: list[Total]) -> None:
 
 
 def _totals(history: History, source: Source) -> list[Total]:
-    totals = [Total(option) for option in options(source, _astride(history, source) <= _MOST_ASTRIDE)]
+    split = history.split if source.plan.roaming else None
+    curves = [home for home, _ in split] if split else history.curves
+    by_hour = _astride(history, source) <= _MOST_ASTRIDE
+    totals = [Total(option) for option in options(source, by_hour, split is not None)]
     cycle = totals[0].option.plan.cycle
     begin = cycle.local_day(*divmod(min(int(curve.times[0]) for curve in history.curves), DAY_S))
     if hasattr(cycle, "first_day") and not hasattr(cycle, "start_day"):
         for total in totals:
             total.option.plan.cycle.first_day = begin
     expires = _expiry(source, begin)
-    each = [periods(curve, cycle, source.plan.rating) for curve in history.curves]
+    each = [periods(curve, cycle, source.plan.rating) for curve in curves]
+    abroad = [periods(away, cycle, source.plan.rating) for _, away in split or ()]
     for total in totals:
         option = total.option
         ends = Ends(source.balance_fen, expires, _pool_ends(option, each) if option.pool_octets else None)
         shared: dict[int, list[tuple[Period, Outcome]]] = {}
-        for curve, parts in zip(history.curves, each, strict=True):
+        for parts in abroad:
+            total.add_abroad(parts)
+        for curve, parts in zip(curves, each, strict=True):
             outcomes = list(replay(parts, option.plan, option.traffic_class, ends, option.guarded))
             total.add(curve.seconds, parts, outcomes)
             for part, outcome in zip(parts, outcomes, strict=True):
@@ -412,8 +429,11 @@ def notes(history: History, source: Source) -> Iterator[str]:
         rows = f"{astride:.0%} of the usage is in rows that reach over an edge of its hours"
         done = "they are left out, and the allowance counts all" if astride > _MOST_ASTRIDE else "it is split by time"
         yield f"{title}: {rows}: {done}"
-    if plan.roaming:
-        yield f"{title}: its data for roaming is left out, and the allowance counts all, wherever it was used"
+    if plan.roaming and history.split is None:
+        why = "say with --home where home is" if history.places else "the history does not say where it was used"
+        yield f"{title}: its data for roaming is left out, and the allowance counts all: {why}"
+    elif plan.roaming:
+        yield f"{title}: the time without data is that at home"
     if source.balance_fen is not None:
         yield f"{title}: its balance is {yuan(source.balance_fen)} at the beginning, and nobody recharges it"
     if ended := _ended(history, source):

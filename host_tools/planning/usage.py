@@ -69,11 +69,17 @@ class Curve:
 
 @dataclass(frozen=True)
 class History:
-    """The curves of a file, by device; `notes` are sentences about what was ignored."""
+    """The curves of a file, by device; `notes` are sentences about what was ignored.
+
+    `split`: of each curve in turn, the part that was used at home and the part elsewhere, over the same time; None
+    where that is not known. `places`: all in which something was used, as far as the file says it.
+    """
 
     where: str
     curves: list[Curve]
     notes: list[str] = field(default_factory=list)
+    split: list[tuple[Curve, Curve]] | None = None
+    places: frozenset[str] = frozenset()
 
     @property
     def total(self) -> int:
@@ -100,15 +106,22 @@ def load(path: Path, asked: Asked) -> History:
 
 def from_export(export: exports.Export) -> History:
     """The curves of a portal's export. UsageError for rows that make none."""
-    curves = [_curve(device, export.sims[device], export) for device in sorted(export.sims)]
-    return History(export.where, curves, export.notes)
+    sims = sorted(export.sims.items())
+    curves = [_curve(device, rows, export) for device, rows in sims]
+    split = None
+    if export.has_home:
+        split = [(_curve(device, rows, export, 0), _curve(device, rows, export, 1)) for device, rows in sims]
+    return History(export.where, curves, export.notes, split, frozenset(export.places))
 
 
-def _curve(device: str, rows: exports.Rows, export: exports.Export) -> Curve:
-    columns = (rows.times, rows.lengths, rows.octets, rows.packets, rows.lines)
+def _curve(device: str, rows: exports.Rows, export: exports.Export, away: int | None = None) -> Curve:
+    """The curve of a device; of `away`, that of the rows with this mark, over the time of all."""
+    columns = (rows.times, rows.lengths, rows.octets, rows.packets, rows.lines, rows.away)
     arrays = [np.frombuffer(column, np.int64) for column in columns]
     order = np.lexsort((arrays[1], arrays[0]))
-    times, lengths, octets, packets, lines = (column[order] for column in arrays)
+    times, lengths, octets, packets, lines, marks = (column[order] for column in arrays)
+    if away is not None:
+        octets, packets = octets * (marks == away), packets * (marks == away)
     total = int(octets.sum(dtype=object)), int(packets.sum(dtype=object))
     if max(total) > MOST_OCTETS:
         raise UsageError(

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from host_tools.base.errors import UsageError
 from host_tools.planning import fit as fitting
 from host_tools.planning.replay import periods, replay
 from host_tools.planning.source import load
@@ -347,8 +348,64 @@ def test_sessions_that_overlap_are_judged_by_their_own_length(tmp_path, plan_fil
     assert fitting._astride(history, plan_file(NIGHT, "sessions")) > 0.99
 
 
-def test_what_was_used_while_roaming_is_said_to_be_the_allowances(plan_file):
-    source = plan_file("allowance_octets = 100000\nmargin_octets = 0\nreserve_octets = 0\n[plan.roaming]\n", "roams")
-    found = fitting.fit(History("x", [curve([8640] * 31)]), [source])
-    assert any("roaming is left out, and the allowance counts all" in note for note in found.notes)
+# Roaming
+
+
+ROAMING = """allowance_octets = 100000
+margin_octets = 0
+reserve_octets = 0
+[plan.roaming]
+allowance_octets = 30000
+margin_octets = 5000
+"""
+
+
+@pytest.fixture
+def abroad(tmp_path):
+    """31 days: 10,000 octets on each of the first 20 at home, then 5,000 a day in another country."""
+    path = tmp_path / "abroad.csv"
+    lines = ["sim_card_id,start_time,stop_time,mobile_country_code,uplink_data,downlink_data"]
+    for day in range(31):
+        begin, end = (f"2026-{3 + each // 31:02}-{each % 31 + 1:02}T00:00:00Z" for each in (day, day + 1))
+        lines.append(f"a,{begin},{end}," + ("460,4000,6000" if day < 20 else "440,2000,3000"))
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+def test_data_for_roaming_is_replayed_where_the_history_tells_home_from_abroad(plan_file, abroad):
+    found = fitting.fit(load_usage(abroad, Asked(home="460")), [plan_file(ROAMING, "roams")])
+    for guarded, own in ((False, 30_000), (True, 25_000)):
+        total = by_option(found)["cutoff", guarded]
+        assert (total.demand_octets, total.through_octets) == (255_000, 100_000 + own)
+        assert total.stopped_s == 21 * DAY, "from the 10th day on"
+    assert "roams: the time without data is that at home" in found.notes
+
+
+def test_with_nothing_for_roaming_nothing_passes_there(plan_file, abroad):
+    source = plan_file(ROAMING.replace("30000", "0"), "stays")
+    found = fitting.fit(load_usage(abroad, Asked(home="460")), [source])
+    assert by_option(found)["cutoff", True].through_octets == 100_000
+
+
+def test_a_plan_without_data_for_roaming_counts_all(plan_file, abroad):
+    source = plan_file(ROAMING.partition("[plan.roaming]")[0], "plain")
+    totals = [fitting.fit(load_usage(abroad, Asked(home=home)), [source]).totals for home in ("460", "")]
+    assert [each.to_json() for each in totals[0]] == [each.to_json() for each in totals[1]]
+
+
+def test_where_home_is_not_known_the_allowance_counts_all_and_that_is_said(plan_file, abroad):
+    source = plan_file(ROAMING, "roams everywhere")
+    found = fitting.fit(load_usage(abroad, Asked()), [source])
+    assert any("the allowance counts all: say with --home where home is" in note for note in found.notes)
     assert by_option(found)["cutoff", False].through_octets == 100_000
+    plain = fitting.fit(History("x", [curve([8640] * 31)]), [source])
+    assert any("the history does not say where it was used" in note for note in plain.notes)
+
+
+def test_a_home_where_nothing_was_used_is_refused(abroad, tmp_path):
+    with pytest.raises(UsageError, match=r'--home: 310: is not in abroad\.csv; there are "440", "460"'):
+        load_usage(abroad, Asked(home="310"))
+    plain = tmp_path / "plain.csv"
+    plain.write_text("date,device,octets\n2026-03-01,a,1\n2026-03-02,a,2\n", "utf-8")
+    with pytest.raises(UsageError, match="it has no column of countries"):
+        load_usage(plain, Asked(home="460"))

@@ -43,6 +43,8 @@ class Layout:
 
 
 _CHINESE_DATES = ("日期", "统计日期", "使用日期", "账期", "月份", "统计月份", "时间")
+_PLACES = ("mobilecountrycode", "mcc", "mccmnc", "visitedcountry", "country", "countrycode")
+"""Columns with the country, or the network, in which the data was used."""
 _CHINESE_SIMS = ("卡号", "物联卡号", "接入号", "接入号码", "号码", "msisdn", "iccid", "imsi")
 _CHINESE_USE = dict.fromkeys(("用量", "流量", "使用量", "使用流量", "流量用量", "流量使用量", "已用流量"), ASK)
 _ENGLISH_USE = dict.fromkeys(("usage", "datausage", "dataused", "data", "total", "totaldata", "volume"), ASK)
@@ -99,13 +101,14 @@ class Amount:
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a file has what. The octets of a row are the sum of its `amounts`."""
+    """Where a file has what. The octets of a row are the sum of its `amounts`; `place` is where they were used."""
 
     start: int
     end: int | None
     amounts: tuple[Amount, ...]
     packets: int | None
     device: int | None
+    place: int | None
     many: int
     layout: Layout
 
@@ -172,7 +175,7 @@ def _fitted(header: _Header, layout: Layout) -> Columns | None:
     device = header.one((*layout.device, *_SIMS))
     return Columns(
         starts[0], header.one(layout.end), tuple(filter(None, amounts)), header.one(("packets",)), device,
-        len(header.names), layout,
+        header.one(_PLACES), len(header.names), layout,
     )  # fmt: skip
 
 

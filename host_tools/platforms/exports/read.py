@@ -40,6 +40,7 @@ class Asked:
     rows: str = ""  # DAY or MONTH: what a date stands for
     dates: str = ""  # values.MDY or values.DMY
     utc_offset_min: int = 480
+    home: str = ""  # the place in which the SIM is at home, as the file spells it
 
     @property
     def zone(self) -> tzinfo:
@@ -61,19 +62,22 @@ class Asked:
 
 class Rows:
     """The rows of a SIM in the order of the file, times in seconds since 2000-01-01 UTC; a length is 0 where the file
-    does not say how long a row lasts."""
+    does not say how long a row lasts. `away`: 1 for one that was used elsewhere than at home."""
 
     def __init__(self) -> None:
-        self.times, self.lengths, self.octets, self.packets, self.lines = (array("q") for _ in range(5))
+        self.times, self.lengths, self.octets, self.packets, self.lines, self.away = (array("q") for _ in range(6))
 
 
 @dataclass
 class Export:
-    """A file's rows by SIM ("" without a column for it), and sentences about how it was read."""
+    """A file's rows by SIM ("" without a column for it), and sentences about how it was read. `places`: where they were
+    used, none where the file does not say it; `has_home`: one of these is home."""
 
     where: str
     sims: dict[str, Rows] = field(default_factory=dict)
     has_packets: bool = False
+    has_home: bool = False
+    places: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
@@ -140,6 +144,7 @@ class _Reader:
         if not self.export.sims:
             raise UsageError(self.where, "", "has no rows of usage", HINT)
         self._judge_dates()
+        self._judge_places()
         self._note()
         return self.export
 
@@ -187,6 +192,9 @@ class _Reader:
             problem = f"{packets} packets in {octets} octets"
             hint = f"a packet has {_LEAST_PACKET} octets or more"
             raise UsageError(self.where, f"line {line}, packets", problem, hint)
+        place = "" if found.place is None else _plain(row[found.place])
+        if found.place is not None:
+            self.export.places.add(place)
         twin = self.seen.setdefault(hash(tuple(row)), line)
         if twin != line:
             hint = "remove it, if the file is two exports in one"
@@ -194,8 +202,9 @@ class _Reader:
         rows = self.export.sims.get(device)
         if rows is None:
             rows = self.export.sims[device] = Rows()
-        columns = (rows.times, rows.lengths, rows.octets, rows.packets, rows.lines)
-        for column, value in zip(columns, (at.start, length, octets, packets, line), strict=True):
+        columns = (rows.times, rows.lengths, rows.octets, rows.packets, rows.lines, rows.away)
+        taken = (at.start, length, octets, packets, line, int(place != self.asked.home))
+        for column, value in zip(columns, taken, strict=True):
             column.append(value)
 
     def _octets(self, text: str, name: str, unit: str, line: int) -> int:
@@ -244,6 +253,14 @@ class _Reader:
         if apart and DAY in self.kinds and not self.asked.rows:
             problem = f"each of its dates is day {next(iter(self.dates)).day} of a month"
             raise UsageError(self.where, "", problem, "say what a row stands for with --rows day or --rows month")
+
+    def _judge_places(self) -> None:
+        """UsageError for a home in which nothing was used."""
+        home, places = self.asked.home, self.export.places
+        self.export.has_home = bool(home)
+        if home and home not in places:
+            there = f"there are {', '.join(map(quote, sorted(places)))}" if places else "it has no column of countries"
+            raise UsageError("--home", home, f"is not in {self.where}", there)
 
     def _note(self) -> None:
         notes = self.export.notes
