@@ -70,8 +70,7 @@ class MipConnection(BufferedConnection):
                 if self.tcp:
                     self.fail(ECONNRESET)
             self._count(self._heard - self._counted)
-            # A shorter one is the last of a message.
-            self.continues = self.tcp and octets >= SEGMENT and self._heard > self._passed
+            self.continues = octets >= SEGMENT and self._heard > self._passed  # a shorter one is a message's last
         self.readable_hint = True
 
     def pushed(self, octets):
