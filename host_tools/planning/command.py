@@ -114,7 +114,7 @@ def _ask(question: Any, problem: str) -> str:
     shown = {True: "yes", False: "no", None: ""}.get(usual, usual) if isinstance(usual, bool | None) else usual
     err.print(f"{question.text}\n  {question.explains}", markup=False)
     try:
-        return typer.prompt("  ", default=str(shown), show_default=bool(shown), prompt_suffix="> ", err=True).strip()
+        return typer.prompt("  ", default=str(shown), show_default=shown != "", prompt_suffix="> ", err=True).strip()
     except typer.Abort:
         if sys.stdin.isatty():
             raise

@@ -146,6 +146,15 @@ def test_the_command_writes_a_file_once(tmp_path):
     assert cli.run(["plan", "new", "--preset", "nobody", "--out", str(tmp_path / "x")]) == cli.BAD_INPUT
 
 
+def test_a_usual_answer_of_zero_is_shown(tmp_path, monkeypatch, capsys):
+    answers = ["quectel", "cmnet", "30MB", "stop", "no", "month", "1", "hours", "", "", "", ""]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(answers) + "\n"))
+    cli.run(["plan", "new", "--out", str(tmp_path / "config.toml")])
+    told = capsys.readouterr().err
+    assert "[unlimited]> " in told
+    assert "[0]> " in told
+
+
 def test_questions_that_nobody_answers_are_no_interruption(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("quectel\ncmiot\n"))
     plan = tmp_path / "config.toml"
