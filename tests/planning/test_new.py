@@ -151,8 +151,8 @@ def test_a_usual_answer_of_zero_is_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(answers) + "\n"))
     cli.run(["plan", "new", "--out", str(tmp_path / "config.toml")])
     told = capsys.readouterr().err
-    assert "[unlimited]> " in told
-    assert "[0]> " in told
+    assert "[unlimited]>" in told
+    assert "[0]>" in told
 
 
 def test_questions_that_nobody_answers_are_no_interruption(tmp_path, monkeypatch, capsys):
