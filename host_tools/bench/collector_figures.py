@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import multiprocessing
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,15 +26,16 @@ from aiocoap.resource import Resource, Site
 
 from host_tools.bench import kills, page_kills, reports, servers
 from host_tools.bench.figures import Measured, figure
+from host_tools.bench.processes import processor_s
 from host_tools.bench.reports import Sent
 from host_tools.collector.datagrams import listening
 from host_tools.collector.intake import Collector, Exchange, Pending, Result
-from host_tools.collector.server import Log
 from host_tools.collector.store import Kept, Outcome, Store, newest_row, report_row
 from host_tools.collector.verify import Report, decode_report
 
 _BATCH = 500
-_WINDOW = 500  # reports that wait for an answer: as a batch has, and a socket's buffer takes without privileges
+_AT_ONCE = 20  # reports from a socket
+_SOCKETS = 25  # for a process: as many reports wait as a batch has, and a buffer takes without privileges
 _ROUNDS = 3
 _DEVICES = 2_000
 
@@ -75,20 +79,21 @@ def sending(send: Callable[..., Sent], *arguments: Any) -> Sent:
         return worker.submit(send, *arguments).result()
 
 
-def _many(devices: int, each: int, first: int = 1) -> list[bytes]:
+def _many(devices: Sequence[int], each: int, first: int = 1) -> list[bytes]:
     """Requests with reports of devices in turn, from the number `first` on; the tokens are the places in the list."""
-    places = enumerate(itertools.product(range(first, first + each), range(devices)))
+    places = enumerate(itertools.product(range(first, first + each), devices))
     return [
         reports.request(reports.sealed(number, seq), place, place.to_bytes(4, "big")) for place, (seq, number) in places
     ]
 
 
-def _steadily(port: int, devices: int, each: int, window: int) -> Sent:
-    return reports.steadily(port, _many(devices, each), window)
+def _steadily(port: int, devices: int, each: int, sockets: int, first: int = 1) -> Sent:
+    requests = [_many(range(place, devices, sockets), each, first) for place in range(sockets)]
+    return reports.steadily(port, requests, _AT_ONCE)
 
 
 def _storm(port: int, devices: int, seconds: float) -> Sent:
-    return reports.storm(port, _many(devices, 1), seconds, seed=1)
+    return reports.storm(port, _many(range(devices), 1), seconds, seed=1)
 
 
 def introduce(store: Store, devices: int) -> None:
@@ -118,28 +123,49 @@ def _bare(store: Store, each: int) -> float:
     return len(rows) / (time.perf_counter() - begun)
 
 
-def _sustained(store: Store, each: int) -> tuple[float, float]:
-    """Reports a second that a collector takes from its socket, verifies, stores and acknowledges: of time, and of
-    processor time."""
-    introduce(store, _DEVICES)
-    collector = Collector(store, reports.keys(_DEVICES))
-    collector.listeners.append(Log(lambda line: None).heard)
-    with serving(collector) as port:
-        begun = time.process_time()
-        sent = sending(_steadily, port, _DEVICES, each, _WINDOW)
-        return sent.acknowledged / sent.seconds, sent.acknowledged / (time.process_time() - begun)
+@contextmanager
+def _command(database: str, processes: int) -> Iterator[tuple[int, Callable[[], float]]]:
+    """`usageguard collector` in so many processes; its port, and the seconds of a processor that it has taken."""
+    with tempfile.TemporaryDirectory() as folder:
+        keys = Path(folder, "keys.json")
+        keys.write_text(json.dumps({name: key.hex() for name, key in reports.keys(_DEVICES).items()}))
+        options = ["--port", "0", "--db", database, "--keys", str(keys), "--processes", str(processes)]
+        command = [sys.executable, "-m", "host_tools", "collector", *options]
+        with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE) as process:
+            try:
+                assert process.stdout
+                port = int(process.stdout.readline().rpartition(b":")[2].removesuffix(b"/r\n"))
+                threading.Thread(target=process.stdout.read).start()  # its lines, which a pipe has no room for
+                yield port, lambda: processor_s(process.pid)
+            finally:
+                process.terminate()
 
 
-def beside_bare(new: Callable[[], str], each: int = 5, rounds: int = _ROUNDS) -> Measured:
-    """The collector's reports a second in percent of a bare insert's, each the best of some rounds in turn."""
-    bare = sustained = by_processor = 0.0
+def _sustained(database: str, each: int, processes: int) -> tuple[float, float, float]:
+    """Reports a second that the collector takes from its sockets, verifies, stores and acknowledges: of time, and of
+    processor time; and of the sender's processor time."""
+    with closing(Store(database)) as store:
+        introduce(store, _DEVICES)
+    with _command(database, processes) as (port, taken_s):
+        before = taken_s()
+        sent = sending(_steadily, port, _DEVICES, each, _SOCKETS * processes)
+        by_processor = sent.acknowledged / (taken_s() - before)
+        return sent.a_second, by_processor, sent.acknowledged / sent.processor_s
+
+
+def beside_bare(new: Callable[[], str], each: int = 10, rounds: int = _ROUNDS) -> Measured:
+    """The reports a second of a collector with a process for each core, in percent of a bare insert's; each is the best
+    of some rounds in turn."""
+    processes = os.cpu_count() or 1
+    bare = 0.0
+    best = 0.0, 0.0, 0.0
     for _ in range(rounds):
         with closing(Store(new())) as store:
             bare = max(bare, _bare(store, each))
-        with closing(Store(new())) as store:
-            sustained, by_processor = map(max, _sustained(store, each), (sustained, by_processor))
-    beside = {"reports/s": sustained, "reports/s of processor time": by_processor, "bare, reports/s": bare}
-    return Measured(100 * sustained / bare, beside)
+        best = tuple(map(max, best, _sustained(new(), each, processes)))
+    names = "reports/s", "reports/s of processor time", "sender, reports/s of processor time"
+    beside = {"processes": processes, **dict(zip(names, best, strict=True)), "bare, reports/s": bare}
+    return Measured(100 * best[0] / bare, beside)
 
 
 @figure("collector.sqlite", "% of a bare batched insert's reports/s, SQLite", least=30, portable=False)
@@ -205,9 +231,9 @@ def front(each: int = 3, devices: int = 1000) -> Measured:
 
 def _a_second(serve: Callable[[], Any], devices: int, each: int) -> float:
     with _in_thread(serve) as port:
-        sending(_steadily, port, 10, 1, _WINDOW)  # what a first request loads
+        sending(_steadily, port, 10, 1, 1)  # what a first request loads
         before = time.process_time()
-        sent = sending(_steadily, port, devices, each, 64)
+        sent = sending(_steadily, port, devices, each, 3)
         return sent.datagrams / (time.process_time() - before)
 
 
@@ -224,18 +250,14 @@ def growth(count: int, devices: int = _DEVICES) -> Measured:
         half = 0.0
         with serving(collector) as port:
             for part in range(1, 1 + _PARTS):
-                sending(_part, port, devices, count // devices // _PARTS, part)
+                each = count // devices // _PARTS
+                sending(_steadily, port, devices, each, _SOCKETS, 1 + each * (part - 1))
                 if part == _PARTS // 2:
                     half = _resident_mb()
             return Measured(_resident_mb() - half, {"reports": count, "MB at half": half})
 
 
 _PARTS = 10
-
-
-def _part(port: int, devices: int, each: int, part: int) -> Sent:
-    """Sends a part of the reports of `growth`."""
-    return reports.steadily(port, _many(devices, each, 1 + each * (part - 1)), _WINDOW)
 
 
 def _resident_mb() -> float:
@@ -256,7 +278,7 @@ def lost_in_storm(devices: int, seconds: float) -> Measured:
             sent = sending(_storm, port, devices, seconds)
         stored = store.database.execute("SELECT COUNT(*) FROM report WHERE seq = 1")[0][0]
     lost = devices - min(stored, sent.acknowledged)
-    return Measured(lost, {"reports/s": sent.acknowledged / sent.seconds, "repeated": sent.datagrams - devices})
+    return Measured(lost, {"reports/s": sent.a_second, "repeated": sent.datagrams - devices})
 
 
 @figure("collector.kills", "acknowledged reports lost or doubled by kills, 10,000 devices", most=0, portable=False)
@@ -269,9 +291,20 @@ def _kills_sqlite() -> Measured:
     return killed(postgresql=False)
 
 
-def killed(postgresql: bool) -> Measured:
-    """Reports of 10,000 devices that are lost or doubled while collectors, broker and database are killed 30 times."""
-    result = kills.run(devices=10_000, each=2, kills=30, seed=1, postgresql=postgresql)
+@figure("collector.kills-processes", "the same with collectors of two processes", most=0, portable=False)
+def _kills_processes() -> Measured:
+    return killed(postgresql=True, processes=2)
+
+
+@figure("collector.kills-sqlite-processes", "the same with a collector of two on SQLite", most=0, portable=False)
+def _kills_sqlite_processes() -> Measured:
+    return killed(postgresql=False, processes=2)
+
+
+def killed(postgresql: bool, processes: int = 1) -> Measured:
+    """Reports of 10,000 devices that are lost or doubled while collectors, their processes, broker and database are
+    killed 30 times."""
+    result = kills.run(devices=10_000, each=2, kills=30, seed=1, postgresql=postgresql, processes=processes)
     beside = {"acknowledged": result.acknowledged, "kills": result.kills, "sent": result.sent}
     return Measured(result.lost + result.doubled, beside)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from aiomqtt import Client, MqttError
 
 from host_tools.base import extras
 from host_tools.bench import reports, servers
+from host_tools.bench.processes import begun_by
 from host_tools.collector.store import Store
 from host_tools.collector.verify import Report, open_acknowledgement
 
@@ -116,26 +118,29 @@ class _Collectors:
         return subprocess.Popen(self._command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def kill(self, rng: random.Random) -> None:
-        """One of them, which is started again."""
+        """One of them, or one process of it, which is to end the others; it is started again."""
         place = rng.randrange(len(self._processes))
-        self._processes[place].kill()
-        self._processes[place].wait()
+        process = self._processes[place]
+        os.kill(rng.choice([process.pid, *begun_by(process.pid)]), signal.SIGKILL)
+        process.wait()
         self._processes[place] = self._start()
 
     def revive(self) -> None:
-        """Those that have ended, as they do when they are started while their database is away."""
+        """Those that have ended, as they do when they are started while their database is away, or still another's."""
         for place, process in enumerate(self._processes):
             if process.poll() is not None:
                 self._processes[place] = self._start()
 
     def stop(self) -> None:
         for process in self._processes:
-            process.kill()
+            process.terminate()
+        for process in self._processes:
             process.wait()
 
 
-def run(devices: int, each: int, kills: int, seed: int, postgresql: bool = True) -> Killed:
-    """Three collectors on PostgreSQL, or one on SQLite. UsageError where a server or an extra is not installed."""
+def run(devices: int, each: int, kills: int, seed: int, postgresql: bool = True, processes: int = 1) -> Killed:
+    """Three collectors on PostgreSQL, or one on SQLite, each of so many processes. UsageError where a server or an
+    extra is not installed."""
     extras.need("bench", "mqtt", *["postgresql"] * postgresql)
     rng = random.Random(seed)
     with ExitStack() as stack:
@@ -147,7 +152,8 @@ def run(devices: int, each: int, kills: int, seed: int, postgresql: bool = True)
         keys.write_text(json.dumps({name: key.hex() for name, key in reports.keys(devices).items()}))
         Store(database).close()
         url = f"mqtt://127.0.0.1:{broker.port}/{_PREFIX}"
-        collectors = _Collectors(3 if server else 1, ["--db", database, "--keys", str(keys), "--mqtt", url])
+        options = ["--db", database, "--keys", str(keys), "--mqtt", url, "--processes", str(processes)]
+        collectors = _Collectors(3 if server else 1, options)
         stack.callback(collectors.stop)
         fleet = _Devices(devices, each, rng)
         asyncio.run(asyncio.wait_for(_story(fleet, collectors, broker, server, kills, rng), _PATIENCE_S))
@@ -171,6 +177,7 @@ async def _story(
     async with _running(fleet.run(broker.port)) as sending:
         for _ in range(kills):
             await asyncio.sleep(rng.uniform(*_KILL_S))
+            collectors.revive()
             what = rng.random()
             if what < 0.5:
                 collectors.kill(rng)

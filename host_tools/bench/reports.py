@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import heapq
 import hmac
+import itertools
 import random
 import select
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ CHANGED = 0x44
 _COAP = TransportTuning()
 _PATIENCE_S = 60
 _GATHER_S = 0.001  # answers, as a network card does: to wake a waiting process costs the one that answers, too
+_UDP_SEGMENT = 103  # Linux, <linux/udp.h>
 _LOOK_S = 0.1  # between looks for what is to be sent again
 
 
@@ -70,45 +72,88 @@ def request(blob: bytes, message_id: int, token: bytes) -> bytes:
 
 @dataclass
 class Sent:
-    """How many were acknowledged with 2.04, how many given up, how many datagrams it took, and how long."""
+    """How many were acknowledged with 2.04, and how many in a second while all addresses had more to send, as of those
+    one process may have less than another; how many were given up, how many datagrams it took, how long, and how much
+    of a processor."""
 
     acknowledged: int
+    a_second: float
     lost: int
     datagrams: int
     seconds: float
+    processor_s: float
 
 
-def steadily(port: int, requests: list[bytes], window: int) -> Sent:
-    """Sends requests whose tokens are their places in the list, of which `window` wait for an answer at a time.
+def steadily(port: int, requests: Sequence[Sequence[bytes]], at_once: int) -> Sent:
+    """Sends requests whose tokens are their places in their list. Each list has a socket of its own, as it were a
+    device's address, that sends so many at once, no more than 64, and the next when all of these are answered.
 
     RuntimeError: none was acknowledged for long.
     """
-    waiting: dict[int, float] = {}
-    done = datagrams = place = 0
-    with _to(port) as device:
+    with contextlib.ExitStack() as stack:
+        flights = [_Flight(stack.enter_context(_to(port)), some, at_once) for some in requests]
+        poll = stack.enter_context(select.epoll())
+        by_number = {each.device.fileno(): each for each in flights}
+        for number in by_number:
+            poll.register(number, select.EPOLLIN)
+        count = sum(map(len, requests))
+        done = 0
+        a_second = 0.0
         begun = looked = heard = time.perf_counter()
-        while done < len(requests):
-            while place < len(requests) and len(waiting) < window:
-                waiting[place] = time.perf_counter() + _COAP.ACK_TIMEOUT
-                datagrams += _sent(device, requests[place])
-                place += 1
+        processor_s = time.process_time()
+        datagrams = sum(each.go_on() for each in flights)
+        while done < count:
             before = done
-            time.sleep(_GATHER_S)
-            for token in _answers(device, 0.2):
-                done += waiting.pop(token, None) is not None
+            for number, _ in poll.poll(_LOOK_S):
+                flight = by_number[number]
+                done += flight.hear()
+                if not flight.waiting:
+                    datagrams += flight.go_on()
+                if not flight.waiting and not a_second:
+                    a_second = done / (time.perf_counter() - begun)
             now = time.perf_counter()
             if done > before:
                 heard = now
             elif now - heard > _PATIENCE_S:
-                raise RuntimeError(f"{len(requests) - done:,} reports are not acknowledged")
-            if now - looked < _LOOK_S:
-                continue
-            looked = now
-            for token, due in waiting.items():
-                if due < now:
-                    waiting[token] = now + _COAP.ACK_TIMEOUT
-                    datagrams += _sent(device, requests[token])
-        return Sent(done, 0, datagrams, time.perf_counter() - begun)
+                raise RuntimeError(f"{count - done:,} reports are not acknowledged")
+            if now - looked > _LOOK_S:
+                looked = now
+                datagrams += sum(each.repeat() for each in flights if each.due < now)
+            time.sleep(_GATHER_S)
+        return Sent(done, a_second, 0, datagrams, time.perf_counter() - begun, time.process_time() - processor_s)
+
+
+class _Flight:
+    """The requests of one socket, by their tokens, of which some wait for an answer until `due`."""
+
+    def __init__(self, device: socket.socket, requests: Sequence[bytes], most: int) -> None:
+        self.device = device
+        self.waiting: dict[int, bytes] = {}
+        self.due = 0.0
+        self._requests = enumerate(requests)
+        self._most = most
+
+    def go_on(self) -> int:
+        """Sends the next ones; returns how many."""
+        self.waiting = dict(itertools.islice(self._requests, self._most))
+        return self.repeat()
+
+    def repeat(self) -> int:
+        """Sends those that wait."""
+        self.due = time.perf_counter() + _COAP.ACK_TIMEOUT
+        for size, some in itertools.groupby(self.waiting.values(), len):
+            # Linux cuts it into datagrams of that size: of the processor, a datagram is to cost its receiver the most.
+            cut = (socket.IPPROTO_UDP, _UDP_SEGMENT, struct.pack("=H", size))
+            with contextlib.suppress(OSError):  # as lost as any other
+                self.device.sendmsg([*some], [cut])
+        return len(self.waiting)
+
+    def hear(self) -> int:
+        """How many of them are answered now."""
+        before = len(self.waiting)
+        for token in _answers(self.device):
+            self.waiting.pop(token, None)
+        return before - len(self.waiting)
 
 
 def storm(port: int, requests: list[bytes], seconds: float, seed: int) -> Sent:
@@ -120,7 +165,7 @@ def storm(port: int, requests: list[bytes], seconds: float, seed: int) -> Sent:
     waiting = set(range(len(requests)))
     lost = datagrams = 0
     with _to(port) as device:
-        begun = time.perf_counter()
+        begun, processor_s = time.perf_counter(), time.process_time()
         while waiting:
             now = time.perf_counter() - begun
             while first and first[0][0] <= now:
@@ -135,8 +180,11 @@ def storm(port: int, requests: list[bytes], seconds: float, seed: int) -> Sent:
                 heapq.heappush(first, (now + timeout, token, repeated + 1, timeout))
                 datagrams += _sent(device, requests[token])
             pause = first[0][0] - now if first else 0.1
-            waiting.difference_update(_answers(device, min(max(pause, 0), 0.05)))
-        return Sent(len(requests) - lost, lost, datagrams, time.perf_counter() - begun)
+            select.select([device], [], [], min(max(pause, 0), 0.05))
+            waiting.difference_update(_answers(device))
+        taken = time.perf_counter() - begun
+        acknowledged = len(requests) - lost
+        return Sent(acknowledged, acknowledged / taken, lost, datagrams, taken, time.process_time() - processor_s)
 
 
 def _to(port: int) -> socket.socket:
@@ -153,9 +201,8 @@ def _sent(device: socket.socket, datagram: bytes) -> int:
     return 1
 
 
-def _answers(device: socket.socket, pause: float) -> Iterator[int]:
-    """The tokens of what was answered with 2.04: all that is there, after waiting for the first one."""
-    select.select([device], [], [], pause)
+def _answers(device: socket.socket) -> Iterator[int]:
+    """The tokens of what was answered with 2.04: all that is there."""
     while True:
         try:
             reply = device.recv(2048)

@@ -13,11 +13,13 @@ from tests.collector import servers
 
 @pytest.mark.realtime
 @pytest.mark.proof
-@pytest.mark.parametrize("postgresql", [True, False], ids=["postgresql", "sqlite"])
-def test_what_is_acknowledged_is_stored_once_whatever_is_killed(postgresql):
+@pytest.mark.parametrize(
+    ("postgresql", "processes"), [(True, 2), (False, 1), (False, 2)], ids=["postgresql", "sqlite", "sqlite, two"]
+)
+def test_what_is_acknowledged_is_stored_once_whatever_is_killed(postgresql, processes):
     with servers.mosquitto(), servers.postgresql():  # or it is skipped
         pass
-    killed = kills.run(devices=60, each=3, kills=5, seed=1, postgresql=postgresql)
+    killed = kills.run(devices=60, each=3, kills=5, seed=1, postgresql=postgresql, processes=processes)
     assert killed == Killed(acknowledged=180, lost=0, doubled=0, kills=5, sent=killed.sent)
     assert killed.sent >= 180
 
