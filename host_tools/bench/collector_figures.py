@@ -190,7 +190,10 @@ class _Fixed(Collector):
     def at_once(self, exchanges: Sequence[Pending]) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def continued(self, exchange: Pending) -> Result:
+    def continues(self, exchange: Pending) -> bool:
+        return True
+
+    def followed(self, exchange: Pending) -> Result:
         return _KEPT, _ANSWER
 
 

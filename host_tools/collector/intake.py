@@ -286,13 +286,18 @@ class Collector:
         has_owner = self.orders is not no_orders  # who is asked with every report, and sees what is stored
         return self.store.at_once([] if has_owner else [each.device for each in exchanges])
 
-    def continued(self, exchange: Pending) -> Result | None:
-        """`keep` for a report that only continues what is known of its device, within `at_once`; None for another."""
+    def continues(self, exchange: Pending) -> bool:
+        """Whether a report only continues what is known of its device. Then it is stored at the end of `at_once`, in
+        which this is asked, and after that `followed` gives its result."""
         received = exchange.received
-        if received is None or not self.store.follows(
+        return received is not None and self.store.follows(
             received.device, received.report, exchange.payload, received.received_at, received.path
-        ):
-            return None
+        )
+
+    def followed(self, exchange: Pending) -> Result:
+        """What `keep` returns, of a report that `continues` what is known. It keeps nobody from writing meanwhile."""
+        received = exchange.received
+        assert received
         if received.path == "sms":
             return FOLLOWED, b""
         device = received.device

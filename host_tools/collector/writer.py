@@ -70,17 +70,19 @@ class Writer:
     async def _keep(self, batch: list[Pending]) -> list[Result]:
         """What became of each report. Those that continue what is known are made into rows in this thread, as two that
         compute take longer than one; the other one begins, writes and commits. What is left over it does alone."""
-        results: list[Result | None] = [None] * len(batch)
         try:
             async with self._using, self._waits_elsewhere(self._collector.at_once(batch)):
-                results = [self._collector.continued(each) for each in batch]
+                continue_it = [self._collector.continues(each) for each in batch]
         except UnavailableError as error:
             return [error] * len(batch)
         except StoreError:  # one is to take no other with it
-            results = [None] * len(batch)
-        left = [each for each, result in zip(batch, results, strict=True) if result is None]
+            continue_it = [False] * len(batch)
+        left = [each for each, continues in zip(batch, continue_it, strict=True) if not continues]
         others = iter(await self.store(self._collector.keep_all, left) if left else ())
-        return [result or next(others) for result in results]
+        return [
+            self._collector.followed(each) if continues else next(others)
+            for each, continues in zip(batch, continue_it, strict=True)
+        ]
 
     @asynccontextmanager
     async def _waits_elsewhere(self, context: AbstractContextManager[None]) -> AsyncIterator[None]:
