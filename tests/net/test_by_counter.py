@@ -526,6 +526,15 @@ def test_what_was_sent_or_may_have_arrived_by_then_is_debited_to_both():
     assert abroad(device) == 23_000 + waiting
 
 
+def test_a_ratio_learned_while_a_connection_was_open_takes_nothing_back():
+    device = away(counter=False)
+    device.admission.meter.learn(100)
+    device.admission.hold(True, -1)
+    assert device.ledger.held_rated < 0 == device.ledger.held_carried
+    device.at(5)
+    assert abroad(device) >= 0
+
+
 def test_used_up_it_stops_until_the_sim_is_at_home():
     device = away(5_000, held=False)
     device.at(5)

@@ -67,10 +67,11 @@ def with_counters(base):
                 ledger.apart = counter is not None and not counter.share
                 ledger.set_remaining(0)  # until the guard knows better
                 self._anew = True
-                self._before = ledger.held_rated + self._closed_rated
+                # A connection's end gives back more than was held for it where a ratio was learned meanwhile.
+                self._before = max(0, ledger.held_rated + self._closed_rated)
                 if stops and (before is None or not before.stops):  # what was sent, and what may have arrived by now
                     waiting = self._waiting()
-                    self._take_from(counter.quota, waiting + ledger.held_rated + self._closed_rated)
+                    self._take_from(counter.quota, waiting + self._before)
                 if policy.free != ledger.apart and self.denied >= 0:
                     self.take_denied()  # by limits that do not bind now, or bind again and will deny again
                 self._actions |= policy.set_free(ledger.apart, self.used)
