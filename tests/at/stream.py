@@ -14,6 +14,10 @@ def digest():
     return made
 
 
+def arm(made, expect=None, prompt=0, payload_max=0, count=0, lead=None):
+    made.arm((b"", 0, expect, prompt, count, lead), payload_max)
+
+
 def take(made, stream, size, events):
     """Feeds `stream` in windows of `size` octets (or of sizes used in turn, in a list), appends to `events`.
 
@@ -27,8 +31,9 @@ def take(made, stream, size, events):
         window = bytearray(stream[at : at + n])
         at += n
         made.feed(window, n)
-        event = made.next()
-        while event != NEED:
+        for event in made.found:
+            if event == NEED:
+                break
             line = bytes(made.line[: made.length])
             if event == PAYLOAD:
                 data = bytes(window[made.at : made.at + made.span])
@@ -47,7 +52,6 @@ def take(made, stream, size, events):
             else:
                 assert event in (PROMPT, OVERLONG, ECHO), event
                 events.append((event, line if event == ECHO else b""))
-            event = made.next()
     return events
 
 
@@ -55,5 +59,5 @@ def once(stream, size, expect=None, prompt=0, payload_max=0, count=0, lead=None,
     """The events of a fresh digest."""
     made = digest()
     if armed:
-        made.arm(expect, prompt, payload_max, count, lead)
+        arm(made, expect, prompt, payload_max, count, lead)
     return take(made, stream, size, [])

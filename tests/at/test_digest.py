@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from usageguard.at.digest import FINAL, OK, PAYLOAD, URC
 
-from tests.at.stream import MAX_LINE, digest, once, take
+from tests.at.stream import MAX_LINE, arm, digest, once, take
 
 PIECES = (
     b"\r\n", b"\r", b"\n", b"OK", b"ERROR", b"SEND OK", b"+QIRD: 5", b"+QIRD: 17", b"+QIRD: 0", b"+QIRD",
@@ -35,7 +35,7 @@ def test_same_events_however_cut(stream, cuts, armed, active):
 @given(st.binary(max_size=300), CUTS, ARMED)
 def test_garbage_is_bounded_and_passes(stream, cuts, armed):
     made = digest()
-    made.arm(*armed)
+    arm(made, *armed)
     events = take(made, stream, cuts, [])
     assert all(len(e[-1]) <= MAX_LINE for e in events if e[0] != PAYLOAD and isinstance(e[-1], bytes))
     assert made._ring.any() <= MAX_LINE
@@ -44,7 +44,7 @@ def test_garbage_is_bounded_and_passes(stream, cuts, armed):
     made.resync()
     after = take(made, b"\n\r\nRDY\r\n", cuts, [])
     assert after[-1] == (URC, b"RDY", b"RDY")
-    made.arm(None, 0, 0)
+    arm(made, None, 0, 0)
     assert take(made, b"\r\nOK\r\n", cuts, []) == [(FINAL, OK, 0)]
 
 

@@ -19,7 +19,7 @@ from usageguard.at.digest import (
 )
 from usageguard.core.octets import Octets
 
-from tests.at.stream import MAX_LINE, URCS, digest, once, take
+from tests.at.stream import MAX_LINE, URCS, arm, digest, once, take
 from tests.portable import without_heap
 
 RECV, CEREG, RDY = URCS
@@ -206,7 +206,7 @@ def test_idle_lines_are_unsolicited():
 def test_payload_survives_a_disarm():
     """After a time-out the rest of a payload still comes: it must not be read as lines."""
     made = digest()
-    made.arm(b"+QIRD:", 0, 1500)
+    arm(made, b"+QIRD:", 0, 1500)
     events = take(made, b"+QIRD: 20\r\n12345", 3, [])
     made.disarm()
     take(made, b"\r\nRDY\r\n12345678\r\nRDY\r\n", 3, events)
@@ -215,7 +215,7 @@ def test_payload_survives_a_disarm():
 
 def test_resync_gives_a_payload_up():
     made = digest()
-    made.arm(b"+QIRD:", 0, 1500)
+    arm(made, b"+QIRD:", 0, 1500)
     events = take(made, b"+QIRD: 1000\r\n12345", 4, [])
     made.disarm()
     made.resync()
@@ -225,8 +225,30 @@ def test_resync_gives_a_payload_up():
 
 def test_a_payload_that_lost_an_octet_is_torn():
     made = digest()
-    made.arm(b"+QIRD:", 0, 1500)
+    arm(made, b"+QIRD:", 0, 1500)
     assert take(made, b"\r\n+QIRD: 4\r\nabx\r\n\r\nOK\r\n", 3, [])[1:] == [(PAYLOAD, b"abx\r", 0), TORN]
+
+
+def test_an_exception_costs_no_more_than_its_window():
+    made = digest()
+    made.feed(b"RDY\r\n+CEREG: 1\r\n", 16)
+    for event in made.found:
+        assert event == URC
+        break  # as when who takes the event raises
+    assert take(made, b"\r\nRDY\r\n", 9, []) == [(URC, RDY, b"RDY")]
+
+    def final(line, length):
+        raise MemoryError
+
+    made.final = final
+    arm(made)
+    made.feed(b"BUSY\r\nRDY\r\n", 11)
+    try:
+        for _ in made.found:
+            raise AssertionError("nothing was said before the exception")
+    except MemoryError:
+        made.final = None
+    assert take(made, b"\r\nRDY\r\nOK\r\n", 20, []) == [(URC, RDY, b"RDY"), DONE]
 
 
 def test_fields():
@@ -273,14 +295,14 @@ def test_allocates_nothing():
     octets = Octets()
     counter = b"+QGDCNT: 5000000000,6000000000"
     seen = [0] * 8
-    made.arm(b"+QIRD:", 0x3E, 20)
+    arm(made, b"+QIRD:", 0x3E, 20)
 
     def run():
         made.feed(stream, len(stream))
-        event = made.next()
-        while event != NEED:
+        for event in made.found:
+            if event == NEED:
+                break
             seen[event] += 1
-            event = made.next()
         octets_field(counter, 30, 1, octets)
         int_field(counter, 30, 1)
         put_int(stream, 0, 1460)

@@ -5,7 +5,7 @@ from usageguard.at.digest import FINAL, INFO, OK, PAYLOAD, PENDING, SEND_FAIL, T
 from usageguard.at.push import PushChannel, PushDigest, pushing
 
 from tests.at.port import Port
-from tests.at.stream import MAX_LINE, take
+from tests.at.stream import MAX_LINE, arm, take
 from tests.portable import without_heap
 
 DONE = (FINAL, OK, 0)
@@ -31,7 +31,7 @@ def test_payload_that_comes_unasked():
             events = take(made, b"\r\n" + line + b"OK\r\n\r\nRDY\r\n", size, [])
             assert events == [(URC, prefix, header), (PAYLOAD, b"OK\r\n", 0), (URC, b"RDY", b"RDY")], (size, events)
             assert not made.torn
-            made.arm(b"", 0, 0)
+            arm(made, b"", 0, 0)
             events = take(made, b"\r\n" + line + b"OK\r\nRDY\r\nOK\r\n", size, [])
             assert events[1:] == [(PAYLOAD, b"OK\r\n", 0), (URC, b"RDY", b"RDY"), TORN], (size, events)
 
@@ -42,7 +42,7 @@ def test_a_command_that_begins_inside_an_announcement():
         made = digest()
         made.pushes(b'+MIPURC: "rtcp"', 1, 2, True)
         events = take(made, line[:at], 7, [])
-        made.arm(b"+CSQ:", 0, 0)
+        arm(made, b"+CSQ:", 0, 0)
         take(made, line[at:] + b"OK\r\n+CSQ: 1,9\r\n+CSQ: 1,9\r\nOK\r\n", 7, events)
         assert events[1:] == [(PAYLOAD, b"OK\r\n+CSQ: 1,9", 0), (INFO, True, b"+CSQ: 1,9"), DONE], (at, events)
 
@@ -50,7 +50,7 @@ def test_a_command_that_begins_inside_an_announcement():
 def test_an_announcement_behind_a_command_whose_answer_has_payload_on_its_line():
     made = digest()
     made.pushes(b'+MIPURC: "rtcp"', 1, 2, True)
-    made.arm(b"+MIPRD:", 0, 8, 2, b",")
+    arm(made, b"+MIPRD:", 0, 8, 2, b",")
     assert take(made, b"\r\n+MIPRD: 0,0,2,ab\r\n\r\nOK\r\n", 7, [])[-1] == DONE
     made.disarm()
     events = take(made, b'\r\n+MIPURC: "rtcp",0,4,OK\r\n\r\n', 7, [])
@@ -67,9 +67,9 @@ def test_final_results_of_a_family():
 
     made.final = final
     for line, result in finals.items():
-        made.arm(b"", 0, 0)
+        arm(made, b"", 0, 0)
         assert take(made, line + b"\r\n", 3, []) == [(FINAL, result, 0)]
-    made.arm(b"", 0, 0)
+    arm(made, b"", 0, 0)
     assert take(made, b"SHUT\r\nOK\r\n", 3, []) == [(INFO, True, b"SHUT"), (FINAL, OK, 0)]
     made.disarm()
     assert take(made, b"SHUT OK\r\n", 3, []) == [(URC, None, b"SHUT OK")]

@@ -11,7 +11,7 @@ from usageguard.at.digest import (
     ECHO,
     FINAL,
     INFO,
-    NEED,
+    LINE_OCTETS,
     OVERLONG,
     PAYLOAD,
     PENDING,
@@ -26,7 +26,6 @@ from usageguard.core.ticks import ticks_add, ticks_diff
 
 FOREVER_MS = const(0x0FFFFFFF)  # "no deadline" in every next_ms(); far inside the horizon of the ticks
 _SCRATCH = const(512)
-_SHAPE = const(4)  # where a command that has them has `count` and `lead`
 # Between a time-out and the next command: a late answer passes by and is not taken for the next one's.
 _QUIET_MS = const(1000)
 
@@ -44,7 +43,7 @@ class Channel:
     DIGEST = Digest
     echoes = overlong = 0
 
-    def __init__(self, hal, max_line=512):
+    def __init__(self, hal, max_line=LINE_OCTETS):
         self.digest = self.DIGEST(max_line)
         self.on_urc = self.digest.register
         self.busy = False
@@ -132,11 +131,7 @@ class Channel:
 
     def _write(self):
         command = self._command
-        payload_max = self._octets if self._data is None else 0
-        if len(command) > _SHAPE:
-            self.digest.arm(command[2], command[3], payload_max, command[_SHAPE], command[_SHAPE + 1])
-        else:
-            self.digest.arm(command[2], command[3], payload_max)
+        self.digest.arm(command, self._octets if self._data is None else 0)
         self._hal.uart_write(command[0], command[0].find(b"\r") + 1)
         self._due = ticks_add(self._now, command[1])
 
@@ -147,8 +142,9 @@ class Channel:
 
     def _dispatch(self):
         digest = self.digest
-        event = digest.next()
-        while event != NEED:
+        for event in digest.found:
+            if not event:  # NEED
+                break
             if event == PAYLOAD:
                 self._payload(digest, self._scratch)
             elif event == URC:
@@ -159,7 +155,11 @@ class Channel:
                 self._finish(digest.result, digest.error)
             elif event == INFO:
                 if digest.expected:
-                    self._information(digest)
+                    if digest.payload_left and self._sink is not None:
+                        self._sink.announced(digest.payload_left)
+                    # The two line buffers change places: keeping the line costs neither a copy nor an allocation.
+                    digest.line, self.info = self.info, digest.line
+                    self.info_length = digest.length
             elif event == PROMPT:
                 if self.prompt_ms:
                     self._prompted = True
@@ -170,7 +170,6 @@ class Channel:
                 self.echoes += 1
             elif event == OVERLONG:
                 self.overlong += 1
-            event = digest.next()
 
     def _payload(self, digest, window):
         if self._sink is not None:
@@ -178,13 +177,6 @@ class Channel:
 
     def _unsolicited(self, digest):
         digest.token(digest.line, digest.length)
-
-    def _information(self, digest):
-        if digest.payload_left and self._sink is not None:
-            self._sink.announced(digest.payload_left)
-        # The two line buffers change places: keeping the line costs neither a copy nor an allocation.
-        digest.line, self.info = self.info, digest.line
-        self.info_length = digest.length
 
     def _finish(self, result, error):
         self.busy = self._prompted = False

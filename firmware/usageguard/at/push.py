@@ -1,7 +1,7 @@
 """Payloads that come unasked."""
 
 from usageguard.at.channel import FOREVER_MS, Channel
-from usageguard.at.digest import URC, Digest, int_field
+from usageguard.at.digest import LINE_OCTETS, URC, Digest, int_field
 from usageguard.compat import const
 from usageguard.core.ticks import ticks_add, ticks_diff
 
@@ -14,31 +14,44 @@ _LOST_MS = const(1_000)  # without an octet of such a payload: it lost some on i
 class PushDigest(Digest):
     """Adds `pushes`. `sink`: whose the payload is that comes unasked, None between payloads."""
 
-    def __init__(self, max_line=512):
+    def __init__(self, max_line=LINE_OCTETS):
         super().__init__(max_line)
         self.sink = None
         self._pushes = ()  # (prefix, field of the count)
-        self._on_line = None  # (prefix, token, field of the count): the payload follows on the line
-        self._following = False  # the line may be such a one
+        self._on_line = None  # (token, None, prefix, 0, field of the count, b","): the payload follows on the line
 
     def pushes(self, prefix, token, count, on_line=False):
         """Unsolicited lines that start with `prefix` announce in field `count` the payload that follows them, or with
         `on_line` that follows the count and a comma on the line itself. Only one prefix may be of that kind, and it is
         not looked for while a command runs whose answer has payload on its line."""
         if on_line:
-            self._on_line = (prefix, token, count)
+            self._on_line = (token, None, prefix, 0, count, b",")
             self._begin_line()
         else:
             self.register(prefix, token)
             self._pushes += ((prefix, count),)
 
-    def arm(self, expect, prompt, payload_max, count=0, lead=None):
-        matched = self._matched if self._following and self._partial else -1  # an announcement is coming in
+    def _run(self):
+        for event in Digest._run(self):
+            if event == URC and not self.payload_left:
+                self._pushed()
+            yield event
+
+    def _pushed(self):
+        line = self.line
+        for prefix, field in self._pushes:
+            if line.startswith(prefix):
+                count = int_field(line, self.length, field)
+                self.payload_left = count if 0 < count <= _MOST else 0
+                self._odd = True
+
+    def arm(self, command, payload_max):
+        matched = self._matched if self._following() and self._partial else -1  # an announcement is coming in
         field = self._field
         number = self._number
-        Digest.arm(self, expect, prompt, payload_max, count, lead)
+        Digest.arm(self, command, payload_max)
         if matched >= 0:
-            self._following = True
+            self._look_for(self._on_line, _MOST)
             self._matched = matched
             self._field = field
             self._number = number
@@ -64,48 +77,24 @@ class PushDigest(Digest):
 
     def _begin_line(self):
         Digest._begin_line(self)
-        self._following = self._matched < 0 and self._on_line is not None
-        if self._following:
-            self._follows = True
-            self._matched = 0
+        if self._on_line is not None and self._shape is None:
+            self._look_for(self._on_line, _MOST)
 
-    def _payload_at(self, window, at, end):
-        if not self._following:
-            return Digest._payload_at(self, window, at, end)
-        expect = self._expect
-        lead = self._lead
-        count = self._count
-        most = self._payload_max
-        self._expect = self._on_line[0]
-        self._count = self._on_line[2]
-        self._lead = b","
-        self._payload_max = _MOST
-        begun = Digest._payload_at(self, window, at, end)
-        self._expect = expect
-        self._lead = lead
-        self._count = count
-        self._payload_max = most
-        return begun
+    def _following(self):
+        """Whether the line may be an announcement with its payload on it."""
+        return self._on_line is not None and self._shape is self._on_line
 
-    def _line(self):
-        if self._following and self._led:
-            return self._header()
-        event = Digest._line(self)
-        if event == URC:
-            for prefix, field in self._pushes:
-                if self.line.startswith(prefix):
-                    count = int_field(self.line, self.length, field)
-                    self.payload_left = count if 0 < count <= _MOST else 0
-        return event
+    def _ended(self):
+        return self._header() if self._led and self._following() else Digest._ended(self)
 
     def _header(self):
         """The payload begins here."""
-        self._partial = False
+        self._partial = 0
         self.length = length = self._ring.readinto(self.line, self.max_line)
         self.line[length] = 0
         if self._behind_payload:
             self._end_payload(length)
-        self.token = self._on_line[1]
+        self.token = self._on_line[0]
         self.payload_left = self._number
         self._led = 0
         return URC
@@ -178,6 +167,7 @@ def pushing(hal, channel):
     made = PushChannel(hal)
     digest = made.digest
     _go_on(digest, channel.digest)
+    digest.found = digest._run()
     _go_on(made, channel)
     made.digest = digest
     made.on_urc = digest.register

@@ -7,7 +7,7 @@ connection is read again when the application is slow or slowed down, when the s
 a lost announcement shows, and before a limit of the plan: then no more than the modem's window arrives behind a stop.
 """
 
-from usageguard.at.digest import ERROR, OK, TIMEOUT, int_field
+from usageguard.at.digest import ERROR, LINE_OCTETS, OK, TIMEOUT, int_field
 from usageguard.at.push import PushChannel
 from usageguard.compat import const
 from usageguard.core.meter import SEGMENT
@@ -62,7 +62,7 @@ class HeldChannel(PushChannel):
     """A PushChannel that leaves octets in the UART while there is no room for them. Deadlines stand still meanwhile:
     what they wait for may be behind."""
 
-    def __init__(self, hal, max_line=512):
+    def __init__(self, hal, max_line=LINE_OCTETS):
         self.gate = Gate(hal)
         PushChannel.__init__(self, self.gate, max_line)
         self._held_at = 0

@@ -7,7 +7,7 @@ metering, admission says yes and counts nothing; all else is as it is.
 
 import json
 
-from usageguard.at.digest import FINAL, NEED, Digest
+from usageguard.at.digest import FINAL, Digest
 from usageguard.compat import RingIO
 from usageguard.core.octets import Octets
 from usageguard.core.ticks import ticks_add
@@ -295,17 +295,18 @@ def _digest(stream, expect, payload, n):
     for prefix in _URCS:
         digest.register(prefix, prefix)
     window = bytearray(_WINDOW)
+    command = (b"AT+CSQ\r", 300, expect, 0)
     for _ in range(n):
-        digest.arm(expect, 0, payload)
+        digest.arm(command, payload)
         for at in range(0, len(stream), _WINDOW):
             piece = min(_WINDOW, len(stream) - at)
             window[:piece] = stream[at : at + piece]
             digest.feed(window, piece)
-            event = digest.next()
-            while event != NEED:
+            for event in digest.found:
+                if not event:  # NEED
+                    break
                 if event == FINAL:
-                    digest.arm(expect, 0, payload)
-                event = digest.next()
+                    digest.arm(command, payload)
 
 
 def _by_readline(stream, expect, payload, n):
