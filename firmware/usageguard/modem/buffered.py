@@ -53,18 +53,20 @@ class BufferedConnection(Connection):
     LOOKUP_DECIDES = False  # whether an error to it means that there is no such name, so that no socket need look it up
     EMPTY = ()  # results of a read that mean that there is nothing, beside OK without octets
 
+    # `_begin` sets these: a connection that was never open takes less of the heap
+    _host = _address = None  # the address once it is known
+    _port = 0
+    answer = -1  # what the modem told of opening, 0: it is open; -1 before it did
+    _asked = _arrived = 0  # of a read
+    _counted = 0  # octets of payload, since it was opened
+    _peer_closed = False
+    _checking = False  # the next read looks for a lost notification
+    _retries = 0
+
     def __init__(self, modem, index):
         super().__init__(modem, index)
-        self._host = self._address = None  # the address once it is known
-        self._port = 0
-        self.answer = -1  # what the modem told of opening, 0: it is open; -1 before it did
-        self._asked = self._arrived = 0  # of a read
-        self._counted = 0  # octets of payload, since it was opened
-        self._peer_closed = False
-        self._checking = False  # the next read looks for a lost notification
         self._open_due = Deadline()
         self._retry = Deadline()
-        self._retries = 0
         self._soon = Deadline()
         self._late = Deadline()
 
@@ -105,7 +107,8 @@ class BufferedConnection(Connection):
         self._host, self._port = host, port
         self._address = self.modem.names.address(host, self.modem.now)  # now: what a lookup costs was decided
         self._peer_closed = self._checking = False
-        self._retries = self._counted = 0
+        self._retries = self._counted = self._asked = self._arrived = 0
+        self.answer = -1
         for deadline in (self._open_due, self._retry, self._soon, self._late):
             deadline.clear()
 

@@ -61,6 +61,7 @@ class Connection:
     """
 
     SEND_OCTETS = TX_OCTETS  # the most that one command sends: of what flush() released, the rest follows
+    spare = 0  # the listener's: see Meter.price_received; `open` makes it the connection's own
 
     def __init__(self, modem, index):
         self.modem = modem
@@ -74,7 +75,6 @@ class Connection:
         self.wanted = False
         self.owner = None  # the application's socket, until the connection is free; None for the guard's own
         self.traffic_class = 0
-        self.spare = 0  # the listener's: see Meter.price_received
         self.continues = False  # the next payload may have come in the same segment as the last
         self._to_send = 0  # octets of `tx` that flush() released
         self._segment = 0  # octets of the shared segment buffer that are this connection's
@@ -95,7 +95,7 @@ class Connection:
         online = self.modem.online
         if online:
             self._connect(host, port)  # first: if it finds no memory, nothing has begun
-        self.errno = 0
+        self.errno = self.spare = 0
         self.state = OPENING
         self.modem.poked = True
         if not online:

@@ -27,7 +27,6 @@ _SLOTS = const(16)  # in a sector
 _LATE = const(12)
 _ATTEMPTS = const(20)  # slots to try before the flash counts as broken: more than a sector has
 _AHEAD = const(1)  # flag: the sector after this record's was blank, its erase complete
-_BLANK = b"\xff" * RECORD
 # With 64 sectors of 100,000 erases a sequence stays below 2**30, a small int on every board.
 _SECTORS_MAX = const(64)
 
@@ -170,4 +169,4 @@ class Ring:
     def _read(self, at):
         """Reads a slot; False where it is blank."""
         self._flash.readblocks(at // _SLOTS, self._back, at % _SLOTS * RECORD)
-        return self._back != _BLANK
+        return self._back.count(b"\xff") < RECORD
