@@ -201,10 +201,19 @@ class Ledger:
             octets.lo = lo
         else:
             octets.add(carried_n)
-        rated_left = self._slot[1] - rated_n
-        carried_left = self._slot[2] - carried_n
-        self._retain(rated_left, carried_left)
-        return (rated_left >= self.held_rated and carried_left >= self.held_carried) or self._renew()
+        # Now what is left of the leases, and that as in `_retain`: another local or call would cost more.
+        slot = self._slot
+        rated_n = slot[1] - rated_n
+        carried_n = slot[2] - carried_n
+        slot[1] = rated_n
+        slot[2] = carried_n
+        lo = slot[0]
+        slot[3] = lo ^ rated_n
+        slot[4] = rated_n ^ carried_n
+        slot[5] = carried_n ^ lo
+        if self._ring is not None:
+            self._hal.retained_write(slot)
+        return (rated_n >= self.held_rated and carried_n >= self.held_carried) or self._renew()
 
     def _renew(self):
         try:
