@@ -5,7 +5,7 @@ import re
 import signal
 import socket
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,8 @@ def running(db, keys):
     try:
         yield process, int(read_until(process, rb"listening on coap://[\d.]+:(\d+)/r")[1])
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # whatever is left of it, which would hold the pipes open
         process.communicate()
 
 
