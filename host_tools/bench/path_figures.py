@@ -62,7 +62,7 @@ def _publish() -> Measured:
     )
 
 
-@figure("path.lines", "x readline", least=1.0, held=0.59)
+@figure("path.lines", "x readline", least=1.0)
 def _lines() -> Measured:
     return _digesting("lines", "readline")
 
