@@ -153,10 +153,9 @@ def _sustained(database: str, each: int, processes: int) -> tuple[float, float, 
         return sent.a_second, by_processor, sent.acknowledged / sent.processor_s
 
 
-def beside_bare(new: Callable[[], str], each: int = 10, rounds: int = _ROUNDS) -> Measured:
-    """The reports a second of a collector with a process for each core, in percent of a bare insert's; each is the best
-    of some rounds in turn."""
-    processes = os.cpu_count() or 1
+def beside_bare(new: Callable[[], str], processes: int, each: int = 10, rounds: int = _ROUNDS) -> Measured:
+    """The reports a second of a collector in so many processes, in percent of a bare insert's; each is the best of some
+    rounds in turn."""
     bare = 0.0
     best = 0.0, 0.0, 0.0
     for _ in range(rounds):
@@ -172,13 +171,13 @@ def beside_bare(new: Callable[[], str], each: int = 10, rounds: int = _ROUNDS) -
 def _sqlite() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         names = (str(Path(folder, f"{number}.sqlite")) for number in itertools.count())
-        return beside_bare(lambda: next(names))
+        return beside_bare(lambda: next(names), 1)  # of several, one writes at a time
 
 
 @figure("collector.postgresql", "% of a bare batched insert's reports/s, PostgreSQL", least=30, portable=False)
 def _postgresql() -> Measured:
     with servers.postgresql() as server:
-        return beside_bare(server.new)
+        return beside_bare(server.new, os.cpu_count() or 1)
 
 
 class _Fixed(Collector):

@@ -29,7 +29,7 @@ def test_a_storm_loses_nothing_that_is_repeated():
 @pytest.mark.proof
 def test_every_ratio_is_of_what_was_answered(tmp_path):
     names = [str(tmp_path / "bare.sqlite"), str(tmp_path / "collector.sqlite")]
-    measured = beside_bare(iter(names).__next__, each=1, rounds=1)
+    measured = beside_bare(iter(names).__next__, 2, each=1, rounds=1)
     assert 0 < measured.value < 100
     for name in names:
         with closing(Store(name)) as store:
