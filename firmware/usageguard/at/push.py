@@ -32,7 +32,10 @@ class PushDigest(Digest):
             self._pushes += ((prefix, count),)
 
     def _run(self):
-        for event in Digest._run(self):
+        return self._with_pushes(Digest._run(self))  # made here: nothing is allocated once octets come
+
+    def _with_pushes(self, events):
+        for event in events:
             if event == URC and not self.payload_left:
                 self._pushed()
             yield event
@@ -121,7 +124,7 @@ class PushChannel(Channel):
 
     DIGEST = PushDigest
 
-    def __init__(self, hal, max_line=512):
+    def __init__(self, hal, max_line=LINE_OCTETS):
         super().__init__(hal, max_line)
         self._lost_at = 0
         self.inboxes = ()
