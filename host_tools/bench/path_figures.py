@@ -28,12 +28,12 @@ def _metering(path: str) -> Measured:
     return Measured(100 * (metered - bare) / metered, {"instructions": metered, "bare driver": bare})
 
 
-@figure("path.send", "% metering", most=3.0, held=7.6)
+@figure("path.send", "% metering", most=3.0, held=7.2)
 def _send() -> Measured:
     return _metering("send quectel")
 
 
-@figure("path.receive", "% metering", most=3.0, held=8.8)
+@figure("path.receive", "% metering", most=3.0, held=8.6)
 def _receive() -> Measured:
     return _metering("receive quectel")
 
@@ -43,7 +43,7 @@ def _send_null() -> Measured:
     return _metering("send null")
 
 
-@figure("path.receive-null", "% metering", most=5.0, held=45.5)
+@figure("path.receive-null", "% metering", most=5.0, held=44.5)
 def _receive_null() -> Measured:
     return _metering("receive null")
 
