@@ -14,7 +14,7 @@ from pathlib import Path
 
 from host_tools.base import paths, workers
 from host_tools.cost import measure
-from host_tools.cost.measure import QUALITIES, Job, Measured
+from host_tools.cost.measure import QUALITIES, Job, Measured, Sold
 from host_tools.cost.project import MONTH_DAYS, month
 from host_tools.run.targets.names import CPYTHON, SIMULATED
 
@@ -37,7 +37,7 @@ def jobs(name: str, target: str, days: int, seeds: range) -> list[Job]:
 
 def judge(runs: list[Measured], bills: list[tuple[str, int]]) -> list[str]:
     """What is wrong with a range: a line for each bill outside, and one if it is too wide."""
-    stated = month(runs, 1)["month"]
+    stated = month(runs, Sold())["month"]
     least, octets, most = stated["least"], stated["octets"], stated["most"]
     outside = [(quality, bill) for quality, bill in bills if not least <= bill <= most]
     found = [f"{bill:,} on {quality} is not in {least:,} to {most:,}" for quality, bill in outside]
@@ -64,7 +64,7 @@ def main() -> int:
             runs = [run for run in done if run.days == DAYS]
             bills = sorted((run.quality, run.billed_octets) for run in done if run.days == MONTH_DAYS)
             wrong = judge(runs, bills)
-            stated = month(runs, 1)["month"]
+            stated = month(runs, Sold())["month"]
             width = max(stated["most"] - stated["octets"], stated["octets"] - stated["least"]) / stated["octets"]
             failed |= bool(wrong)
             print(f"{name} on {target}: {stated['octets']:,} ({stated['least']:,} to {stated['most']:,}, ±{width:.1%})")
