@@ -342,6 +342,14 @@ def test_wrong_pin_is_tried_once(make):
     assert bytes(rig.hal.sent).count(b"AT+CPIN=") == 1
 
 
+def test_pin_is_entered_again_after_a_restart(make):
+    rig = make(pin="1234", card_pin="1234").online()
+    rig.sim.faults.inject(Reboot())
+    rig.run(10)
+    assert not rig.modem.online
+    assert rig.run(120, lambda: rig.modem.online)
+
+
 def test_sim_comes_back(make):
     rig = make().online()
     rig.run(2)

@@ -264,6 +264,7 @@ class Cellular(Modem):
             yield from self.ask((b"AT+CPIN=" + self.config.pin.encode() + b"\r", 5_000, None, 0))
         elif self.sim_state == b"READY":
             self._sim_due.clear()
+            self._pin_tried = False  # it was right, and is asked for again
             self._settled = True
             self.state = SEARCHING
             self.imsi = yield from self._info(_CIMI)
