@@ -41,7 +41,7 @@ SELDOM = {
     # What follows, also when the SIM or the network comes and goes.
     "usageguard_modem": """
 Cellular._bring_up Cellular._check_sim Cellular._check_registration Cellular._gather Cellular._go_offline
-Cellular._go_online Cellular._end_connections Cellular._take_clock Cellular._toggle_radio
+Cellular._go_online Cellular._end_connections Cellular._take_clock Cellular._revive
 Cellular._read_time Quectel._activate Quectel._deactivate Quectel._identify Quectel._read_time
 Ca._activate Ca._deactivate Ca._identify
 Cip._activate Cip._deactivate Cip._identify Cip._read_time Cipstart._activate Cipstart._take_pushes

@@ -390,6 +390,24 @@ def _class_quota(draw: Draw) -> None:
         draw.fault(kind, **given)
 
 
+def _hung_inside(draw: Draw) -> None:
+    """The modem answers, and has no SIM, registration or session until its radio or all of it is switched off."""
+    draw.scenario["platform"] = []
+    for _ in range(draw.rng.randrange(1, 3)):
+        kind, given = draw.rng.choice(
+            (
+                ("sim_out", {"ms": 20_000, "noticed": False}),
+                ("stuck_session", {}),
+                ("stuck_registration", {"restart": True}),
+            )
+        )
+        at = int(draw.at(room=HOUR)[:-1])
+        draw.fault(kind, f"{at}s", **given)
+        if kind == "stuck_registration":
+            draw.fault("no_coverage", f"{at + 1}s", ms=1_000)
+    draw.later(HOUR)
+
+
 FIELD: dict[str, Callable[[Draw], None]] = {
     "class-quota": _class_quota,
     "daily": _daily,
@@ -418,6 +436,7 @@ FIELD: dict[str, Callable[[Draw], None]] = {
     "redeploy": _redeploy,
     "ntp": _ntp,
     "sleeper": _sleeper,
+    "hung-inside": _hung_inside,
 }
 """By the name that `usageguard soak --only` takes. Later ones change what earlier ones have drawn."""
 _PERIODS = ("cutoff", "throttle", "none", "days", "month")

@@ -33,6 +33,7 @@ from host_tools.sim.modem.faults import (
     Slow,
     StallInside,
     StuckRegistration,
+    StuckSession,
     Unanswered,
     Urc,
     UrcBefore,
@@ -286,6 +287,7 @@ def test_carrier_stops_and_serves_again(make):
     assert b"NW PDN DEACT" in rig.modem.cgev
     rig.run(6 * 3600)
     assert 8 <= rig.listener.count("refused", 133) <= 14, "30 s, doubling to an hour"
+    assert rig.modem.restarts == 0, "it is not the modem that refuses"
     rig.carrier.resume(IMSI)
     assert rig.run(3700, lambda: rig.modem.online)
     assert rig.listener.count("served") == 2
@@ -350,6 +352,15 @@ def test_pin_is_entered_again_after_a_restart(make):
     assert rig.run(120, lambda: rig.modem.online)
 
 
+def test_sim_whose_return_the_modem_does_not_notice(make):
+    rig = make(pin="1234", card_pin="1234").online()
+    rig.run(2)
+    rig.sim.faults.inject(SimOut(ms=60_000, noticed=False))
+    rig.run(120)
+    assert rig.modem.state == NO_SIM
+    assert rig.run(180, lambda: rig.modem.online)
+
+
 def test_sim_comes_back(make):
     rig = make().online()
     rig.run(2)
@@ -367,6 +378,40 @@ def test_stuck_registration_toggles_the_radio(make):
     assert 1 <= bytes(rig.hal.sent).count(b"AT+CFUN=0\r") <= 3
     rig.sim.faults.inject(StuckRegistration(on=False))
     assert rig.run(4000, lambda: rig.modem.online)
+
+
+def test_modem_that_hangs_inside_is_restarted(make):
+    rig = make().online()
+    rig.sim.faults.inject(StuckRegistration(restart=True))
+    rig.sim.radio.detach()
+    rig.run(60)
+    assert rig.modem.state == SEARCHING
+    assert rig.run(900, lambda: rig.modem.online)
+    assert bytes(rig.hal.sent).count(b"AT+CFUN=0\r") == bytes(rig.hal.sent).count(b"AT+CFUN=1,1\r") == 1
+    exchange(rig, rig.connect())
+
+
+def test_modem_that_opens_no_session_is_restarted(make):
+    rig = make().online()
+    rig.sim.faults.inject(StuckSession())
+    rig.run(60)
+    assert rig.modem.state == REGISTERED
+    assert rig.run(1800, lambda: rig.modem.online)
+    assert len([call for call in rig.listener.calls if call[0] == "refused"]) <= 8
+    exchange(rig, rig.connect())
+
+
+def test_modem_that_no_restart_helps_loses_its_supply(make):
+    rig = make().online()
+    rig.sim.faults.inject(StuckRegistration())
+    rig.sim.faults.inject(Answer(command="+CFUN=1,1", count=9))
+    rig.sim.radio.detach()
+    rig.run(1400)
+    assert bytes(rig.hal.sent).count(b"AT+CFUN=1,1\r") == 1
+    supplied = [event["what"] for event in rig.log.events if event["who"] == "modem" and "supply" in event["what"]]
+    assert supplied == ["supply-on", "supply-off", "supply-on"]
+    rig.run(24 * 3600)
+    assert rig.modem.restarts < 33, "one attempt an hour, in the end"
 
 
 FAULTS = {

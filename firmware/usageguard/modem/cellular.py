@@ -27,9 +27,13 @@ _BOOT_MS = const(30_000)
 _BOOT_RETRY_MS = const(30_000)
 _SIM_MS = const(30_000)
 _REGISTRATION_MS = const(20_000)
-# Not registered for so long: CFUN=0, 10 s, CFUN=1, the advised recovery of a SIM that was reactivated.
+# Without a SIM, a registration or a session for so long, which doubles with each attempt to change that. The first is
+# the advised recovery of a SIM that was reactivated.
 _STUCK_MS = const(180_000)
 _RADIO_OFF_MS = const(10_000)
+_REFUSED_MS = const(21_600_000)  # the same where the network refuses, perhaps a modem that it has long served again
+_CAUSE = const(101)  # CME errors from here on are a network's causes
+_OWN = const(500)  # and from here on the maker's own
 _ENDING_MS = const(500)
 _ENDINGS = const(120)  # connections that are slow to end hold a stop up for no longer than a minute
 _REOPEN_MS = const(1_000)  # after the network ended the session: why shows only when we try again
@@ -53,10 +57,16 @@ _CIMI = (b"AT+CIMI\r", 1_000, b"", 0)  # 5.6
 _CCLK = (b"AT+CCLK?\r", 1_000, b"+CCLK:", 0)  # 8.15
 _RADIO_OFF = (b"AT+CFUN=0\r", 15_000, None, 0)  # 8.2
 _RADIO_ON = (b"AT+CFUN=1\r", 15_000, None, 0)
+_RESTART = (b"AT+CFUN=1,1\r", 15_000, None, 0)
 
 
 def _longer(ms):
     return min(2 * ms, _LONGEST_RETRY_MS)
+
+
+def _be_stuck(modem, ms=0):
+    if not modem._stuck_due.armed:
+        modem._stuck_due.set(modem.now, ms or min(_STUCK_MS << min(modem._attempts, 5), _LONGEST_RETRY_MS))
 
 
 class Cellular(Modem):
@@ -106,7 +116,7 @@ class Cellular(Modem):
 
     def __init__(self, hal, channel, config, listener):
         self.tries = Probe(_RETRY_MS, _LONGEST_RETRY_MS, _REFUSALS_A_DAY)
-        self._stuck_ms = _STUCK_MS
+        self._attempts = 0  # to revive it, in a row
         self._boot_retry_ms = _BOOT_RETRY_MS
         self._pin_tried = False
         self._readings = 0  # of the counter, since the evidence was gathered; -1: that has asked for one
@@ -191,6 +201,8 @@ class Cellular(Modem):
         self.rested = False
         self.state = NO_SIM
         self._sim_due.set(self.now, 0)
+        if self._attempts:  # a restart of ours is no reason to ask a network sooner that has refused
+            self.retry_due.set(self.now, self.tries.due_ms(self.now))
 
     def _gone(self):
         """The modem's connections, its data session and its settings are no more."""
@@ -222,7 +234,7 @@ class Cellular(Modem):
             elif self._registration_due.due(now):
                 yield from self._check_registration()
             elif self._stuck_due.due(now):
-                yield from self._toggle_radio()
+                yield from self._revive()
             elif self._context_doubted:
                 self._context_doubted = False
                 if self.online and not (yield from self._is_active()):
@@ -254,7 +266,6 @@ class Cellular(Modem):
     def _check_sim(self):
         self._sim_due.set(self.now, _SIM_MS)
         self._registration_due.clear()
-        self._stuck_due.clear()
         self.state = NO_SIM
         self.sim_state = b""
         result = yield from self.ask(_CPIN)
@@ -264,6 +275,7 @@ class Cellular(Modem):
             yield from self.ask((b"AT+CPIN=" + self.config.pin.encode() + b"\r", 5_000, None, 0))
         elif self.sim_state == b"READY":
             self._sim_due.clear()
+            self._stuck_due.clear()
             self._pin_tried = False  # it was right, and is asked for again
             self._settled = True
             self.state = SEARCHING
@@ -271,6 +283,8 @@ class Cellular(Modem):
             yield from self._identify()
             self.counter_wanted = True
             self._registration_due.set(self.now, 0)
+        elif not self.sim_state.startswith(b"SIM "):  # else a person has to enter something
+            _be_stuck(self)
 
     def _check_registration(self):
         """Asks until it is registered: the unsolicited code may have been lost."""
@@ -279,7 +293,8 @@ class Cellular(Modem):
         if self.registered:
             self._registration_due.clear()
             self._stuck_due.clear()
-            self._stuck_ms = _STUCK_MS
+            if self.online or not self.data_wanted:
+                self._attempts = 0
             if not self.time_reading:  # before the server's time comes, which it may contradict
                 yield from self._read_time()
             if self.state != ONLINE:
@@ -288,8 +303,7 @@ class Cellular(Modem):
         else:
             self.state = SEARCHING
             if not self._stuck_due.armed:
-                self._stuck_due.set(self.now, self._stuck_ms)
-                self._stuck_ms = _longer(self._stuck_ms)
+                _be_stuck(self)
                 self._evidence_due.set(self.now, 0)
 
     def _take_clock(self, text, local=True):
@@ -307,8 +321,11 @@ class Cellular(Modem):
         except ValueError:  # no time, or no such time
             pass
 
-    def _toggle_radio(self):
+    def _revive(self):
+        """Switches the radio off and on, which also finds a SIM again whose contact was lost. Where that has not
+        helped, what hangs is the modem: it is restarted, by a command and by its supply in turn."""
         self._stuck_due.clear()
+        self._attempts += 1
         if self.online and not self.config.counter:  # an order has come over its session
             yield from self._end_connections()
         yield from self._go_offline(ENETDOWN)
@@ -317,9 +334,16 @@ class Cellular(Modem):
 
             if (yield from select(self)):
                 return
-        yield from self.ask(_RADIO_OFF)
-        yield from self._sleep(_RADIO_OFF_MS)
-        yield from self.ask(_RADIO_ON)
+        if self._attempts == 1:
+            yield from self.ask(_RADIO_OFF)
+            yield from self._sleep(_RADIO_OFF_MS)
+            yield from self.ask(_RADIO_ON)
+            return
+        if self._attempts & 1:
+            self.channel.timeouts = SILENT
+        else:
+            yield from self.ask(_RESTART)
+        raise GoneError
 
     def _go_online(self):
         if self.kept or (yield from self._activate()):
@@ -329,7 +353,10 @@ class Cellular(Modem):
             self.tries.succeeded(self.now)
             self.listener.served()
             self.kept = False
+            self._stuck_due.clear()
+            self._attempts = 0
         else:
+            _be_stuck(self, _REFUSED_MS if _CAUSE <= self.cme < _OWN else 0)
             self.tries.tried(self.now)
             self.retry_due.set(self.now, self.tries.due_ms(self.now))
             self._evidence_due.set(self.now, 0)

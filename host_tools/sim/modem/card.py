@@ -46,9 +46,10 @@ class CardReader(Part):
         self.on_removed: Callable[[], None] = _nothing
         self._started = False
         self._unlocked = False
+        self._overlooked = False  # the card is in, and the modem has not noticed
 
     def start(self) -> None:
-        self._started = self._unlocked = False
+        self._started = self._unlocked = self._overlooked = False
         self.port.after(self.profile.boot.sim_ready_ms, self._start_card)
 
     def _start_card(self) -> None:
@@ -61,21 +62,30 @@ class CardReader(Part):
         self._started = on
         self._unlocked = False
         if on:
+            self._overlooked = False
             self.port.after(self.profile.sim_start_ms, self.announce)
 
     def announce(self) -> None:
         """Writes the card's state, as the modem does at boot and after a PIN."""
         card = self.card
-        if not card.inserted:
+        if not self._seen:
             self.port.urc("+CPIN: NOT INSERTED")
         elif card.faulty:
             self.port.urc("+CPIN: NOT READY")
         else:
             self.port.urc(f"+CPIN: {self.lock}")
 
-    def insert(self, inserted: bool) -> None:
-        """Puts the card in or takes it out while the modem runs."""
+    @property
+    def _seen(self) -> bool:
+        return self.card.inserted and not self._overlooked
+
+    def insert(self, inserted: bool, noticed: bool = True) -> None:
+        """Puts the card in or takes it out while the modem runs. One whose coming in is not `noticed` stays absent to
+        the modem until its supply is switched on again, by AT+CFUN or a restart."""
         self.card.inserted = inserted
+        self._overlooked = inserted and not noticed
+        if self._overlooked:
+            return
         self._unlocked = False
         self.on_moved(inserted)
         self.announce()
@@ -99,7 +109,7 @@ class CardReader(Part):
 
     @property
     def ready(self) -> bool:
-        return self._started and self.card.inserted and not self.card.faulty and self.lock == READY
+        return self._started and self._seen and not self.card.faulty and self.lock == READY
 
     def require(self) -> None:
         """Raises the CmeError of a card that is not ready."""
@@ -110,7 +120,7 @@ class CardReader(Part):
 
     def require_card(self) -> None:
         """Raises the CmeError of a card that cannot be read; a locked one can."""
-        if not self.card.inserted:
+        if not self._seen:
             raise CmeError(10)
         if self.card.faulty:
             raise CmeError(13)

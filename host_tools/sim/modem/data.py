@@ -23,6 +23,7 @@ CONTEXTS = 7  # EC200U TCP/IP Application Note 2.4.3
 DOWN, UP, BROKEN = range(3)  # BROKEN: the network ended it and the host has not deactivated it yet
 TYPES = {"IP": 1, "IPV6": 2, "IPV4V6": 3}
 _VERIFY_MS = 1000  # from the end of a bearer to the next signalling with the network
+_UNKNOWN = 100  # TS 27.007 9.2.1
 _ESM_TO_CME = {8: 177}  # any other +CME ERROR is the ESM cause + 100
 
 
@@ -124,6 +125,7 @@ class Data(Part):
         self._card, self._radio, self._carrier = card_reader.card, radio, carrier
         self.on_down: Callable[[int, bool], None] = _ignore_end
         self.on_broken: Callable[[int], None] = _ignore
+        self.stuck = False  # no context comes up until a restart, for faults
         self.definitions: dict[int, Definition] = {1: Definition()}  # in NVM
         self.counter = Counter(self.clock, self.profile.counter)
         self.contexts = {
@@ -131,6 +133,7 @@ class Data(Part):
         }
 
     def start(self) -> None:
+        self.stuck = False
         self.counter.start()
 
     def stop(self) -> None:
@@ -145,6 +148,9 @@ class Data(Part):
         context = self.contexts[cid]
         if context.state == UP:
             return 0
+        if self.stuck:
+            self.port.last_error = _UNKNOWN
+            return _UNKNOWN
         if not self._radio.reachable:
             return 30
         if any(other.state == UP for other in self.contexts.values()):

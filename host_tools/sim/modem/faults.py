@@ -335,12 +335,23 @@ class OperatorGone(Fault, frozen=True, kw_only=True, tag="operator_gone"):
 
 
 class StuckRegistration(Fault, frozen=True, kw_only=True, tag="stuck_registration"):
-    """No registration comes to an end any more, until struck again with `on` false."""
+    """No registration comes to an end any more, until struck again with `on` false, or with `restart` until the modem
+    restarts."""
 
     on: bool = True
+    restart: bool = False
 
     def strike(self, modem: Target) -> None:
         modem.radio.stuck = self.on
+        modem.radio.restart_helps = self.restart
+
+
+class StuckSession(Fault, frozen=True, kw_only=True, tag="stuck_session"):
+    """The modem ends its data session, and opens none until it restarts, although the network gives one."""
+
+    def strike(self, modem: Target) -> None:
+        modem.data.release_all()
+        modem.data.stuck = True
 
 
 class Signal(Fault, frozen=True, kw_only=True, tag="signal"):
@@ -364,14 +375,16 @@ class NetworkTime(Fault, frozen=True, kw_only=True, tag="network_time"):
 
 
 class SimOut(Fault, frozen=True, kw_only=True, tag="sim_out"):
-    """The card loses contact for `ms`, or for good when 0."""
+    """The card loses contact for `ms`, or for good when 0; without `noticed` the modem sees it again only when it
+    switches the card on, after AT+CFUN=0 or a restart."""
 
     ms: Ms = 0
+    noticed: bool = True
 
     def strike(self, modem: Target) -> None:
         modem.card_reader.insert(False)
         if self.ms:
-            modem.clock.after(self.ms * MS, modem.card_reader.insert, True)
+            modem.clock.after(self.ms * MS, modem.card_reader.insert, True, self.noticed)
 
 
 class SimFaulty(Fault, frozen=True, kw_only=True, tag="sim_faulty"):
@@ -398,8 +411,8 @@ class SimLocked(Fault, frozen=True, kw_only=True, tag="sim_locked"):
 AnyFault = (
     Slow | Unanswered | ResponseLost | ResultLate | ResultFirst | Answer | HangOn | RebootOn | UrcBefore | UrcInside
     | StallInside | SendFail | UrcLost | UrcSplit | Urc | Garbage | Reboot | Hang | BrownOut | EchoOn | HalfOpen
-    | DeadSession | CounterJump | CounterReset | NoCoverage | OperatorGone | StuckRegistration | Signal | NetworkTime
-    | SimOut | SimFaulty | SimLocked
+    | DeadSession | CounterJump | CounterReset | NoCoverage | OperatorGone | StuckRegistration | StuckSession | Signal
+    | NetworkTime | SimOut | SimFaulty | SimLocked
 )  # fmt: skip
 """What a scenario's `[[fault]]` may hold, for `msgspec.convert`."""
 

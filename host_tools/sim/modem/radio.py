@@ -56,6 +56,7 @@ class Radio(Part):
         self.function = 1
         self.covered = True
         self.stuck = False  # a registration that never ends, for faults
+        self.restart_helps = False  # against that
         self._roaming: frozenset[str] | None = None  # networks that serve the SIM where its own is not; None: it is
         self._selected = ""  # the network that was selected by its number, for roaming
         self.rsrp_dbm, self.rsrq_db, self.sinr_db = radio.rsrp_dbm, radio.rsrq_db, radio.sinr_db
@@ -72,6 +73,7 @@ class Radio(Part):
         self._cops_format = 0
 
     def start(self) -> None:
+        self.stuck = self.stuck and not self.restart_helps
         self.function = 1
         self.stat, self.cause = IDLE, 0
         self._cops_mode = self._cops_format = 0
