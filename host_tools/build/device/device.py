@@ -22,7 +22,8 @@ def _crc32_into(buf, n, out, at):
     struct.pack_into("<I", out, at, binascii.crc32(known[1]))
 
 
-crc.crc32_into = _crc32_into  # before the ledger imports it
+if sys.maxsize >> 32:  # elsewhere three of four checksums would be objects of the heap
+    crc.crc32_into = _crc32_into  # before the ledger imports it
 
 # CPython lacks MicroPython's older names of these modules, which published libraries import.
 if sys.implementation.name == "cpython":
