@@ -139,9 +139,9 @@ class Socket:
         four = self._four
         data = buf if not off else bytes(buf[off : off + n])
         _hal._request(_WRITE, self.number, data, n, four)
-        taken = int.from_bytes(four, "little")
-        if taken & 0x80000000:
-            taken = (1 << 32) - taken
+        taken = four[0] | four[1] << 8
+        if four[3]:  # below zero: an error; of two octets, as four would be an object of the heap on a 32-bit VM
+            taken = (1 << 16) - taken
             if taken == _EAGAIN:
                 return None
             raise OSError(taken, "socket")
