@@ -10,11 +10,13 @@ from usageguard.core.ticks import ticks_add, ticks_diff
 from host_tools.run.targets.direct import DirectTarget, sockets
 from host_tools.run.world import World
 from host_tools.scenario import file as scenario
+from host_tools.sim.clock import S
 from host_tools.sim.modem import faults
 from host_tools.sim.network.hosts import Sink, VirtualHost
 
 HEAD = """
 title = "sockets"
+modem = "{modem}"
 start = 2026-03-02T08:00:00+08:00
 duration = "{duration}"
 [plan]
@@ -62,8 +64,8 @@ class Echo(VirtualHost):
 class Life:
     """One boot of a device, up to the end of `app(life)`."""
 
-    def __init__(self, app, loss=0, duration="6h", seed=1, allowance="30MB"):
-        text = HEAD.format(duration=duration, loss=loss, allowance=allowance)
+    def __init__(self, app, loss=0, duration="6h", seed=1, allowance="30MB", modem="quectel-ec200u"):
+        text = HEAD.format(duration=duration, loss=loss, allowance=allowance, modem=modem)
         self.world = World(scenario.loads(text, "test.toml"), seed, {})
         self.echo, self.sink = Echo(), Sink()
         self.world.internet.add_host("echo", self.echo)
@@ -167,6 +169,44 @@ def test_the_rest_of_a_datagram_that_was_too_long_is_dropped():
         assert sock.recvfrom(4) == (b"abc", ("echo", 7))
 
     Life(app)
+
+
+MODEMS = ("quectel-ec200u", "air780e")  # one has datagrams read, the other hands them over
+
+
+@pytest.mark.parametrize("modem", MODEMS)
+@pytest.mark.parametrize("octets_at_a_time", [7, 120])
+def test_a_datagram_is_whole_however_it_comes_over_the_line(modem, octets_at_a_time):
+    def app(life):
+        life.world.modem.port.line.to_host.chunk = octets_at_a_time
+        sock = life.connect(kind=sockets.SOCK_DGRAM)
+        sent = [bytes([n]) * 700 for n in range(3)]
+        for datagram in sent:
+            sock.send(datagram)
+        assert [sock.recv(1_000) for _ in sent] == sent
+
+    Life(app, modem=modem)
+
+
+@pytest.mark.parametrize("modem", MODEMS)
+def test_a_part_of_a_datagram_is_none(modem):
+    def app(life):
+        sock = life.connect(kind=sockets.SOCK_DGRAM)
+        sock.send(bytes(700))
+        line = life.world.modem.port.line.to_host
+        deliver = line.deliver
+        line.chunk = 100
+
+        def lose(data):  # for 5 s, from the middle of the datagram on
+            if not any(data):
+                line.deliver = lambda data: None
+                life.world.clock.after(5 * S, setattr, line, "deliver", deliver)
+            deliver(data)
+
+        line.deliver = lose
+        assert errno_of(sock.recv, 1_000) in (sockets.ECONNRESET, sockets.ETIMEDOUT)
+
+    Life(app, modem=modem)
 
 
 def test_a_datagram_that_no_segment_holds_is_refused():

@@ -40,7 +40,7 @@ class Device:
         self.now = 0
         self.state, self.traffic_class = FREE, 0
         self.rx, self.tx = Ring(), Ring()
-        self.wanted, self.admits = True, True
+        self.wanted, self.admits, self.incoming = True, True, False
         self.spent, self.times, self.events, self.opened = [], [], [], []
         self.refuses = False
         upstream = type("Upstream", (), {"host": host, "ntp_host": ntp_host})

@@ -16,6 +16,7 @@ from usageguard.modem.connection import (
     SILENT_MS,
     Connection,
     Deadline,
+    drain,
 )
 
 _ROOM_OCTETS = const(1_024)  # a stream is not read before there is so much room: small reads cost more
@@ -106,7 +107,7 @@ class BufferedConnection(Connection):
         """Forgets what an earlier use of this connection left."""
         self._host, self._port = host, port
         self._address = self.modem.names.address(host, self.modem.now)  # now: what a lookup costs was decided
-        self._peer_closed = self._checking = False
+        self._peer_closed = self._checking = self.incoming = False
         self._retries = self._counted = self._asked = self._arrived = 0
         self.answer = -1
         for deadline in (self._open_due, self._retry, self._soon, self._late):
@@ -137,9 +138,13 @@ class BufferedConnection(Connection):
                 self._asked = min(self._room(), self.READ_OCTETS)
                 self.readable_hint = False
                 self._arrived = 0
+                self.incoming = not self.tcp
                 self._start_read()
                 yield True
                 self._was_read(self.modem.channel)
+                if self.incoming and self.state > PEER_CLOSED:
+                    drain(self.rx)  # it may have a part of a datagram
+                self.incoming = False
             yield False
 
     # Sending and receiving. HOT

@@ -49,11 +49,13 @@ class Inbox:
         self._later = None
         self._skipped = False  # the datagram that comes finds no room
         self._deferred = False  # it goes to `_later`
+        self._left = 0  # octets of it that are still to come
         self._burst = Deadline()
 
     def begin(self):
         """The connection is opened."""
         self._skipped = self._deferred = False
+        self._left = 0
         if self._later is not None:
             drain(self._later)
         elif not self._connection.tcp:
@@ -82,6 +84,8 @@ class Inbox:
         if not connection.tcp:
             self._deferred = connection.rx.any() > 0 or (self._later is not None and self._later.any() > 0)
             self._skipped = self._deferred and not self._defer(octets)
+            self._left = octets
+            connection.incoming = not self._deferred
         return self
 
     def _defer(self, octets):
@@ -96,20 +100,33 @@ class Inbox:
 
     def payload(self, buf, at, span):
         connection = self._connection
-        if self._skipped and not connection.tcp:
-            return
-        ring = self._later if self._deferred and not connection.tcp else connection.rx
+        ring = connection.rx
+        if not connection.tcp:
+            self._left -= span
+            if not self._left:
+                connection.incoming = False
+            if self._skipped:
+                return
+            if self._deferred:
+                ring = self._later
         if (ring.write(buf, at, span) or 0) < span:
             connection.fail(ECONNRESET)  # the application reads more slowly than the modem hands over
 
     def torn(self):
         """Octets of what was announced did not come."""
-        self._connection.fail(ECONNRESET)
+        connection = self._connection
+        if connection.incoming:
+            connection.incoming = False
+            drain(connection.rx)
+        self._left = 0
+        connection.fail(ECONNRESET)
 
     def waits(self):
         """Whether a datagram waits, and its place is free. HOT."""
         connection = self._connection
-        return self._later is not None and self._later.any() and not connection.rx.any() and connection.state == OPEN
+        if self._later is None or not self._later.any() or self._left:
+            return False
+        return not connection.rx.any() and connection.state == OPEN
 
     def take(self):
         """Moves the next one that waits into the empty `rx`. HOT."""

@@ -318,7 +318,7 @@ class socket(Reading):  # noqa: N801 - the name that applications know
         tried = False
         while True:
             self._push(connection)
-            got = connection.rx.readinto(buf, n)
+            got = None if connection.incoming else connection.rx.readinto(buf, n)
             if got:
                 if connection.rx.any() and not self._tcp:
                     drain(connection.rx)  # the rest of the datagram
@@ -373,7 +373,7 @@ class socket(Reading):  # noqa: N801 - the name that applications know
         if connection.state != OPEN:
             return wanted & _POLL_RD | _POLL_HUP
         ready = 0
-        if connection.rx.any():
+        if connection.rx.any() and not connection.incoming:
             ready = _POLL_RD
         if connection.tx.any() < SEGMENT:
             ready |= _POLL_WR

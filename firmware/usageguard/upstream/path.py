@@ -125,7 +125,7 @@ class ReportPath:
 
     def arrived(self):
         """A datagram waits. HOT."""
-        return self.connection.rx.any() > 0
+        return self.connection.rx.any() > 0 and not self.connection.incoming
 
     def receive(self):
         """Moves the next datagram into `buffer`; its octets, 0 where there is none."""

@@ -86,7 +86,7 @@ class Sntp:
             connection.tx.write(question, 0, _OCTETS)
             connection.flush(_OCTETS)
         n = connection.rx.any()
-        if n:
+        if n and not connection.incoming:
             answer = bytearray(n)
             connection.rx.readinto(answer, n)
             self._take(answer, now)
