@@ -20,7 +20,7 @@ class RingIO:
     def write(self, buf, off, n):
         """Appends up to `n` octets of `buf` from `off`; returns how many fitted."""
         n = min(n, self._size - len(self._data), len(buf) - off)
-        self._data += memoryview(buf)[off : off + n]
+        self._data += buf[off : off + n]
         return n
 
     def readinto(self, buf, n):
@@ -29,6 +29,6 @@ class RingIO:
         if not data:
             return None
         n = min(n, len(data), len(buf))
-        memoryview(buf)[:n] = data[:n]
+        buf[:n] = data[:n]
         del data[:n]
         return n or None
