@@ -150,6 +150,8 @@ class DriverRig:
         idle = 0
         while True:
             now = self.hal.ticks_ms()
+            modem.now = now
+            modem.channel.pump(now)
             modem.step(now)
             self.steps += 1
             if until is not None and until():

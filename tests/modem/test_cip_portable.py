@@ -25,6 +25,7 @@ from tests.modem.dialogue import (
     check_without_heap,
     run,
     send,
+    step,
     taken,
 )
 
@@ -379,7 +380,7 @@ def test_the_network_closes():
     connection, port, _ = opened()
     port.answers = ANSWERS
     port.say(b"\r\n+CIPEVENT: NETWORK CLOSED UNEXPECTEDLY\r\n")
-    connection.modem.step(port.now)
+    step(connection.modem, port.now)
     assert (connection.state, connection.errno) == (FAILED, ECONNRESET)
     connection.close()
     run(connection.modem, port, 5000)
@@ -402,7 +403,7 @@ def test_lines_of_connections_that_do_not_exist():
         b"+CIPCLOSE: 9,0",
     ):
         port.say(b"\r\n" + line + b"\r\n")
-        connection.modem.step(port.now)
+        step(connection.modem, port.now)
     assert connection.state == OPEN
 
 

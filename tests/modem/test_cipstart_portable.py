@@ -24,6 +24,7 @@ from tests.modem.dialogue import (
     check_unknown_total,
     check_without_heap,
     run,
+    step,
     taken,
 )
 
@@ -371,7 +372,7 @@ def test_lines_of_connections_that_do_not_exist():
         b'+CDNSGIP: 1,"other.example","203.0.113.1"',
     ):
         port.say(b"\r\n" + line + b"\r\n")
-        connection.modem.step(port.now)
+        step(connection.modem, port.now)
     assert (connection.state, listener.octets) == (OPEN, 0)
     assert connection.modem.connections[1].state != CLOSING
 
@@ -379,7 +380,7 @@ def test_lines_of_connections_that_do_not_exist():
 def test_what_arrives_on_a_connection_that_was_given_up_is_counted():
     connection, port, listener = opened(AIR780E)
     port.say(b"\r\n+RECEIVE,1,4:\r\nabcd\r\n")
-    connection.modem.step(port.now)
+    step(connection.modem, port.now)
     assert (listener.octets, connection.modem.connections[1].rx.any()) == (4, 0)
 
 

@@ -25,6 +25,7 @@ from tests.modem.dialogue import (
     check_unknown_total,
     check_without_heap,
     run,
+    step,
     taken,
 )
 
@@ -504,14 +505,14 @@ def test_lines_of_connections_that_do_not_exist():
         b'+MIPURC: "rtcp",0,99999,1',
     ):
         port.say(b"\r\n" + line + b"\r\n")
-        connection.modem.step(port.now)
+        step(connection.modem, port.now)
     assert (connection.state, listener.octets) == (OPEN, 0)
 
 
 def test_what_arrives_on_a_connection_that_was_given_up_is_counted():
     connection, port, listener = opened()
     port.say(b'\r\n+MIPURC: "rtcp",1,700,700\r\n')
-    connection.modem.step(port.now)
+    step(connection.modem, port.now)
     assert listener.octets == 700
 
 

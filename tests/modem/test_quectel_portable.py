@@ -28,6 +28,7 @@ from tests.modem.dialogue import (
     check_unknown_total,
     check_without_heap,
     run,
+    step,
 )
 
 NAMED = b'\r\nOK\r\n\r\n+QIURC: "dnsgip",0,2,300\r\n' + b"".join(
@@ -213,7 +214,7 @@ def test_full_ring_holds_reads_back():
     assert connection.readable_hint
     buf = bytearray(100)
     connection.rx.readinto(buf, 100)
-    connection.modem.step(port.now)
+    step(connection.modem, port.now)
     assert port.sent() == b"AT+QIRD=0,1048\r"
 
 
@@ -347,10 +348,10 @@ def check_reboot(line):
     connection, port, listener = opened()
     connection.tx.write(b"hi", 0, 2)
     connection.flush(2)
-    connection.modem.step(port.now)
+    step(connection.modem, port.now)
     port.answers = ANSWERS
     port.say(b"\r\n" + line + b"\r\n")
-    connection.modem.step(port.now)
+    step(connection.modem, port.now)
     assert (connection.state, connection.errno, connection.tx_busy) == (FAILED, ECONNRESET, False)
     connection.close()
     assert connection.state == FREE
@@ -421,7 +422,7 @@ def test_next_ms_knows_what_was_asked_for():
         assert modem.next_ms(port.now) > 0, i
         ask()
         assert modem.next_ms(port.now) == 0, i
-        modem.step(port.now)
+        step(modem, port.now)
         assert modem.channel.busy, i
 
 
@@ -430,7 +431,7 @@ def test_hints_of_connections_that_do_not_exist():
     lines = (b'+QIURC: "recv",9', b'+QIURC: "recv",', b'+QIURC: "closed",77', b"+QIOPEN: 5,0", b"+QIOPEN: x")
     for line in lines:
         port.say(b"\r\n" + line + b"\r\n")
-        connection.modem.step(port.now)
+        step(connection.modem, port.now)
     assert connection.state == OPEN
     assert connection.modem.next_ms(port.now) < FOREVER_MS
 

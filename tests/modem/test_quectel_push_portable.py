@@ -4,7 +4,7 @@ from usageguard.modem.connection import ECONNRESET, FAILED, FREE, OPEN, PEER_CLO
 from usageguard.modem.quectel_push import QuectelPush
 
 from tests.modem import dialogue
-from tests.modem.dialogue import run, taken
+from tests.modem.dialogue import run, step, taken
 from tests.modem.test_quectel_portable import ANSWERS
 from tests.portable import without_heap
 
@@ -213,13 +213,13 @@ def test_pushing_allocates_nothing():
         now = port.now
         port.say(news)
         for _ in range(30):
-            modem.step(now)
+            step(modem, now)
             modem.next_ms(now)
             now += 10
         assert port.deaf
         connection.rx.readinto(waste, 2048)
         for _ in range(30):
-            modem.step(now)
+            step(modem, now)
             modem.next_ms(now)
             now += 10
         connection.rx.readinto(waste, 2048)

@@ -113,11 +113,10 @@ class Modem:
     # What the rest of the house calls
 
     def step(self, now):
-        """Takes what arrived and starts what can be started; never waits. HOT."""
+        """Starts what can be started, after `channel.pump` has taken what arrived; never waits. HOT."""
         self.now = now
         self.poked = False
         self._data_was_wanted = self.data_wanted
-        self.channel.pump(now)
         if self.channel.busy:
             return
         try:
@@ -164,11 +163,11 @@ class Modem:
         if self._pause.armed:
             return min(ms, self._pause.left(now))
         for each in self._deadlines:
-            if each.armed and each.left(now) < ms:
-                ms = each.left(now)
+            if each.armed:
+                ms = min(ms, each.left(now))
         for each in self.connections:
-            if each.state != FREE and each.next_ms(now) < ms:
-                ms = each.next_ms(now)
+            if each.state != FREE:
+                ms = min(ms, each.next_ms(now))
         return ms
 
     def free_connection(self, first=0):
