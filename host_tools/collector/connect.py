@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from host_tools.base import extras
@@ -10,6 +11,7 @@ from host_tools.collector.schema import LAYOUT, SCHEMA, dialect, statements
 from host_tools.collector.sqlite import SqliteDatabase
 
 BUSY_S = 5.0  # how long a write waits for another program's lock on the database
+IN_MEMORY = ":memory:"
 
 
 def connected(name: str | Path, busy_s: float, upgrade: bool) -> Database:
@@ -21,12 +23,24 @@ def connected(name: str | Path, busy_s: float, upgrade: bool) -> Database:
         database: Database = PostgresqlDatabase(str(name), busy_s)
     else:
         database = SqliteDatabase(name, busy_s)
+        if name == IN_MEMORY:
+            database.raw.deserialize(_empty())
     try:
         _prepare(database, upgrade)
     except StoreError:
         database.close()
         raise
     return database
+
+
+@cache
+def _empty() -> bytes:
+    """An image of a database without rows. Each short run has one, which took longer to make than to use."""
+    database = SqliteDatabase(IN_MEMORY, BUSY_S)
+    _prepare(database, upgrade=True)
+    image = database.raw.serialize()
+    database.close()
+    return image
 
 
 def _prepare(database: Database, upgrade: bool) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from host_tools.collector.connect import BUSY_S, connected
+from host_tools.collector.connect import BUSY_S, IN_MEMORY, connected
 from host_tools.collector.database import Row
 from host_tools.collector.order_book import OrderBook
 from host_tools.collector.tags import Tags
@@ -143,7 +143,7 @@ class Store:
     it is; `life_ids` and `latest_of_life` are for any thread at any time.
     """
 
-    def __init__(self, name: str | Path = ":memory:", busy_s: float = BUSY_S, upgrade: bool = True) -> None:
+    def __init__(self, name: str | Path = IN_MEMORY, busy_s: float = BUSY_S, upgrade: bool = True) -> None:
         self.database = self._db = connected(name, busy_s, upgrade)
         self.book = OrderBook(self._db)
         self.tags = Tags(self._db)
