@@ -206,11 +206,11 @@ class Board:
 
     def _wait(self, until: int, woken: Callable[[], bool]) -> None:
         """Lets time pass up to ticks `until`, or until `woken()`."""
-        ahead = (until - self.ticks() + (TICKS_PERIOD >> 1)) % TICKS_PERIOD - (TICKS_PERIOD >> 1)
-        deadline = self.clock.now_us + max(0, ahead) * MS
+        now_us = self.clock.now_us
+        now_ms = (now_us - self._boot_us) // MS
+        ahead = (until - now_ms + (TICKS_PERIOD >> 1)) % TICKS_PERIOD - (TICKS_PERIOD >> 1)
         # Ticks are whole milliseconds since boot: wake on the tick itself, not a fraction before it.
-        deadline -= (deadline - self._boot_us) % MS if ahead > 0 else 0
-        self._pass(deadline, woken)
+        self._pass(self._boot_us + (now_ms + ahead) * MS if ahead > 0 else now_us, woken)
 
     def _pass(self, deadline: int, woken: Callable[[], bool]) -> None:
         if self.settle is None:

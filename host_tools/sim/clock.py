@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 from typing import Any
 
 MS = 1_000
@@ -39,8 +39,8 @@ class Clock:
         if t_us < self.now_us:
             t_us = self.now_us
         timer = Timer(t_us, fn, args)
-        self._order += 1
-        heapq.heappush(self._queue, (t_us, self._order, timer))
+        self._order = order = self._order + 1
+        heappush(self._queue, (t_us, order, timer))
         return timer
 
     def after(self, delay_us: int, fn: Callable[..., None], *args: Any) -> Timer:
@@ -61,14 +61,14 @@ class Clock:
     def next_us(self) -> int | None:
         """When the next live timer is due, or None."""
         while self._queue and self._queue[0][2].fn is None:
-            heapq.heappop(self._queue)
+            heappop(self._queue)
         return self._queue[0][0] if self._queue else None
 
     def run_until(self, t_us: int, stop: Callable[[], bool] | None = None) -> bool:
         """Runs what is due up to and including `t_us`; True when `stop()` held first, with time left at that event."""
         queue = self._queue
         while queue and queue[0][0] <= t_us:
-            due, _, timer = heapq.heappop(queue)
+            due, _, timer = heappop(queue)
             fn = timer.fn
             if fn is None:
                 continue

@@ -26,9 +26,10 @@ class Direction:
 
     def write(self, data: bytes) -> None:
         """Sends `data` after what is already on the wire."""
+        chunk = self.chunk
+        pieces = [data] if 0 < len(data) <= chunk else [data[at : at + chunk] for at in range(0, len(data), chunk)]
         start = max(self._free_us, self.clock.now_us)
-        for at in range(0, len(data), self.chunk):
-            piece = data[at : at + self.chunk]
+        for piece in pieces:
             start += self._on_wire_us(piece)
             self.clock.at(start, self._arrive, piece)
         self._free_us = start

@@ -120,7 +120,7 @@ class DirectLink:
         self._answer: bytes | None = None
 
     def tell(self, op: int, a: int, arg: int, payload: Any, n: int) -> None:
-        self._answer = self._board.handle(op, a, arg, bytes(payload)[:n] if payload is not None else b"")
+        self._answer = self._board.handle(op, a, arg, bytes(payload)[:n] if n else b"")
 
     def answer(self, into: Any) -> int:
         board, answer = self._board, self._answer

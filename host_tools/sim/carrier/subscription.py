@@ -596,7 +596,7 @@ class Subscription:
             denied.add(ARREARS.code)
         if self.expires is not None and self.today >= self.expires:
             denied.add(EXPIRED.code)
-        return (code for code in STOP_REASONS if code in denied)
+        return filter(denied.__contains__, STOP_REASONS)
 
     # --- throttle ---
 

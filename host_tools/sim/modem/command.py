@@ -136,6 +136,7 @@ class Writer:
         return self((args[0] or "0",))
 
 
+@cache
 def parse_ranges(text: str) -> tuple[Any, ...]:
     """`(0-2),(0,1),("GSM","IRA"),(any)` as containers of what is allowed; None allows any string."""
     checks: list[Any] = []
