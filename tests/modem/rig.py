@@ -18,6 +18,8 @@ IMSI = "460001234567890"
 class Hal:
     """The UART and the modem's power; ticks start where a test says, to cross their wrap."""
 
+    files = False
+
     def __init__(self, clock, line, sim, ticks_start):
         self._clock = clock
         self._line = line
@@ -26,6 +28,7 @@ class Hal:
         self._in = bytearray()
         self.deaf = False
         self.sent = bytearray()
+        self.events = []
         line.to_host.deliver = self._deliver
 
     def ticks_ms(self):
@@ -52,6 +55,9 @@ class Hal:
         assert n <= len(buf)
         self.sent += buf[:n]
         self._line.to_modem.write(bytes(buf[:n]))
+
+    def event(self, code, a=0, b=0):
+        self.events.append(code)
 
     def modem_dtr(self):
         return self._sim.dtr

@@ -5,6 +5,7 @@ import struct
 
 import msgspec
 import pytest
+from usageguard.modem import pin
 from usageguard.modem.base import (
     NO_SIM,
     REGISTERED,
@@ -342,6 +343,18 @@ def test_wrong_pin_is_tried_once(make):
     assert rig.modem.state == NO_SIM
     assert rig.modem.sim_state == b"SIM PIN"
     assert bytes(rig.hal.sent).count(b"AT+CPIN=") == 1
+
+
+def test_wrong_pin_does_not_lock_the_sim_of_a_board_that_boots_often(make, monkeypatch, tmp_path):
+    monkeypatch.setattr(pin, "_REFUSED", str(tmp_path / "pin-refused"))
+    rig = make(pin="1111", card_pin="1234")
+    rig.hal.files = True
+    for _ in range(5):
+        rig.run(60)
+        rig.restart()
+    assert rig.sim.card_reader.card.pin_tries == 2
+    rig.config.pin = "1234"
+    rig.online()
 
 
 def test_pin_is_entered_again_after_a_restart(make):

@@ -271,8 +271,10 @@ class Cellular(Modem):
         result = yield from self.ask(_CPIN)
         self.sim_error = 0 if result == OK else self.channel.error
         if self.sim_state == b"SIM PIN" and self.config.pin and not self._pin_tried:
-            self._pin_tried = True  # once: a third wrong PIN locks the SIM
-            yield from self.ask((b"AT+CPIN=" + self.config.pin.encode() + b"\r", 5_000, None, 0))
+            from usageguard.modem.pin import enter
+
+            self._pin_tried = True
+            yield from enter(self)
         elif self.sim_state == b"READY":
             self._sim_due.clear()
             self._stuck_due.clear()
