@@ -95,9 +95,11 @@ UNCERTAIN_S = BOUNDARY_S + 93 + 60
 WINDOW_OCTETS = 20_480
 """What the device charges between two readings of the modem's counter at the most."""
 _ORDERED = {"stop": 0, "throttle": 0, "limit": 0, "expiry": 0}
-UNCOUNTED, UNCOUNTED_LOSSY, UNCOUNTED_SLOWED = 20, 200, 800
+TIMES_SLOWED = 5
+"""So often a peer sends a segment that waits for a SIM which is slowed down: in 24 s, as TCP backs off."""
+UNCOUNTED, UNCOUNTED_LOSSY, UNCOUNTED_SLOWED = 20, 200, 1000 - 1000 // TIMES_SLOWED
 """Permille of what was carried that may have been sent again, without a counter that shows it: after a fault, on a
-lossy path, and by a peer whose segments wait for a SIM that is slowed down: five times in 24 s, as TCP backs off."""
+lossy path, and towards a SIM that is slowed down."""
 
 
 def _seconds(time_of_day: str) -> int:
@@ -692,7 +694,7 @@ class Checker:
             self._passage = (boot, carried, sent)
         else:
             _, then, before = self._passage
-            replies = 2 if self._slowed else 1  # that of a request which was given up still comes
+            replies = TIMES_SLOWED if self._slowed else 1  # also that of a request which was given up
             most = replies * UNDER_WAY_OCTETS + (sent - before + 1) * REPORT_OCTETS
             self._check("passage", carried - then <= most, f"{carried - then} octets passed a stop, {most} at the most")
 
