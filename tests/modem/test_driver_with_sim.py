@@ -18,6 +18,7 @@ from usageguard.modem.messenger import SENT, Messenger
 from host_tools.sim.modem.faults import (
     Answer,
     BrownOut,
+    DeadSession,
     EchoOn,
     Garbage,
     HalfOpen,
@@ -468,6 +469,21 @@ def spelled(fault, family):
         if value.startswith("received"):
             changes[name] = family.received.format(value[9:])
     return msgspec.structs.replace(fault, **changes)
+
+
+def test_session_without_an_answer_is_renewed_where_no_report_tells(make):
+    rig = make().online()
+    rig.modem.alone = True
+    rig.sim.faults.inject(DeadSession())
+    for _ in range(4):
+        assert rig.modem.online
+        connection = rig.connect()
+        assert connection.state == FAILED
+        connection.close()
+        rig.run(30)
+    assert rig.hal.events == ["session-renewed"]
+    exchange(rig, rig.connect())
+    assert rig.modem.unanswered == 0
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -47,6 +47,8 @@ class Modem:
 
     CONNECTION = Connection  # the family's, of connections
     CHANNEL = Channel  # what the family's dialogue needs: at.push has another
+    alone = False  # settable: no reports show whether the data session is of any use
+    unanswered = 0  # connections in a row that were not answered
 
     def __init__(self, hal, channel, config, listener):
         self.hal = hal

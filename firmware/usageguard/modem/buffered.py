@@ -32,6 +32,7 @@ _COMMAND_MS = const(5_000)
 _LOOKUP_MS = const(65_000)
 _ASKED_AGAIN = const(48)  # and twice the name: what the resolver asks again, less the answer that was charged
 _EHOSTUNREACH = const(113)
+_RENEWED_AFTER = const(4)  # connections without an answer; then after 8, 16, ...
 
 
 class BufferedConnection(Connection):
@@ -256,12 +257,18 @@ class BufferedConnection(Connection):
             if not errno:
                 self.state = OPEN
                 self._opened = True
+                if self.tcp:  # else nobody had to answer
+                    self.modem.unanswered = 0
                 self.modem.listener.opened(self)
             else:
                 self.fail(errno)
                 self.modem.names.drop(self._host)
                 if errno in (ENETDOWN, _EHOSTUNREACH):
                     self.modem.doubt_context()
+                if self.modem.alone and errno in (ETIMEDOUT, _EHOSTUNREACH):
+                    self.modem.unanswered = n = self.modem.unanswered + 1
+                    if n >= _RENEWED_AFTER and not n & (n - 1):
+                        self.modem.renew_session()
 
     def _count(self, octets):
         """Counts payload that was never announced to us, if there is any."""
