@@ -19,8 +19,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from aiomqtt import Client, MqttError, ProtocolVersion
 
 from host_tools.base.errors import UsageError
-from host_tools.collector.intake import Collector, Pending, Result
-from host_tools.collector.writer import Writer
+from host_tools.collector.intake import Intake, Pending, Result
+from host_tools.collector.writer import Batches
 
 PASSWORD = "USAGEGUARD_MQTT_PASSWORD"
 """The environment's variable with the broker's password: what is on a command line is seen by others."""
@@ -72,7 +72,7 @@ class Broker:
         return f"{self.prefix}/a/{device}"
 
 
-async def receive(broker: Broker, collector: Collector, writer: Writer) -> None:
+async def receive(broker: Broker, collector: Intake, writer: Batches) -> None:
     """Takes reports until it is cancelled; connects again whenever the broker is gone."""
     retry_s = _RETRY_S
     versions = cycle((ProtocolVersion.V5, ProtocolVersion.V311))  # in turn, as a broker may know one of them only
@@ -98,7 +98,7 @@ async def receive(broker: Broker, collector: Collector, writer: Writer) -> None:
         retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
 
 
-async def _session(client: Client, broker: Broker, collector: Collector, writer: Writer) -> None:
+async def _session(client: Client, broker: Broker, collector: Intake, writer: Batches) -> None:
     """Until the connection is lost. MqttError: it is, or the broker refuses the subscription."""
     answers: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_MOST_UNSENT)
     granted = await client.subscribe(broker.subscription, qos=1)
@@ -116,7 +116,7 @@ async def _session(client: Client, broker: Broker, collector: Collector, writer:
 
 
 def _answer(
-    collector: Collector, broker: Broker, answers: asyncio.Queue[tuple[str, bytes]], taken: Pending, result: Result
+    collector: Intake, broker: Broker, answers: asyncio.Queue[tuple[str, bytes]], taken: Pending, result: Result
 ) -> None:
     acknowledgement = collector.settle(taken, result)
     if acknowledgement and taken.received:
