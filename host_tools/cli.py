@@ -268,7 +268,7 @@ def cost(
 ) -> None:
     """Tell what an application costs a month, and for what: payload, headers, handshakes, keep-alives, …
 
-    Exit status 1: a month is above the budget, or too far above the baseline.
+    Exit status 1: a month is above the budget, too far above the baseline, or the application always crashes.
     """
     from host_tools.base.units import Octets
     from host_tools.cost import command, compare, show

@@ -37,8 +37,10 @@ def growth(now: dict[str, Any], before: dict[str, Any]) -> list[tuple[str, int]]
 def failures(
     found: dict[str, Any], budget: int | None, baseline: dict[str, Any] | None, tolerance_percent: float
 ) -> list[str]:
-    """One line for each limit that the month's expected octets exceed."""
+    """One line for each limit that the month's expected octets exceed, and for an application that always crashes."""
     lines: list[str] = []
+    if found["crashed_runs"] == found["runs"]:
+        lines.append(f"the application crashed in every run, {found['crashes']:,} times: {found['error']}")
     octets = found["month"]["octets"]
     grown = _named(found, baseline) if baseline else ""
     if budget is not None and octets > budget:

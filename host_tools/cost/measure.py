@@ -15,7 +15,7 @@ import msgspec
 from host_tools.base import files, toml
 from host_tools.base.errors import UsageError
 from host_tools.base.units import quote
-from host_tools.build.application import DEFINE, NO_MAIN, has_main
+from host_tools.build.application import DEFINE, NO_MAIN, Trace, has_main
 from host_tools.build.libraries import LIBRARIES
 from host_tools.cost.causes import GUARD, RATING, Explainer
 from host_tools.cost.stand_in import StandIn
@@ -36,6 +36,8 @@ RADIO_TAIL_S = 10
 START = datetime(2026, 3, 2, tzinfo=timezone(timedelta(hours=8)))
 ALLOWANCE_OCTETS = 30 * 1024**2
 COLLECTOR = "collector"
+_HANGS = 3
+"""A run is given up with this one: each takes ten seconds, and a loop without a wait has 288 a day."""
 _KEPT = ("rating", "utc_offset_min", "margin_octets", "reserve_octets")
 _KINDS = ("responder", "sink", "mqtt")
 _HOSTS = ("host", "ntp_host")
@@ -124,8 +126,8 @@ class Waits:
 @dataclass
 class Measured:
     """A run: usage until the end of its first day (none in a run of a day) and until its end, as explained; what the
-    carrier billed; hosts that were not given and what they heard; how often the application crashed, and hung; how long
-    its sends waited."""
+    carrier billed; hosts that were not given and what they heard; how often the application crashed, with what at last,
+    and how often it hung; how long its sends waited."""
 
     quality: str
     seed: int
@@ -135,6 +137,7 @@ class Measured:
     billed_octets: int
     learned: dict[str, list[str]]
     crashes: int
+    error: str
     hangs: int
     waits: Waits
 
@@ -156,7 +159,8 @@ class _Radio:
 
 
 def measure(job: Job) -> Measured:
-    """Runs a job. UsageError for bad input, `Crashed` when the device's program ended by itself."""
+    """Runs a job. UsageError for bad input or an application that hangs, `Crashed` when the device's program ended by
+    itself."""
     network = Network(job.quality.latency_ms, job.quality.loss_permille)
     scenario = msgspec.structs.replace(
         job.scenario, network=network, duration=type(job.scenario.duration)(job.days * DAY_S)
@@ -170,7 +174,8 @@ def measure(job: Job) -> Measured:
     worlds: list[World] = []
     first: list[Usage] = []
     rating = job.scenario.carrier_config.rating
-    in_hours = 0
+    in_hours = hangs = 0
+    trace = Trace(Path(scenario.app.name).name)
 
     def usage(world: World) -> Usage:
         return _usage(world, explainer, radio, rating.billed(in_hours))
@@ -184,8 +189,19 @@ def measure(job: Job) -> Measured:
         radio.packet(world.clock.now_us)
 
     def event(happened: dict[str, Any]) -> None:
+        nonlocal hangs
+        if happened["what"] == "program-hangs":
+            hangs += 1
+            if hangs == _HANGS:
+                problem = "computes on without a wait, and the watchdog resets the board"
+                hint = "let it sleep, or call guard.step_now() in the loop"
+                raise UsageError(scenario.app.name, happened["place"], problem, hint)
         if happened["who"] == "owner" and happened["what"] == "order":
             explainer.orders += 1
+
+    def printed(text: str) -> None:
+        for line in text.splitlines():
+            trace.hear(line)
 
     def tally(what: str, a: int, b: int) -> None:
         if what == "opens":
@@ -217,10 +233,11 @@ def measure(job: Job) -> Measured:
             files=job.contents,
             libraries=job.libraries,
             on_start=start,
+            on_output=printed,
         )
     explainer.settle()
     whole = usage(worlds[0])
-    told = Counter((each["who"], each["what"]) for each in result.summary["events"])
+    crashes = sum(each["what"] == "app-crash" for each in result.summary["events"])
     return Measured(
         job.quality.name,
         job.seed,
@@ -229,8 +246,9 @@ def measure(job: Job) -> Measured:
         whole,
         sum(each["billed_octets"] for each in _cycles(worlds[0])),
         {name: sorted(host.spoke) for name, host in stand_ins.items()},
-        told["device", "app-crash"],
-        told["bench", "program-hangs"],
+        crashes,
+        f"{trace.error}{trace.place}" if crashes else "",
+        hangs,
         waits,
     )
 

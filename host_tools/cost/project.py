@@ -105,6 +105,8 @@ def month(runs: Sequence[Measured], sold: Sold) -> dict[str, Any]:
         "networks": {name: estimate.to_json() for name, estimate in each.items()},
         "learned_hosts": {name: sorted(spoke) for name, spoke in learned.items()},
         "crashes": sum(run.crashes for run in runs),
+        "crashed_runs": sum(run.crashes > 0 for run in runs),
+        "error": next((run.error for run in runs if run.error), ""),
         "hangs": sum(run.hangs for run in runs),
     }
 

@@ -48,8 +48,9 @@ def warnings(found: dict[str, Any]) -> list[str]:
     for name, spoke in found["learned_hosts"].items():
         what = f"it heard {', '.join(spoke)}" if spoke else "it heard nothing"
         lines.append(f"host {name} was not given, and its answers are made up ({what}): give --host {name}=…")
-    if found["crashes"]:
-        lines.append(f"the application crashed {found['crashes']} times in {found['runs']} runs")
+    if 0 < found["crashed_runs"] < found["runs"]:
+        times = f"{found['crashes']:,} times in {found['crashed_runs']} of {found['runs']} runs"
+        lines.append(f"the application crashed {times}: {found['error']}")
     if found["hangs"]:
         lines.append(f"the application computed without a wait {found['hangs']} times, and was reset")
     return lines

@@ -12,7 +12,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from host_tools.base.errors import UsageError
 from host_tools.base.terminal import err
 from host_tools.base.units import quote
 from host_tools.build import package, romfs
+from host_tools.build.application import Trace
 from host_tools.hardware import boards
 from host_tools.hardware.boards import LEAST, LEAST_OF_BEARER, Board
 from host_tools.hardware.port import Port, Refused
@@ -38,7 +38,6 @@ CRASH_S = 3.0
 """How long the application is watched once the guard is up."""
 SECTOR = 4096  # of a board's flash
 _TURN_S = 0.1
-_FRAME = re.compile(r'  File "(.+)", line (\d+)')
 _PIECE = 1536  # bytes sent at once: 2,048 characters of base64
 _OURS = ("import slots", "usageguard")  # a main.py that contains one of these may be replaced
 
@@ -149,7 +148,7 @@ def deploy(
         kind = _RomDeployment if in_rom else _Deployment
         deployment = kind(device, board, console, settings, files, secrets, force)
         report, good = deployment.prepare(str(config_file))
-        deployment.start(report.slot, good, _Trace(app_file.name), watch_s)
+        deployment.start(report.slot, good, Trace(app_file.name), watch_s)
         return report
 
 
@@ -297,7 +296,7 @@ class _Deployment:
         elif given:
             self._print("the board keeps its device id, key and PIN; --secrets replaces them")
 
-    def start(self, slot: str, good: str, trace: _Trace, watch_s: float) -> None:
+    def start(self, slot: str, good: str, trace: Trace, watch_s: float) -> None:
         """Restarts the board, waits for the guard, then watches the application. Raises DeployFailed."""
         self._print(f"starting set {slot}")
         self._device.restart()
@@ -361,37 +360,6 @@ class _RomDeployment(_Deployment):
             hint = "deploy again; if it fails again, the board's flash is worn"
             raise UsageError(device.name, "romfs", "was not written correctly", hint)
         self._try(slot, good, root)
-
-
-class _Trace:
-    """The last error that the console showed. `place` is where in the application's file it was raised."""
-
-    def __init__(self, app: str) -> None:
-        self._app = app
-        self._within = False
-        self.error = self.place = ""
-
-    def __str__(self) -> str:
-        return f" ({self.error})" if self.error else ""
-
-    def hear(self, line: str) -> None:
-        if line.startswith("Traceback "):
-            self._within = True
-            self.place = ""
-        elif self._within and (frame := _FRAME.match(line)):
-            if frame[1] == self._app:  # the innermost frame wins; those of the firmware have no line numbers
-                self.place = f" ({frame[1]}, line {frame[2]})"
-        elif self._within or _is_error(line):
-            if not self._within:  # out of memory, MicroPython prints no traceback
-                self.place = ""
-            self.error = line.removesuffix(": ")  # an exception without a text
-            self._within = False
-
-
-def _is_error(line: str) -> bool:
-    """Whether a line is the last one of a traceback: an exception's name, alone or before a colon."""
-    name = line.partition(":")[0]
-    return name.isidentifier() and name.endswith(("Error", "Exception", "Exit", "Interrupt"))
 
 
 def _root(device: Port) -> list[str]:

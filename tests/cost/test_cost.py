@@ -10,9 +10,11 @@ import pytest
 from host_tools import cli
 from host_tools.base import paths
 from host_tools.base.errors import UsageError
+from host_tools.build.application import has_main
 from host_tools.cost import compare, measure, show
 from host_tools.cost.measure import QUALITIES, Hours, Measured, Sold, Usage, Waits
 from host_tools.cost.project import month, of_network
+from host_tools.run.targets.link import Patience
 from host_tools.run.targets.names import CPYTHON, MICROPYTHON, SIMULATED
 from tests.cost import ten
 from tests.cost.month import FIRST_SEED, SEEDS, jobs, judge
@@ -22,7 +24,7 @@ def a_run(first, whole, days=3, quality="good", seed=1):
     def usage(octets):
         return Usage({"telemetry": Counter({"payload": octets})}, octets // 10, octets // 100, 0, octets / 1000)
 
-    return Measured(quality, seed, days, usage(first), usage(whole), whole, {}, 0, 0, Waits(2, 6 * seed, 5))
+    return Measured(quality, seed, days, usage(first), usage(whole), whole, {}, 0, "", 0, Waits(2, 6 * seed, 5))
 
 
 def test_the_first_day_counts_once():
@@ -82,7 +84,7 @@ def figures(**causes):
                   "radio_on_s": 7200, "send_wait_ms": 1.5, "longest_send_wait_ms": 7, "allowance_octets": 5000,
                   "days_until_used_up": 12.5, "hours": None},
         "causes": causes, "classes": {"telemetry": causes}, "explained": 1.0, "networks": {"good": {"octets": total}},
-        "learned_hosts": {"a.example": ["HTTP"]}, "crashes": 0, "hangs": 0,
+        "learned_hosts": {"a.example": ["HTTP"]}, "crashes": 0, "crashed_runs": 0, "error": "", "hangs": 0,
     }  # fmt: skip
 
 
@@ -144,11 +146,55 @@ def test_a_host_that_is_not_understood_is_refused(text, said):
         measure.compose("workload", None, [text])
 
 
-@pytest.mark.parametrize("text", ["", "import main\nprint(main)\n", "def start(guard):\n    pass\n"])
+CONFIGURATION = '[plan]\nallowance_octets = "30MB"\n[plan.rating]\nper_packet_octets = 54\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "import main\nprint(main)\n", "def start(guard):\n    pass\n", "from app import start\n", CONFIGURATION],
+)
 def test_an_application_without_main_is_refused(tmp_path, text):
     (tmp_path / "app.py").write_text(text)
     with pytest.raises(UsageError, match="has no main"):
         measure.compose(str(tmp_path / "app.py"), None, [])
+
+
+@pytest.mark.parametrize(
+    "text", ["async def main(guard): pass", "from app import *", "from app import go as main", "a, main = 1, print",
+             "if True:\n    def main(guard): pass", "no Python"]
+)  # fmt: skip
+def test_an_application_may_have_main_in_any_way(text):
+    assert has_main(text.encode())
+
+
+@pytest.mark.parametrize("target", SIMULATED)
+def test_an_application_that_always_crashes_is_red_and_says_with_what(tmp_path, target):
+    app = tmp_path / "own.py"
+    app.write_text("def main(guard):\n    import time\n    time.sleep(40_000)\n    raise ValueError('no reading')\n")
+    scenario, sold = measure.compose(str(app), None, [])
+    run = measure.measure(measure.Job(scenario, target, 1, QUALITIES[0], 1))
+    assert (run.crashes, run.error) == (2, "ValueError: no reading (own.py, line 4)")
+    good = a_run(100, 300)
+    always, once = month([run], sold), month([run, good], sold)
+    assert compare.failures(always, 1 << 30, None, 10) == [
+        "the application crashed in every run, 2 times: ValueError: no reading (own.py, line 4)"
+    ]
+    assert show.warnings(always) == []
+    assert compare.failures(once, 1 << 30, None, 10) == []
+    assert show.warnings(once) == [
+        "the application crashed 2 times in 1 of 2 runs: ValueError: no reading (own.py, line 4)"
+    ]
+
+
+def test_an_application_that_computes_on_and_on_is_given_up(tmp_path):
+    app = tmp_path / "own.py"
+    app.write_text("def main(guard):\n    while True:\n        pass\n")
+    scenario, _ = measure.compose(str(app), None, [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Patience, "COMPUTES_S", 0.1)
+        patch.setattr(Patience, "LOOK_S", 0.01)
+        with pytest.raises(UsageError, match=r"own\.py: own\.py:[23]: computes on without a wait"):
+            measure.measure(measure.Job(scenario, MICROPYTHON, 1, QUALITIES[0], 1))
 
 
 @pytest.mark.parametrize("content", ["{}", '{"format": 1, "month": {"octets": "31"}, "causes": {}}', "[]", "x"])
