@@ -8,6 +8,7 @@ the VM and, once it has ended, its exit status.
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -39,7 +40,18 @@ def _serve(run_main, bench):
         for fd in fds:
             os.close(fd)
         bench.send(b"%d" % pid)
-        bench.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        bench.send(b"%d" % _status(pid, bench))
+
+
+def _status(pid, bench):
+    """Waits for the VM's end. Kills it if the bench goes first, which a program that computes on would not notice."""
+    ended = os.pidfd_open(pid)
+    try:
+        if ended not in select.select([ended, bench], [], [])[0]:
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        os.close(ended)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _live(run_main, link, output, arguments, folder, environment):

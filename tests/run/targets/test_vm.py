@@ -106,6 +106,17 @@ def test_a_bench_that_goes_without_an_answer_is_no_error(program, tmp_path):
     assert (parent.communicate()[1], parent.returncode) == (b"", 0)
 
 
+def test_a_vm_that_computes_ends_with_the_bench(program, tmp_path):
+    computes = Started(program, "open(3, 'r+b', 0).write(b'.')\nwhile True: pass", tmp_path)
+    ended = os.pidfd_open(computes.process.pid)
+    with computes.link, computes._output:
+        computes.link.recv(1)
+        computes.process._socket.close()
+        assert select.select([ended], [], [], 10)[0], "it computes on and on"
+    os.close(ended)
+    assert computes.process._parent.wait() == 0
+
+
 def test_a_signal_interrupts_it(program, tmp_path):
     computes = Started(program, "open(3, 'r+b', 0).write(b'.')\nwhile True: pass", tmp_path)
     computes.link.recv(1)
