@@ -473,7 +473,7 @@ def spelled(fault, family):
 
 def test_session_without_an_answer_is_renewed_where_no_report_tells(make):
     rig = make().online()
-    rig.modem.alone = True
+    rig.modem.unanswered = 0
     rig.sim.faults.inject(DeadSession())
     for _ in range(4):
         assert rig.modem.online

@@ -106,7 +106,8 @@ class Guard(Enforcement):
         self._fed_at = now
         self._restore()
         modem.data_wanted = policy.data_wanted()
-        modem.alone = config.upstream.host is None
+        if config.upstream.host is None:
+            modem.unanswered = 0
         self.outbox = Outbox(config, hal, ledger, policy, account, admission, self.path, now)
         self.outbox.on_time = self.periods.server_time
         self.outbox.on_order = self._order

@@ -47,8 +47,9 @@ class Modem:
 
     CONNECTION = Connection  # the family's, of connections
     CHANNEL = Channel  # what the family's dialogue needs: at.push has another
-    alone = False  # settable: no reports show whether the data session is of any use
-    unanswered = 0  # connections in a row that were not answered
+    # Connections in a row that were not answered; -1: not counted, as reports show whether the data session is of use.
+    # Settable to 0.
+    unanswered = -1
 
     def __init__(self, hal, channel, config, listener):
         self.hal = hal

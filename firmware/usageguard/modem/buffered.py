@@ -257,7 +257,7 @@ class BufferedConnection(Connection):
             if not errno:
                 self.state = OPEN
                 self._opened = True
-                if self.tcp:  # else nobody had to answer
+                if self.tcp and self.modem.unanswered > 0:  # by UDP nobody has to answer
                     self.modem.unanswered = 0
                 self.modem.listener.opened(self)
             else:
@@ -265,7 +265,7 @@ class BufferedConnection(Connection):
                 self.modem.names.drop(self._host)
                 if errno in (ENETDOWN, _EHOSTUNREACH):
                     self.modem.doubt_context()
-                if self.modem.alone and errno in (ETIMEDOUT, _EHOSTUNREACH):
+                if self.modem.unanswered >= 0 and errno in (ETIMEDOUT, _EHOSTUNREACH):
                     self.modem.unanswered = n = self.modem.unanswered + 1
                     if n >= _RENEWED_AFTER and not n & (n - 1):
                         self.modem.renew_session()
