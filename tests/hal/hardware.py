@@ -26,6 +26,8 @@ class BoardRig:
         self.polls = []
         self.uarts = []
         self.received = b""
+        self.sent = b""
+        self.line_held = False
         self.memory = b""
         self.utc = None
         self.watchdogs = []
@@ -77,7 +79,11 @@ class BoardRig:
                 return len(taken) or None
 
             def write(self, buf, n):
+                rig.sent += bytes(buf[:n])
                 return n
+
+            def txdone(self):
+                return not rig.line_held
 
         class SoftI2C:
             """With the registers of a chip at 0x34, where there is one."""

@@ -90,6 +90,16 @@ def test_each_board_is_left_as_it_should_be(name, monkeypatch):
     assert (uart.settings.get("flow", 0) == 3) == (board.uart.rts is not None)
 
 
+def test_a_modem_that_holds_the_line_does_not_stop_the_board(monkeypatch):
+    rig, hal = boot(UART | {"rts": 21, "cts": 47}, monkeypatch)
+    hal.uart_write(b"AT\r...", 3)
+    rig.line_held = True
+    hal.uart_write(b"lost", 4)
+    rig.line_held = False
+    hal.uart_write(b"ATE0\r", 5)
+    assert rig.sent == b"AT\rATE0\r"
+
+
 @pytest.mark.parametrize(("cause", "told"), [(0, 2), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5)])
 def test_reset_causes_are_the_interfaces(cause, told, monkeypatch):
     assert boot(UART, monkeypatch, BoardRig(cause))[1].reset_cause() == told

@@ -52,6 +52,10 @@ class Hal:
         if board.get("rts") is not None and board.get("cts") is not None:
             self.flow_control = True
             uart.init(rts=board["rts"], cts=board["cts"], flow=machine.UART.RTS | machine.UART.CTS)
+            # What was sent before was answered or given up. It is still here where a modem that hangs holds the line: a
+            # write for which the buffer has no room would wait for that until the watchdog bites.
+            write, done = uart.write, uart.txdone
+            self.uart_write = lambda buf, n: write(buf, n) if done() else None  # pyright: ignore[reportCallIssue]
         # A poll idles by FreeRTOS ticks, 10 ms in a stock image; time.sleep_ms(1) would burn them.
         self._poll = select.poll()
         self._poll.register(uart, select.POLLIN)

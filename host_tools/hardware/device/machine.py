@@ -148,6 +148,9 @@ class UART(io.IOBase):
             return _line.fileno()
         return arg if op == self._POLL else 0
 
+    def txdone(self):
+        return True
+
     def any(self):
         for ready in self._poll.ipoll(0):
             return ready[1] & select.POLLIN
