@@ -83,7 +83,7 @@ class Recorder:
         """The run's figures so far; `passed` and `failures` are set by whoever evaluates the expectations."""
         world, last = self._world, self._last
         carrier = world.carrier.figures(IMSI)
-        if carrier["closed"]:
+        if carrier["closed"] and not self._ends_with(carrier["cycle"]):
             figures = self._closed.get(cycle_id(carrier["cycle"]), {})
         else:  # the present cycle: the carrier's figures as of the device's last status
             carrier, figures = self._carrier_then, last
@@ -135,6 +135,10 @@ class Recorder:
             "classes": self._classes.to_json(),
             "events": world.log.events,
         }
+
+    def _ends_with(self, cycle: str) -> bool:
+        """Whether the run ends with this cycle, so that the device had no time to close it."""
+        return self._carrier_then.get("cycle") == cycle and self._last.get("cycle") == cycle_id(cycle)
 
     def series(self) -> dict[str, list[tuple[Any, ...]]]:
         """Figures over time: "carrier" (time, billed), "device" (time, rated, carried), "verdict" (time, verdict)."""
