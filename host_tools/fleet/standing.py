@@ -24,6 +24,12 @@ NEVER = "9999"
 UNKNOWN = -1
 _NO_MONTHS = 2  # cycle_id up to which no billed period runs (SPEC.md, "Report")
 _OF_CARRIER = "CARRIER_STOP"
+_MAY_END = (_OF_CARRIER, "ROAMING_EXHAUSTED")  # with the period, though not by itself
+_LASTING = {
+    str(code)
+    for code, *_, survives, restriction in policy.REASONS
+    if survives and int(restriction) >= policy.RESTRICT_ACCESS
+}.difference(_MAY_END)
 
 
 class State(enum.IntEnum):
@@ -45,7 +51,8 @@ class State(enum.IntEnum):
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A row of the fleet's table. `allowance`, `permille`: UNKNOWN where the allowance is; `runs_out`: a day in UTC+8,
-    or NEVER; `resumes`: the day on which the next period begins, or NEVER; `in_use`: see `idle.costs`."""
+    or NEVER; `resumes`: the day on which the next period begins, or NEVER where that does not lift a stop; `in_use`:
+    see `idle.costs`."""
 
     device: str
     state: State
@@ -95,6 +102,8 @@ def stand(latest: Received, sim: Sim | None, allowance: int | None, now: datetim
         state = State.LIMITED
     else:
         state = State.FINE
+    if (sim and is_stopped(sim) and _outlasts(sim)) or not _LASTING.isdisjoint(reasons):
+        resumes = NEVER
     return Standing(
         latest.device,
         state,
@@ -115,6 +124,11 @@ def stand(latest: Received, sim: Sim | None, allowance: int | None, now: datetim
 def is_stopped(sim: Sim) -> bool:
     """Whether the platform says that the SIM has no data; it may also not say."""
     return sim.life in (Life.STOPPED, Life.GONE) or sim.data == Data.OFF
+
+
+def _outlasts(sim: Sim) -> bool:
+    """Whether the stop is not, or not only, one of a used-up allowance."""
+    return sim.life == Life.GONE or any(each != "exhausted" for each in sim.stop_reasons)
 
 
 def _day(at: datetime) -> str:

@@ -83,6 +83,9 @@ const options = (figure, series, { zone, ...more }) => ({
   cursor: { y: false, points: { size: 6 } }, ...more,
 });
 
+// uPlot gives a single moment years.
+const span = (times, margin = 0) => (u, least, most) => (times.length === 1 ? [times[0] - 43200, times[0] + 43200] : [least - margin, most + margin]);
+
 function period(figure, { device, carrier, allowance }, words) {
   const times = [...new Set([...device, ...carrier].map(([at]) => at))].sort((a, b) => a - b);
   const of = (own, value) => { const known = new Map(own.map((each) => [each[0], value(each)])); return times.map((each) => known.get(each) ?? null); };
@@ -103,7 +106,7 @@ function period(figure, { device, carrier, allowance }, words) {
     series.push({ label: words.allowance, stroke: color("limit"), width: 1.5, dash: [5, 5], value: shown, points: { show: false } });
     data.push(times.map(() => allowance));
   }
-  const scales = { y: { range: (u, least, most) => [0, Math.max(most, 1024) * 1.06] } };
+  const scales = { x: { range: span(times) }, y: { range: (u, least, most) => [0, Math.max(most, 1024) * 1.06] } };
   return new uPlot(options(figure, series, { scales, bands: [{ series: [2, 3], fill: `${line}33` }] }), data, figure);
 }
 
@@ -113,7 +116,7 @@ function days(figure, known, words) {
     { label: words.day, value: (u, value) => (value == null ? "" : new Date(value * 1000).toISOString().slice(0, 10)) },
     { label: words.device, stroke: color("device"), fill: `${color("device")}99`, width: 0, value: (u, value) => (value == null ? "–" : size(value)), paths: uPlot.paths.bars({ size: [0.8, 28] }), points: { show: false } },
   ];
-  const scales = { x: { range: (u, least, most) => [least - 43200, most + 43200] }, y: { range: (u, least, most) => [0, Math.max(most, 1024) * 1.06] } };
+  const scales = { x: { range: span(times, 43200) }, y: { range: (u, least, most) => [0, Math.max(most, 1024) * 1.06] } };
   return new uPlot(options(figure, series, { scales, tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"), zone: "UTC" }), [times, known.map(({ rated }) => rated)], figure);
 }
 
