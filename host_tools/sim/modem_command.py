@@ -92,7 +92,7 @@ def serve(
         wanted = name or (Path(link).name if link else model.name)
         control = ControlSocket(wanted, {"profile": model.name, "at": link or end.where})
         stack.callback(control.close)
-        dialogue = stack.enter_context(log.open("w", encoding="ascii")) if log is not None else None
+        dialogue = stack.enter_context(log.open("w", encoding="utf-8")) if log is not None else None
         server = ServedModem(model, end, baud=baud, relays=relays, seed=seed, log=dialogue, control=control)
         stack.callback(server.close)
         if booted:

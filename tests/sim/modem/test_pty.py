@@ -157,6 +157,7 @@ def test_control_of_a_modem_that_runs(tmp_path: Path, monkeypatch: pytest.Monkey
             state = control.ask("mine", "state").splitlines()
             assert "coverage: -110 dBm" in state
             assert "faults: armed" in state
+            assert control.ask("mine", "sms +8613800000000 你好") == ""
             assert control.ask("mine", "sim out") == ""
             assert "sim: out" in control.ask("mine", "state").splitlines()
             with pytest.raises(ValueError, match="no modem 'yours' runs; there are mine"):
@@ -167,7 +168,8 @@ def test_control_of_a_modem_that_runs(tmp_path: Path, monkeypatch: pytest.Monkey
             assert process.wait(20) == 0
         finally:
             process.kill()
-    assert "! sim out" in log.read_text()
+    assert "! sms +8613800000000 你好" in log.read_text("utf-8")
+    assert "! sim out" in log.read_text("utf-8")
     assert replay.replay(transcript.read(log), load("quectel-ec200u")) is None
     assert not list(tmp_path.glob("*/*.ctl"))
 
