@@ -81,7 +81,7 @@ def show_all(
         cells = (
             row["device"],
             " ".join(row["tags"]),
-            f"{_age(now - each.received_at)} ago",
+            f"{age_of(now - each.received_at)} ago",
             row["standing"],
             size(row["rated_octets"]),
             f"±{size(row['error_bound_octets'])}",
@@ -123,7 +123,7 @@ def show(
     if json_file == "-":
         return
     report = latest.report
-    age = _age(now - latest.received_at)
+    age = age_of(now - latest.received_at)
     modem = f"{', '.join(found['evidence'])} at {full.received_at:%Y-%m-%d %H:%M} UTC" if full else "not told"
     rows = [
         ("tags", " ".join(found["tags"]) or "none"),
@@ -244,7 +244,7 @@ def _duration(text: str) -> timedelta:
         raise UsageError("--silent", "", str(error)) from None
 
 
-def _age(age: timedelta) -> str:
+def age_of(age: timedelta) -> str:
     seconds = max(0, int(age.total_seconds()))
     for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m")):
         if seconds >= unit:

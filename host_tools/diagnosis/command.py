@@ -81,6 +81,7 @@ def _config(path: Path) -> Any:
 
 def _of_database(given: Source, config: Any, now: datetime) -> tuple[Evidence, list[tuple[str, str]], int]:
     from host_tools.collector.database_file import opened
+    from host_tools.collector.device_command import age_of
 
     with opened(given.db) as store:
         newest = store.latest(given.device)
@@ -89,8 +90,8 @@ def _of_database(given: Source, config: Any, now: datetime) -> tuple[Evidence, l
         history = store.history(given.device)
     full = next((each for each in reversed(history) if each.report.packets >= 0), None)
     evidence = known.of_reports(newest, full.report if full else None, config, now)
-    hours = (now - newest.received_at).total_seconds() / 3600
-    said = f"{newest.received_at:%Y-%m-%d %H:%M} UTC by {newest.path}, {hours:.1f} h ago"
+    age = age_of(now - newest.received_at)
+    said = f"{newest.received_at:%Y-%m-%d %H:%M} UTC by {newest.path}, {age} ago"
     return evidence, [("device", given.device), ("last report", said)], newest.report.cause
 
 
@@ -100,11 +101,12 @@ def _of_console(given: Source, config: Any, console: Console) -> tuple[Evidence,
 
     if given.port:
         with Port(given.port) as device:
+            seconds, span = _STATUS_S, "an hour at the most"
             if given.restart:
                 device.repl()
                 device.restart()
-            console.print(f"{given.port}: waiting for the guard's status", style="dim", markup=False)
-            seconds = _SETTLED_S if given.restart else _STATUS_S
+                seconds, span = _SETTLED_S, "three minutes, as a modem may take that long"
+            console.print(f"{given.port}: waiting for the guard's status, {span}", style="dim", markup=False)
             statuses = (parse(line).status for line in device.lines(seconds, resets=True))
             status = _last(statuses, not given.restart)
     else:

@@ -53,7 +53,7 @@ def test_a_device_whose_reports_come_is_not_offline(db, capsys):
     found = diagnosed(capsys, DEVICE, status=0)
     assert causes(found) == []
     assert found["device"] == DEVICE
-    assert "by coap, 2.0 h ago" in found["last report"]
+    assert "by coap, 2 h ago" in found["last report"]
 
 
 def test_a_short_message_of_a_stopped_device(db, capsys):
