@@ -67,9 +67,9 @@ def _run(path: Path, work: Callable[[Account, Platform], Awaitable[T]]) -> T:
 
 @app.command()
 def status(sims: SimsArgument, account: AccountOption = ACCOUNT, json_file: JsonOption = None) -> None:
-    """Show the state of SIMs, of their data service, and why they are stopped."""
+    """Show the state of SIMs, of their data service, and why they are stopped. Exit status 1 unless all are known."""
 
-    async def work(of: Account, platform: Platform) -> None:
+    async def work(of: Account, platform: Platform) -> bool:
         numbers = [of.sim(sim) for sim in sims]
         answers = await platform.state(numbers)
         names = of.names(numbers)
@@ -91,8 +91,10 @@ def status(sims: SimsArgument, account: AccountOption = ACCOUNT, json_file: Json
                 listing.add(*map(escape, (names[sim], each.life, each.data, ", ".join(each.stop_reasons))))
             out.print(listing)
         _complain(answers.problems, names)
+        return not answers.problems
 
-    _run(account, work)
+    if not _run(account, work):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -105,9 +107,12 @@ def usage(
     plan: Annotated[bool, typer.Option("--plan", help="Also what is left of each plan.")] = False,
     json_file: JsonOption = None,
 ) -> None:
-    """Show what the carrier has counted this cycle, and up to when the figure is complete."""
+    """Show what the carrier has counted this cycle, and up to when the figure is complete.
 
-    async def work(of: Account, platform: Platform) -> None:
+    Exit status 1 unless all SIMs are known.
+    """
+
+    async def work(of: Account, platform: Platform) -> bool:
         numbers = [of.sim(sim) for sim in sims]
         answers = await platform.usage(numbers, newest=newest)
         names = of.names(numbers)
@@ -141,8 +146,10 @@ def usage(
                 listing.add(*map(escape, (names[sim], size(each.carried_octets), up_to, left)))
             out.print(listing)
         _complain(answers.problems, names)
+        return not answers.problems
 
-    _run(account, work)
+    if not _run(account, work):
+        raise typer.Exit(1)
 
 
 DataOption = Annotated[bool, typer.Option("--data", help="The data service alone, not the SIM.")]

@@ -95,7 +95,7 @@ def test_status_and_usage_by_device_and_number(account, capsys, monkeypatch):
     world.carrier.stop(world.imsi[TWO], "arrears")
     with serving(world) as url:
         file = account(url)
-        assert cli.run(["platform", "status", "tracker-001", TWO, "1440999999999", "--account", file]) == 0
+        assert cli.run(["platform", "status", "tracker-001", TWO, "1440999999999", "--account", file]) == 1
         told = capsys.readouterr()
         lines = [line.split() for line in told.out.splitlines()]
         assert lines[1:] == [["tracker-001", "active", "on"], [TWO, "stopped", "off", "credit-control"]]
