@@ -65,7 +65,7 @@ def rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, octets(limits[key])
     if limits["ceiling_octets"] is not None:
         yield "Margin", octets(limits["margin_octets"])
-        yield "Reserve", f"{octets(limits['reserve_octets'])}: {facts['reserve_reports']:,} reports"
+        yield "Reserve", f"{octets(limits['reserve_octets'])}: {facts['reserve_reports']:,} reports or more"
     yield from _rating(facts["rating"])
     for each in facts["classes"]:
         yield f"Class {each['name']}", _class(each)
@@ -151,7 +151,8 @@ def _daily(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if reports:
         share = reports["permille_of_plan"] / 10
         cost = octets(reports["per_month_octets"])
-        yield "Reports", f"{reports['octets_each']} octets every {span(reports['interval_s'])}: {cost} in 31 days"
+        each = f"up to {reports['octets_each']} octets every {span(reports['interval_s'])}"
+        yield "Reports", f"{each}: {cost} in 31 days"
         yield (
             "",
             f"{share:g} % of the plan"
