@@ -132,6 +132,7 @@ _SENTENCES: dict[tuple[str, str], Callable[[dict[str, Any]], str]] = {
     ("device", "cycle"): lambda e: "A new billing cycle begins",
     ("device", "boot"): lambda e: f"Board starts ({e['cause']})",
     ("device", "time-trusted"): lambda e: "Time is known from an authenticated source",
+    ("device", "order"): lambda e: f"Order {e['a']} is applied",
     ("device", "refused"): lambda e: f"The network refuses the data session (cause {e['a']})",
     ("device", "app-crash"): lambda e: f"The application crashed; it is started again (time {e['b']})",
     ("device", "app-ended"): lambda e: "The application ended; the guard goes on",
