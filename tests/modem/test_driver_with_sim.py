@@ -486,6 +486,46 @@ def test_session_without_an_answer_is_renewed_where_no_report_tells(make):
     assert rig.modem.unanswered == 0
 
 
+def restarted_unheard(rig):
+    """Another program has stored that echo is off, and no line of the boot arrives: 9,000 octets were on their way to a
+    connection, which is returned."""
+    rig.config.counter = False
+    rig.online()
+    ours = rig.sim.port.nvm.values["+CEREG"]
+    rig.sim.port.nvm.values["+CEREG"] = "0"
+    rig.sim.port.nvm.save_profile()
+    rig.sim.port.nvm.values["+CEREG"] = ours
+    rig.run(5)
+    connection = rig.connect()
+    assert rig.send(connection, request(9_000))
+    rig.run(5)
+    rig.sim.faults.inject(UrcLost(count=30))
+    rig.sim.faults.inject(Reboot())
+    rig.run(20)
+    return connection
+
+
+def test_restart_that_nothing_tells_of(make, family):
+    rig = make()
+    connection = restarted_unheard(rig)
+    assert rig.run(1_000, lambda: rig.modem.restarts == 1)
+    rig.no_more_faults()
+    counted = rig.listener.received_octets + rig.listener.abandoned_octets
+    assert 9_000 <= counted <= 9_000 + family.driver.WINDOW
+    connection.close()
+    rig.online()
+    exchange(rig, rig.connect(), 3_000)
+
+
+@pytest.mark.parametrize("name", ["quectel", "cipstart"])
+def test_connection_that_a_restarted_modem_does_not_know_is_charged_once(name):
+    rig = DriverRig(FAMILIES[name])
+    restarted_unheard(rig).close()
+    rig.run(60)
+    assert rig.modem.restarts == 0
+    assert rig.listener.abandoned_octets == rig.modem.WINDOW
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault(make, family, name):
     fault, errno = FAULTS[name]

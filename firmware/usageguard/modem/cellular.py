@@ -50,6 +50,7 @@ _FIRST_TIME_MS = const(60_000)
 _AT = (b"ATE0Q0V1\r", _PROBE_MS, None, 0)
 _CPIN = (b"AT+CPIN?\r", 5_000, None, 0)  # 8.3; the answer looks like the unsolicited code and is handled as such
 _CEREG = (b"AT+CEREG?\r", 1_000, None, 0)  # 10.1.22; likewise
+_CEREG_TOLD = (b"AT+CEREG?\r", 1_000, b"+CEREG:", 0)  # with <n>, which is lost in a restart
 _CSQ = (b"AT+CSQ\r", 1_000, b"+CSQ:", 0)  # 8.5
 _CESQ = (b"AT+CESQ\r", 1_000, b"+CESQ:", 0)  # 8.69
 _CGSN = (b"AT+CGSN\r", 1_000, b"", 0)  # 5.4
@@ -119,6 +120,7 @@ class Cellular(Modem):
         self._attempts = 0  # to revive it, in a row
         self._boot_retry_ms = _BOOT_RETRY_MS
         self._pin_tried = False
+        self._notices = 0  # <n> of AT+CEREG, as it told; 0: it did not
         self._readings = 0  # of the counter, since the evidence was gathered; -1: that has asked for one
         super().__init__(hal, channel, config, listener)
 
@@ -178,6 +180,7 @@ class Cellular(Modem):
 
     def _bring_up(self):
         self.channel.echoes = 0
+        self._notices = 0
         if self.config.saving:
             from usageguard.modem.power_saving import resume
 
@@ -401,7 +404,13 @@ class Cellular(Modem):
             self.rsrq = channel.number(4)
             self.rsrp = channel.number(5)
         yield False
-        yield from self.ask(_CEREG)
+        if (yield from self.ask(_CEREG_TOLD)) == OK and channel.info_length:
+            self._on_registration(channel.info, channel.info_length)
+            if channel.number(1) >= 0:  # the answer, and no unsolicited code
+                notices = channel.number(0)
+                if self._notices not in (0, notices):  # it has restarted, and no line said so
+                    raise GoneError
+                self._notices = notices
         if self.registration == 3 and not self.reject_cause:  # models that have no AT+CEREG=3 tell it here
             yield from self._refused()
         yield False

@@ -151,9 +151,10 @@ class CipstartConnection(BufferedConnection):
             channel = self.modem.channel
             self._ask(_UNREAD, 14)
             yield True
-            if channel.result == TIMEOUT:
+            if channel.result != OK:
                 self.modem.listener.abandoned(self, 0)
-            elif channel.result == OK:
+                self._peer_closed = True
+            else:
                 self._count(self._passed + channel.number(2) - self._counted)
 
     def _start_quit(self):

@@ -1,6 +1,6 @@
 """One Quectel socket in buffer access mode (EC200U&EG915U TCP/IP Application Note 2.1.6 to 2.1.10)."""
 
-from usageguard.at.digest import ERROR, OK, TIMEOUT
+from usageguard.at.digest import ERROR, OK
 from usageguard.compat import const
 from usageguard.modem.buffered import BufferedConnection
 from usageguard.modem.connection import ENETDOWN, ETIMEDOUT, OPENING
@@ -94,10 +94,11 @@ class QuectelConnection(BufferedConnection):
             channel = self.modem.channel
             self._start_total()
             yield True
-            if channel.result == TIMEOUT:
-                self.modem.listener.abandoned(self, 0)
-            elif channel.result == OK:
+            if channel.result == OK:
                 self._count(channel.number(0) - self._counted)
+            elif self._opened:  # no answer, or it knows no such connection: it has restarted, and nothing said so
+                self.modem.listener.abandoned(self, 0)
+                self._peer_closed = True  # once
 
     def _start_total(self):
         """A read of 0 octets gives +QIRD: <total>,<read>,<unread>."""
