@@ -163,7 +163,7 @@ class _Story:
             erases = f"{device['flash_erases']:,} erases · {starts}"
             cards.append((f"{device['flash_writes']:,}", "flash writes", erases))
         if heap := device["peak_heap_octets"]:
-            cards.append((size(heap), "peak live heap", "on the MicroPython VM"))
+            cards.append((size(heap), "peak live heap", "on a 64-bit VM, whose words are twice a board's"))
         items = "".join(
             f"<li><strong>{_text(figure)}</strong><span>{_text(what)}</span><small>{_text(more)}</small></li>"
             for figure, what, more in cards
