@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from itertools import cycle
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from aiomqtt import Client, MqttError, ProtocolVersion
+from rich.markup import escape
 
 from host_tools.base.errors import UsageError
 from host_tools.collector.intake import Intake, Pending, Result
@@ -26,6 +28,7 @@ PASSWORD = "USAGEGUARD_MQTT_PASSWORD"
 """The environment's variable with the broker's password: what is on a command line is seen by others."""
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _HINT = "write mqtt://USER@HOST:PORT/PREFIX, or mqtts:// for TLS"
+_VERSIONS = (ProtocolVersion.V5, ProtocolVersion.V311)  # in turn, as a broker may know one of them only
 _MOST_OCTETS = 512  # of a message; a report has at most 175
 _MOST_UNSENT = 10_000  # acknowledgements; devices repeat what is not answered
 _RETRY_S, _LONGEST_RETRY_S = 1.0, 30.0
@@ -72,10 +75,11 @@ class Broker:
         return f"{self.prefix}/a/{device}"
 
 
-async def receive(broker: Broker, collector: Intake, writer: Batches) -> None:
-    """Takes reports until it is cancelled; connects again whenever the broker is gone."""
-    retry_s = _RETRY_S
-    versions = cycle((ProtocolVersion.V5, ProtocolVersion.V311))  # in turn, as a broker may know one of them only
+async def receive(broker: Broker, collector: Intake, writer: Batches, say: Callable[[str], None]) -> None:
+    """Takes reports until it is cancelled; connects again whenever the broker is gone. `say` is told when it hears the
+    broker, and once when it does not."""
+    retry_s, failures = _RETRY_S, 0
+    versions = cycle(_VERSIONS)
     version = next(versions)
     while True:
         try:
@@ -90,21 +94,30 @@ async def receive(broker: Broker, collector: Intake, writer: Batches) -> None:
             )
             async with client:
                 retry_s = _RETRY_S
+                await _subscribe(client, broker)
+                failures = 0
+                say(f"listening on {escape(broker.host)}:{broker.port} for {escape(broker.subscription)}")
                 await _session(client, broker, collector, writer)
         except MqttError as error:
-            collector.refusals[f"not heard by MQTT ({error})"] += 1
+            failures += 1
+            if failures == len(_VERSIONS):
+                say(f"[yellow]no broker[/]: {escape(f'{broker.host}:{broker.port}: {error}')}; it is tried again")
             version = next(versions)
         await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))
         retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
 
 
-async def _session(client: Client, broker: Broker, collector: Intake, writer: Batches) -> None:
-    """Until the connection is lost. MqttError: it is, or the broker refuses the subscription."""
-    answers: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_MOST_UNSENT)
+async def _subscribe(client: Client, broker: Broker) -> None:
+    """MqttError: the broker refuses it."""
     granted = await client.subscribe(broker.subscription, qos=1)
     codes = [getattr(code, "value", code) for code in granted]
     if any(code >= _REFUSED for code in codes):
         raise MqttError(f"the broker refuses {broker.subscription}")
+
+
+async def _session(client: Client, broker: Broker, collector: Intake, writer: Batches) -> None:
+    """Until the connection is lost. MqttError: it is."""
+    answers: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_MOST_UNSENT)
     sending = asyncio.create_task(_send(client, answers))
     try:
         async for message in client.messages:

@@ -266,7 +266,7 @@ async def _serve(
     async with (
         storing as writer,
         receiving(intake, sockets.udp, writer),
-        _beside(intake, sockets.tcp, writer, ways, stop),
+        _beside(intake, sockets.tcp, writer, ways, say, stop),
     ):
         if announces:
             say(f"listening on coap://{_address(sockets.udp)}/r")
@@ -318,7 +318,7 @@ def _address(bound: socket.socket) -> str:
 
 @asynccontextmanager
 async def _beside(
-    intake: Intake, tcp: socket.socket | None, writer: Batches, ways: Ways, stop: asyncio.Event
+    intake: Intake, tcp: socket.socket | None, writer: Batches, ways: Ways, say: _Show, stop: asyncio.Event
 ) -> AsyncIterator[None]:
     """What the collector does beside CoAP. What fails there ends it, with the error: an operator is to learn of it, and
     a service manager starts it again."""
@@ -326,7 +326,7 @@ async def _beside(
     if ways.mqtt:
         from host_tools.collector import mqtt
 
-        tasks.append(asyncio.create_task(mqtt.receive(mqtt.Broker.parse(ways.mqtt), intake, writer)))
+        tasks.append(asyncio.create_task(mqtt.receive(mqtt.Broker.parse(ways.mqtt), intake, writer, say)))
         tasks[-1].add_done_callback(lambda task: stop.set())
     async with AsyncExitStack() as stack:
         if ways.sms and tcp:

@@ -8,6 +8,7 @@ import cbor2
 import pytest
 
 from host_tools.base.errors import UsageError
+from host_tools.collector import mqtt
 from host_tools.collector.intake import BAD_MAC, NOT_REPORTS, Collector
 from host_tools.collector.mqtt import Broker, receive
 from host_tools.collector.order import Order
@@ -27,7 +28,7 @@ async def collecting(port, *stores, query=""):
     collectors = [Collector(store, KEYS, lambda: T0) for store in stores]
     writers = [Writer(collector) for collector in collectors]
     tasks = [
-        asyncio.create_task(receive(broker, collector, writer))
+        asyncio.create_task(receive(broker, collector, writer, print))
         for collector, writer in zip(collectors, writers, strict=True)
     ]
     try:
@@ -92,6 +93,31 @@ def test_what_is_no_report_of_a_device_is_not_answered_and_counted(mosquitto):
 
 
 @pytest.mark.realtime
+class Absent:
+    """A broker that cannot be reached, six times."""
+
+    left = 6
+
+    def __init__(self, *_, **__):
+        pass
+
+    async def __aenter__(self):
+        Absent.left -= 1
+        raise aiomqtt.MqttError("connection refused") if Absent.left else asyncio.CancelledError
+
+    async def __aexit__(self, *_):
+        pass
+
+
+def test_a_broker_that_is_not_there_is_told_of_once(monkeypatch):
+    monkeypatch.setattr(mqtt, "Client", Absent)
+    monkeypatch.setattr(mqtt, "_RETRY_S", 0)
+    said = []
+    with closing(Store(":memory:")) as store, pytest.raises(asyncio.CancelledError):
+        asyncio.run(receive(Broker.parse("mqtt://broker.example/fleet"), Collector(store, KEYS), None, said.append))
+    assert said == ["[yellow]no broker[/]: broker.example:1883: connection refused; it is tried again"]
+
+
 def test_collectors_share_what_comes_and_any_of_them_knows_what_another_was_told(mosquitto, postgresql_server):
     url = postgresql_server.new()
 
