@@ -70,7 +70,7 @@ def load(file: Path) -> tuple[Outgoing, dict[str, str]]:
     """How messages go out, and the devices' numbers. UsageError where the file does not say it."""
     table = files.table(file, _SHAPE)
     try:
-        outgoing = msgspec.convert(table.get("outgoing"), Outgoing)
+        outgoing = msgspec.convert(table.get("outgoing", {}), Outgoing)
         numbers = msgspec.convert(table.get("numbers", {}), dict[str, str])
     except msgspec.ValidationError as error:
         raise UsageError(str(file), "outgoing", str(error), _SHAPE) from None

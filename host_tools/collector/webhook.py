@@ -52,7 +52,7 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """UsageError where the file is none."""
         table = files.table(file, _SHAPE)
         try:
-            gateway = msgspec.convert(table.get("gateway"), cls)
+            gateway = msgspec.convert(table.get("gateway", {}), cls)
         except msgspec.ValidationError as error:
             raise UsageError(str(file), "gateway", str(error), _SHAPE) from None
         if not gateway.path.startswith("/") or len(gateway.path.rpartition("/")[2]) < _LEAST_SECRET:

@@ -115,7 +115,7 @@ def test_what_cannot_be_stored_is_to_be_delivered_again():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "gateway"),
+        ("", "gateway: Object missing required field `path`"),
         ('[gateway]\nmessage = "a"', "missing required field `path`"),
         ('[gateway]\npath = "/sms/short"\nmessage = "a"', "can be guessed"),
         (f'[gateway]\npath = "{PATH}"\nmessage = "a"\ncoding = "text"', "coding"),
