@@ -166,11 +166,11 @@ class Modem:
         if self._pause.armed:
             return min(ms, self._pause.left(now))
         for each in self._deadlines:
-            if each.armed:
-                ms = min(ms, each.left(now))
+            if each.armed and each.left(now) < ms:
+                ms = each.left(now)
         for each in self.connections:
-            if each.state != FREE:
-                ms = min(ms, each.next_ms(now))
+            if each.state != FREE and each.next_ms(now) < ms:
+                ms = each.next_ms(now)
         return ms
 
     def free_connection(self, first=0):
