@@ -249,6 +249,38 @@ def test_a_peer_that_cannot_be_reached_does_not_cost_the_socket():
     Life(app)
 
 
+# Streams
+
+
+@pytest.mark.parametrize("lost", [1, 8, 200])  # with 8, what ends the answer fills the gap
+def test_octets_that_the_line_loses_leave_no_gap_in_a_stream(lost):
+    def app(life):
+        line = life.world.modem.port.line.to_host
+        line.chunk = 1
+        deliver, passed = line.deliver, 0
+
+        def lose(data):  # in the second piece
+            nonlocal passed
+            passed += len(data)
+            if not 2_500 <= passed < 2_500 + lost:
+                deliver(data)
+
+        sock = life.connect("api")
+        sock.write(b"UG" + (8).to_bytes(2, "big") + (4_000).to_bytes(4, "big"))
+        line.deliver = lose
+        got = bytearray()
+
+        def receive():
+            while len(got) < 4_000:
+                got.extend(sock.recv(100))
+
+        assert errno_of(receive) in (sockets.ECONNRESET, sockets.ETIMEDOUT)
+        assert len(got) >= 1_500
+        assert got == bytes(i % 256 for i in range(len(got)))
+
+    Life(app)
+
+
 # Waiting, or not
 
 

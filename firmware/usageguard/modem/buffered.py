@@ -16,7 +16,6 @@ from usageguard.modem.connection import (
     SILENT_MS,
     Connection,
     Deadline,
-    drain,
 )
 
 _ROOM_OCTETS = const(1_024)  # a stream is not read before there is so much room: small reads cost more
@@ -139,13 +138,11 @@ class BufferedConnection(Connection):
                 self._asked = min(self._room(), self.READ_OCTETS)
                 self.readable_hint = False
                 self._arrived = 0
-                self.incoming = not self.tcp
+                self.incoming = True
                 self._start_read()
                 yield True
                 self._was_read(self.modem.channel)
-                if self.incoming and self.state > PEER_CLOSED:
-                    drain(self.rx)  # it may have a part of a datagram
-                self.incoming = False
+                self.incoming = self.state > PEER_CLOSED  # what came of a read that failed may have a gap
             yield False
 
     # Sending and receiving. HOT

@@ -61,7 +61,7 @@ class Connection:
     """
 
     SEND_OCTETS = TX_OCTETS  # the most that one command sends: of what flush() released, the rest follows
-    incoming = False  # `rx` has a part of a datagram, the rest of which is still coming over the line
+    incoming = False  # `rx` has a part of what is coming over the line, or of what failed to: nobody may take it
     spare = 0  # the listener's: see Meter.price_received; `open` makes it the connection's own
 
     def __init__(self, modem, index):

@@ -153,6 +153,7 @@ class QuectelPushConnection(QuectelConnection):
 
     def _start_read(self):
         modem = self.modem
+        self.incoming = False  # what is pushed may be taken meanwhile
         if self.phase == _PUSHED:
             self._switch(0)
         elif self.phase == _CHECKS:
@@ -163,6 +164,7 @@ class QuectelPushConnection(QuectelConnection):
             modem.channel.gate.pushed = self
             self._switch(1)
         else:
+            self.incoming = True
             QuectelConnection._start_read(self)
 
     def _was_read(self, channel):
