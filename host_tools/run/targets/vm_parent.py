@@ -45,11 +45,10 @@ def _serve(run_main, bench):
 
 def _status(pid, bench):
     """Waits for the VM's end. Kills it if the bench goes first, which a program that computes on would not notice."""
-    ended = os.pidfd_open(pid)
-    try:
+    with contextlib.suppress(AttributeError, OSError):  # before Linux 5.3, or a Python that was built for such
+        ended = os.pidfd_open(pid)
         if ended not in select.select([ended, bench], [], [])[0]:
             os.kill(pid, signal.SIGKILL)
-    finally:
         os.close(ended)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
