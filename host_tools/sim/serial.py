@@ -23,6 +23,19 @@ class Direction:
         self._free_us = 0
         self._waiting: deque[bytes] = deque()  # what it was to send meanwhile
         self._going_on = False
+        self._pass = self._lose = 0  # octets that arrive before those that are lost, and these
+
+    def lose(self, after: int, octets: int) -> None:
+        """Behind the next `after` octets so many do not arrive, as when nobody empties a receiver's FIFO in time."""
+        self._pass, self._lose = after, octets
+
+    def _heard(self, piece: bytes) -> bytes:
+        """What of the piece is not lost."""
+        first = min(self._pass, len(piece))
+        lost = min(self._lose, len(piece) - first)
+        self._pass -= first
+        self._lose -= lost
+        return piece[:first] + piece[first + lost :]
 
     def write(self, data: bytes) -> None:
         """Sends `data` after what is already on the wire."""
@@ -52,6 +65,8 @@ class Direction:
         self._waiting.clear()
 
     def _arrive(self, piece: bytes) -> None:
+        if self._lose:
+            piece = self._heard(piece)
         if self._waiting or (self._held and self.obeys()):
             self._waiting.append(piece)
         else:

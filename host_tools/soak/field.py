@@ -408,6 +408,18 @@ def _hung_inside(draw: Draw) -> None:
     draw.later(HOUR)
 
 
+def _lossy_line(draw: Draw) -> None:
+    """The board is late to read its UART, so that octets are lost; not with a modem that hands payload over unasked and
+    keeps no total of it, where nobody knows then."""
+    if draw.scenario["modem"] == "air780e":
+        return
+    draw.traffic(draw.rng.choice((60, 150)), draw.rng.choice((1_400, 6_000)))
+    draw.scenario["counter"] = draw.rng.random() < 0.5
+    draw.scenario["plan"]["allowance_octets"] += 3_000 * KB  # each may cost a window
+    for _ in range(draw.rng.randrange(3, 12)):
+        draw.fault("octets_lost", after_octets=draw.rng.randrange(1, 8_000), octets=draw.rng.choice((1, 2, 8, 130)))
+
+
 FIELD: dict[str, Callable[[Draw], None]] = {
     "class-quota": _class_quota,
     "daily": _daily,
@@ -437,6 +449,7 @@ FIELD: dict[str, Callable[[Draw], None]] = {
     "ntp": _ntp,
     "sleeper": _sleeper,
     "hung-inside": _hung_inside,
+    "lossy-line": _lossy_line,
 }
 """By the name that `usageguard soak --only` takes. Later ones change what earlier ones have drawn."""
 _PERIODS = ("cutoff", "throttle", "none", "days", "month")

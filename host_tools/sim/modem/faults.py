@@ -239,6 +239,16 @@ class Garbage(Fault, frozen=True, kw_only=True, tag="garbage"):
         modem.port.write(modem.rng.randbytes(self.octets))
 
 
+class OctetsLost(Fault, frozen=True, kw_only=True, tag="octets_lost"):
+    """The line to the host loses octets, behind the next `after_octets`."""
+
+    after_octets: Count = 1
+    octets: Count = 1
+
+    def strike(self, modem: Target) -> None:
+        modem.port.line.to_host.lose(self.after_octets, self.octets)
+
+
 class Reboot(Fault, frozen=True, kw_only=True, tag="reboot"):
     """Crashes; whatever was not stored has its default again, echo among it."""
 
@@ -410,9 +420,9 @@ class SimLocked(Fault, frozen=True, kw_only=True, tag="sim_locked"):
 
 AnyFault = (
     Slow | Unanswered | ResponseLost | ResultLate | ResultFirst | Answer | HangOn | RebootOn | UrcBefore | UrcInside
-    | StallInside | SendFail | UrcLost | UrcSplit | Urc | Garbage | Reboot | Hang | BrownOut | EchoOn | HalfOpen
-    | DeadSession | CounterJump | CounterReset | NoCoverage | OperatorGone | StuckRegistration | StuckSession | Signal
-    | NetworkTime | SimOut | SimFaulty | SimLocked
+    | StallInside | SendFail | UrcLost | UrcSplit | Urc | Garbage | OctetsLost | Reboot | Hang | BrownOut | EchoOn
+    | HalfOpen | DeadSession | CounterJump | CounterReset | NoCoverage | OperatorGone | StuckRegistration | StuckSession
+    | Signal | NetworkTime | SimOut | SimFaulty | SimLocked
 )  # fmt: skip
 """What a scenario's `[[fault]]` may hold, for `msgspec.convert`."""
 

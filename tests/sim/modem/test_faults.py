@@ -166,6 +166,13 @@ def test_at_once(rig):
     assert rig.modem.state == ON
 
 
+def test_octets_that_the_line_loses(rig):
+    rig.send("ATE0")
+    inject(rig, "octets_lost", after_octets=3, octets=2)
+    assert rig.send("AT") == "\r\nO\n"
+    assert rig.send("AT") == "\r\nOK\r\n"
+
+
 @pytest.mark.parametrize(
     ("fault", "problem"),
     [
