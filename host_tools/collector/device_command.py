@@ -12,17 +12,16 @@ from rich.markup import escape
 from rich.text import Text
 
 from host_tools.base import files, paths
-from host_tools.base.days import date_of
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import Column, Listing, Pairs, out
 from host_tools.base.units import Seconds, size
 from host_tools.collector.database_file import DB, DbOption, members, opened
+from host_tools.collector.period import period_name
 
 if TYPE_CHECKING:
     from host_tools.collector.store import Received, Store
     from host_tools.collector.verify import Report
 
-_NO_MONTHS = {0: "not known yet", 1: "test period", 2: "silent period"}  # cycle_id (SPEC.md, "Report")
 _ALARM_DAYS = 31
 _TAG = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 
@@ -207,7 +206,7 @@ def _summary(store: Store, latest: Received, now: datetime) -> dict[str, Any]:
         "tags": store.tags.of(device),
         "received_at": latest.received_at.isoformat(),
         "standing": standing(report),
-        "period": _period(report.cycle_id),
+        "period": period_name(report.cycle_id),
         "rated_octets": report.cycle_rated_octets,
         "carried_octets": report.cycle_carried_octets,
         "error_bound_octets": report.error_bound_octets,
@@ -226,15 +225,11 @@ def _periods(history: list[Received]) -> Iterator[dict[str, Any]]:
     for received in last.values():
         report = received.report
         yield {
-            "period": _period(report.cycle_id),
+            "period": period_name(report.cycle_id),
             "rated_octets": report.cycle_rated_octets,
             "carried_octets": report.cycle_carried_octets,
             "error_bound_octets": report.error_bound_octets,
         }
-
-
-def _period(cycle_id: int) -> str:
-    return _NO_MONTHS.get(cycle_id) or date_of(cycle_id).isoformat()
 
 
 def _duration(text: str) -> timedelta:

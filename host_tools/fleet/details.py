@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
-from host_tools.base.days import date_of
 from host_tools.collector.order_book import Given
+from host_tools.collector.period import period_start
 from host_tools.collector.store import Alarm, Store
 from host_tools.collector.verify import Figures, figures_of
 from host_tools.fleet.standing import reasons_of, verdict_of
@@ -128,7 +128,7 @@ def _periods(told: Sequence[_Row], figures: Sequence[Figure]) -> Iterator[Period
     last = {(life, report.cycle_id): report for life, _, _, report in told}
     of_carrier = {each.cycle_start: each for each in figures}
     for (_, cycle_id), report in reversed(last.items()):
-        start = date_of(cycle_id) if cycle_id > 2 else None
+        start = period_start(cycle_id)
         yield Period(
             start,
             report.cycle_rated_octets,

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
-from host_tools.base.days import date_of
 from host_tools.base.units import size
+from host_tools.collector.period import period_start
 from host_tools.fleet.index import Row
 from host_tools.fleet.standing import NEVER, State
 
 _CHINA = timedelta(hours=8)
-_NO_MONTHS = 2  # cycle_id up to which no billed period runs (SPEC.md, "Report")
 
 STATES = ("runs-out", "stopped", "carrier-stopped", "silent", "drift", "package-ends", "pool-low")
 """Rules of what lasts: such an alert is over when its cause is."""
@@ -103,7 +102,7 @@ def of_alarm(kind: str, device: str, detail: str, cycle_id: int, at: datetime) -
 
 def period_of(cycle_id: int, now: datetime) -> str:
     """The first day of the billing period, or of the month where the device knows none."""
-    day = date_of(cycle_id) if cycle_id > _NO_MONTHS else (now + _CHINA).date().replace(day=1)
+    day = period_start(cycle_id) or (now + _CHINA).date().replace(day=1)
     return day.isoformat()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from host_tools.base import paths
-from host_tools.base.days import date_of
+from host_tools.collector.period import period_start
 from host_tools.collector.store import Received
 from host_tools.fleet.idle import costs
 from host_tools.platforms.interface import Data, Life
@@ -22,7 +22,6 @@ from usageguard.core import policy  # noqa: E402
 NEVER = "9999"
 """Of a date that is not known; sorts behind all dates."""
 UNKNOWN = -1
-_NO_MONTHS = 2  # cycle_id up to which no billed period runs (SPEC.md, "Report")
 _OF_CARRIER = "CARRIER_STOP"
 _MAY_END = (_OF_CARRIER, "ROAMING_EXHAUSTED")  # with the period, though not by itself
 _LASTING = {
@@ -85,8 +84,7 @@ def stand(latest: Received, sim: Sim | None, allowance: int | None, now: datetim
     used = report.cycle_rated_octets
     reasons = reasons_of(report.reasons)
     runs_out = resumes = NEVER
-    if report.cycle_id > _NO_MONTHS:
-        start = date_of(report.cycle_id)
+    if start := period_start(report.cycle_id):
         resumes = _day(cycle_end(start))
         at = used_up_at(used, latest.received_at, total, start) if total else None
         runs_out = _day(at) if at else NEVER

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from host_tools.base.days import date_of, day_number
+from host_tools.base.days import day_number
 from host_tools.base.errors import UsageError
 from host_tools.collector import instructions
+from host_tools.collector.period import period_start
 from host_tools.collector.store import Received, Store
 from host_tools.collector.verify import decode_report
 from host_tools.platforms.interface import Answers, BudgetSpent, Platform, PlatformError, Refused, Usage
@@ -170,7 +171,7 @@ def facts_of(store: Store, figure: Figure, *, ended: bool = False) -> Facts | No
     """The device's side of a figure; None where no report of that cycle had arrived by then, and where the device was
     in a later cycle already, unless with `ended`."""
     then = store.as_of(figure.device, figure.as_of, day_number(figure.cycle_start) if ended else None)
-    if then is None or _cycle_start(then) != figure.cycle_start:
+    if then is None or period_start(then.report.cycle_id) != figure.cycle_start:
         return None
     report = then.report
     present = "device = ? AND life = (SELECT MAX(life) FROM life WHERE device = ?)"
@@ -206,9 +207,3 @@ def facts_of(store: Store, figure: Figure, *, ended: bool = False) -> Facts | No
 def is_worth_an_order(facts: Facts) -> bool:
     """Whether the carrier has so much more than the device's own figure that the device should know."""
     return facts.carrier - facts.rated > max(_LEAST_OCTETS, facts.carrier // _LEAST_SHARE)
-
-
-def _cycle_start(received: Received) -> object:
-    """The local day on which the device's period began; None before it knows, or before it is billed."""
-    cycle = received.report.cycle_id
-    return date_of(cycle) if cycle > 2 else None

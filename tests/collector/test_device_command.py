@@ -26,8 +26,8 @@ def db(tmp_path, monkeypatch):
         def add(device, hours, values, **known):
             store.add(device, Report(*values, **known), cbor2.dumps(values), NOW - timedelta(hours=hours), "coap")
 
-        add(DEVICE, 900, full(seq=0, rated_octets=1 << 20))
-        routine = fields(seq=2, version=3, cycle_id=336, rated_base=1 << 20, rated_octets=3 << 20)
+        add(DEVICE, 900, full(seq=0, cycle_id=9_528, rated_octets=1 << 20))
+        routine = fields(seq=2, version=3, cycle_id=9_559, rated_base=1 << 20, rated_octets=3 << 20)
         add(DEVICE, 5, routine, life_id=LIFE)
         add(OTHER, 1, fields(verdict=4, reasons=0x10))
         add(OTHER, 0.5, fields(verdict=4, reasons=0x10, rated_octets=5))
@@ -54,7 +54,7 @@ def test_the_list_has_the_longest_silent_first(db, capsys):
         "tags": [],
         "received_at": "",
         "standing": "open",
-        "period": "2000-12-02",
+        "period": "2026-03-04",
         "rated_octets": 2 << 20,
         "carried_octets": 12_345_678,
         "error_bound_octets": 65_536,
@@ -88,8 +88,8 @@ def test_the_list_is_filtered(db, capsys):
 def test_a_device_is_shown_with_its_periods_alarms_and_orders(db, capsys):
     found = json.loads(device(capsys, "show", DEVICE, "--json", "-"))
     assert [(each["period"], each["rated_octets"]) for each in found["periods"]] == [
-        ("2000-11-01", 1 << 20),
-        ("2000-12-02", 2 << 20),
+        ("2026-02-01", 1 << 20),
+        ("2026-03-04", 2 << 20),
     ]
     assert found["evidence"] == [
         "+CEREG 1", "RSRP -95 dBm", "RSRQ -9.5 dB", "session refused with CME 33", "2 modem restarts",
