@@ -34,7 +34,11 @@ RoleOption = Annotated[
 def add(name: NameArgument, role: RoleOption = "read", url: UrlOption = _URL, db: DbOption = DB) -> None:
     """Add an account, and print a one-time link where its password is chosen."""
     with _accounts(db) as accounts:
-        _say_link(name, url, accounts.invite(name, _role(role), _by()))
+        given = _role(role)
+        if role != "admin" and not accounts.any():  # the link that `usageguard fleet` has printed would be of no use
+            hint = "add that with --role admin, or by the link that `usageguard fleet` prints"
+            raise UsageError("fleet account", "--role", "the first account has to be an administrator's", hint)
+        _say_link(name, url, accounts.invite(name, given, _by()))
 
 
 @app.command()

@@ -66,6 +66,12 @@ def test_what_cannot_be_done_is_said(said, argv, problem):
     assert problem in said(*argv, status=2)
 
 
+def test_the_first_account_is_an_administrators(said):
+    assert "the first account has to be an administrator's" in said("add", "bob", "--role", "act", status=2)
+    said("add", "ada", "--role", "admin")
+    said("add", "bob", "--role", "act")
+
+
 def test_the_pages_database_is_not_the_commands(capsys, db):
     assert cli.run(["fleet", "--db", str(db), "account", "list"]) == 2
     assert "is for the page here; write it behind fleet account" in capsys.readouterr().err
