@@ -400,7 +400,8 @@ _FIRST_DAY = date(2026, 3, 1)
 
 def of_configuration(raw: dict[str, Any], where: str) -> dict[str, Any]:
     """The tables of a scenario for a device's configuration: a month against the carrier that its plan describes, with
-    telemetry that uses some 60 % of it. UsageError."""
+    telemetry that uses some 60 % of it. Of the rating that carrier has only the rounding of sessions: what a plan adds
+    for packets and as a margin is for carriers that are harsher. UsageError."""
     config = device_config.check(device_config.normalized(raw, where), where)
     plan = raw["plan"]
     activated = plan.get("activated", _FIRST_DAY)
@@ -426,6 +427,8 @@ def of_configuration(raw: dict[str, Any], where: str) -> dict[str, Any]:
     for host, kind in ((config.upstream.host, "collector"), (config.upstream.ntp_host, "ntp")):
         if host:
             made["host"].append({"name": str(host), "kind": kind})
+    if config.plan.rating.session_round_octets:
+        made["carrier"]["session_round_octets"] = config.plan.rating.session_round_octets
     if config.plan.pool:
         made["carrier"]["pool"] = {"allowance_octets": config.plan.allowance * 10}
     return made

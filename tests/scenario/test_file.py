@@ -297,3 +297,11 @@ def test_an_application_is_found_beside_its_scenario(tmp_path):
 def test_a_modem_given_beside_the_file_counts():
     with pytest.raises(UsageError, match=r"^good\.toml: modem: \"x\" is unknown"):
         scenario.loads(GOOD, "good.toml", modem="x")
+
+
+def test_the_carrier_of_a_configuration_rounds_sessions_as_its_plan_says():
+    rating = {"per_packet_octets": 54, "session_round_octets": "10KB"}
+    plan = {"allowance_octets": "30MB", "rating": rating}
+    raw = {"device": {"id": "t-1", "key": "5a" * 32}, "modem": {"family": "quectel", "apn": "cmiot"}, "plan": plan}
+    made = scenario.read(scenario.of_configuration(raw, "config.toml"), "config.toml")
+    assert made.carrier_config.rating == carrier.carrier.Rating(session_round_octets=10_240)
