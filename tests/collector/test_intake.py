@@ -445,10 +445,9 @@ def test_what_is_taken_for_usual_is_so(head, tail, with_path):
         assert (asked.confirmable, asked.id_and_token, payload) == (True, repeated, request.payload)
 
 
-def test_a_life_that_another_collector_was_told_is_looked_up(database, monkeypatch):
-    monkeypatch.setattr(Collector, "is_sure", False)  # as where a server has the database
+def test_a_life_that_another_collector_was_told_is_looked_up(database):
     with closing(Store(database)) as one, closing(Store(database)) as other:
-        here, there = Collector(one, KEYS), Collector(other, KEYS)
+        here, there = Collector(one, KEYS, shares_file=True), Collector(other, KEYS, shares_file=True)
         assert code(there.coap(post(routine(), 1))) is Code.UNAUTHORIZED, "nobody knows it"
         here.coap(post(sealed(life_id=LIFE), 2))
         there._looked.clear()
