@@ -236,7 +236,7 @@ class Collector:
         self.store.read_life_ids([each.device for each in doubtful if not each.brief])
         self.store.read_latest([each.device for each in doubtful if each.brief])
         for each in doubtful:
-            with suppress(BadMacError):
+            with suppress(BadMacError, MalformedError):
                 device, report, payload = self._verified(each.payload, each.brief)
                 each.received, each.payload = Received(device, self.now(), each.path, report), payload
 

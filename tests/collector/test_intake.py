@@ -464,6 +464,17 @@ def test_a_life_that_another_collector_was_told_is_looked_up(database):
         assert one.reports_received(DEVICE) == 2
 
 
+def test_what_is_no_report_of_a_life_that_is_looked_up_takes_no_other_with_it(tmp_path):
+    path = tmp_path / "reports.sqlite"
+    with closing(Store(path)) as one, closing(Store(path)) as other:
+        here, there = Collector(one, KEYS, shares_file=True), Collector(other, KEYS, shares_file=True)
+        here.coap(post(sealed(life_id=LIFE), 1))
+        blobs = routine(payload=cbor2.dumps([1, 2, 3])), sealed(life_id=LIFE, seq=1)
+        taken = [there.receive(post(blob, 2 + mid), None) for mid, blob in enumerate(blobs)]
+        answers = [there.answer(*each) for each in zip(taken, there.keep_all(taken), strict=True)]
+        assert [code(each) for each in answers] == [Code.UNAUTHORIZED, Code.CHANGED]
+
+
 def test_answers_are_forgotten_when_there_are_too_many(world, monkeypatch):
     monkeypatch.setattr(intake, "_MOST_REMEMBERED", 3)
     for mid in range(50):
