@@ -35,7 +35,7 @@ from host_tools.collector.verify import Report, decode_report
 
 _BATCH = 500
 _AT_ONCE = 20  # reports from a socket
-_SOCKETS = 25  # for a process: as many reports wait as a batch has, and a buffer takes without privileges
+_SOCKETS = 100  # for a process: a batch is read, another is stored, and a third is acknowledged meanwhile
 _ROUNDS = 3
 _DEVICES = 2_000
 
@@ -171,7 +171,7 @@ def beside_bare(new: Callable[[], str], processes: int, each: int = 10, rounds: 
 def _sqlite() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         names = (str(Path(folder, f"{number}.sqlite")) for number in itertools.count())
-        return beside_bare(lambda: next(names), 1)  # of several, one writes at a time
+        return beside_bare(lambda: next(names), os.cpu_count() or 1)
 
 
 @figure("collector.postgresql", "% of a bare batched insert's reports/s, PostgreSQL", least=30, portable=False)

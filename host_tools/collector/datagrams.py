@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from host_tools.collector.intake import Collector, Exchange, Result
-from host_tools.collector.writer import Writer
+from host_tools.collector.intake import Collector, Exchange, Intake, Result
+from host_tools.collector.writer import Batches, writing
 
 _MOST_OCTETS = 2048  # of a datagram; a report has at most 175
 _BUFFER_OCTETS = 1 << 22  # of the socket: what arrives while reports are written waits there
@@ -24,8 +24,8 @@ _IP_PKTINFO = 8  # Linux, <linux/in.h>
 class _Front:
     """Moves datagrams between a socket and a collector."""
 
-    def __init__(self, collector: Collector, udp: socket.socket, writer: Writer) -> None:
-        self._collector = collector
+    def __init__(self, intake: Intake, udp: socket.socket, writer: Batches) -> None:
+        self._intake = intake
         self._udp = udp
         self._writer = writer
         asyncio.get_running_loop().add_reader(udp, self._read)
@@ -35,21 +35,21 @@ class _Front:
         asyncio.get_running_loop().remove_reader(self._udp)
 
     def _read(self) -> None:
-        now = self._collector.now()
+        now = self._intake.now()
         for _ in range(_AT_ONCE):
             try:
                 datagram, ancillary, _, remote = self._udp.recvmsg(_MOST_OCTETS, _ANCILLARY_OCTETS)
             except OSError:  # nothing to read, or the ICMP error of a datagram that was sent
                 return
             way = (remote, _source(ancillary) if ancillary else _ANY)
-            taken = self._collector.receive(datagram, way, now)
+            taken = self._intake.receive(datagram, way, now)
             if isinstance(taken, Exchange):
                 self._writer.put(taken, self._answer)
             elif taken is not None:
                 self._send(taken, way)
 
     def _answer(self, exchange: Exchange, result: Result) -> None:
-        self._send(self._collector.answer(exchange, result), exchange.remote)
+        self._send(self._intake.answer(exchange, result), exchange.remote)
 
     def _send(self, reply: bytes, way: Any) -> None:
         remote, source = way
@@ -114,7 +114,7 @@ def _source(ancillary: list[Any]) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _rarely_collected() -> Iterator[None]:
+def rarely_collected() -> Iterator[None]:
     """Cycles of objects are looked for more rarely, and not among those that are there already, such as a million keys:
     a report leaves none behind."""
     before = gc.get_threshold()
@@ -130,24 +130,20 @@ def _rarely_collected() -> Iterator[None]:
 @asynccontextmanager
 async def listening(collector: Collector, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
     """Serves `collector` on UDP while the context is open; yields the port. Raises OSError when it is in use."""
-    writer = Writer(collector)
     (udp,) = bound(host, port)
     with udp:
-        try:
-            async with receiving(collector, udp, writer):
-                yield udp.getsockname()[1]
-        finally:
-            await writer.close()
+        async with writing(collector) as writer, receiving(collector, udp, writer):
+            yield udp.getsockname()[1]
 
 
 @asynccontextmanager
-async def receiving(collector: Collector, udp: socket.socket, writer: Writer) -> AsyncIterator[None]:
-    """Serves `collector` on a socket while the context is open. What was read is answered at its end.
+async def receiving(intake: Intake, udp: socket.socket, writer: Batches) -> AsyncIterator[None]:
+    """Serves `intake` on a socket while the context is open. What was read is answered at its end.
 
-    While the context is open, only its own thread uses the collector's store and `orders`.
+    While the context is open, a collector's store and `orders` are used by the writer's thread alone.
     """
-    with _rarely_collected():
-        front = _Front(collector, udp, writer)
+    with rarely_collected():
+        front = _Front(intake, udp, writer)
         try:
             yield
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -13,6 +14,7 @@ from aiocoap.error import UnparsableMessage
 from aiocoap.numbers.constants import TransportTuning
 
 from host_tools.collector.database import StoreError, UnavailableError
+from host_tools.collector.lives import KnownLives
 from host_tools.collector.order import Order
 from host_tools.collector.sms_payload import user_data
 from host_tools.collector.store import FOLLOWED, Kept, Outcome, Received, Store
@@ -97,38 +99,19 @@ Result = tuple[Kept, bytes] | StoreError | MalformedError | BadMacError
 """Of an exchange: what became of the report and its acknowledgement, or why there is none."""
 
 
-class Collector:
-    """Verifies, stores and acknowledges reports.
+class Intake(ABC):
+    """Verifies reports, and answers those that were stored.
 
     `keys` maps a device id to its key of 32 bytes. `now` returns the time for stamps and acknowledgements. Each of
-    `listeners` is called with every stored report and the outcome. `orders` is called when a report is acknowledged
-    and no earlier order is pending; the order that it returns is sent with every acknowledgement until a report shows
-    that the device applied or refused it. `stops` is called while one is pending; the order that it returns is sent
-    first. `refusals` counts refused datagrams and messages by kind. `shares_file`: other collectors write to its
-    database too, as they may where that is on a server.
-
-    `coap` and the methods for short messages do everything in one step. A server that must not wait for the database
-    calls `receive`, `keep_all` and `answer` instead. Only `keep_all` uses the store and `orders`; it may run in another
-    thread.
+    `listeners` is called with every stored report and the outcome. `refusals` counts refused datagrams and messages by
+    kind.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        keys: Mapping[str, bytes],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        orders: Orders = no_orders,
-        stops: Orders = no_orders,
-        shares_file: bool = False,
-    ) -> None:
-        self.store = store
-        self.orders = orders
-        self.stops = stops
+    def __init__(self, keys: Mapping[str, bytes], now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.refusals: Counter[str] = Counter()
         self.listeners: list[Callable[[Received, Kept], None]] = []
-        self._keys = keys
-        self._shares_file = shares_file
         self.now = now
+        self._keys = keys
         # By remote and datagram. Those of before are forgotten when there are as many since.
         self._answered: dict[tuple[Hashable, bytes], Answer] = {}
         self._answered_before: dict[tuple[Hashable, bytes], Answer] = {}
@@ -137,21 +120,18 @@ class Collector:
         self._looking_since = _LONG_AGO
 
     @property
+    @abstractmethod
+    def lives(self) -> KnownLives: ...
+
+    @property
+    @abstractmethod
+    def is_sure(self) -> bool:
+        """Whether no other lives are in the database than those that are known here."""
+
+    @property
     def rejected(self) -> int:
         """The number of datagrams and short messages that were not reports of a known device."""
         return self.refusals[NOT_REPORTS] + self.refusals[BAD_MAC]
-
-    def coap(self, datagram: bytes, remote: Hashable = None) -> bytes | None:
-        """The answer to `datagram`, or None. `remote` is any hashable name of its source."""
-        taken = self.receive(datagram, remote)
-        if not isinstance(taken, Exchange):
-            return taken
-        try:
-            self._look_again([taken])
-            result = self._kept(taken)
-        except StoreError as error:
-            result = error
-        return self.answer(taken, result)
 
     def receive(self, datagram: bytes, remote: Hashable, now: datetime | None = None) -> bytes | Exchange | None:
         """The answer to the datagram, None for no answer, or an Exchange if a report has to be stored first.
@@ -217,8 +197,8 @@ class Collector:
 
     def _may_look_again(self, device: str, now: datetime) -> bool:
         """Whether the database is to be asked for lives of a device, known or not. For each one once in a second: who
-        has no key makes no work with it. Who shares the database with no other knows what is in it."""
-        if not device or not (self._shares_file or self.store.database.postgresql):
+        has no key makes no work with it."""
+        if not device or self.is_sure:
             return False
         if not timedelta() <= now - self._looking_since < _LOOK_AGAIN:  # also after the clock was set back
             self._looking_since = now
@@ -227,18 +207,6 @@ class Collector:
             return False
         self._looked.add(device)
         return True
-
-    def _look_again(self, exchanges: Sequence[Pending]) -> None:
-        """Opens the reports whose lives were not known, where they are now."""
-        doubtful = [each for each in exchanges if each.received is None]
-        if not doubtful:
-            return
-        self.store.read_life_ids([each.device for each in doubtful if not each.brief])
-        self.store.read_latest([each.device for each in doubtful if each.brief])
-        for each in doubtful:
-            with suppress(BadMacError, MalformedError):
-                device, report, payload = self._verified(each.payload, each.brief)
-                each.received, each.payload = Received(device, self.now(), each.path, report), payload
 
     def _unusual(self, datagram: bytes) -> bytes | tuple[Asked, bytes | Code] | None:
         """What a datagram asks for that is not as devices make it; else its answer, or None."""
@@ -259,6 +227,106 @@ class Collector:
             self.refusals[NOT_FOUND] += 1
             return asked, Code.NOT_FOUND if request.opt.uri_path != RESOURCE else Code.METHOD_NOT_ALLOWED
         return asked, request.payload
+
+    def followed(self, exchange: Pending) -> Result:
+        """What `keep` returns, of a report that `continues` what is known. It keeps nobody from writing meanwhile."""
+        received = exchange.received
+        assert received
+        if received.path == "sms":
+            return FOLLOWED, b""
+        device = received.device
+        return FOLLOWED, seal_acknowledgement(
+            self._keys[device], device, received.report, received.received_at, brief=exchange.brief
+        )
+
+    def answer(self, exchange: Exchange, result: Result) -> bytes:
+        """The answer to the exchange's request. After a StoreError it is 5.03: the device may repeat the request."""
+        if isinstance(result, StoreError):
+            exchange.answer.at = _LONG_AGO
+            return self._reply(exchange.asked, Code.SERVICE_UNAVAILABLE)
+        acknowledgement = self.settle(exchange, result)
+        code = Code.CHANGED if acknowledgement else Code.UNAUTHORIZED
+        exchange.answer.reply = reply = self._reply(exchange.asked, code, acknowledgement)
+        return reply
+
+    def _open(self, blob: bytes) -> tuple[str, Report, bytes]:
+        try:
+            return self._verified(blob, is_brief(blob))
+        except MalformedError:
+            self.refusals[NOT_REPORTS] += 1
+            raise
+
+    def _verified(self, blob: bytes, brief: bool) -> tuple[str, Report, bytes]:
+        if brief:
+            return open_brief(blob, self._keys, self.lives.latest)
+        return open_report(blob, self._keys, self.lives.of)
+
+    def _reply(self, asked: Asked, code: Code, payload: bytes = b"") -> bytes:
+        bits, repeated = _ACK_BITS, asked.id_and_token
+        if not asked.confirmable:
+            self._message_id = (self._message_id + 1) & 0xFFFF
+            bits, repeated = _NON_BITS, self._message_id.to_bytes(2, "big") + repeated[2:]
+        head = bytes((bits | len(repeated) - 2, code)) + repeated
+        return head + _MARKER + payload if payload else head
+
+
+class Collector(Intake):
+    """Verifies, stores and acknowledges reports.
+
+    `orders` is called when a report is acknowledged and no earlier order is pending; the order that it returns is sent
+    with every acknowledgement until a report shows that the device applied or refused it. `stops` is called while one
+    is pending; the order that it returns is sent first. Other collectors may use the database too where it is on a
+    server.
+
+    `coap` and the methods for short messages do everything in one step. A server that must not wait for the database
+    calls `receive`, `keep_all` or `keep_most`, and `answer` instead. Of these only those for keeping use the store and
+    `orders`; they may run in another thread.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Mapping[str, bytes],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        orders: Orders = no_orders,
+        stops: Orders = no_orders,
+    ) -> None:
+        super().__init__(keys, now)
+        self.store = store
+        self.orders = orders
+        self.stops = stops
+
+    @property
+    def lives(self) -> KnownLives:
+        return self.store.known_lives
+
+    @property
+    def is_sure(self) -> bool:
+        return not self.store.database.postgresql
+
+    def coap(self, datagram: bytes, remote: Hashable = None) -> bytes | None:
+        """The answer to `datagram`, or None. `remote` is any hashable name of its source."""
+        taken = self.receive(datagram, remote)
+        if not isinstance(taken, Exchange):
+            return taken
+        try:
+            self._look_again([taken])
+            result = self._kept(taken)
+        except StoreError as error:
+            result = error
+        return self.answer(taken, result)
+
+    def _look_again(self, exchanges: Sequence[Pending]) -> None:
+        """Opens the reports whose lives were not known, where they are now."""
+        doubtful = [each for each in exchanges if each.received is None]
+        if not doubtful:
+            return
+        self.store.read_life_ids([each.device for each in doubtful if not each.brief])
+        self.store.read_latest([each.device for each in doubtful if each.brief])
+        for each in doubtful:
+            with suppress(BadMacError, MalformedError):
+                device, report, payload = self._verified(each.payload, each.brief)
+                each.received, each.payload = Received(device, self.now(), each.path, report), payload
 
     def _kept(self, exchange: Pending) -> Result:
         if exchange.received is None:
@@ -294,17 +362,6 @@ class Collector:
             received.device, received.report, exchange.payload, received.received_at, received.path
         )
 
-    def followed(self, exchange: Pending) -> Result:
-        """What `keep` returns, of a report that `continues` what is known. It keeps nobody from writing meanwhile."""
-        received = exchange.received
-        assert received
-        if received.path == "sms":
-            return FOLLOWED, b""
-        device = received.device
-        return FOLLOWED, seal_acknowledgement(
-            self._keys[device], device, received.report, received.received_at, brief=exchange.brief
-        )
-
     def keep_all(self, exchanges: Sequence[Pending]) -> list[Result]:
         """`keep` for several at once, which the disk has to write only once: what it returns, or raises, for each."""
         results: list[Result] = []
@@ -324,6 +381,19 @@ class Collector:
             return [self.keep_all([each])[0] for each in exchanges]
         return results
 
+    def keep_most(self, exchanges: Sequence[Pending]) -> list[Result | None]:
+        """`keep_all`, but without what `followed` gives: None stands for it."""
+        try:
+            with self.at_once(exchanges):
+                continue_it = [self.continues(each) for each in exchanges]
+        except UnavailableError as error:
+            return [error] * len(exchanges)
+        except StoreError:  # one is to take no other with it
+            continue_it = [False] * len(exchanges)
+        left = [each for each, continues in zip(exchanges, continue_it, strict=True) if not continues]
+        others = iter(self.keep_all(left) if left else ())
+        return [None if continues else next(others) for continues in continue_it]
+
     def _order(self, received: Received, kept: Kept) -> Order | None:
         """The order to send with the acknowledgement of a report that was stored."""
         device, report, at = received.device, received.report, received.received_at
@@ -341,16 +411,6 @@ class Collector:
             return book.send(device, at)
         book.add(device, order, at)  # stored before it is sent, so that it is repeated unchanged
         return order
-
-    def answer(self, exchange: Exchange, result: Result) -> bytes:
-        """The answer to the exchange's request. After a StoreError it is 5.03: the device may repeat the request."""
-        if isinstance(result, StoreError):
-            exchange.answer.at = _LONG_AGO
-            return self._reply(exchange.asked, Code.SERVICE_UNAVAILABLE)
-        acknowledgement = self.settle(exchange, result)
-        code = Code.CHANGED if acknowledgement else Code.UNAUTHORIZED
-        exchange.answer.reply = reply = self._reply(exchange.asked, code, acknowledgement)
-        return reply
 
     def sms(self, tpdu: bytes) -> None:
         """Takes the TPDU of a short message, SMS-SUBMIT or SMS-DELIVER.
@@ -379,26 +439,6 @@ class Collector:
         kept, _ = self.keep(received, payload)
         for listener in self.listeners:
             listener(received, kept)
-
-    def _open(self, blob: bytes) -> tuple[str, Report, bytes]:
-        try:
-            return self._verified(blob, is_brief(blob))
-        except MalformedError:
-            self.refusals[NOT_REPORTS] += 1
-            raise
-
-    def _verified(self, blob: bytes, brief: bool) -> tuple[str, Report, bytes]:
-        if brief:
-            return open_brief(blob, self._keys, self.store.latest_of_life)
-        return open_report(blob, self._keys, self.store.life_ids)
-
-    def _reply(self, asked: Asked, code: Code, payload: bytes = b"") -> bytes:
-        bits, repeated = _ACK_BITS, asked.id_and_token
-        if not asked.confirmable:
-            self._message_id = (self._message_id + 1) & 0xFFFF
-            bits, repeated = _NON_BITS, self._message_id.to_bytes(2, "big") + repeated[2:]
-        head = bytes((bits | len(repeated) - 2, code)) + repeated
-        return head + _MARKER + payload if payload else head
 
 
 def _usual(datagram: bytes) -> tuple[Asked, bytes] | None:

@@ -21,8 +21,8 @@ from aiomqtt import Client, MqttError, ProtocolVersion
 from rich.markup import escape
 
 from host_tools.base.errors import UsageError
-from host_tools.collector.intake import Collector, Pending, Result
-from host_tools.collector.writer import Writer
+from host_tools.collector.intake import Intake, Pending, Result
+from host_tools.collector.writer import Batches
 
 PASSWORD = "USAGEGUARD_MQTT_PASSWORD"
 """The environment's variable with the broker's password: what is on a command line is seen by others."""
@@ -75,7 +75,7 @@ class Broker:
         return f"{self.prefix}/a/{device}"
 
 
-async def receive(broker: Broker, collector: Collector, writer: Writer, say: Callable[[str], None]) -> None:
+async def receive(broker: Broker, collector: Intake, writer: Batches, say: Callable[[str], None]) -> None:
     """Takes reports until it is cancelled; connects again whenever the broker is gone. `say` is told when it hears the
     broker, and once when it does not."""
     retry_s, failures = _RETRY_S, 0
@@ -115,7 +115,7 @@ async def _subscribe(client: Client, broker: Broker) -> None:
         raise MqttError(f"the broker refuses {broker.subscription}")
 
 
-async def _session(client: Client, broker: Broker, collector: Collector, writer: Writer) -> None:
+async def _session(client: Client, broker: Broker, collector: Intake, writer: Batches) -> None:
     """Until the connection is lost. MqttError: it is."""
     answers: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(_MOST_UNSENT)
     sending = asyncio.create_task(_send(client, answers))
@@ -129,7 +129,7 @@ async def _session(client: Client, broker: Broker, collector: Collector, writer:
 
 
 def _answer(
-    collector: Collector, broker: Broker, answers: asyncio.Queue[tuple[str, bytes]], taken: Pending, result: Result
+    collector: Intake, broker: Broker, answers: asyncio.Queue[tuple[str, bytes]], taken: Pending, result: Result
 ) -> None:
     acknowledgement = collector.settle(taken, result)
     if acknowledgement and taken.received:

@@ -13,13 +13,13 @@ from host_tools.base.errors import UsageError
 from host_tools.base.terminal import OutputLost
 
 
-def together(count: int, work: Callable[[int, int], None]) -> None:
+def together(count: int, work: Callable[[int, int], None], begun: Callable[[], None] = lambda: None) -> None:
     """Runs `work` in so many processes that are forked from this one, until one of them ends, or this one gets Ctrl-C
     or SIGTERM; then has all of them end. For the main thread alone.
 
     `work` is called with the process's number and a descriptor, which can be read from as soon as the process is to
-    end: when this one was killed, too, so that none is left behind. Raises the UsageError or OutputLost that one has
-    raised, and UsageError where one ended in another way than it should.
+    end: when this one was killed, too, so that none is left behind. `begun` is called here, when all have begun. Raises
+    the UsageError or OutputLost that one has raised, and UsageError where one ended in another way than it should.
     """
     context = multiprocessing.get_context("fork")  # of what is large here, such as a million keys, there is one copy
     told, tell = os.pipe()
@@ -43,6 +43,7 @@ def together(count: int, work: Callable[[int, int], None]) -> None:
     try:
         for each in processes:
             each.start()
+        begun()
         wait([each.sentinel for each in processes])
         end()
         for each in processes:
@@ -56,8 +57,8 @@ def together(count: int, work: Callable[[int, int], None]) -> None:
         raise errors.get()
     for each in processes:
         if each.exitcode:
-            problem = f"process {each.pid} {_how(each.exitcode)}, so all were ended"
-            raise UsageError("--processes", str(count), problem, "start again")
+            problem = f"{_how(each.exitcode)}, so all were ended"
+            raise UsageError("--processes", f"process {each.pid}", problem, "start again")
 
 
 def _how(status: int) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from host_tools.collector.database import Database
+from host_tools.collector.database import Database, StoreError
 
+_REDUCE_S, _REDUCED_S = 0.5, 3600  # between the devices, and after the last one
 _AT_ONCE = 200  # devices; a transaction is to be short, as others wait for it
 
 # What stays: the last report of each boot, and of each period in it. The device's totals and periods are in those.
@@ -53,3 +57,17 @@ def reduce(database: Database, keep: timedelta, now: datetime, after: str = "") 
         for statement in (_DAYS, _REMOVED, _DELETE):
             database.execute(statement.format(old=old), values)
     return devices[-1]
+
+
+async def go_on(
+    store: Callable[..., Awaitable[str]], database: Database, keep: timedelta, refusals: Counter[str]
+) -> None:
+    """Reduces for ever, a few devices at a time, between which reports are stored. `store` calls what it is given as
+    the database is to be used; what could not be done is counted."""
+    after = ""
+    while True:
+        try:
+            after = await store(reduce, database, keep, datetime.now(UTC), after)
+        except StoreError as error:
+            refusals[f"not reduced ({error})"] += 1
+        await asyncio.sleep(_REDUCE_S if after else _REDUCED_S)

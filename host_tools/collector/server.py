@@ -11,11 +11,22 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,17 +35,20 @@ from host_tools.base import extras, paths
 from host_tools.base.errors import UsageError
 from host_tools.base.terminal import OutputLost, out
 from host_tools.collector.database import StoreError, is_url, shown
-from host_tools.collector.datagrams import bound, receiving
-from host_tools.collector.intake import Collector
+from host_tools.collector.database_process import RemoteIntake, handing_over, store_for
+from host_tools.collector.datagrams import bound, rarely_collected, receiving
+from host_tools.collector.intake import Collector, Intake
 from host_tools.collector.keys import HINT, load_keys
+from host_tools.collector.lives import KnownLives
 from host_tools.collector.processes import together
 from host_tools.collector.store import Kept, Outcome, Received, Store
 from host_tools.collector.verify import Report
-from host_tools.collector.writer import Writer
+from host_tools.collector.writer import Batches, writing
 
 _SUMMARY_S = 60
 _MOST_LINES = 20  # a second; to print one takes longer than to store twenty reports
 _DB_HINT = "name a new file, or the database of a collector"
+_Show = Callable[[str], None]
 _NO_SIGNAL = 255  # of <rsrp> and <rsrq>, 3GPP TS 27.007 8.69
 
 
@@ -69,6 +83,10 @@ class Ways:
     sms: Path | None = None  # the file of `webhook`
     sms_port: int = 0
     keep_days: int = 0
+
+    @property
+    def keep(self) -> timedelta | None:
+        return timedelta(days=self.keep_days) if self.keep_days else None
 
 
 def serve(
@@ -118,17 +136,55 @@ def serve(
                 family = socket.AF_INET6 if ":" in host else socket.AF_INET
                 tcp = stack.enter_context(socket.create_server((host, ways.sms_port), family=family))
         if processes == 1:
-            _run(Collector(store, known), _Sockets(udp[0], tcp), show, ways)
+            collector = Collector(store, known)
+            _run(partial(_serve, collector, writing(collector, ways.keep), _Sockets(udp[0], tcp), ways), show)
             return
         store.close()  # no connection outlives a fork
+        sockets = [_Sockets(each, tcp) for each in udp]
+        if is_url(db):
+            _share_server(str(db), known, sockets, show, ways)
+        else:
+            _share_file(Path(db), known, store.known_lives, sockets, show, ways)
 
-        def work(number: int, told: int) -> None:
+
+def _share_server(url: str, keys: Mapping[str, bytes], sockets: Sequence[_Sockets], show: _Show, ways: Ways) -> None:
+    """Serves in as many processes as there are sockets, each with a connection to the database."""
+
+    def work(number: int, told: int) -> None:
+        with closing(_opened(url)) as store:
+            collector = Collector(store, keys)
+            storing = writing(collector, ways.keep if number == 0 else None)
+            mine = replace(sockets[number], told=told)
+            _run(partial(_serve, collector, storing, mine, ways, announces=number == 0), show)
+
+    together(len(sockets), work)
+
+
+def _share_file(
+    db: Path, keys: Mapping[str, bytes], lives: KnownLives, sockets: Sequence[_Sockets], show: _Show, ways: Ways
+) -> None:
+    """The same with a file, which one process more has to itself."""
+    links = [socket.socketpair() for _ in sockets]
+    theirs, ours = zip(*links, strict=True)
+
+    def leave(*mine: socket.socket) -> None:
+        """Closes the others' ends, so that a link is closed when its process ends."""
+        for each in chain(*links):
+            if each not in mine:
+                each.close()
+
+    def work(number: int, told: int) -> None:
+        if number == len(sockets):
+            leave(*ours)
             with closing(_opened(db)) as store:
-                own = ways if number == 0 else replace(ways, keep_days=0)
-                sockets = _Sockets(udp[number], tcp, told)
-                _run(Collector(store, known, shares_file=True), sockets, show, own, announces=number == 0)
+                _run(partial(_keep, Collector(store, keys), ours, ways), show)
+            return
+        leave(theirs[number])
+        remote = RemoteIntake(keys, lives)
+        mine = replace(sockets[number], told=told)
+        _run(partial(_serve, remote, handing_over(remote, theirs[number]), mine, ways, announces=number == 0), show)
 
-        together(processes, work)
+    together(len(sockets) + 1, work, begun=leave)
 
 
 def _opened(db: str | Path) -> Store:
@@ -162,10 +218,8 @@ class _Sockets:
     told: int | None = None
 
 
-def _run(
-    collector: Collector, sockets: _Sockets, show: Callable[[str], None], ways: Ways, announces: bool = True
-) -> None:
-    """`announces`: prints where it listens."""
+def _run(story: Callable[[_Show, asyncio.Event], Coroutine[Any, Any, None]], show: _Show) -> None:
+    """Runs a story, which is given what prints, and an event that is set when nobody reads that any more."""
     stop = asyncio.Event()
     lost: list[OutputLost] = []
 
@@ -176,19 +230,21 @@ def _run(
             lost.append(error)
             stop.set()
 
-    asyncio.run(_serve(collector, sockets, say, stop, ways, announces))
+    asyncio.run(story(say, stop))
     if lost:
         raise lost[0]
 
 
 async def _serve(
-    collector: Collector,
+    intake: Intake,
+    storing: AbstractAsyncContextManager[Batches],
     sockets: _Sockets,
-    say: Callable[[str], None],
-    stop: asyncio.Event,
     ways: Ways,
+    say: _Show,
+    stop: asyncio.Event,
     announces: bool = True,
 ) -> None:
+    """`announces`: prints where it listens."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):  # also when a shell started it with SIGINT ignored
         loop.add_signal_handler(number, stop.set)
@@ -199,24 +255,60 @@ async def _serve(
             stop.set()
 
         loop.add_reader(told, end)
-    printed: Counter[str] = Counter()
     log = Log(say)
-    collector.listeners.append(log.heard)
-    writer = Writer(collector)
-    async with receiving(collector, sockets.udp, writer), _beside(collector, sockets.tcp, writer, ways, say, stop):
+    intake.listeners.append(log.heard)
+    refused = _teller(intake.refusals, say)
+
+    def summary() -> None:
+        log.rest()
+        refused()
+
+    async with (
+        storing as writer,
+        receiving(intake, sockets.udp, writer),
+        _beside(intake, sockets.tcp, writer, ways, say, stop),
+    ):
         if announces:
             say(f"listening on coap://{_address(sockets.udp)}/r")
             if sockets.tcp:
                 say(f"listening on http://{_address(sockets.tcp)} for an SMS gateway")
-        while not stop.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _SUMMARY_S)
-            log.rest()
-            _print_refusals(collector.refusals - printed, say)
-            printed = collector.refusals.copy()
-    await writer.close()
-    log.rest()
-    _print_refusals(collector.refusals - printed, say)
+        await _each_minute(summary, stop)
+    summary()
+
+
+async def _keep(
+    collector: Collector, links: Sequence[socket.socket], ways: Ways, say: _Show, stop: asyncio.Event
+) -> None:
+    """What the process does that has a file to itself: it ends when the others have."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: None)
+    with rarely_collected():
+        storing = asyncio.create_task(store_for(collector, links, ways.keep))
+        storing.add_done_callback(lambda _: stop.set())
+        refused = _teller(collector.refusals, say)
+        await _each_minute(refused, stop)
+        await storing
+        refused()
+
+
+async def _each_minute(summary: Callable[[], None], stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _SUMMARY_S)
+        summary()
+
+
+def _teller(refusals: Counter[str], say: _Show) -> Callable[[], None]:
+    """What prints how many refusals there were since it was called before."""
+    printed: Counter[str] = Counter()
+
+    def tell() -> None:
+        nonlocal printed
+        _print_refusals(refusals - printed, say)
+        printed = refusals.copy()
+
+    return tell
 
 
 def _address(bound: socket.socket) -> str:
@@ -226,29 +318,22 @@ def _address(bound: socket.socket) -> str:
 
 @asynccontextmanager
 async def _beside(
-    collector: Collector,
-    tcp: socket.socket | None,
-    writer: Writer,
-    ways: Ways,
-    say: Callable[[str], None],
-    stop: asyncio.Event,
+    intake: Intake, tcp: socket.socket | None, writer: Batches, ways: Ways, say: _Show, stop: asyncio.Event
 ) -> AsyncIterator[None]:
     """What the collector does beside CoAP. What fails there ends it, with the error: an operator is to learn of it, and
     a service manager starts it again."""
-    if ways.keep_days:
-        writer.keep_for(timedelta(days=ways.keep_days))
     tasks = []
     if ways.mqtt:
         from host_tools.collector import mqtt
 
-        tasks.append(asyncio.create_task(mqtt.receive(mqtt.Broker.parse(ways.mqtt), collector, writer, say)))
+        tasks.append(asyncio.create_task(mqtt.receive(mqtt.Broker.parse(ways.mqtt), intake, writer, say)))
         tasks[-1].add_done_callback(lambda task: stop.set())
     async with AsyncExitStack() as stack:
         if ways.sms and tcp:
             from host_tools.collector import webhook
 
             gateway = webhook.Gateway.load(ways.sms)
-            await stack.enter_async_context(webhook.receiving(gateway, collector, tcp, writer))
+            await stack.enter_async_context(webhook.receiving(gateway, intake, tcp, writer))
         try:
             yield
         finally:
@@ -259,7 +344,7 @@ async def _beside(
                     raise result
 
 
-def _print_refusals(refusals: Counter[str], say: Callable[[str], None]) -> None:
+def _print_refusals(refusals: Counter[str], say: _Show) -> None:
     """Prints one line with the number of refusals of each kind, if there are any."""
     if refusals:
         kinds = ", ".join(f"{count:,} {escape(kind)}" for kind, count in refusals.most_common())
@@ -269,7 +354,7 @@ def _print_refusals(refusals: Counter[str], say: Callable[[str], None]) -> None:
 class Log:
     """Prints a line for each report, up to _MOST_LINES in a second, and how many more there were; and every alarm."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: _Show) -> None:
         self._say = say
         self._second = 0
         self._printed = self._more = 0

@@ -8,7 +8,7 @@ device's figures are `latest`, `as_of` and `days`; what is ordered goes through 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -19,6 +19,7 @@ import msgspec
 
 from host_tools.collector.connect import BUSY_S, IN_MEMORY, connected
 from host_tools.collector.database import Row
+from host_tools.collector.lives import KnownLives
 from host_tools.collector.order_book import OrderBook
 from host_tools.collector.tags import Tags
 from host_tools.collector.verify import Report, decode_report
@@ -140,14 +141,15 @@ class Store:
     is brought up to date, but not where `upgrade` is false; the default lives in memory. StoreError: it is none of
     these, or a later collector's. Every method may raise it; then nothing was changed. A write waits for `busy_s`
     seconds at the most while another process has the database locked. One thread at a time may use a store, whichever
-    it is; `life_ids` and `latest_of_life` are for any thread at any time.
+    it is. `known_lives` has what was stored here since the start, and the newest report of each device as of then, or
+    as of `read_latest`.
     """
 
     def __init__(self, name: str | Path = IN_MEMORY, busy_s: float = BUSY_S, upgrade: bool = True) -> None:
         self.database = self._db = connected(name, busy_s, upgrade)
         self.book = OrderBook(self._db)
         self.tags = Tags(self._db)
-        self._life_ids: dict[str, tuple[bytes, ...]] = {}
+        self.known_lives = KnownLives()
         self._known: dict[str, _Newest] = {}  # what `at_once` found and wrote
         self._known_as_of: tuple[Any, int] = None, 0  # it holds while nothing else was written
         self._followed: dict[str, _Newest] = {}  # the same within `at_once`, where it is sure
@@ -157,8 +159,7 @@ class Store:
         for device, life_id in self._db.execute(
             "SELECT device, life_id FROM life WHERE life_id IS NOT NULL ORDER BY device, life"
         ):
-            self._remember(device, life_id)
-        self._latest: dict[bytes, dict[str, tuple[int, int, bytes]]] = {}
+            self.known_lives.add(device, life_id)
         self._read_latest("", ())
 
     def close(self) -> None:
@@ -218,27 +219,6 @@ class Store:
             self._db.insert_many("report", _REPORT, reports)
             self._db.insert_many("newest", _NEWEST, newest, key="device")
 
-    def life_ids(self, device: str) -> tuple[bytes, ...]:
-        """The life ids that the device has reported, newest first."""
-        return self._life_ids.get(device, ())
-
-    def latest_of_life(self, life_id: bytes) -> Mapping[str, Report]:
-        """By device, the report with the highest (boot_id, seq) of a life that has this id, as far as it was stored
-        here since the start, or was the device's newest one then or for `read_latest`."""
-        return {device: decode_report(payload) for device, (*_, payload) in self._latest.get(life_id, {}).items()}
-
-    def _follow(self, device: str, life_id: bytes, *report: Any) -> None:
-        """`report`: its boot_id, seq and payload."""
-        devices = self._latest.get(life_id, {})
-        if device in devices:
-            devices[device] = max(devices[device], report)
-        elif life_id:
-            self._latest[life_id] = devices | {device: report}  # another thread may be reading the former one
-
-    def _remember(self, device: str, life_id: bytes) -> None:
-        others = (known for known in self.life_ids(device) if known != life_id)
-        self._life_ids[device] = (life_id, *others)
-
     def read_life_ids(self, devices: Iterable[str]) -> None:
         """Looks for life ids of these devices that other collectors have stored."""
         for device, life_id in self._db.execute(
@@ -246,7 +226,7 @@ class Store:
             " ORDER BY device, life",
             (self._db.listed(devices),),
         ):
-            self._remember(device, life_id)
+            self.known_lives.add(device, life_id)
 
     def read_latest(self, devices: Iterable[str]) -> None:
         """Looks for the newest reports of these devices, which other collectors may have stored."""
@@ -259,7 +239,7 @@ class Store:
             f" WHERE n.life_id IS NOT NULL {where}",
             values,
         ):
-            self._follow(*row)
+            self.known_lives.follow(*row)
 
     def add(self, device: str, report: Report, payload: bytes, received_at: datetime, path: str) -> Kept:
         """Stores one verified report; it is on disk when this returns, or at the end of `at_once`. A second copy
@@ -317,9 +297,7 @@ class Store:
                     "INSERT INTO alarm (device, received_at, kind, detail) VALUES (?, ?, ?, ?)",
                     (device, at, each.kind, each.detail),
                 )
-        if report.life_id and report.life_id not in self.life_ids(device):
-            self._remember(device, report.life_id)
-        self._follow(device, report.life_id, report.boot_id, report.seq, payload)
+        self.known_lives.stored(device, report, payload)
         return Kept(Outcome.NEW, tuple(alarms))
 
     def follows(self, device: str, report: Report, payload: bytes, received_at: datetime, path: str) -> bool:
@@ -340,12 +318,12 @@ class Store:
             or report.counter < counter
         ):
             return False
-        if received_at is not self._at:
+        if received_at != self._at:
             self._at, self._at_text = received_at, received_at.isoformat()
         self._rows.append(report_row(device, life, report, payload, self._at_text, path))
         self._newest_rows[device] = row = newest_row(device, life, life_id, report, applied)
         self._followed[device] = row, sim
-        self._follow(device, life_id, report.boot_id, report.seq, payload)
+        self.known_lives.follow(device, life_id, report.boot_id, report.seq, payload)
         return True
 
     def _newest_of(self, device: str, life: int, report: Report) -> list[Row]:

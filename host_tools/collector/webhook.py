@@ -27,9 +27,9 @@ from aiohttp import web
 from host_tools.base import files
 from host_tools.base.errors import UsageError
 from host_tools.collector.database import StoreError
-from host_tools.collector.intake import NOT_REPORTS, Collector, Result
+from host_tools.collector.intake import NOT_REPORTS, Intake, Result
 from host_tools.collector.sms_payload import user_data
-from host_tools.collector.writer import Writer
+from host_tools.collector.writer import Batches
 
 _MOST_OCTETS = 16_384  # of a request
 _LEAST_SECRET = 16
@@ -87,7 +87,7 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @asynccontextmanager
-async def receiving(gateway: Gateway, collector: Collector, tcp: socket.socket, writer: Writer) -> AsyncIterator[None]:
+async def receiving(gateway: Gateway, collector: Intake, tcp: socket.socket, writer: Batches) -> AsyncIterator[None]:
     """Takes a gateway's requests from a listening socket while the context is open. Other processes may share it."""
 
     async def take(request: web.Request) -> web.Response:

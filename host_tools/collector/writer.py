@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from host_tools.collector import retention
 from host_tools.collector.database import StoreError, UnavailableError
-from host_tools.collector.intake import Collector, Pending, Result
+from host_tools.collector.intake import Collector, Intake, Pending, Result
 
 _MOST_WRITTEN = 500  # reports at once: meanwhile few others are read
 _MOST_WAITING = 10_000  # reports waiting for the database; more are refused, and devices send them again
 _AT_ONCE = 64  # answers
-_REDUCE_S, _REDUCED_S = 0.5, 3600  # between the devices, and after the last one
 _OVERLOADED = UnavailableError("too many reports wait")
 _T = TypeVar("_T")
 _P = TypeVar("_P", bound=Pending)
+_Batch = list[tuple[Pending, Callable[[Any, Result], None]]]
 
 
-class Writer:
-    """A slow database delays the acknowledgements of the reports that it stores, and no other answer. Reports that
-    arrive while it writes are written together."""
+class Batches(ABC):
+    """Reports that arrive while others are being stored are stored together. A slow database delays the
+    acknowledgements of the reports that it stores, and no other answer."""
 
-    def __init__(self, collector: Collector) -> None:
-        self._collector = collector
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, "store")
-        self._using = asyncio.Lock()  # the store
         self._waiting: deque[tuple[Pending, Callable[[Any, Result], None]]] = deque()
         self._writing: asyncio.Task[None] | None = None
-        self._reducing: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def _keep(self, batch: list[Pending]) -> list[Result]:
+        """What became of each report."""
 
     async def drain(self) -> None:
         """Returns when every report that has arrived is answered."""
@@ -43,24 +45,53 @@ class Writer:
 
     async def close(self) -> None:
         """To be called when nothing more can arrive."""
-        if self._reducing:
-            self._reducing.cancel()
         await self.drain()
-        self._thread.shutdown()
 
     def put(self, report: _P, answer: Callable[[_P, Result], None]) -> None:
         """Stores a report; calls `answer`, in the loop's thread, with the report and what became of it."""
         if len(self._waiting) >= _MOST_WAITING:
-            self._collector.refusals[str(_OVERLOADED)] += 1
+            self._intake.refusals[str(_OVERLOADED)] += 1
             answer(report, _OVERLOADED)
             return
         self._waiting.append((report, answer))
         if not self._writing or self._writing.done():
             self._writing = self._loop.create_task(self._write())
 
-    def keep_for(self, keep: timedelta) -> None:
-        """Reduces the reports that arrived longer ago to their days, from now on."""
-        self._reducing = self._loop.create_task(self._reduce(keep))
+    async def _write(self) -> None:
+        """Stores the next batch while what became of the one before is told."""
+        storing = self._next()
+        while storing:
+            batch, results = await storing
+            storing = self._next()
+            for place, ((report, answer), result) in enumerate(zip(batch, results, strict=True)):
+                if not place % _AT_ONCE:
+                    await asyncio.sleep(0)  # what arrives is read meanwhile: a socket's buffer has room for few
+                if isinstance(result, StoreError):
+                    self._intake.refusals[f"not stored ({result})"] += 1
+                answer(report, result)
+            storing = storing or self._next()
+
+    def _next(self) -> asyncio.Task[tuple[_Batch, list[Result]]] | None:
+        """What stores the reports that wait; None where there are none."""
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WRITTEN))]
+        return self._loop.create_task(self._stored(batch)) if batch else None
+
+    async def _stored(self, batch: _Batch) -> tuple[_Batch, list[Result]]:
+        return batch, await self._keep([report for report, _ in batch])
+
+
+class Writer(Batches):
+    """Writes to a collector's store."""
+
+    def __init__(self, collector: Collector) -> None:
+        super().__init__(collector)
+        self._collector = collector
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._using = asyncio.Lock()  # the store
+
+    async def close(self) -> None:
+        await super().close()
+        self._thread.shutdown()
 
     async def store(self, work: Callable[..., _T], *arguments: Any) -> _T:
         """What `work` returns, or raises, in the thread that waits for the database."""
@@ -95,24 +126,19 @@ class Writer:
             raise
         await self._loop.run_in_executor(self._thread, context.__exit__, None, None, None)
 
-    async def _write(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_WRITTEN))]
-            results = await self._keep([report for report, _ in batch])
-            for place, ((report, answer), result) in enumerate(zip(batch, results, strict=True), 1):
-                if isinstance(result, StoreError):
-                    self._collector.refusals[f"not stored ({result})"] += 1
-                answer(report, result)
-                if not place % _AT_ONCE:
-                    await asyncio.sleep(0)  # what arrives is read meanwhile: a socket's buffer has room for few
 
-    async def _reduce(self, keep: timedelta) -> None:
-        """A few devices at a time, between which reports are stored."""
-        after = ""
-        while True:
-            try:
-                database = self._collector.store.database
-                after = await self.store(retention.reduce, database, keep, datetime.now(UTC), after)
-            except StoreError as error:
-                self._collector.refusals[f"not reduced ({error})"] += 1
-            await asyncio.sleep(_REDUCE_S if after else _REDUCED_S)
+@asynccontextmanager
+async def writing(collector: Collector, keep: timedelta | None = None) -> AsyncIterator[Writer]:
+    """Takes reports for a collector's store while the context is open; what was taken is answered at its end. `keep`:
+    reports that arrived longer ago are reduced meanwhile."""
+    writer = Writer(collector)
+    reducing = None
+    if keep:
+        going_on = retention.go_on(writer.store, collector.store.database, keep, collector.refusals)
+        reducing = asyncio.create_task(going_on)
+    try:
+        yield writer
+    finally:
+        if reducing:
+            reducing.cancel()
+        await writer.close()

@@ -445,9 +445,10 @@ def test_what_is_taken_for_usual_is_so(head, tail, with_path):
         assert (asked.confirmable, asked.id_and_token, payload) == (True, repeated, request.payload)
 
 
-def test_a_life_that_another_collector_was_told_is_looked_up(database):
+def test_a_life_that_another_collector_was_told_is_looked_up(database, monkeypatch):
+    monkeypatch.setattr(Collector, "is_sure", False)  # as where a server has the database
     with closing(Store(database)) as one, closing(Store(database)) as other:
-        here, there = Collector(one, KEYS, shares_file=True), Collector(other, KEYS, shares_file=True)
+        here, there = Collector(one, KEYS), Collector(other, KEYS)
         assert code(there.coap(post(routine(), 1))) is Code.UNAUTHORIZED, "nobody knows it"
         here.coap(post(sealed(life_id=LIFE), 2))
         there._looked.clear()
@@ -464,10 +465,11 @@ def test_a_life_that_another_collector_was_told_is_looked_up(database):
         assert one.reports_received(DEVICE) == 2
 
 
-def test_what_is_no_report_of_a_life_that_is_looked_up_takes_no_other_with_it(tmp_path):
+def test_what_is_no_report_of_a_life_that_is_looked_up_takes_no_other_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(Collector, "is_sure", False)
     path = tmp_path / "reports.sqlite"
     with closing(Store(path)) as one, closing(Store(path)) as other:
-        here, there = Collector(one, KEYS, shares_file=True), Collector(other, KEYS, shares_file=True)
+        here, there = Collector(one, KEYS), Collector(other, KEYS)
         here.coap(post(sealed(life_id=LIFE), 1))
         blobs = routine(payload=cbor2.dumps([1, 2, 3])), sealed(life_id=LIFE, seq=1)
         taken = [there.receive(post(blob, 2 + mid), None) for mid, blob in enumerate(blobs)]

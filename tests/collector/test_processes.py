@@ -14,6 +14,7 @@ from aiocoap import Code, Message
 from host_tools.base.errors import UsageError
 from host_tools.bench import reports
 from host_tools.collector import server
+from host_tools.collector.database import is_url
 from host_tools.collector.processes import together
 from host_tools.collector.store import Store
 from tests.collector.test_server import PATIENCE_S, collector, ended, read_until
@@ -42,10 +43,10 @@ def running(db, keys):
         process.communicate()
 
 
-def workers(process):
-    """The processes that it has started."""
+def workers(process, count=3):
+    """The processes that it has started: two that answer, and for a file the one that writes it."""
     found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    assert len(found) == 2
+    assert len(found) == count
     return [int(pid) for pid in found]
 
 
@@ -79,10 +80,10 @@ def test_processes_share_a_port_and_a_database(database, keys):
             assert ask(port, *datagrams) == {Code.CHANGED}
         forged = [reports.request(b"hello", number, b"ab") for number in range(DEVICES)]
         assert ask(port, *forged) == {Code.BAD_REQUEST}
-        both = workers(process)
+        pids = workers(process, 2 if is_url(database) else 3)
         out, error = ended(process)
         assert (process.returncode, error) == (0, b"")
-        wait_until_gone(both)
+        wait_until_gone(pids)
     refused = [int(count) for count in re.findall(rb"refused \d+ datagrams: (\d+) not reports", out)]
     assert len(refused) == 2, f"each process has answered some: {out}"
     assert sum(refused) == DEVICES
@@ -93,45 +94,52 @@ def test_processes_share_a_port_and_a_database(database, keys):
         assert store.database.execute("SELECT COUNT(*) FROM alarm") == [(0,)]
 
 
-def test_when_one_dies_all_end_with_an_error(tmp_path, keys):
+@pytest.mark.parametrize("killed", [1, 2], ids=["that answers", "that writes"])
+def test_when_one_dies_all_end_with_an_error(tmp_path, keys, killed):
     with running(tmp_path / "reports.sqlite", keys) as (process, port):
         for count in (1, 2):
             with pytest.raises(UsageError, match=f"--port: {port}: is in use by another program"):
                 server.serve(port, tmp_path / "another.sqlite", keys, processes=count)
-        both = workers(process)
-        os.kill(both[1], signal.SIGKILL)
+        pids = workers(process)
+        os.kill(pids[killed], signal.SIGKILL)
         out, error = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, out) == (2, b"")
-        problem = b"process %d was killed by SIGKILL, so all were ended; start again" % both[1]
-        assert error == b"usageguard: --processes: 2: " + problem + b"\n"
-        wait_until_gone(both)
+        problem = b"process %d: was killed by SIGKILL, so all were ended; start again" % pids[killed]
+        assert error == b"usageguard: --processes: " + problem + b"\n"
+        wait_until_gone(pids)
+
+
+def have_open(file, pids):
+    """Which of the processes have a file open."""
+    return [any(os.path.realpath(each) == str(file) for each in Path(f"/proc/{pid}/fd").iterdir()) for pid in pids]
 
 
 def test_when_the_first_is_killed_the_others_end_and_another_collector_can_start(tmp_path, keys):
     db = tmp_path / "reports.sqlite"
     with running(db, keys) as (process, port):
-        both = workers(process)
+        pids = workers(process)
         assert ask(port, *each_report(0)) == {Code.CHANGED}
+        assert have_open(f"{db}-wal", pids) == [False, False, True], "one writes the file"
         process.kill()
         process.wait()
-        wait_until_gone(both)
+        wait_until_gone(pids)
     with running(db, keys) as (process, port):
-        both = workers(process)
+        pids = workers(process)
         assert ask(port, *each_report(1)) == {Code.CHANGED}
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C on a terminal, which reaches them all
         assert process.communicate(timeout=PATIENCE_S)[1] == b""
         assert process.returncode == 0
-        wait_until_gone(both)
+        wait_until_gone(pids)
 
 
 def test_when_nobody_reads_what_they_print_they_end(tmp_path, keys):
     with running(tmp_path / "reports.sqlite", keys) as (process, port):
-        both = workers(process)
+        pids = workers(process)
         process.stdout.close()
         assert ask(port, *each_report(0)) == {Code.CHANGED}, "what has arrived is stored and answered"
         assert process.wait(PATIENCE_S) == 141
         assert process.stderr.read() == b""
-        wait_until_gone(both)
+        wait_until_gone(pids)
         process.stdout = None
 
 

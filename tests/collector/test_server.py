@@ -28,6 +28,7 @@ from host_tools.collector.intake import Collector
 from host_tools.collector.server import Log, Ways, _print_refusals, _serve, _Sockets, line, serve
 from host_tools.collector.store import Alarm, Kept, Outcome, Received, Store
 from host_tools.collector.verify import Report
+from host_tools.collector.writer import writing
 from tests.collector.sealed import DEVICE, KEY, fields, full, sealed
 
 ROOT = Path(__file__).parents[2]
@@ -257,9 +258,13 @@ def test_a_part_that_fails_ends_the_collector(monkeypatch):
     with closing(Store()) as store:
         ways = Ways(mqtt="mqtt://127.0.0.1")
         (udp,) = bound("127.0.0.1", 0)
-        running = _serve(Collector(store, {}), _Sockets(udp), lambda text: None, asyncio.Event(), ways)
+        collector = Collector(store, {})
+
+        async def story():
+            await _serve(collector, writing(collector), _Sockets(udp), ways, lambda text: None, asyncio.Event())
+
         with udp, pytest.raises(RuntimeError, match="a mistake"):
-            asyncio.run(asyncio.wait_for(running, PATIENCE_S))
+            asyncio.run(asyncio.wait_for(story(), PATIENCE_S))
 
 
 def test_bad_input_is_one_line(tmp_path):

@@ -29,7 +29,7 @@ def empty(store):
     """The store without anything in it, for another example."""
     for table in ("life", "report", "newest", "alarm", "sim"):
         store.database.execute(f"DELETE FROM {table}")
-    store._life_ids.clear()
+    store.known_lives._ids.clear()
     return store
 
 
@@ -162,7 +162,7 @@ def test_a_ledger_lost_begins_a_life_and_raises_an_alarm(store):
     assert store.as_of(DEVICE, T0).report.carried_octets == 8
     assert store.maximum(DEVICE) == (2009, 2009)
     assert store.gaps(DEVICE) == [Gap(1, 1, 2, life=2)]
-    assert (store.lives(DEVICE), store.life_ids(DEVICE)) == (2, (NEXT_LIFE, LIFE))
+    assert (store.lives(DEVICE), store.known_lives.of(DEVICE)) == (2, (NEXT_LIFE, LIFE))
 
 
 def test_the_platform_is_held_against_the_present_life(store):
@@ -177,7 +177,7 @@ def test_a_late_report_of_the_life_before_is_of_that_life(store):
     assert add(store, 1, 0, 10, life_id=LIFE) is Outcome.DUPLICATE
     assert add(store, 1, 1, 11, life_id=LIFE) is Outcome.NEW
     assert store.latest(DEVICE).report.carried_octets == 7
-    assert store.life_ids(DEVICE) == (NEXT_LIFE, LIFE)
+    assert store.known_lives.of(DEVICE) == (NEXT_LIFE, LIFE)
     assert kinds(store) == ["new_life"]
 
 
@@ -229,7 +229,7 @@ def test_what_is_not_written_whole_is_not_written():
     store._db.execute("CREATE TEMP TRIGGER fails BEFORE INSERT ON report BEGIN SELECT RAISE(FAIL, 'no'); END")
     with pytest.raises(StoreError, match="no"):
         add(store, 1, 0, 7, life_id=NEXT_LIFE)
-    assert (store.lives(DEVICE), store.life_ids(DEVICE), store.alarms(DEVICE)) == (1, (LIFE,), [])
+    assert (store.lives(DEVICE), store.known_lives.of(DEVICE), store.alarms(DEVICE)) == (1, (LIFE,), [])
     store._db.execute("DROP TRIGGER fails")
     assert add(store, 1, 0, 7, life_id=NEXT_LIFE) is Outcome.NEW
     assert kinds(store) == ["new_life"]
@@ -240,7 +240,7 @@ def test_lives_outlive_the_collector(database):
         add(first, 1, 0, life_id=LIFE)
         add(first, 1, 0, life_id=NEXT_LIFE)
     with closing(Store(database)) as again:
-        assert again.life_ids(DEVICE) == (NEXT_LIFE, LIFE)
+        assert again.known_lives.of(DEVICE) == (NEXT_LIFE, LIFE)
 
 
 def test_on_disk(database):
@@ -511,7 +511,7 @@ def test_reports_that_are_written_together_are_stored_as_one_by_one(store, repor
     assert outcomes[0] == outcomes[1]
     for device in "ab":
         assert alone.history(device) == together.history(device)
-        assert alone.life_ids(device) == together.life_ids(device)
+        assert alone.known_lives.of(device) == together.known_lives.of(device)
     query = "SELECT * FROM newest ORDER BY device"
     assert alone.database.execute(query) == together.database.execute(query)
     alone.close()
