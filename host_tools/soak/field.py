@@ -420,6 +420,15 @@ def _lossy_line(draw: Draw) -> None:
         draw.fault("octets_lost", after_octets=draw.rng.randrange(1, 8_000), octets=draw.rng.choice((1, 2, 8, 130)))
 
 
+def _no_lte(draw: Draw) -> None:
+    """Only GSM is on the air for a while."""
+    for _ in range(draw.rng.randrange(1, 3)):
+        away_s = draw.rng.randrange(300, HOUR)
+        at = int(draw.at(room=away_s)[:-1])
+        draw.fault("no_lte", f"{at}s")
+        draw.fault("no_lte", f"{at + away_s}s", on=False)
+
+
 FIELD: dict[str, Callable[[Draw], None]] = {
     "class-quota": _class_quota,
     "daily": _daily,
@@ -450,6 +459,7 @@ FIELD: dict[str, Callable[[Draw], None]] = {
     "sleeper": _sleeper,
     "hung-inside": _hung_inside,
     "lossy-line": _lossy_line,
+    "no-lte": _no_lte,
 }
 """By the name that `usageguard soak --only` takes. Later ones change what earlier ones have drawn."""
 _PERIODS = ("cutoff", "throttle", "none", "days", "month")

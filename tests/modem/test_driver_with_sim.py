@@ -25,6 +25,7 @@ from host_tools.sim.modem.faults import (
     Hang,
     HangOn,
     NoCoverage,
+    NoLte,
     Reboot,
     RebootOn,
     ResponseLost,
@@ -392,6 +393,29 @@ def test_stuck_registration_toggles_the_radio(make):
     assert 1 <= bytes(rig.hal.sent).count(b"AT+CFUN=0\r") <= 3
     rig.sim.faults.inject(StuckRegistration(on=False))
     assert rig.run(4000, lambda: rig.modem.online)
+
+
+def test_where_gsm_alone_is_on_the_air_it_is_registered_with_that(make):
+    rig = make().online()
+    rig.sim.faults.inject(NoLte())
+    rig.run(5)
+    assert rig.run(120, lambda: rig.modem.online)
+    exchange(rig, rig.connect())
+    rig.run(24 * 60)
+    assert rig.modem.registered
+    assert rig.modem.online
+    rig.sim.faults.inject(NoCoverage())
+    rig.run(30)
+    assert rig.modem.state == SEARCHING
+    assert not rig.modem.covered
+    rig.sim.radio.cover(True)
+    assert rig.run(120, lambda: rig.modem.online)
+    rig.sim.faults.inject(NoLte(on=False))
+    rig.run(5)
+    assert rig.run(120, lambda: rig.modem.online)
+    assert not rig.modem.older
+    assert b"CFUN=0" not in bytes(rig.hal.sent)
+    exchange(rig, rig.connect())
 
 
 def test_modem_that_hangs_inside_is_restarted(make):

@@ -50,6 +50,7 @@ class Modem:
     # Connections in a row that were not answered; -1: not counted, as reports show whether the data session is of use.
     # Settable to 0.
     unanswered = -1
+    older = None  # whether it is registered by +CGREG, with GSM or UMTS alone; None: it never was
 
     def __init__(self, hal, channel, config, listener):
         self.hal = hal
@@ -70,7 +71,7 @@ class Modem:
         # Evidence, for diagnosis. -1 and b"": not known
         self.sim_state = b""  # what +CPIN said: b"READY", b"SIM PIN", b"NOT INSERTED", ...
         self.sim_error = 0  # the CME code of +CPIN?
-        self.registration = -1  # <stat> of +CEREG
+        self.registration = -1  # <stat> of +CEREG, or of +CGREG where only that is registered
         self.covered = True  # as far as that tells: what is sent leaves the modem
         self.reject_cause = 0  # EMM cause of a denied registration
         self.signal = -1  # <rssi> of +CSQ, 99: none
@@ -289,6 +290,10 @@ class Modem:
         """+CEREG: <stat>[,"tac",...] unsolicited, +CEREG: <n>,<stat>[,...] as an answer."""
         was = self.registered
         at = 0 if int_field(line, length, 1) < 0 else 1
+        if self.older:
+            if int_field(line, length, at) not in (1, 5):
+                return
+            self.older = False
         self.registration = int_field(line, length, at)
         self.covered = self.registered
         self.reject_cause = max(int_field(line, length, at + 5), 0)

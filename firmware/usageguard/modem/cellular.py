@@ -213,6 +213,8 @@ class Cellular(Modem):
         self.counter_epoch += 1
         self.found_on = self.rested = self.kept = False
         self.registration = -1
+        if self.older:
+            self.older = False
         if self.messenger:
             self.messenger.gone()
         self._drop(ECONNRESET, True)
@@ -295,6 +297,10 @@ class Cellular(Modem):
         """Asks until it is registered: the unsolicited code may have been lost."""
         self._registration_due.set(self.now, _REGISTRATION_MS)
         yield from self.ask(_CEREG)
+        if not self.registered or self.older:
+            from usageguard.modem.older import look
+
+            yield from look(self)
         if self.registered:
             self._registration_due.clear()
             self._stuck_due.clear()

@@ -356,6 +356,15 @@ class StuckRegistration(Fault, frozen=True, kw_only=True, tag="stuck_registratio
         modem.radio.restart_helps = self.restart
 
 
+class NoLte(Fault, frozen=True, kw_only=True, tag="no_lte"):
+    """Only GSM is on the air, until struck again with `on` false: +CEREG tells of no registration."""
+
+    on: bool = True
+
+    def strike(self, modem: Target) -> None:
+        modem.radio.fall_back(self.on)
+
+
 class StuckSession(Fault, frozen=True, kw_only=True, tag="stuck_session"):
     """The modem ends its data session, and opens none until it restarts, although the network gives one."""
 
@@ -422,6 +431,7 @@ AnyFault = (
     Slow | Unanswered | ResponseLost | ResultLate | ResultFirst | Answer | HangOn | RebootOn | UrcBefore | UrcInside
     | StallInside | SendFail | UrcLost | UrcSplit | Urc | Garbage | OctetsLost | Reboot | Hang | BrownOut | EchoOn
     | HalfOpen | DeadSession | CounterJump | CounterReset | NoCoverage | OperatorGone | StuckRegistration | StuckSession
+    | NoLte
     | Signal | NetworkTime | SimOut | SimFaulty | SimLocked
 )  # fmt: skip
 """What a scenario's `[[fault]]` may hold, for `msgspec.convert`."""

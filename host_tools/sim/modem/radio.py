@@ -55,6 +55,7 @@ class Radio(Part):
         self.access = LTE
         self.function = 1
         self.covered = True
+        self.lte_gone = False  # only GSM is on the air, for faults
         self.stuck = False  # a registration that never ends, for faults
         self.restart_helps = False  # against that
         self._roaming: frozenset[str] | None = None  # networks that serve the SIM where its own is not; None: it is
@@ -158,6 +159,13 @@ class Radio(Part):
         elif covered and self.stat == SEARCHING:
             self.search()
 
+    def fall_back(self, lte_gone: bool) -> None:
+        """Only GSM is left on the air, or LTE is back. The modem leaves one and registers with the other."""
+        if lte_gone != self.lte_gone:
+            self.detach()
+            self.lte_gone = lte_gone
+            self.search()
+
     def leave_home(self, roaming: Iterable[str], handover: bool = False) -> None:
         """The card's own network goes off the air; others stay, and serve the SIM where they are in `roaming`. With
         `handover` one of them takes a SIM over that is registered (TS 23.401 5.3.3), as the equivalent of its own."""
@@ -190,12 +198,19 @@ class Radio(Part):
             for name in ("+CREG", "+CGREG", "+CEREG"):
                 level = self.port.nvm.number(name)
                 if level:
-                    self.port.urc(f"{name}: {self._registration(level)}")
+                    self.port.urc(f"{name}: {self._registration(name, level)}")
 
-    def _registration(self, level: int) -> str:
+    @property
+    def serving(self) -> int:
+        """<AcT> of the network that is on the air."""
+        return GSM if self.lte_gone else self.access
+
+    def _registration(self, name: str, level: int) -> str:
+        if self.lte_gone and self.registered and name == "+CEREG":
+            return str(UNKNOWN)
         text = str(self.stat)
         if level >= 2 and self.registered:
-            text += f',"{self.profile.radio.tac}","{self.profile.radio.cell}",{self.access}'
+            text += f',"{self.profile.radio.tac}","{self.profile.radio.cell}",{self.serving}'
         elif level == 3 and self.cause:
             text += f",,,,0,{self.cause}"
         if level == 4 and self.active_time and self.registered:
@@ -204,7 +219,7 @@ class Radio(Part):
 
     def _read(self, name: str) -> str:
         level = self.port.nvm.number(name)
-        return f"{name}: {level},{self._registration(level)}"
+        return f"{name}: {level},{self._registration(name, level)}"
 
     @command("+CREG", READ)
     def _creg(self, args: tuple[str, ...]) -> Reply:
@@ -272,7 +287,7 @@ class Radio(Part):
         if self.stat == ROAMING:
             names = next((each[1:4] for each in _OTHER_NETWORKS if each[3] == self._selected), (self._selected,) * 3)
         name = names[self._cops_format]
-        return f'+COPS: {self._cops_mode},{self._cops_format},"{name}",{self.access}'
+        return f'+COPS: {self._cops_mode},{self._cops_format},"{name}",{self.serving}'
 
     @command("+COPS", WRITE)
     def _select(self, args: tuple[str, ...]) -> Reply:
