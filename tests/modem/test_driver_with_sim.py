@@ -362,8 +362,7 @@ def test_wrong_pin_does_not_lock_the_sim_of_a_board_that_boots_often(make, monke
 def test_pin_is_entered_again_after_a_restart(make):
     rig = make(pin="1234", card_pin="1234").online()
     rig.sim.faults.inject(Reboot())
-    rig.run(10)
-    assert not rig.modem.online
+    assert rig.run(10, lambda: not rig.modem.online)
     assert rig.run(120, lambda: rig.modem.online)
 
 
