@@ -199,14 +199,38 @@ def test_the_other_looks_are_for_everyone(chromium, site, look):
     page.context.close()
 
 
-def test_the_keyboard_is_enough(chromium, site):
-    page, problems = opened(chromium, "desktop-light-en")
+def read(page, site):
     page.goto(site.address)
     page.keyboard.type("reader")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{site.address}/")
+
+
+def test_a_late_refresh_does_not_undo_a_search(chromium, site):
+    page, problems = opened(chromium, "desktop-light-en")
+    read(page, site)
+    page.locator("table.fleet").wait_for()
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.route(f"{site.address}/", hold)  # the whole list, as a refresh asks for it; a search has a query
+    with page.expect_request(f"{site.address}/"):
+        page.evaluate("htmx.trigger('#table', 'refresh')")
+    with page.expect_event("requestfailed"):
+        page.locator("[name=q]").fill("00042")
+    page.wait_for_function("() => document.querySelectorAll('table.fleet tbody tr').length === 1")
+    assert len(held) == 1
+    assert problems == []
+    page.context.close()
+
+
+def test_the_keyboard_is_enough(chromium, site):
+    page, problems = opened(chromium, "desktop-light-en")
+    read(page, site)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
