@@ -28,7 +28,7 @@ def _metering(path: str) -> Measured:
     return Measured(100 * (metered - bare) / metered, {"instructions": metered, "bare driver": bare})
 
 
-@figure("path.send", "% metering", most=3.0, held=7.2)
+@figure("path.send", "% metering", most=3.0, held=7.6)
 def _send() -> Measured:
     return _metering("send quectel")
 
