@@ -509,6 +509,13 @@ def test_session_without_an_answer_is_renewed_where_no_report_tells(make):
     assert rig.modem.unanswered == 0
 
 
+def test_a_datagram_socket_proves_no_session(make):
+    rig = make().online()
+    rig.modem.unanswered = 2
+    assert rig.connect(tcp=False).state == OPEN
+    assert rig.modem.unanswered == 2
+
+
 def restarted_unheard(rig):
     """Another program has stored that echo is off, and no line of the boot arrives: 9,000 octets were on their way to a
     connection, which is returned."""
