@@ -47,7 +47,7 @@ def collecting(port, db, world):
 
     async def story(stop):
         writer = Writer(collector)
-        task = asyncio.create_task(receive(Broker.parse(f"mqtt://127.0.0.1:{port}/fleet"), collector, writer))
+        task = asyncio.create_task(receive(Broker.parse(f"mqtt://127.0.0.1:{port}/fleet"), collector, writer, print))
         async with Client("127.0.0.1", port) as client:
             while not collector.refusals[NOT_REPORTS]:
                 await client.publish("fleet/r/x", b"no report", qos=1)
