@@ -359,6 +359,14 @@ def test_wrong_pin_does_not_lock_the_sim_of_a_board_that_boots_often(make, monke
     rig.online()
 
 
+def test_wrong_pin_that_cannot_be_remembered_ends_nothing(make, monkeypatch, tmp_path):
+    monkeypatch.setattr(pin, "_REFUSED", str(tmp_path))  # cannot be written
+    rig = make(pin="1111", card_pin="1234")
+    rig.hal.files = True
+    rig.run(120)
+    assert rig.modem.sim_state == b"SIM PIN"
+
+
 def test_pin_is_entered_again_after_a_restart(make):
     rig = make(pin="1234", card_pin="1234").online()
     rig.sim.faults.inject(Reboot())

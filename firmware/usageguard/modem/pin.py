@@ -22,8 +22,11 @@ def enter(modem):
         return
     result = yield from modem.ask((b"AT+CPIN=" + pin + b"\r", 5_000, None, 0))
     if modem.hal.files and result in (ERROR, CME_ERROR) and modem.channel.error != _BUSY:
-        with open(_REFUSED, "wb") as file:
-            file.write(mark)
+        try:
+            with open(_REFUSED, "wb") as file:
+                file.write(mark)
+        except OSError:  # a file system that is full must not end the modem's dialogue
+            pass
 
 
 def _read():
